@@ -1,0 +1,300 @@
+"""Quality at equal stored bytes: qama and its peers on real collections.
+
+Settings: *small*: fitted on the collection alone; *wide*: the collection plus general passages,
+fitted on all of it and searched in all of it; *transfer*: fitted on the general passages,
+searched in the collection. Passages that come from the collection itself are left out.
+
+Every finished run is appended to a ``.jsonl`` file beside ``--out``; a killed run continues there.
+The data lie under ``QAMA_DATA`` (default ``../shared`` beside the checkout).
+
+Example:
+    python bench/quality.py --models all-minilm-l6-v2 --settings small --methods opq pq
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import argparse
+import itertools
+import json
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from _record import write_record
+from numpy.typing import NDArray
+from quality_data import COLLECTIONS, MODELS, Scene, load_scene
+
+from qama.evaluation.bootstrap import paired_bootstrap
+from qama.evaluation.judge import judge
+from qama.evaluation.topk import Hits, chunked_top_k
+
+BUDGETS = (12, 24, 32, 48, 64, 96, 128, 192)
+SETTINGS = ("small", "wide", "transfer")
+OURS = ("qama", "qama-grid")
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run: a method's variant at one length on one scene."""
+
+    method: str
+    scorer: str
+    nbytes: int
+    variant: str
+    run: Callable[[], tuple[Hits, int]]  # rows and scores, bytes of the model
+
+
+def main() -> None:
+    args = _arguments()
+    import peers
+
+    peers.set_threads(args.threads)
+    log = args.out.with_suffix(".jsonl")
+    done = _read_log(log)
+    for model, setting, collection in itertools.product(
+        args.models, args.settings, args.collections
+    ):
+        scene = load_scene(model, collection, setting)
+        reference = _reference(scene)
+        for seed, method in itertools.product(args.seeds, args.methods):
+            for job in _jobs(method, scene, seed, args):
+                key = (
+                    model,
+                    setting,
+                    collection,
+                    job.method,
+                    job.scorer,
+                    job.nbytes,
+                    job.variant,
+                    seed,
+                )
+                if key not in done:
+                    done[key] = _run(job, scene, reference, seed)
+                    _append(log, done[key])
+                _tell(done[key])
+    rows = [done[key] for key in sorted(done, key=str)]
+    write_record(args.out, [_short(row) for row in rows], seed=args.seeds)
+    print(f"\n{len(rows)} runs in {args.out}\n")
+    print_averages(rows)
+
+
+def _arguments() -> argparse.Namespace:
+    import peers
+
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--methods", nargs="+", choices=[*OURS, *peers.METHODS], default=[*OURS, *peers.METHODS]
+    )
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
+    parser.add_argument("--settings", nargs="+", choices=SETTINGS, default=list(SETTINGS))
+    parser.add_argument("--collections", nargs="+", choices=COLLECTIONS, default=list(COLLECTIONS))
+    parser.add_argument("--bytes", nargs="+", type=int, default=list(BUDGETS), dest="budgets")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--presets", nargs="+", default=["default"], help="qama's presets")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--out", type=Path, default=ROOT / "bench/results/quality.json")
+    return parser.parse_args()
+
+
+# --- what is run --------------------------------------------------------------------------------
+
+
+def _jobs(method: str, scene: Scene, seed: int, args: argparse.Namespace) -> Iterator[Job]:
+    if method in OURS:
+        for preset in args.presets:
+            yield from _our_jobs(method, preset, scene, seed, args)
+        return
+    import peers
+
+    lengths = args.budgets if not method.endswith("-all") else args.budgets[:1]
+    for nbytes in lengths:
+        for variant in peers.variants(method, nbytes, scene.docs.shape[1], len(scene.fit)):
+            yield Job(
+                variant.method,
+                variant.scorer,
+                variant.nbytes,
+                variant.setting,
+                _peer_run(variant, scene, seed),
+            )
+
+
+def _peer_run(variant: Any, scene: Scene, seed: int) -> Callable[[], tuple[Hits, int]]:
+    def run() -> tuple[Hits, int]:
+        outcome = variant.run(scene.fit, scene.docs, scene.queries, 11, seed)
+        if outcome.nbytes > variant.nbytes:
+            raise RuntimeError(f"{variant.method} stores {outcome.nbytes} B, not {variant.nbytes}")
+        return outcome.hits, outcome.model_bytes
+
+    return run
+
+
+def _our_jobs(
+    method: str, preset: str, scene: Scene, seed: int, args: argparse.Namespace
+) -> Iterator[Job]:
+    """Jobs over byte budgets (``qama``) or over dims, levels and scorers (``qama-grid``).
+
+    The codec is fitted when the first job runs, so a finished scene costs nothing.
+    """
+    import qama
+
+    @lru_cache(maxsize=1)
+    def codec() -> Any:
+        start = time.perf_counter()
+        fitted = qama.fit(scene.fit, preset=preset, seed=seed)
+        print(f"  fitted {preset} in {time.perf_counter() - start:.0f} s", file=sys.stderr)
+        return fitted
+
+    def search(scorer: str, **length: Any) -> Callable[[], tuple[Hits, int]]:
+        def run() -> tuple[Hits, int]:
+            index = qama.Index(codec(), **length)
+            index.add(scene.docs)
+            found = index.search(scene.queries, k=11, scorer=scorer, threads=args.threads)
+            return Hits(found.ids, found.scores), 0
+
+        return run
+
+    name = "qama" if preset == "default" else f"qama {preset}"
+    if method == "qama":
+        for nbytes in args.budgets:
+            yield Job(name, "asymmetric", nbytes, "", search("asymmetric", nbytes=nbytes))
+        return
+    cells = itertools.product(codec().dims, codec().levels, ("hamming", "asymmetric"))
+    for dims, level, scorer in cells:
+        stored = codec().code(dims, level).stored_bytes
+        yield Job(
+            f"{name} grid",
+            scorer,
+            stored,
+            f"{dims} x {level}",
+            search(scorer, dims=dims, level=level),
+        )
+
+
+def _reference(scene: Scene) -> NDArray[np.float64]:
+    """NDCG@10 per query of exact float32 search."""
+    hits = chunked_top_k(
+        lambda part: scene.queries[part] @ scene.docs.T, len(scene.queries), len(scene.docs), 10
+    )
+    return judge(hits.ids, scene.collection, ks=(10,)).ndcg10
+
+
+def _run(job: Job, scene: Scene, reference: NDArray[np.float64], seed: int) -> dict[str, Any]:
+    start = time.perf_counter()
+    hits, model_bytes = job.run()
+    ndcg = judge(hits.ids[:, :10], scene.collection, ks=(10,)).ndcg10
+    kept = paired_bootstrap(ndcg, reference, "ratio", samples=2_000)
+    return {
+        "model": scene.model,
+        "collection": scene.collection.name,
+        "fit": scene.setting,
+        "method": job.method,
+        "scorer": job.scorer,
+        "bytes": job.nbytes,
+        "variant": job.variant,
+        "seed": seed,
+        "ndcg": round(float(ndcg.mean()), 5),
+        "ndcg_float32": round(float(reference.mean()), 5),
+        "retention": round(kept.estimate, 5),
+        "retention_low": round(kept.low, 5),
+        "retention_high": round(kept.high, 5),
+        "model_bytes": model_bytes,
+        "seconds": round(time.perf_counter() - start, 2),
+        "per_query": [round(float(x), 4) for x in ndcg],
+    }
+
+
+# --- log and tables -----------------------------------------------------------------------------
+
+KEY = ("model", "fit", "collection", "method", "scorer", "bytes", "variant", "seed")
+
+
+def _read_log(log: Path) -> dict[tuple[Any, ...], dict[str, Any]]:
+    """Finished runs; a line cut off by a kill is dropped."""
+    done = {}
+    if log.exists():
+        for line in log.read_text(encoding="utf-8").splitlines():
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError:
+                continue
+            done[tuple(row[name] for name in KEY)] = row
+    return done
+
+
+def _append(log: Path, row: dict[str, Any]) -> None:
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("a", encoding="utf-8") as stream:
+        stream.write(json.dumps(row) + "\n")
+
+
+def _short(row: dict[str, Any]) -> dict[str, Any]:
+    """A row for the results file; the log alone keeps every query."""
+    return {name: value for name, value in row.items() if name != "per_query"}
+
+
+def _tell(row: dict[str, Any]) -> None:
+    print(
+        f"{row['model'][:10]:10s} {row['fit']:8s} {row['collection']:9s} {row['method']:20s} "
+        f"{row['scorer'][:4]} {row['bytes']:4d} B {100 * row['retention']:6.1f} "
+        f"[{100 * row['retention_low']:.1f}, {100 * row['retention_high']:.1f}] "
+        f"{row['seconds']:6.1f} s  seed {row['seed']}  {row['variant']}",
+        flush=True,
+    )
+
+
+def best_variants(rows: list[dict[str, Any]]) -> dict[tuple[Any, ...], float]:
+    """Retention by (model, fit, method, scorer, bytes, collection): seeds averaged, best variant.
+
+    The best variant is chosen per collection on the test judgements: generous to every method
+    that has several.
+    """
+    by_variant = defaultdict(list)
+    for row in rows:
+        by_variant[tuple(row[name] for name in KEY[:-1])].append(row["retention"])
+    best: dict[tuple[Any, ...], float] = {}
+    for (model, fit, collection, method, scorer, nbytes, _), values in by_variant.items():
+        key = (model, fit, method, scorer, nbytes, collection)
+        best[key] = max(best.get(key, 0.0), float(np.mean(values)))
+    return best
+
+
+def print_averages(rows: list[dict[str, Any]]) -> None:
+    """Macro average retention in percent, one table per model and setting."""
+    best = best_variants([row for row in rows if " grid" not in row["method"]])
+    tables = defaultdict(lambda: defaultdict(dict))
+    for (model, fit, method, scorer, nbytes, collection), value in best.items():
+        tables[model, fit][method, scorer].setdefault(nbytes, {})[collection] = value
+    for (model, fit), table in sorted(tables.items()):
+        lengths = sorted({nbytes for cells in table.values() for nbytes in cells})
+        most = max(len(cell) for cells in table.values() for cell in cells.values())
+        print(
+            f"{model}, {fit}: retention of nDCG@10 in %, macro average "
+            f"(of {most} collections; a number in brackets says fewer)"
+        )
+        print(f"{'':32s}" + "".join(f"{n:>9d} B" for n in lengths))
+        for (method, scorer), cells in sorted(table.items()):
+            shown = "".join(_cell(cells.get(n), most) for n in lengths)
+            print(f"{method + ', ' + scorer:32s}{shown}")
+        print()
+
+
+def _cell(values: dict[str, float] | None, most: int) -> str:
+    if not values:
+        return f"{'-':>11s}"
+    mark = "" if len(values) == most else f"({len(values)})"
+    return f"{100 * np.mean(list(values.values())):.1f}{mark}".rjust(11)
+
+
+if __name__ == "__main__":
+    main()

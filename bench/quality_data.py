@@ -1,0 +1,134 @@
+"""Collections, models and settings of the quality comparison."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qama.evaluation.beir import Collection, load_collection
+
+Floats = NDArray[np.float32]
+COLLECTIONS = ("scifact", "nfcorpus", "cranfield", "cosqa", "npl", "cisi")
+LSA = "lsa-768"
+MODELS = ("all-minilm-l6-v2", "wordllama-l2-supercat-256", LSA)
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Vectors of one model, collection and setting.
+
+    Attributes:
+        model: Name of the model.
+        setting: ``small``, ``wide`` or ``transfer``.
+        collection: Texts and judgements.
+        fit: Vectors to fit on, float32 (n_fit, d), unit length.
+        docs: Vectors to search, float32 (n, d); the collection's own come first.
+        queries: Vectors of the judged queries, float32 (m, d).
+    """
+
+    model: str
+    setting: str
+    collection: Collection
+    fit: Floats
+    docs: Floats
+    queries: Floats
+
+
+def data_folder() -> Path:
+    """Where the data lie; ends the program with a reason where they do not."""
+    folder = Path(os.environ.get("QAMA_DATA", ROOT.parent / "shared"))
+    if not (folder / "data").is_dir():
+        raise SystemExit(f"no data under {folder}: set QAMA_DATA to the folder that holds data/")
+    return folder
+
+
+def load_scene(model: str, name: str, setting: str) -> Scene:
+    """Load what one run needs."""
+    collection = load_collection(data_folder() / "data" / name)
+    docs = _vectors(model, f"{name}.docs")
+    queries = _vectors(model, f"{name}.queries")[list(collection.query_rows)]
+    if setting == "small":
+        return Scene(model, setting, collection, docs, docs, queries)
+    general = _vectors(model, "train-text")[_general_rows(name)]
+    if setting == "transfer":
+        return Scene(model, setting, collection, general, docs, queries)
+    both = np.concatenate([docs, general])
+    return Scene(model, setting, collection, both, both, queries)
+
+
+def _general_rows(name: str) -> NDArray[np.int64]:
+    """Rows of the general passages that do not come from the collection."""
+    return np.flatnonzero([source != f"corpus:{name}" for source, _ in _passages()])
+
+
+def _passages() -> list[tuple[str, str]]:
+    """Source and text of each general passage."""
+    path = data_folder() / "data/train-text/passages.jsonl.gz"
+    with gzip.open(path, "rt", encoding="utf-8") as stream:
+        return [(row["source"], row["text"]) for row in map(json.loads, stream)]
+
+
+def _vectors(model: str, stem: str) -> Floats:
+    """Unit vectors in float32; a zero vector (a text without a known word) stays zero."""
+    folder = _lsa_folder() if model == LSA else data_folder() / "embeddings" / model
+    return _unit(np.load(folder / f"{stem}.npy").astype(np.float32))
+
+
+def _unit(vectors: Floats) -> Floats:
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / np.where(lengths > 0, lengths, 1)
+
+
+# --- LSA: a family of 768 dims that needs no download ---------------------------------------------
+
+
+def _lsa_folder() -> Path:
+    """Folder of the LSA vectors, made at the first call (about two minutes on one core).
+
+    One model for all collections: tf-idf and a truncated SVD fitted on the documents of every
+    collection and on the general passages. No query takes part in the fit.
+    """
+    base = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+    folder = base / "qama-bench" / LSA
+    if not (folder / "done").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        _make_lsa(folder)
+        (folder / "done").touch()
+    return folder
+
+
+def _make_lsa(folder: Path) -> None:
+    from sklearn.decomposition import TruncatedSVD
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    texts = {"train-text": [text for _, text in _passages()]}
+    for name in COLLECTIONS:
+        collection = load_collection(data_folder() / "data" / name)
+        texts[f"{name}.docs"] = list(collection.doc_texts)
+    fitted_on = [text for part in texts.values() for text in part]
+    words = TfidfVectorizer(sublinear_tf=True, min_df=3, max_df=0.3, stop_words="english")
+    svd = TruncatedSVD(768, n_iter=4, random_state=0)
+    svd.fit(words.fit_transform(fitted_on))
+    for name in COLLECTIONS:
+        texts[f"{name}.queries"] = _query_texts(data_folder() / "data" / name / "queries.jsonl")
+    for stem, part in texts.items():
+        np.save(folder / f"{stem}.npy", _encode(words, svd, part))
+
+
+def _encode(words: object, svd: object, texts: Sequence[str]) -> NDArray[np.float16]:
+    """LSA vectors, float16 and of unit length."""
+    raw = svd.transform(words.transform(texts)).astype(np.float32)  # type: ignore[attr-defined]
+    return _unit(raw).astype(np.float16)
+
+
+def _query_texts(path: Path) -> list[str]:
+    with path.open(encoding="utf-8") as stream:
+        return [json.loads(line)["text"] for line in stream if line.strip()]

@@ -1,0 +1,196 @@
+// The Python face: arrays in, arrays filled. Shapes and values were checked by the caller, the
+// package qama.kernels; what would read out of bounds is checked here once more.
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <algorithm>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include <nanobind/stl/optional.h>
+
+#include "blocks.h"
+#include "dispatch.h"
+#include "hamming.h"
+#include "tables.h"
+
+namespace nb = nanobind;
+using namespace qama;
+
+namespace {
+
+template <class T, int N>
+using Array = nb::ndarray<T, nb::ndim<N>, nb::c_contig, nb::device::cpu>;
+template <class T> using Optional = std::optional<Array<const T, 1>>;
+
+void require(bool holds, const char* what) {
+    if (!holds) throw std::invalid_argument(what);
+}
+
+template <class A> std::int64_t size(const A& array, std::size_t axis) {
+    return static_cast<std::int64_t>(array.shape(axis));
+}
+
+template <class T> Blocks blocks_of(const Array<T, 3>& blocks) {
+    require(size(blocks, 2) == kRows, "blocks must end in 64 rows");
+    return {blocks.data(), size(blocks, 0), size(blocks, 1) * kRows};
+}
+
+Rows rows_of(const Blocks& blocks, std::int64_t n, const Optional<std::uint64_t>& mask) {
+    require(n >= 0 && (n + kRows - 1) / kRows == blocks.count, "n does not fit blocks");
+    require(!mask || size(*mask, 0) == blocks.count, "mask does not fit blocks");
+    return {n, mask ? mask->data() : nullptr};
+}
+
+HammingQueries queries_of(const Blocks& blocks, const Array<const std::uint8_t, 2>& queries,
+                          int bits, int pairs) {
+    const std::int64_t columns = size(queries, 1);
+    require(bits > 0 && columns == (bits + 7) / 8 && columns * kRows <= blocks.stride,
+            "bits, queries and blocks do not fit");
+    require(pairs >= 0 && 2 * pairs <= bits, "pairs do not fit bits");
+    return {queries.data(), size(queries, 0), static_cast<int>(columns), bits, pairs};
+}
+
+TableQueries queries_of(const Blocks& blocks, const Array<const std::int16_t, 3>& tables,
+                        const Array<const std::int32_t, 1>& offsets) {
+    const std::int64_t columns = size(tables, 1) / 2;
+    require(columns > 0 && size(tables, 1) % 2 == 0 && size(tables, 2) == 16 &&
+                columns * kRows <= blocks.stride,
+            "tables and blocks do not fit");
+    require(size(offsets, 0) == size(tables, 0), "offsets and tables do not fit");
+    return {tables.data(), offsets.data(), size(tables, 0), static_cast<int>(columns)};
+}
+
+// Values per row, or one of 256 values for the index of each row.
+Factors factors_of(const Optional<float>& values, const Optional<std::uint8_t>& indices,
+                   std::int64_t rows) {
+    require(!indices || (values && size(*values, 0) == 256), "indices need 256 values");
+    const std::int64_t given = indices ? size(*indices, 0) : values ? size(*values, 0) : rows;
+    require(given >= rows, "factors do not fit rows");
+    return {values ? values->data() : nullptr, indices ? indices->data() : nullptr};
+}
+
+void require_rows(const Array<const std::int64_t, 2>& rows, std::int64_t queries,
+                  std::int64_t count) {
+    require(size(rows, 0) == queries, "rows and queries do not fit");
+    for (std::size_t i = 0; i < rows.size(); ++i)
+        require(rows.data()[i] >= 0 && rows.data()[i] < count, "rows must be rows of blocks");
+}
+
+template <class A, class B>
+std::int64_t output_k(const A& rows_out, const B& values_out, std::int64_t queries) {
+    require(size(rows_out, 0) == queries && size(values_out, 0) == queries &&
+                size(rows_out, 1) == size(values_out, 1) && size(rows_out, 1) > 0,
+            "outputs do not fit");
+    return size(rows_out, 1);
+}
+
+std::vector<std::string> paths() {
+    std::vector<std::string> names;
+    for (const Kernels* kernels : available_kernels()) names.emplace_back(kernels->name);
+    return names;
+}
+
+void py_to_blocks(Array<const std::uint8_t, 2> codes, Array<std::uint8_t, 3> blocks) {
+    const std::int64_t rows = size(codes, 0), columns = size(codes, 1);
+    require(blocks_of(blocks).stride == columns * kRows &&
+                size(blocks, 0) == (rows + kRows - 1) / kRows,
+            "blocks do not fit codes");
+    nb::gil_scoped_release release;
+    to_blocks(codes.data(), rows, columns, blocks.data());
+}
+
+void py_from_blocks(Array<const std::uint8_t, 3> blocks, Array<std::uint8_t, 2> codes) {
+    const std::int64_t rows = size(codes, 0), columns = size(codes, 1);
+    require(blocks_of(blocks).stride == columns * kRows && rows <= size(blocks, 0) * kRows,
+            "codes do not fit blocks");
+    nb::gil_scoped_release release;
+    from_blocks(blocks.data(), rows, columns, codes.data());
+}
+
+void py_hamming_topk(const std::string& path, Array<const std::uint8_t, 3> blocks, std::int64_t n,
+                     Array<const std::uint8_t, 2> queries, int bits, int pairs,
+                     Optional<std::uint64_t> mask, int threads, Array<std::int64_t, 2> rows_out,
+                     Array<std::int32_t, 2> distances_out) {
+    const Kernels& kernels = kernels_named(path);
+    const Blocks b = blocks_of(blocks);
+    const Rows rows = rows_of(b, n, mask);
+    const HammingQueries q = queries_of(b, queries, bits, pairs);
+    require(3 * static_cast<std::int64_t>(bits) / 2 + 64 < 65535, "codes are too wide");
+    const std::int64_t k = output_k(rows_out, distances_out, q.count);
+    nb::gil_scoped_release release;
+    hamming_topk(kernels, b, rows, q, k, threads, rows_out.data(), distances_out.data());
+}
+
+void py_hamming_rows(Array<const std::uint8_t, 3> blocks, Array<const std::int64_t, 2> rows,
+                     Array<const std::uint8_t, 2> queries, int bits, int pairs, int threads,
+                     Array<std::int32_t, 2> distances_out) {
+    const Blocks b = blocks_of(blocks);
+    const HammingQueries q = queries_of(b, queries, bits, pairs);
+    require_rows(rows, q.count, b.count * kRows);
+    require(output_k(rows, distances_out, q.count) > 0, "outputs do not fit");
+    nb::gil_scoped_release release;
+    hamming_rows(b, rows.data(), size(rows, 1), q, threads, distances_out.data());
+}
+
+void py_table_topk(const std::string& path, Array<const std::uint8_t, 3> blocks, std::int64_t n,
+                   Array<const std::int16_t, 3> tables, Array<const std::int32_t, 1> offsets,
+                   Optional<float> values, Optional<std::uint8_t> indices,
+                   Optional<std::uint64_t> mask, int threads,
+                   Array<std::int64_t, 2> rows_out, Array<float, 2> scores_out) {
+    const Kernels& kernels = kernels_named(path);
+    const Blocks b = blocks_of(blocks);
+    const Rows rows = rows_of(b, n, mask);
+    const TableQueries q = queries_of(b, tables, offsets);
+    require(q.columns <= 16384, "codes are too wide");
+    const Factors f = factors_of(values, indices, n);
+    const std::int64_t k = output_k(rows_out, scores_out, q.count);
+    nb::gil_scoped_release release;
+    table_topk(kernels, b, rows, q, f, k, threads, rows_out.data(), scores_out.data());
+}
+
+void py_table_rows(Array<const std::uint8_t, 3> blocks, Array<const std::int64_t, 2> rows,
+                   Array<const std::int16_t, 3> tables, Array<const std::int32_t, 1> offsets,
+                   Optional<float> values, Optional<std::uint8_t> indices, int threads,
+                   Array<float, 2> scores_out) {
+    const Blocks b = blocks_of(blocks);
+    const TableQueries q = queries_of(b, tables, offsets);
+    const Factors f = factors_of(values, indices, 0);
+    std::int64_t count = b.count * kRows;
+    if (indices) count = std::min(count, size(*indices, 0));
+    else if (values) count = std::min(count, size(*values, 0));
+    require_rows(rows, q.count, count);
+    require(output_k(rows, scores_out, q.count) > 0, "outputs do not fit");
+    nb::gil_scoped_release release;
+    table_rows(b, rows.data(), size(rows, 1), q, f, threads, scores_out.data());
+}
+
+} // namespace
+
+NB_MODULE(_native, m) {
+    m.doc() = "Native search kernels of qama.kernels; use them through that package.";
+    m.def("paths", &paths);
+    m.def("to_blocks", &py_to_blocks, nb::arg("codes").noconvert(), nb::arg("out").noconvert());
+    m.def("from_blocks", &py_from_blocks, nb::arg("blocks").noconvert(),
+          nb::arg("out").noconvert());
+    m.def("hamming_topk", &py_hamming_topk, nb::arg("path"), nb::arg("blocks").noconvert(),
+          nb::arg("n"), nb::arg("queries").noconvert(), nb::arg("bits"), nb::arg("pairs"),
+          nb::arg("mask").noconvert().none(), nb::arg("threads"), nb::arg("rows_out").noconvert(),
+          nb::arg("distances_out").noconvert());
+    m.def("hamming_rows", &py_hamming_rows, nb::arg("blocks").noconvert(),
+          nb::arg("rows").noconvert(), nb::arg("queries").noconvert(), nb::arg("bits"),
+          nb::arg("pairs"), nb::arg("threads"), nb::arg("distances_out").noconvert());
+    m.def("table_topk", &py_table_topk, nb::arg("path"), nb::arg("blocks").noconvert(),
+          nb::arg("n"), nb::arg("tables").noconvert(), nb::arg("offsets").noconvert(),
+          nb::arg("values").noconvert().none(), nb::arg("indices").noconvert().none(),
+          nb::arg("mask").noconvert().none(),
+          nb::arg("threads"), nb::arg("rows_out").noconvert(), nb::arg("scores_out").noconvert());
+    m.def("table_rows", &py_table_rows, nb::arg("blocks").noconvert(),
+          nb::arg("rows").noconvert(), nb::arg("tables").noconvert(),
+          nb::arg("offsets").noconvert(), nb::arg("values").noconvert().none(),
+          nb::arg("indices").noconvert().none(), nb::arg("threads"), nb::arg("scores_out").noconvert());
+}

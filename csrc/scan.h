@@ -1,0 +1,105 @@
+// What the scan kernels of every instruction set share: plain structs and one table of functions.
+//
+// The scan_*.cpp files are compiled with flags of one instruction set each. They include nothing
+// but this header, scan_kernel.h and <cstdint>-like headers: an inline function of the standard
+// library compiled there could be the copy that the linker keeps for the whole module, and would
+// then crash on an older CPU.
+#pragma once
+
+#include <cstdint>
+
+namespace qama {
+
+constexpr int kRows = 64;                      // rows in a block = bytes in a column of it
+constexpr int kSpill = 31;                     // columns of at most 8 per byte: 31 * 8 <= 255
+constexpr int kTableGroup = 2;                 // columns whose 8-bit table entries add up to <= 255
+constexpr int kMaxGroupBlocks = 32;            // blocks that a tile of queries visits in a row
+constexpr std::int64_t kGroupBytes = 16 << 10; // their size, so that they stay in the L1 cache
+
+class TopK;
+
+// Where one query's survivors go, and what a row must beat to be one.
+struct Sink {
+    std::uint32_t limit; // only distances < limit can enter
+    float floor;         // only scores for which !(score <= floor) can enter; NaN lets all enter
+    TopK* top;
+};
+
+// The rows that may be returned.
+struct Rows {
+    std::int64_t count;          // rows past it are padding
+    const std::uint64_t* mask;   // bit i of word b = row 64 * b + i, or null: all
+};
+
+// How the byte columns of a code become columns to XOR (see expand.h).
+struct Expansion {
+    int columns;        // byte columns compared
+    int pair_columns;   // leading columns that hold four pairs each
+    std::uint8_t mixed; // bits of the next column that belong to pairs; 0: none
+    std::uint8_t last;  // bits of the last column that count
+};
+
+struct HammingScan {
+    const std::uint8_t* blocks;
+    std::int64_t stride; // bytes from one block to the next
+    Rows rows;
+    Expansion expansion;
+    bool expands;               // whether columns must be expanded before the XOR
+    int width;                  // columns after the expansion
+    const std::uint32_t* words; // query bytes, each four times: [tile][column][query of the tile]
+};
+
+// One query's filter: S <= base + scale * (sum of its 8-bit entries) for every row.
+struct Bound {
+    float scale;
+    float base;
+};
+
+// One positive factor per row: values[row], or values[indices[row]], or 1 where values is null.
+struct Factors {
+    const float* values;
+    const std::uint8_t* indices;
+};
+
+struct TableScan {
+    const std::uint8_t* blocks;
+    std::int64_t stride;
+    Rows rows;
+    int columns;
+    const std::uint8_t* entries; // filter tables: [tile][column][query of the tile][high, low][16]
+    const Bound* bounds;         // per query, those that pad the last tile among them
+    Factors factors;
+    const std::int16_t* tables;  // exact tables: [query][column][high, low][16]
+    const std::int32_t* offsets; // per query
+};
+
+struct Range {
+    std::int64_t first, last;
+};
+
+// `tiles` counts tiles of hamming_tile / table_tile queries; `sinks` belongs to the queries of
+// `tiles`, those that pad the last tile among them. `scratch` holds group_blocks() expanded blocks.
+using HammingFn = void (*)(const HammingScan&, Range blocks, Range tiles, std::int64_t queries,
+                           Sink* sinks, std::uint8_t* scratch);
+using TableFn = void (*)(const TableScan&, Range blocks, Range tiles, std::int64_t queries,
+                         Sink* sinks, std::uint8_t* scratch);
+
+struct Kernels {
+    const char* name;
+    int hamming_tile, table_tile; // queries per tile, powers of two
+    HammingFn hamming;
+    TableFn tables;
+};
+
+// Each returns null where the compiler's target lacks the instruction set.
+const Kernels* portable_kernels();
+const Kernels* avx2_kernels();
+const Kernels* avx512_kernels();
+const Kernels* neon_kernels();
+
+// Called by the kernels for the rows that pass; compiled for the plain target.
+void offer_distances(Sink&, std::uint64_t rows, const std::uint16_t* distances, std::int64_t row);
+void offer_scores(Sink&, std::uint64_t rows, const TableScan&, std::int64_t query,
+                  std::int64_t block);
+
+} // namespace qama

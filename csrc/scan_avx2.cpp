@@ -1,0 +1,172 @@
+// The scan for CPUs with AVX2 and FMA: a column of a block is two registers.
+#include "scan_kernel.h"
+
+#if defined(__AVX2__) && defined(__FMA__)
+#include <immintrin.h>
+
+namespace qama {
+namespace {
+
+// kDiffering[q][x] = bits that differ between the nibbles q and x: AVX2 has no byte popcount, and
+// one look-up per nibble of a column that is split once costs half of XOR plus two look-ups.
+struct Differing {
+    alignas(32) std::uint8_t at[16][16];
+    constexpr Differing() : at{} {
+        for (int q = 0; q < 16; ++q)
+            for (int x = 0; x < 16; ++x)
+                for (int bits = q ^ x; bits != 0; bits &= bits - 1) ++at[q][x];
+    }
+};
+constexpr Differing kDiffering;
+
+// Bit i of x goes to bit 4i.
+inline std::uint64_t spread4(std::uint64_t x) {
+    x = (x | x << 24) & 0x000000FF000000FFull;
+    x = (x | x << 12) & 0x000F000F000F000Full;
+    x = (x | x << 6) & 0x0303030303030303ull;
+    return (x | x << 3) & 0x1111111111111111ull;
+}
+
+struct Bytes {
+    __m256i a, b; // rows 0 to 31, rows 32 to 63
+
+    static Bytes load(const std::uint8_t* p) {
+        return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)),
+                _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + 32))};
+    }
+    void store(std::uint8_t* p) const {
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), a);
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(p + 32), b);
+    }
+    static Bytes splat(std::uint8_t x) {
+        const __m256i all = _mm256_set1_epi8(static_cast<char>(x));
+        return {all, all};
+    }
+    Bytes add(Bytes y) const { return {_mm256_add_epi8(a, y.a), _mm256_add_epi8(b, y.b)}; }
+    Bytes operator&(Bytes y) const {
+        return {_mm256_and_si256(a, y.a), _mm256_and_si256(b, y.b)};
+    }
+    Bytes operator|(Bytes y) const {
+        return {_mm256_or_si256(a, y.a), _mm256_or_si256(b, y.b)};
+    }
+    // Shifts of 16-bit lanes: no caller has a bit that would cross a byte.
+    Bytes shl1() const { return {_mm256_slli_epi16(a, 1), _mm256_slli_epi16(b, 1)}; }
+    Bytes shr1() const { return {_mm256_srli_epi16(a, 1), _mm256_srli_epi16(b, 1)}; }
+};
+
+struct Nibbles {
+    Bytes high, low;
+};
+
+// As in scan_avx512.cpp: even rows are `both - (odd << 8)`.
+struct Sums {
+    Bytes both, odd;
+
+    void add(Bytes x) {
+        both = {_mm256_add_epi16(both.a, x.a), _mm256_add_epi16(both.b, x.b)};
+        odd = {_mm256_add_epi16(odd.a, _mm256_srli_epi16(x.a, 8)),
+               _mm256_add_epi16(odd.b, _mm256_srli_epi16(x.b, 8))};
+    }
+    Bytes even() const {
+        return {_mm256_sub_epi16(both.a, _mm256_slli_epi16(odd.a, 8)),
+                _mm256_sub_epi16(both.b, _mm256_slli_epi16(odd.b, 8))};
+    }
+
+    void store(std::uint16_t* to) const {
+        alignas(32) std::uint16_t e[32], o[32];
+        even().store(reinterpret_cast<std::uint8_t*>(e));
+        odd.store(reinterpret_cast<std::uint8_t*>(o));
+        for (int i = 0; i < 32; ++i) to[2 * i] = e[i], to[2 * i + 1] = o[i];
+    }
+
+    // Per half: byte 2i is row 2i, byte 2i + 1 is row 2i + 1. Not below = min(limit, x) is limit.
+    static std::uint32_t half_below(__m256i even, __m256i odd, __m256i limit) {
+        const __m256i e = _mm256_cmpeq_epi16(_mm256_min_epu16(even, limit), limit);
+        const __m256i o = _mm256_cmpeq_epi16(_mm256_min_epu16(odd, limit), limit);
+        const __m256i kept = _mm256_blendv_epi8(e, o, _mm256_set1_epi16(-256));
+        return ~static_cast<std::uint32_t>(_mm256_movemask_epi8(kept));
+    }
+    std::uint64_t below(std::uint32_t limit) const {
+        const __m256i top = _mm256_set1_epi16(static_cast<short>(limit));
+        const Bytes e = even();
+        return half_below(e.a, odd.a, top) | std::uint64_t{half_below(e.b, odd.b, top)} << 32;
+    }
+
+    static std::uint64_t beats(__m256i sums, Bound bound, const float* factors,
+                                      float floor) {
+        const __m256 most = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sums),
+                                            _mm256_set1_ps(bound.scale),
+                                            _mm256_set1_ps(bound.base));
+        const __m256 score = _mm256_mul_ps(most, _mm256_load_ps(factors));
+        const __m256 kept = _mm256_cmp_ps(score, _mm256_set1_ps(floor), _CMP_NLE_UQ);
+        return static_cast<std::uint32_t>(_mm256_movemask_ps(kept));
+    }
+    static std::uint64_t low_half(Bytes x, Bound bound, const float* f, float floor) {
+        const __m256i mask = _mm256_set1_epi32(0xFFFF);
+        return beats(_mm256_and_si256(x.a, mask), bound, f, floor) |
+               beats(_mm256_and_si256(x.b, mask), bound, f + 8, floor) << 8;
+    }
+    static std::uint64_t high_half(Bytes x, Bound bound, const float* f, float floor) {
+        return beats(_mm256_srli_epi32(x.a, 16), bound, f, floor) |
+               beats(_mm256_srli_epi32(x.b, 16), bound, f + 8, floor) << 8;
+    }
+
+    // Factors come as rows 0, 4, 8, ..; 1, 5, ..; 2, 6, ..; 3, 7, ..
+    std::uint64_t beating(Bound bound, const float* factors, float floor) const {
+        const Bytes e = even();
+        const std::uint64_t r0 = low_half(e, bound, factors, floor);
+        const std::uint64_t r1 = low_half(odd, bound, factors + 16, floor);
+        const std::uint64_t r2 = high_half(e, bound, factors + 32, floor);
+        const std::uint64_t r3 = high_half(odd, bound, factors + 48, floor);
+        if ((r0 | r1 | r2 | r3) == 0) return 0;
+        return spread4(r0) | spread4(r1) << 1 | spread4(r2) << 2 | spread4(r3) << 3;
+    }
+};
+
+struct Avx2 {
+    static constexpr int kHammingTile = 4, kTableTile = 2;
+    using Vector = Bytes;
+    using Total = Sums;
+
+    static Nibbles nibbles(Bytes x) {
+        const Bytes mask = Bytes::splat(15);
+        return {Bytes{_mm256_srli_epi16(x.a, 4), _mm256_srli_epi16(x.b, 4)} & mask, x & mask};
+    }
+    static Bytes shuffle(const std::uint8_t* entries, Bytes x) {
+        const __m256i table = _mm256_broadcastsi128_si256(
+            _mm_loadu_si128(reinterpret_cast<const __m128i*>(entries)));
+        return {_mm256_shuffle_epi8(table, x.a), _mm256_shuffle_epi8(table, x.b)};
+    }
+    static Bytes look_up(Nibbles x, const std::uint8_t* entries) {
+        return shuffle(entries, x.high).add(shuffle(entries + 16, x.low));
+    }
+
+    static Nibbles column(Bytes x) { return nibbles(x); }
+    static Bytes differing(Nibbles x, const std::uint32_t* word) {
+        return shuffle(kDiffering.at[(*word >> 4) & 15], x.high)
+            .add(shuffle(kDiffering.at[*word & 15], x.low));
+    }
+
+    static void arrange(const float* from, float* to) {
+        for (int i = 0; i < kRows; i += 16) {
+            __m128 p = _mm_loadu_ps(from + i), q = _mm_loadu_ps(from + i + 4),
+                   r = _mm_loadu_ps(from + i + 8), s = _mm_loadu_ps(from + i + 12);
+            _MM_TRANSPOSE4_PS(p, q, r, s);
+            _mm_store_ps(to + i / 4, p);
+            _mm_store_ps(to + 16 + i / 4, q);
+            _mm_store_ps(to + 32 + i / 4, r);
+            _mm_store_ps(to + 48 + i / 4, s);
+        }
+    }
+};
+
+const Kernels kKernels = kernels_of<Avx2>("avx2");
+
+} // namespace
+
+const Kernels* avx2_kernels() { return &kKernels; }
+
+} // namespace qama
+#else
+const qama::Kernels* qama::avx2_kernels() { return nullptr; }
+#endif

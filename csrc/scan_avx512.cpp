@@ -1,0 +1,136 @@
+// The scan for CPUs with AVX-512 F, BW, VL and BITALG: a column of a block is one register.
+#include "scan_kernel.h"
+
+#if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VL__) && \
+    defined(__AVX512BITALG__)
+#include <immintrin.h>
+
+namespace qama {
+namespace {
+
+// Bit i of x goes to bit 2i, or to bit 4i.
+inline std::uint64_t spread2(std::uint64_t x) {
+    x = (x | x << 16) & 0x0000FFFF0000FFFFull;
+    x = (x | x << 8) & 0x00FF00FF00FF00FFull;
+    x = (x | x << 4) & 0x0F0F0F0F0F0F0F0Full;
+    x = (x | x << 2) & 0x3333333333333333ull;
+    return (x | x << 1) & 0x5555555555555555ull;
+}
+inline std::uint64_t spread4(std::uint64_t x) { return spread2(spread2(x)); }
+
+struct Bytes {
+    __m512i v;
+
+    static Bytes load(const std::uint8_t* p) { return {_mm512_loadu_si512(p)}; }
+    void store(std::uint8_t* p) const { _mm512_storeu_si512(p, v); }
+    static Bytes splat(std::uint8_t x) {
+        return {_mm512_set1_epi8(static_cast<char>(x))};
+    }
+    Bytes add(Bytes y) const { return {_mm512_add_epi8(v, y.v)}; }
+    Bytes operator&(Bytes y) const { return {_mm512_and_si512(v, y.v)}; }
+    Bytes operator|(Bytes y) const { return {_mm512_or_si512(v, y.v)}; }
+    // Shifts of 16-bit lanes: no caller has a bit that would cross a byte.
+    Bytes shl1() const { return {_mm512_slli_epi16(v, 1)}; }
+    Bytes shr1() const { return {_mm512_srli_epi16(v, 1)}; }
+};
+
+struct Nibbles {
+    __m512i high, low;
+};
+
+// Sums of even rows are `both - (odd << 8)`: adding a byte vector as 16-bit lanes adds the
+// even row plus 256 times the odd one, which the subtraction takes out again (mod 65536).
+struct Sums {
+    __m512i both, odd;
+
+    void add(Bytes x) {
+        both = _mm512_add_epi16(both, x.v);
+        odd = _mm512_add_epi16(odd, _mm512_srli_epi16(x.v, 8));
+    }
+    __m512i even() const { return _mm512_sub_epi16(both, _mm512_slli_epi16(odd, 8)); }
+
+    void store(std::uint16_t* to) const {
+        alignas(64) std::uint16_t e[32], o[32];
+        _mm512_store_si512(e, even());
+        _mm512_store_si512(o, odd);
+        for (int i = 0; i < 32; ++i) to[2 * i] = e[i], to[2 * i + 1] = o[i];
+    }
+
+    std::uint64_t below(std::uint32_t limit) const {
+        const __m512i top = _mm512_set1_epi16(static_cast<short>(limit));
+        const __mmask32 e = _mm512_cmplt_epu16_mask(even(), top);
+        const __mmask32 o = _mm512_cmplt_epu16_mask(odd, top);
+        return (e | o) == 0 ? 0 : spread2(e) | spread2(o) << 1;
+    }
+
+    static std::uint64_t beats(__m512i sums, Bound bound, const float* factors,
+                                      float floor) {
+        const __m512 most = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums),
+                                            _mm512_set1_ps(bound.scale),
+                                            _mm512_set1_ps(bound.base));
+        const __m512 score = _mm512_mul_ps(most, _mm512_load_ps(factors));
+        return _mm512_cmp_ps_mask(score, _mm512_set1_ps(floor), _CMP_NLE_UQ);
+    }
+
+    // Factors come as rows 0, 4, 8, ..; 1, 5, ..; 2, 6, ..; 3, 7, ..
+    std::uint64_t beating(Bound bound, const float* factors, float floor) const {
+        const __m512i low = _mm512_set1_epi32(0xFFFF), e = even();
+        const std::uint64_t r0 = beats(_mm512_and_si512(e, low), bound, factors, floor);
+        const std::uint64_t r1 = beats(_mm512_and_si512(odd, low), bound, factors + 16, floor);
+        const std::uint64_t r2 = beats(_mm512_srli_epi32(e, 16), bound, factors + 32, floor);
+        const std::uint64_t r3 = beats(_mm512_srli_epi32(odd, 16), bound, factors + 48, floor);
+        if ((r0 | r1 | r2 | r3) == 0) return 0;
+        return spread4(r0) | spread4(r1) << 1 | spread4(r2) << 2 | spread4(r3) << 3;
+    }
+};
+
+struct Avx512 {
+    static constexpr int kHammingTile = 8, kTableTile = 4;
+    using Vector = Bytes;
+    using Total = Sums;
+
+    static Bytes column(Bytes x) { return x; }
+    static Bytes differing(Bytes x, const std::uint32_t* word) {
+        const __m512i query = _mm512_set1_epi32(static_cast<int>(*word));
+        return {_mm512_popcnt_epi8(_mm512_xor_si512(x.v, query))};
+    }
+
+    static Nibbles nibbles(Bytes x) {
+        const __m512i mask = _mm512_set1_epi8(15);
+        return {_mm512_and_si512(_mm512_srli_epi16(x.v, 4), mask), _mm512_and_si512(x.v, mask)};
+    }
+    static __m512i table(const std::uint8_t* p) {
+        return _mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+    }
+    static Bytes look_up(Nibbles x, const std::uint8_t* entries) {
+        return {_mm512_add_epi8(_mm512_shuffle_epi8(table(entries), x.high),
+                                _mm512_shuffle_epi8(table(entries + 16), x.low))};
+    }
+
+    static void arrange(const float* from, float* to) {
+        const __m512i evens = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26,
+                                                28, 30);
+        const __m512i odds = _mm512_add_epi32(evens, _mm512_set1_epi32(1));
+        const __m512 a = _mm512_loadu_ps(from), b = _mm512_loadu_ps(from + 16),
+                     c = _mm512_loadu_ps(from + 32), d = _mm512_loadu_ps(from + 48);
+        const __m512 e0 = _mm512_permutex2var_ps(a, evens, b),
+                     e1 = _mm512_permutex2var_ps(c, evens, d),
+                     o0 = _mm512_permutex2var_ps(a, odds, b),
+                     o1 = _mm512_permutex2var_ps(c, odds, d);
+        _mm512_store_ps(to, _mm512_permutex2var_ps(e0, evens, e1));
+        _mm512_store_ps(to + 16, _mm512_permutex2var_ps(o0, evens, o1));
+        _mm512_store_ps(to + 32, _mm512_permutex2var_ps(e0, odds, e1));
+        _mm512_store_ps(to + 48, _mm512_permutex2var_ps(o0, odds, o1));
+    }
+};
+
+const Kernels kKernels = kernels_of<Avx512>("avx512");
+
+} // namespace
+
+const Kernels* avx512_kernels() { return &kKernels; }
+
+} // namespace qama
+#else
+const qama::Kernels* qama::avx512_kernels() { return nullptr; }
+#endif

@@ -1,0 +1,125 @@
+// The scan for 64-bit ARM, where NEON is part of the base: a column of a block is four registers.
+#include "scan_kernel.h"
+
+#if defined(__aarch64__) || defined(_M_ARM64)
+#include <arm_neon.h>
+
+namespace qama {
+namespace {
+
+struct Bytes {
+    uint8x16_t v[4];
+
+    template <class F> static Bytes each(F value) {
+        return {{value(0), value(1), value(2), value(3)}};
+    }
+    static Bytes load(const std::uint8_t* p) {
+        return each([p](int i) { return vld1q_u8(p + 16 * i); });
+    }
+    void store(std::uint8_t* p) const {
+        for (int i = 0; i < 4; ++i) vst1q_u8(p + 16 * i, v[i]);
+    }
+    static Bytes splat(std::uint8_t x) {
+        return each([x](int) { return vdupq_n_u8(x); });
+    }
+    Bytes add(Bytes y) const {
+        return each([&](int i) { return vaddq_u8(v[i], y.v[i]); });
+    }
+    Bytes operator&(Bytes y) const {
+        return each([&](int i) { return vandq_u8(v[i], y.v[i]); });
+    }
+    Bytes operator|(Bytes y) const {
+        return each([&](int i) { return vorrq_u8(v[i], y.v[i]); });
+    }
+    Bytes shl1() const {
+        return each([&](int i) { return vshlq_n_u8(v[i], 1); });
+    }
+    Bytes shr1() const {
+        return each([&](int i) { return vshrq_n_u8(v[i], 1); });
+    }
+};
+
+struct Nibbles {
+    Bytes high, low;
+};
+
+struct Sums {
+    uint16x8_t s[8]; // rows in order
+
+    void add(Bytes x) {
+        for (int i = 0; i < 4; ++i) {
+            s[2 * i] = vaddw_u8(s[2 * i], vget_low_u8(x.v[i]));
+            s[2 * i + 1] = vaddw_high_u8(s[2 * i + 1], x.v[i]);
+        }
+    }
+    void store(std::uint16_t* to) const {
+        for (int i = 0; i < 8; ++i) vst1q_u16(to + 8 * i, s[i]);
+    }
+    std::uint64_t below(std::uint32_t limit) const {
+        const uint16x8_t top = vdupq_n_u16(static_cast<std::uint16_t>(limit));
+        const uint16x8_t place = {1, 2, 4, 8, 16, 32, 64, 128};
+        std::uint64_t rows = 0;
+        for (int i = 0; i < 8; ++i)
+            rows |= std::uint64_t{vaddvq_u16(vandq_u16(vcltq_u16(s[i], top), place))}
+                    << (8 * i);
+        return rows;
+    }
+
+    static std::uint64_t beats(uint16x4_t sums, Bound bound, const float* factors,
+                                      float floor) {
+        const uint32x4_t place = {1, 2, 4, 8};
+        const float32x4_t most = vfmaq_f32(vdupq_n_f32(bound.base),
+                                           vcvtq_f32_u32(vmovl_u16(sums)),
+                                           vdupq_n_f32(bound.scale));
+        const float32x4_t score = vmulq_f32(most, vld1q_f32(factors));
+        const uint32x4_t beaten = vcleq_f32(score, vdupq_n_f32(floor));
+        return vaddvq_u32(vbicq_u32(place, beaten));
+    }
+    std::uint64_t beating(Bound bound, const float* factors, float floor) const {
+        std::uint64_t rows = 0;
+        for (int i = 0; i < 8; ++i) {
+            const float* f = factors + 8 * i;
+            rows |= (beats(vget_low_u16(s[i]), bound, f, floor) |
+                     beats(vget_high_u16(s[i]), bound, f + 4, floor) << 4)
+                    << (8 * i);
+        }
+        return rows;
+    }
+};
+
+struct Neon {
+    static constexpr int kHammingTile = 4, kTableTile = 2;
+    using Vector = Bytes;
+    using Total = Sums;
+
+    static Bytes column(Bytes x) { return x; }
+    static Bytes differing(Bytes x, const std::uint32_t* word) {
+        const uint8x16_t query = vreinterpretq_u8_u32(vdupq_n_u32(*word));
+        return Bytes::each([&](int i) { return vcntq_u8(veorq_u8(x.v[i], query)); });
+    }
+
+    static Nibbles nibbles(Bytes x) {
+        return {Bytes::each([&](int i) { return vshrq_n_u8(x.v[i], 4); }), x & Bytes::splat(15)};
+    }
+    static Bytes look_up(Nibbles x, const std::uint8_t* entries) {
+        const uint8x16_t high = vld1q_u8(entries), low = vld1q_u8(entries + 16);
+        return Bytes::each([&](int i) {
+            return vaddq_u8(vqtbl1q_u8(high, x.high.v[i]), vqtbl1q_u8(low, x.low.v[i]));
+        });
+    }
+
+    static void arrange(const float* from, float* to) {
+        for (int i = 0; i < kRows; i += 4) vst1q_f32(to + i, vld1q_f32(from + i));
+    }
+};
+
+const Kernels kKernels = kernels_of<Neon>("neon");
+
+} // namespace
+
+const Kernels* neon_kernels() { return &kKernels; }
+
+} // namespace qama
+#else
+const qama::Kernels* qama::neon_kernels() { return nullptr; }
+#endif

@@ -1,0 +1,100 @@
+// The scan in plain C++: loops over 64 bytes, which compilers vectorise for the base target.
+#include "scan_kernel.h"
+
+namespace qama {
+namespace {
+
+struct Bytes {
+    std::uint8_t b[kRows];
+
+    template <class F> static Bytes each(F value) {
+        Bytes out;
+        for (int i = 0; i < kRows; ++i) out.b[i] = static_cast<std::uint8_t>(value(i));
+        return out;
+    }
+
+    static Bytes load(const std::uint8_t* p) {
+        return each([p](int i) { return p[i]; });
+    }
+    void store(std::uint8_t* p) const {
+        for (int i = 0; i < kRows; ++i) p[i] = b[i];
+    }
+    static Bytes splat(std::uint8_t x) {
+        return each([x](int) { return x; });
+    }
+    Bytes add(const Bytes& y) const {
+        return each([&](int i) { return b[i] + y.b[i]; });
+    }
+    Bytes operator&(const Bytes& y) const {
+        return each([&](int i) { return b[i] & y.b[i]; });
+    }
+    Bytes operator|(const Bytes& y) const {
+        return each([&](int i) { return b[i] | y.b[i]; });
+    }
+    Bytes shl1() const {
+        return each([&](int i) { return b[i] << 1; });
+    }
+    Bytes shr1() const {
+        return each([&](int i) { return b[i] >> 1; });
+    }
+};
+
+struct Sums {
+    std::uint16_t s[kRows];
+
+    void add(const Bytes& x) {
+        for (int i = 0; i < kRows; ++i) s[i] = static_cast<std::uint16_t>(s[i] + x.b[i]);
+    }
+    void store(std::uint16_t* to) const {
+        for (int i = 0; i < kRows; ++i) to[i] = s[i];
+    }
+    std::uint64_t below(std::uint32_t limit) const {
+        std::uint64_t rows = 0;
+        for (int i = 0; i < kRows; ++i) rows |= std::uint64_t{s[i] < limit} << i;
+        return rows;
+    }
+    // The sum is exact in double and rounded once: see docs/kernels.md, "The filter".
+    std::uint64_t beating(Bound bound, const float* factors, float floor) const {
+        std::uint64_t rows = 0;
+        for (int i = 0; i < kRows; ++i) {
+            const double most = double{bound.base} + double{bound.scale} * s[i];
+            const bool beaten = static_cast<float>(most) * factors[i] <= floor;
+            rows |= std::uint64_t{!beaten} << i;
+        }
+        return rows;
+    }
+};
+
+struct Portable {
+    static constexpr int kHammingTile = 1, kTableTile = 1;
+    using Vector = Bytes;
+    using Total = Sums;
+
+    static Bytes column(const Bytes& x) { return x; }
+    static Bytes differing(const Bytes& column, const std::uint32_t* word) {
+        const std::uint8_t query = static_cast<std::uint8_t>(*word);
+        return Bytes::each([&](int i) {
+            std::uint8_t x = column.b[i] ^ query;
+            x = static_cast<std::uint8_t>(x - ((x >> 1) & 0x55));
+            x = static_cast<std::uint8_t>((x & 0x33) + ((x >> 2) & 0x33));
+            return (x + (x >> 4)) & 0x0F;
+        });
+    }
+
+    static Bytes nibbles(const Bytes& x) { return x; }
+    static Bytes look_up(const Bytes& x, const std::uint8_t* entries) {
+        return Bytes::each([&](int i) { return entries[x.b[i] >> 4] + entries[16 + (x.b[i] & 15)]; });
+    }
+
+    static void arrange(const float* from, float* to) {
+        for (int i = 0; i < kRows; ++i) to[i] = from[i];
+    }
+};
+
+const Kernels kKernels = kernels_of<Portable>("portable");
+
+} // namespace
+
+const Kernels* portable_kernels() { return &kKernels; }
+
+} // namespace qama

@@ -1,0 +1,108 @@
+#include "search.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "pool.h"
+
+namespace qama {
+namespace {
+
+constexpr double kWorkPerThread = 1 << 22;             // bytes: about the cost of starting one
+constexpr std::int64_t kHitBytes = std::int64_t{1} << 26; // memory for the hits of one batch
+constexpr std::int64_t kBatch = 256;                   // queries
+constexpr std::int64_t kShardBlocks = 16;              // blocks, at least, per shard
+
+std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+
+// Rows are split into shards, the tiles of a batch of queries into parts: one task for each pair.
+struct Grid {
+    std::int64_t shards, parts;
+};
+
+Grid grid_of(const Search& s, std::int64_t tiles, int threads) {
+    const std::int64_t most = std::max<std::int64_t>(1, s.blocks / kShardBlocks);
+    const std::int64_t shards = std::min<std::int64_t>(threads, most);
+    return {shards, std::min(tiles, ceil_div(threads, shards))};
+}
+
+Range slice(Range whole, std::int64_t index, std::int64_t count) {
+    const std::int64_t size = whole.last - whole.first;
+    return {whole.first + size * index / count, whole.first + size * (index + 1) / count};
+}
+
+// Sinks and collectors for the queries of a range of tiles. Queries past the last one, which pad
+// its tile, accept nothing.
+class Collectors {
+  public:
+    Collectors(const Search& s, Range tiles) : first_(tiles.first * s.tile) {
+        const std::int64_t last = std::min(tiles.last * s.tile, s.queries);
+        tops_.assign(static_cast<std::size_t>(last - first_),
+                     TopK(static_cast<std::size_t>(s.k)));
+        const float none = std::numeric_limits<float>::infinity();
+        sinks_.assign(static_cast<std::size_t>((tiles.last - tiles.first) * s.tile),
+                      Sink{0, none, nullptr});
+        for (std::size_t i = 0; i < tops_.size(); ++i)
+            sinks_[i] = {std::numeric_limits<std::uint16_t>::max(),
+                         std::numeric_limits<float>::quiet_NaN(), &tops_[i]};
+    }
+    Sink* sinks() { return sinks_.data(); }
+    std::vector<Hit> take(std::int64_t query) {
+        return tops_[static_cast<std::size_t>(query - first_)].take();
+    }
+    std::int64_t first() const { return first_; }
+    std::int64_t last() const { return first_ + static_cast<std::int64_t>(tops_.size()); }
+
+  private:
+    std::int64_t first_;
+    std::vector<TopK> tops_;
+    std::vector<Sink> sinks_;
+};
+
+using Write = std::function<void(std::int64_t, const std::vector<Hit>&)>;
+
+void search_batch(const Search& s, Range tiles, int threads, const Scan& scan,
+                  const Write& write) {
+    const Grid grid = grid_of(s, tiles.last - tiles.first, threads);
+    const std::int64_t first = tiles.first * s.tile,
+                       last = std::min(tiles.last * s.tile, s.queries), count = last - first;
+    std::vector<std::vector<Hit>> found(static_cast<std::size_t>(grid.shards * count));
+    parallel_for(grid.shards * grid.parts, threads, [&](std::int64_t task) {
+        const std::int64_t shard = task % grid.shards;
+        const Range part = slice(tiles, task / grid.shards, grid.parts);
+        Collectors collectors(s, part);
+        scan(slice({0, s.blocks}, shard, grid.shards), part, collectors.sinks());
+        for (std::int64_t q = collectors.first(); q < collectors.last(); ++q)
+            found[static_cast<std::size_t>(shard * count + q - first)] = collectors.take(q);
+    });
+    parallel_for(count, threads, [&](std::int64_t i) {
+        std::vector<Hit>& hits = found[static_cast<std::size_t>(i)];
+        for (std::int64_t shard = 1; shard < grid.shards; ++shard) {
+            const std::vector<Hit>& more = found[static_cast<std::size_t>(shard * count + i)];
+            hits.insert(hits.end(), more.begin(), more.end());
+        }
+        keep_least(hits, static_cast<std::size_t>(s.k));
+        write(first + i, hits);
+    });
+}
+
+} // namespace
+
+int thread_count(int asked, double work) {
+    if (asked > 0) return asked;
+    return static_cast<int>(std::min<double>(core_count(), 1 + work / kWorkPerThread));
+}
+
+void search(const Search& s, const Scan& scan, const Write& write) {
+    const int threads = thread_count(s.threads, s.work);
+    const std::int64_t per_query =
+        static_cast<std::int64_t>(TopK::capacity(static_cast<std::size_t>(s.k)) * sizeof(Hit)) *
+        threads;
+    const std::int64_t queries = std::clamp(kHitBytes / per_query, std::int64_t{1}, kBatch);
+    const std::int64_t step = std::max<std::int64_t>(1, queries / s.tile);
+    const std::int64_t tiles = ceil_div(s.queries, s.tile);
+    for (std::int64_t t = 0; t < tiles; t += step)
+        search_batch(s, {t, std::min(t + step, tiles)}, threads, scan, write);
+}
+
+} // namespace qama

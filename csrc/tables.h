@@ -1,0 +1,27 @@
+// Asymmetric scores: a table of 16 entries per nibble of the code.
+#pragma once
+
+#include <cstdint>
+
+#include "hamming.h"
+#include "scan.h"
+
+namespace qama {
+
+struct TableQueries {
+    const std::int16_t* tables; // (count, columns, high and low, 16)
+    const std::int32_t* offsets;
+    std::int64_t count;
+    int columns;
+};
+
+// rows_out, scores_out: (queries, k).
+void table_topk(const Kernels&, const Blocks&, const Rows&, const TableQueries&,
+                const Factors&, std::int64_t k, int threads, std::int64_t* rows_out,
+                float* scores_out);
+
+// rows, scores_out: (queries, each).
+void table_rows(const Blocks&, const std::int64_t* rows, std::int64_t each, const TableQueries&,
+                const Factors&, int threads, float* scores_out);
+
+} // namespace qama

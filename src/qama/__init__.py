@@ -1,0 +1,30 @@
+"""qama makes any embedding 20 to 100 times smaller and searches it faster.
+
+    codec = qama.fit(X)                        # needs torch; nothing else here does
+    codes = codec.encode(X, dims=192, level="2")
+    index = qama.Index(codec, dims=192, level="2")
+    index.add(X)
+    result = index.search(Q, k=10)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qama.codec import Codec
+from qama.errors import FormatError, MissingExtraError
+from qama.search.index import Index, SearchResult
+
+if TYPE_CHECKING:
+    from qama.training.fit import fit
+
+__version__ = "0.1.0"
+__all__ = ["Codec", "FormatError", "Index", "MissingExtraError", "SearchResult", "fit"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "fit":  # torch is imported when a fit is asked for, not before
+        from qama.training.fit import fit
+
+        return fit
+    raise AttributeError(f"module 'qama' has no attribute {name!r}")

@@ -1,0 +1,5 @@
+"""`python -m qama`."""
+
+from qama.cli.main import app
+
+app()

@@ -1,0 +1,130 @@
+"""Checks at the door: the one home of how arguments are refused."""
+
+from __future__ import annotations
+
+import operator
+import os
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float32]
+Bytes = npt.NDArray[np.uint8]
+Ids = npt.NDArray[np.int64]
+
+CHUNK_ROWS = 16_384  # rows looked at together, so that a check never copies a mapped file whole
+
+
+def matrix(X: object, name: str, dims: int | None = None) -> npt.NDArray[Any]:
+    """Return X as a 2-D floating array of at least one row, without copying or reading it whole.
+
+    Raises:
+        ValueError: not an array of floats, not 2-D, no rows, or not ``dims`` columns.
+    """
+    A = X if isinstance(X, np.ndarray) else np.asarray(X)
+    if A.dtype.kind != "f":
+        raise ValueError(
+            f"{name} has dtype {A.dtype}; give floats, for instance {name}.astype(np.float32)"
+        )
+    if A.ndim == 1 and A.size:
+        raise ValueError(
+            f"{name} has one axis of {A.size}; give (rows, dims), for instance {name}[None, :]"
+        )
+    if A.ndim != 2:
+        raise ValueError(f"{name} has {A.ndim} axes; give 2: (rows, dims)")
+    if A.shape[0] == 0:
+        raise ValueError(f"{name} has no rows; give at least one")
+    if dims is not None and A.shape[1] != dims:
+        raise ValueError(f"{name} has {A.shape[1]} columns; this codec was fitted on {dims}")
+    return A
+
+
+def finite(A: npt.NDArray[Any], name: str, first_row: int = 0) -> Floats:
+    """Return a chunk as C-contiguous float32, refusing NaN and infinity by row and column.
+
+    Raises:
+        ValueError: a value is NaN, infinite, or too large for float32.
+    """
+    with np.errstate(over="ignore"):
+        F = np.ascontiguousarray(A, dtype=np.float32)
+    if not np.isfinite(F).all():
+        row, column = np.argwhere(~np.isfinite(F))[0]
+        raise ValueError(
+            f"{name}[{first_row + row}, {column}] is {A[row, column]}; every value must be finite "
+            f"in float32: drop such rows, or set them to zero"
+        )
+    return F
+
+
+def vectors(X: object, name: str, dims: int | None = None) -> Floats:
+    """Return X as finite C-contiguous float32 (n, dims); float16 and float64 are converted.
+
+    Raises:
+        ValueError: see `matrix` and `finite`.
+    """
+    return finite(matrix(X, name, dims), name)
+
+
+def chunks(A: npt.NDArray[Any], rows: int = CHUNK_ROWS) -> Iterable[slice]:
+    """Yield slices that cover the rows of A in order."""
+    for start in range(0, A.shape[0], rows):
+        yield slice(start, min(start + rows, A.shape[0]))
+
+
+def integer(value: object, name: str, least: int, most: int | None = None) -> int:
+    """Return value as int within [least, most].
+
+    Raises:
+        ValueError: not a whole number, or outside the range.
+    """
+    bound = f"a whole number >= {least}" + (f" and <= {most}" if most is not None else "")
+    if isinstance(value, bool):
+        raise ValueError(f"{name} is {value!r}; give {bound}")
+    try:
+        number = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise ValueError(f"{name} is {value!r}; give {bound}") from None
+    if number < least or (most is not None and number > most):
+        raise ValueError(f"{name} is {number}; give {bound}")
+    return number
+
+
+def threads(value: object) -> int:
+    """Return a number of threads: 0 means all cores, more than there are is clamped.
+
+    Raises:
+        ValueError: negative or not a whole number.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    wanted = integer(value, "threads", 0)
+    return min(wanted, cores or 1) or cores or 1
+
+
+def codes(value: object, name: str, nbytes: int) -> Bytes:
+    """Return value as C-contiguous uint8 (n, nbytes).
+
+    Raises:
+        ValueError: another dtype, number of axes or number of columns.
+    """
+    A = np.asarray(value)
+    if A.dtype != np.uint8 or A.ndim != 2:
+        raise ValueError(
+            f"{name} is {A.dtype} with {A.ndim} axes; give uint8 (n, {nbytes}), as encode returns"
+        )
+    if A.shape[1] != nbytes:
+        raise ValueError(f"{name} has {A.shape[1]} bytes a row; this code has {nbytes}")
+    return np.ascontiguousarray(A)
+
+
+def one_of(value: object, name: str, choices: Iterable[object]) -> None:
+    """Refuse a value that is not among the choices, listing them.
+
+    Raises:
+        ValueError: value is not one of choices.
+    """
+    allowed = list(choices)
+    if value not in allowed:
+        listed = ", ".join(repr(choice) for choice in allowed)
+        raise ValueError(f"{name} is {value!r}; choose one of {listed}")

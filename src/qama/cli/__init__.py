@@ -1,0 +1,1 @@
+"""The command line: parse, call, print. Data on stdout, talk on stderr."""

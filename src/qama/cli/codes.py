@@ -1,0 +1,96 @@
+"""qama encode, index, search."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from qama import sources
+from qama.checks import CHUNK_ROWS, matrix
+from qama.cli import options
+from qama.cli.console import command, data, emit, progress, say
+from qama.codec import Codec
+from qama.search.index import Index
+
+CodecFile = Annotated[Path, typer.Argument(help="A codec that `qama fit` wrote.")]
+
+
+@command
+def encode(
+    codec: CodecFile,
+    vectors: options.Vectors,
+    output: options.Output,
+    dims: options.Dims = None,
+    level: options.Level = None,
+    nbytes: options.Bytes = None,
+    compact: Annotated[
+        bool, typer.Option(help="Two planes instead of three bits at 2-bit levels.")
+    ] = False,
+) -> None:
+    """Encode vectors into a .npy file of codes, uint8 (rows, bytes)."""
+    loaded = Codec.load(codec)
+    X = matrix(sources.open_vectors(vectors), "the vectors", loaded.dims_in)
+    code = loaded.code(dims, level, nbytes)
+    width = code.stored_bytes if compact else code.nbytes
+    codes = np.empty((len(X), width), dtype=np.uint8)
+    with progress("encoding", len(X)) as update:
+        for start in range(0, len(X), CHUNK_ROWS):
+            part = X[start : start + CHUNK_ROWS]
+            codes[start : start + len(part)] = loaded.encode(part, compact=compact, **code.request)
+            update(start + len(part), "")
+    with open(output, "wb") as file:
+        np.save(file, codes)
+    say(f"{output}: {len(codes)} codes of {width} B ({code.label}), {codes.nbytes / 1e6:.1f} MB")
+
+
+@command
+def index(
+    codec: CodecFile,
+    vectors: options.Vectors,
+    output: options.Output,
+    dims: options.Dims = None,
+    level: options.Level = None,
+    nbytes: options.Bytes = None,
+    ids: Annotated[
+        Path | None, typer.Option(help="Ids: a .npy file, or text with one number a line.")
+    ] = None,
+) -> None:
+    """Encode vectors into a searchable index file."""
+    loaded = Codec.load(codec)
+    built = Index(loaded, dims=dims, level=level, nbytes=nbytes)
+    X = matrix(sources.open_vectors(vectors), "the vectors", loaded.dims_in)
+    given = None if ids is None else sources.read_ids(ids)
+    if given is not None and len(given) != len(X):
+        raise ValueError(f"{ids} has {len(given)} ids for {len(X)} vectors; give one for each")
+    with progress("indexing", len(X)) as update:
+        for start in range(0, len(X), CHUNK_ROWS):
+            stop = min(start + CHUNK_ROWS, len(X))
+            built.add(X[start:stop], None if given is None else given[start:stop])
+            update(stop, "")
+    built.save(output)
+    say(f"{output}: {built!r}; as thermometer codes {built.code.nbytes} B each")
+
+
+@command
+def search(
+    index: Annotated[Path, typer.Argument(help="An index that `qama index` wrote.")],
+    queries: Annotated[Path, typer.Argument(help="Query vectors: a .npy or Parquet file.")],
+    k: Annotated[int, typer.Option("-k", help="Results per query.")] = 10,
+    scorer: Annotated[str, typer.Option(help="asymmetric or hamming.")] = "asymmetric",
+    funnel: Annotated[bool, typer.Option(help="Coarse dims first, then all of them.")] = False,
+    threads: options.Threads = 0,
+    json: options.Json = False,
+) -> None:
+    """Print the nearest ids of each query: query, rank, id, score, separated by tabs."""
+    opened = Index.open(index)
+    Q = sources.open_vectors(queries)
+    found = opened.search(Q, k, scorer=scorer, threads=threads, funnel=funnel)
+    for number, (ids, scores) in enumerate(zip(found.ids, found.scores, strict=True)):
+        if json:
+            emit({"query": number, "ids": ids.tolist(), "scores": scores.tolist()})
+            continue
+        for rank, (key, score) in enumerate(zip(ids, scores, strict=True), start=1):
+            data.print(f"{number}\t{rank}\t{key}\t{score:.6f}", markup=False, highlight=False)

@@ -1,0 +1,67 @@
+"""How the command line talks: stderr for people, stdout for data, one sentence per error."""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, ParamSpec, TypeVar
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+talk = Console(stderr=True)
+data = Console()
+
+BAD_INPUT = 2  # the exit code of everything a user can mend
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def command(function: Callable[P, R]) -> Callable[P, R]:
+    """Turn what qama refuses into one sentence on stderr and exit code 2."""
+
+    @functools.wraps(function)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except (ValueError, OSError, ImportError) as error:
+            talk.print("[bold red]error:[/]", end=" ")
+            talk.print(str(error), markup=False, highlight=False, soft_wrap=True)
+            raise typer.Exit(BAD_INPUT) from None
+
+    return guarded
+
+
+def say(message: str) -> None:
+    """Tell a person something on stderr."""
+    talk.print(message, markup=False, highlight=False, soft_wrap=True)
+
+
+def emit(value: Any) -> None:
+    """Write one JSON value to stdout."""
+    sys.stdout.write(json.dumps(value) + "\n")
+
+
+@contextmanager
+def progress(title: str, total: int | None) -> Iterator[Callable[[int, str], None]]:
+    """Show a progress bar on stderr; the yielded function sets how far it is and a note."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    with Progress(*columns, console=talk) as bar:
+        task = bar.add_task(title, total=total, note="")
+
+        def update(done: int, note: str = "") -> None:
+            bar.update(task, completed=done, note=note)
+
+        yield update

@@ -1,0 +1,76 @@
+"""qama fit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from qama.cli import options
+from qama.cli.console import command, emit, progress, say
+
+if TYPE_CHECKING:
+    from qama.training.train import Report
+
+
+@command
+def fit(
+    vectors: options.Vectors,
+    output: options.Output,
+    preset: Annotated[str, typer.Option(help="Recipe: default or paper.")] = "default",
+    seed: options.Seed = 0,
+    dims: Annotated[
+        str | None, typer.Option(help="Prefixes to fit for, for instance 384,192,96.")
+    ] = None,
+    levels: Annotated[
+        str | None, typer.Option(help="Levels to fit for, for instance 1,2 (default: all).")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Least number of steps.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    threads: options.Threads = 0,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="File to resume from if it exists, written as it goes.")
+    ] = None,
+    json: options.Json = False,
+) -> None:
+    """Fit a codec on unlabelled vectors."""
+    import qama
+
+    chosen: dict[str, Any] = {} if steps is None else {"steps": steps, "epochs": 0}
+    with progress("fitting", None) as update:
+        codec = qama.fit(
+            vectors,
+            preset,
+            seed,
+            dims=None if dims is None else [_whole(part) for part in dims.split(",")],
+            levels=None if levels is None else levels.split(","),
+            device=device,
+            threads=threads,
+            checkpoint=checkpoint,
+            callbacks=[lambda report: update(report.step, _note(report))],
+            **chosen,
+        )
+    codec.save(output)
+    facts = {k: v for k, v in codec.facts.items() if k != "config"}
+    if json:
+        emit({"codec": str(output), "fingerprint": codec.fingerprint, **facts})
+    else:
+        say(
+            f"{output}: codec {codec.fingerprint}, fitted on {facts['rows_used']} of "
+            f"{facts['rows']} rows in {facts['seconds']} s; held-out agreement "
+            f"{facts['agreement_start']} untrained, {facts['agreement_best']} as shipped "
+            f"(step {facts['best_step']})"
+        )
+
+
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(f"--dims holds {text!r}; give whole numbers with commas") from None
+
+
+def _note(report: Report) -> str:
+    parts = " ".join(f"{name} {value:.3f}" for name, value in report.losses.items())
+    return f"of {report.steps}  agreement {report.agreement:.3f}  {parts}"

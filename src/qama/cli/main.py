@@ -1,0 +1,41 @@
+"""`qama`: every command in one place; each module adds its own."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+import qama
+from qama.cli import codes, evaluation, fitting, inspecting, showing
+
+app = typer.Typer(
+    help="Make any embedding 20 to 100 times smaller and search it faster.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(qama.__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+app.command()(fitting.fit)
+app.command()(codes.encode)
+app.command()(codes.index)
+app.command()(codes.search)
+app.command(name="eval")(evaluation.evaluate)
+app.command()(inspecting.inspect)
+app.command()(showing.demo)

@@ -1,0 +1,270 @@
+"""The codec: what a fit returns. A vector enters, a code leaves.
+
+    x float32 (d,)
+      -> encoding.transform   z = W2 GELU(W1 x), or z = x W; |z| = sqrt(d)
+      -> encoding.quantize    level indices by per-dim thresholds
+      -> encoding.bits        packed bytes, MSB first, dimension-major
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from qama import checks, container
+from qama.checks import Bytes, Floats
+from qama.encoding import levels, scoring, transform
+from qama.encoding.bits import squeeze
+from qama.encoding.grid import GridCode, GridCoder, PairNet
+from qama.errors import FormatError
+
+KIND = "codec"
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Codec:
+    """A fitted codec: NumPy arrays and a few facts; loads and encodes without torch.
+
+    Attributes:
+        grid: Everything the grid codes need.
+        preset: The name of the recipe that fitted it.
+        facts: What the fit recorded (rows, seed, steps, held-out agreement); plain JSON values.
+    """
+
+    grid: GridCoder
+    preset: str
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def dims_in(self) -> int:
+        """Dims of the vectors it was fitted on."""
+        return self.grid.transform.dims
+
+    @property
+    def dims(self) -> tuple[int, ...]:
+        """The dims that grid codes can use, widest first."""
+        return self.grid.dims
+
+    @property
+    def levels(self) -> tuple[str, ...]:
+        """The levels that grid codes can have."""
+        return self.grid.levels
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hex digits that identify the codec: equal exactly when all codes are equal."""
+        return _fingerprint(self._meta(), self._arrays())
+
+    def code(
+        self, dims: int | None = None, level: object | None = None, nbytes: int | None = None
+    ) -> GridCode:
+        """Return the one code that the arguments ask for.
+
+        Args:
+            dims: Dims of a grid code (default: all).
+            level: Level of a grid code (default: the most precise one).
+            nbytes: Length of a byte code; excludes dims and level.
+
+        Raises:
+            ValueError: something that this codec does not have; the message lists what it has.
+        """
+        if nbytes is not None:
+            raise ValueError(
+                f"nbytes is {nbytes}, but a codec of preset {self.preset!r} has grid codes only: "
+                f"give dims from {list(self.dims)} and level from {list(self.levels)}"
+            )
+        return self.grid.code(dims, level)
+
+    def encode(
+        self,
+        X: npt.NDArray[np.floating],
+        *,
+        dims: int | None = None,
+        level: object | None = None,
+        nbytes: int | None = None,
+        compact: bool = False,
+    ) -> Bytes:
+        """Encode vectors.
+
+        Args:
+            X: Floats (n, d); any length, zero vectors included.
+            dims: See `code`.
+            level: See `code`.
+            nbytes: See `code`.
+            compact: Two planes instead of three thermometer bits where a dim has four states:
+                fewer bytes, the same ranking inside qama, but no plain Hamming distance.
+
+        Returns:
+            uint8 (n, bytes), C-contiguous, bits MSB first.
+
+        Raises:
+            ValueError: X is not finite floats (n, d), or the codec has no such code.
+        """
+        code = self.code(dims, level, nbytes)
+        A = checks.matrix(X, "X", self.dims_in)
+        out = np.empty((len(A), code.stored_bytes if compact else code.nbytes), dtype=np.uint8)
+        for rows in checks.chunks(A):
+            out[rows] = code.encode(checks.finite(A[rows], "X", rows.start), compact)
+        return out
+
+    def transform(self, X: npt.NDArray[np.floating], dims: int | None = None) -> Floats:
+        """Return the adapted floats z[:, :dims], float32 (n, dims); whole rows have length sqrt(d).
+
+        Raises:
+            ValueError: X is not finite floats (n, d), or dims is not in the grid.
+        """
+        width = self.grid.code(dims, None).dims
+        A = checks.matrix(X, "X", self.dims_in)
+        out = np.empty((len(A), width), dtype=np.float32)
+        for rows in checks.chunks(A):
+            finite = checks.finite(A[rows], "X", rows.start)
+            out[rows] = transform.apply(self.grid.transform, finite)[:, :width]
+        return out
+
+    def score(
+        self,
+        Q: npt.NDArray[np.floating],
+        codes: Bytes,
+        *,
+        dims: int | None = None,
+        level: object | None = None,
+        nbytes: int | None = None,
+        scorer: str = "asymmetric",
+        compact: bool = False,
+    ) -> Floats:
+        """Score every query against every code, exactly as a search would.
+
+        Args:
+            Q: Floats (m, d).
+            codes: uint8 (n, bytes) from `encode` with the same arguments.
+            dims: See `code`.
+            level: See `code`.
+            nbytes: See `code`.
+            scorer: "asymmetric" (float query, estimates the cosine) or "hamming" (the query is
+                encoded too; 1 - distance / bits).
+            compact: Whether the codes are compact.
+
+        Returns:
+            float32 (m, n), larger is nearer.
+
+        Raises:
+            ValueError: unfitting queries, codes or scorer.
+        """
+        code = self.code(dims, level, nbytes)
+        checks.one_of(scorer, "scorer", code.scorers)
+        queries = checks.vectors(Q, "Q", self.dims_in)
+        stored = checks.codes(codes, "codes", code.stored_bytes if compact else code.nbytes)
+        stored = stored if compact else squeeze(stored, code.plan)
+        bits = code.thermometer_bits(stored)
+        if scorer == "hamming":
+            query_bits = code.thermometer_bits(code.encode(queries, compact=True))
+            return similarity(_distances(query_bits, bits), code.similarity_bits)
+        factors = code.factor_steps[code.factor_indices(stored)]
+        return scoring.scores(code.query_weights(queries), bits, factors)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the codec to a file of any name, atomically.
+
+        Raises:
+            OSError: the file cannot be written; what stood there before is intact.
+        """
+        container.write(path, KIND, FORMAT, *self.parts())
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Codec:
+        """Read a codec; needs NumPy only.
+
+        Raises:
+            FormatError: not a codec file, damaged, or of another version.
+            OSError: the file cannot be opened.
+        """
+        contents = container.read(path, KIND, FORMAT)
+        contents.check_sections()
+        try:
+            return cls.from_parts(contents.meta, contents.arrays)
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise FormatError(f"{path}: the codec is inconsistent: {error!r}") from error
+
+    def parts(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+        """Return what a file stores of the codec: JSON values and arrays."""
+        facts = {"facts": dict(self.facts), "fingerprint": self.fingerprint}
+        return {**self._meta(), **facts}, self._arrays()
+
+    @classmethod
+    def from_parts(cls, meta: dict[str, Any], stored: Mapping[str, npt.NDArray[Any]]) -> Codec:
+        """Rebuild a codec from what `parts` returned.
+
+        Raises:
+            KeyError, TypeError, ValueError: the parts are incomplete or do not fit each other.
+        """
+        codec = cls._assemble(meta, {name: np.array(array) for name, array in stored.items()})
+        if codec.fingerprint != meta["fingerprint"]:
+            raise ValueError(
+                f"its contents have the fingerprint {codec.fingerprint}, "
+                f"its header says {meta['fingerprint']}"
+            )
+        return codec
+
+    def _meta(self) -> dict[str, Any]:
+        return {
+            "preset": self.preset,
+            "transform": self.grid.transform.kind,
+            "dims": list(self.grid.dims),
+            "fractions": list(self.grid.fractions),
+        }
+
+    def _arrays(self) -> dict[str, npt.NDArray[Any]]:
+        arrays: dict[str, npt.NDArray[Any]] = {
+            f"transform.{name}": array for name, array in self.grid.transform.arrays().items()
+        }
+        for level, thresholds in self.grid.thresholds.items():
+            arrays[f"thresholds.{level}"] = thresholds
+            arrays[f"centers.{level}"] = self.grid.centers[level]
+        if self.grid.pair is not None:
+            arrays |= {f"pair.{n}": getattr(self.grid.pair, n) for n in ("w1", "b1", "w2")}
+        return arrays
+
+    @classmethod
+    def _assemble(cls, meta: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> Codec:
+        def part(prefix: str) -> dict[str, npt.NDArray[Any]]:
+            return {n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)}
+
+        pair = part("pair.")
+        grid = GridCoder(
+            transform.from_arrays(meta["transform"], part("transform.")),
+            thresholds=part("thresholds."),
+            centers=part("centers."),
+            pair=PairNet(**pair) if pair else None,
+            dims=tuple(meta["dims"]),
+            fractions=levels.check_fractions(meta["fractions"]),
+        )
+        grid.check()
+        return cls(grid, str(meta["preset"]), dict(meta.get("facts", {})))
+
+
+def similarity(distances: npt.NDArray[np.integer], bits: int) -> Floats:
+    """Turn Hamming distances into 1 - distance / true bits, float32."""
+    return (1 - distances / np.float64(bits)).astype(np.float32)
+
+
+def _distances(query_bits: Bytes, bits: Bytes) -> npt.NDArray[np.int64]:
+    a, b = query_bits.astype(np.float64), bits.astype(np.float64)
+    both = a @ b.T  # exact: sums of at most a few thousand ones
+    return (a.sum(1)[:, None] + b.sum(1)[None, :] - 2 * both).astype(np.int64)
+
+
+def _fingerprint(meta: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> str:
+    digest = hashlib.blake2b(digest_size=8)
+    digest.update(repr(sorted(meta.items())).encode())
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name}{array.dtype.str}{array.shape}".encode())
+        digest.update(memoryview(array.reshape(-1)).cast("B"))
+    return digest.hexdigest()

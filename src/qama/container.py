@@ -1,0 +1,250 @@
+"""The one file layout: a magic, a checked JSON header, and named arrays.
+
+    offset 0   8 bytes   magic "\\x93QAMA\\r\\n\\x1a"
+           8   u32 LE    container version
+          12   u32 LE    CRC-32 of the header bytes
+          16   u64 LE    length of the header
+          24   header    JSON: kind, version of the kind, meta, sections
+          ...  sections  each at a multiple of 64 bytes from the start of the file, zero padding
+
+A section names dtype, shape, offset, bytes and CRC-32. Opening checks the header and every bound
+in time independent of the arrays' sizes; `check_sections` reads them all.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import secrets
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from qama.errors import FormatError
+
+MAGIC = b"\x93QAMA\r\n\x1a"
+VERSION = 1
+ALIGN = 64
+FIXED = 24  # bytes before the header
+MAX_HEADER = 16 * 2**20
+DTYPES = ("|u1", "<u8", "<i8", "<i4", "<i2", "<f4", "<f8")
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Contents:
+    """An opened file.
+
+    Attributes:
+        path: Where it is.
+        kind: What it is: "codec" or "index".
+        meta: The header's JSON object for that kind.
+        arrays: Read-only views of the sections, mapped from the file.
+        checksums: CRC-32 of each section as written.
+    """
+
+    path: Path
+    kind: str
+    meta: dict[str, Any]
+    arrays: dict[str, Array]
+    checksums: dict[str, int]
+
+    def check_sections(self) -> None:
+        """Compare every section with its checksum.
+
+        Raises:
+            FormatError: a section does not match; the message names it.
+        """
+        for name, array in self.arrays.items():
+            if _crc(array) != self.checksums[name]:
+                raise FormatError(f"{self.path}: section {name!r} is damaged (checksum differs)")
+
+
+def write(
+    path: str | os.PathLike[str],
+    kind: str,
+    version: int,
+    meta: Mapping[str, Any],
+    arrays: Mapping[str, Array],
+) -> None:
+    """Write a file atomically: a temporary file beside it, synced, then renamed over it.
+
+    Raises:
+        OSError: the file cannot be written; what stood there before is intact.
+    """
+    target = Path(path)
+    stored = {name: _storable(array) for name, array in arrays.items()}
+    sections = [_section(name, array) for name, array in stored.items()]
+    length = len(_header(kind, version, meta, sections)) + 20 * len(stored)  # room for offsets
+    start = _aligned(FIXED + length)
+    _place(sections, start)
+    header = _header(kind, version, meta, sections)
+    header = header.ljust(start - FIXED)  # JSON may end in spaces
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
+    try:
+        with open(temporary, "xb") as file:
+            file.write(MAGIC + VERSION.to_bytes(4, "little"))
+            file.write(zlib.crc32(header).to_bytes(4, "little"))
+            file.write(len(header).to_bytes(8, "little") + header)
+            for entry in sections:
+                file.write(b"\0" * (entry["offset"] - file.tell()))
+                file.write(stored[entry["name"]].data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync_folder(target.parent)
+
+
+def read(path: str | os.PathLike[str], kind: str, version: int) -> Contents:
+    """Open a file of a kind, mapping its arrays read-only.
+
+    Raises:
+        FormatError: foreign, truncated, damaged, another kind, or a version this code cannot read.
+        OSError: the file cannot be opened.
+    """
+    target = Path(path)
+    with open(target, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        header = _read_header(target, file.read(FIXED), size, file.read)
+    if header.get("kind") != kind:
+        raise FormatError(f"{target} holds a qama {header.get('kind')!r}; this needs a {kind!r}")
+    if header.get("version") != version:
+        raise FormatError(
+            f"{target} is a {kind} of version {header.get('version')}; this qama reads version "
+            f"{version}: use the qama that wrote it, or make the {kind} again"
+        )
+    meta, sections = header.get("meta"), header.get("sections")
+    if not isinstance(meta, dict) or not isinstance(sections, list):
+        raise FormatError(f"{target}: the header lacks 'meta' or 'sections'")
+    arrays = {}
+    checksums = {}
+    for entry in sections:
+        name = _check_section(target, entry, size)
+        arrays[name] = _mapped(target, entry)
+        checksums[name] = entry["crc32"]
+    if len(arrays) != len(sections):
+        raise FormatError(f"{target}: two sections share a name")
+    return Contents(target, kind, meta, arrays, checksums)
+
+
+def kind_of(path: str | os.PathLike[str]) -> str:
+    """Return what a file says it is: "codec" or "index".
+
+    Raises:
+        FormatError: not a file of qama.
+        OSError: the file cannot be opened.
+    """
+    with open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        return str(_read_header(Path(path), file.read(FIXED), size, file.read).get("kind"))
+
+
+def _storable(array: Array) -> Array:
+    flat = np.ascontiguousarray(array)
+    little = flat.astype(flat.dtype.newbyteorder("<"), copy=False)
+    if little.dtype.str not in DTYPES:
+        raise ValueError(f"dtype {array.dtype} cannot be stored; the file format knows {DTYPES}")
+    return little
+
+
+def _aligned(offset: int) -> int:
+    return -(-offset // ALIGN) * ALIGN
+
+
+def _section(name: str, array: Array) -> dict[str, Any]:
+    return {
+        "name": name,
+        "dtype": array.dtype.str,
+        "shape": list(array.shape),
+        "offset": 0,
+        "nbytes": array.nbytes,
+        "crc32": _crc(array),
+    }
+
+
+def _place(sections: list[dict[str, Any]], start: int) -> None:
+    for entry in sections:
+        entry["offset"] = _aligned(start)
+        start = entry["offset"] + entry["nbytes"]
+
+
+def _crc(array: Array) -> int:
+    return zlib.crc32(memoryview(array.reshape(-1)).cast("B")) if array.size else 0
+
+
+def _header(
+    kind: str, version: int, meta: Mapping[str, Any], sections: list[dict[str, Any]]
+) -> bytes:
+    header = {"kind": kind, "version": version, "meta": dict(meta), "sections": sections}
+    return json.dumps(header, allow_nan=False).encode()
+
+
+def _read_header(path: Path, fixed: bytes, size: int, read_on: Any) -> dict[str, Any]:
+    if fixed[:8] != MAGIC:
+        raise FormatError(f"{path} is not a qama file (its first bytes are {fixed[:8]!r})")
+    if len(fixed) < FIXED:
+        raise FormatError(f"{path} is truncated: {size} bytes")
+    version = int.from_bytes(fixed[8:12], "little")
+    if version != VERSION:
+        raise FormatError(f"{path} has container version {version}; this qama reads {VERSION}")
+    length = int.from_bytes(fixed[16:24], "little")
+    if length > min(MAX_HEADER, size - FIXED):
+        raise FormatError(f"{path} is truncated or damaged: a header of {length} bytes is claimed")
+    header = read_on(length)
+    if zlib.crc32(header) != int.from_bytes(fixed[12:16], "little"):
+        raise FormatError(f"{path}: the header is damaged (checksum differs)")
+    try:
+        parsed = json.loads(header)
+    except (ValueError, RecursionError) as error:
+        raise FormatError(f"{path}: the header is not JSON: {error}") from None
+    if not isinstance(parsed, dict):
+        raise FormatError(f"{path}: the header is not a JSON object")
+    return parsed
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
+
+
+def _check_section(path: Path, entry: object, size: int) -> str:
+    if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
+        raise FormatError(f"{path}: a section has no name")
+    name = entry["name"]
+    shape, dtype = entry.get("shape"), entry.get("dtype")
+    numbers = (entry.get("offset"), entry.get("nbytes"), entry.get("crc32"))
+    if dtype not in DTYPES or not isinstance(shape, list) or len(shape) > 4:
+        raise FormatError(f"{path}: section {name!r} has a dtype or shape outside the format")
+    if not all(map(_is_count, (*shape, *numbers))):
+        raise FormatError(f"{path}: section {name!r} has a number outside the format")
+    if math.prod(shape) * np.dtype(dtype).itemsize != entry["nbytes"]:
+        raise FormatError(f"{path}: section {name!r} has a size that does not fit its shape")
+    if entry["offset"] % ALIGN or entry["offset"] + entry["nbytes"] > size:
+        raise FormatError(f"{path}: section {name!r} lies outside the file: it is truncated")
+    return name
+
+
+def _mapped(path: Path, entry: dict[str, Any]) -> Array:
+    shape = tuple(entry["shape"])
+    if entry["nbytes"] == 0:
+        return np.empty(shape, dtype=entry["dtype"])
+    return np.memmap(path, dtype=entry["dtype"], mode="r", offset=entry["offset"], shape=shape)
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "nt":
+        return  # Windows has no descriptor of a folder to sync
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

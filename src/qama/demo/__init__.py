@@ -1,0 +1,1 @@
+"""The demo: docstrings of installed packages, searched by meaning."""

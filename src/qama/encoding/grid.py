@@ -1,0 +1,260 @@
+"""Grid codes: every (dims, level) of one fit, as the paper has them.
+
+`GridCoder` is what was fitted; `GridCode` is one cell of the grid, the object that encodes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from qama import checks
+from qama.checks import Bytes, Floats
+from qama.encoding import bits, levels, scoring
+from qama.encoding.quantize import digitize
+from qama.encoding.transform import Transform, apply, gelu
+
+
+@dataclass(frozen=True)
+class PairNet:
+    """The shared 2 -> h -> 1 network of the 0.5-bit level (QAMA, CIKM 2025, section 3).
+
+    Attributes:
+        w1: float32 (h, 2).
+        b1: float32 (h,).
+        w2: float32 (h,).
+    """
+
+    w1: Floats
+    b1: Floats
+    w2: Floats
+
+    def __call__(self, Z: Floats) -> Floats:
+        """Map z (n, dims) to one value per pair (z_2i, z_2i+1): float32 (n, dims / 2)."""
+        pairs = Z.reshape(len(Z), -1, 2)
+        return np.asarray(gelu(pairs @ self.w1.T + self.b1) @ self.w2, dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class GridCoder:
+    """What one fit holds for all its grid codes.
+
+    Attributes:
+        transform: x -> z.
+        thresholds: Per level name float32 (values, thresholds); "0.5" has d / 2 values.
+        centers: Per level name float32 (values, states, group): the mean of z in each state,
+            which asymmetric scoring reads.
+        pair: The 0.5-bit network, if that level was fitted.
+        dims: The grid's dims, widest first.
+        fractions: Hybrid shares at 2, 1.5, 1, 0.5 bit.
+    """
+
+    transform: Transform
+    thresholds: Mapping[str, Floats]
+    centers: Mapping[str, Floats]
+    pair: PairNet | None
+    dims: tuple[int, ...]
+    fractions: tuple[float, ...] = levels.QUARTERS
+
+    @property
+    def levels(self) -> tuple[str, ...]:
+        """The levels that can be encoded."""
+        base = tuple(name for name in levels.LEVELS if name in self.thresholds)
+        return (*base, levels.HYBRID) if len(base) == len(levels.LEVELS) else base
+
+    def code(self, dims: int | None, level: object | None) -> GridCode:
+        """Return one cell; dims default to all, the level to the most precise one.
+
+        Raises:
+            ValueError: a cell outside the grid; the message lists what there is.
+        """
+        chosen = self.dims[0] if dims is None else checks.integer(dims, "dims", 1)
+        checks.one_of(chosen, "dims", self.dims)
+        name = self._finest() if level is None else levels.level_name(level)
+        checks.one_of(name, "level", self.levels)
+        return GridCode(self, chosen, name)
+
+    def values(self, Z: Floats, level: levels.Level) -> Floats:
+        """Return what a level quantizes: z (n, dims) itself, or one value per pair."""
+        if level.group == 1:
+            return Z
+        assert self.pair is not None  # the level would not be in the grid without it
+        return self.pair(Z)
+
+    def with_centers(self, X: Floats) -> GridCoder:
+        """Return this coder with each state's center at the mean of z over X float32 (n, d)."""
+        Z = apply(self.transform, X)
+        centers = {}
+        for name, thresholds in self.thresholds.items():
+            level = levels.LEVELS[name]
+            q = digitize(self.values(Z, level), thresholds)
+            grouped = Z.reshape(len(Z), -1, level.group)
+            centers[name] = _state_means(grouped, q, level.thresholds + 1)
+        return replace(self, centers=centers)
+
+    def check(self) -> None:
+        """Refuse parts that do not fit each other, as a damaged or foreign file may hold.
+
+        Raises:
+            ValueError: the part that does not fit, and its shape.
+        """
+        d = self.transform.dims
+        if not self.thresholds or not set(self.thresholds) <= set(levels.LEVELS):
+            raise ValueError(f"levels are {sorted(self.thresholds)}; known: {list(levels.LEVELS)}")
+        for name, thresholds in self.thresholds.items():
+            level = levels.LEVELS[name]
+            values = d // level.group
+            if thresholds.shape != (values, level.thresholds):
+                raise ValueError(f"thresholds of level {name} have shape {thresholds.shape}")
+            if self.centers[name].shape != (values, level.thresholds + 1, level.group):
+                raise ValueError(f"centers of level {name} have shape {self.centers[name].shape}")
+        if ("0.5" in self.thresholds) != (self.pair is not None):
+            raise ValueError("level 0.5 and its pair network must come together")
+        if not self.dims or list(self.dims) != sorted(set(self.dims), reverse=True):
+            raise ValueError(f"dims are {self.dims}; they must fall strictly")
+        for dims in self.dims:
+            levels.check_dims(dims, "dims")
+        if self.dims[0] > d:
+            raise ValueError(f"dims are {self.dims}, but vectors have {d}")
+
+    def _finest(self) -> str:
+        return [name for name in self.levels if name != levels.HYBRID][-1]
+
+
+@dataclass(frozen=True)
+class GridCode:
+    """One cell (dims, level): encodes vectors, weighs queries."""
+
+    coder: GridCoder
+    dims: int
+    level: str
+    plan: levels.Plan = field(init=False)
+
+    family = "grid"
+    scorers = ("hamming", "asymmetric")
+
+    def __post_init__(self) -> None:
+        made = levels.plan(self.dims, self.level, self.coder.fractions)
+        object.__setattr__(self, "plan", made)
+
+    @property
+    def label(self) -> str:
+        """What a person calls this code."""
+        return f"{self.dims} dims at level {self.level}"
+
+    @property
+    def request(self) -> dict[str, object]:
+        """The arguments that ask a codec for this code."""
+        return {"dims": self.dims, "level": self.level}
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of a thermometer code."""
+        return self.plan.nbytes()
+
+    @property
+    def stored_bytes(self) -> int:
+        """Bytes of a compact code, the form that an index stores."""
+        return self.plan.nbytes(compact=True)
+
+    @property
+    def stored_bits(self) -> int:
+        """True bits of a compact code."""
+        return self.plan.bits(compact=True)
+
+    @property
+    def pairs(self) -> int:
+        """Leading two-plane pairs of a compact code."""
+        return self.plan.pairs
+
+    @property
+    def similarity_bits(self) -> int:
+        """The largest Hamming distance: thermometer bits, padding excluded."""
+        return self.plan.bits()
+
+    def prefixes(self) -> list[GridCode]:
+        """Coarser codes that are a prefix of this one's bytes, narrowest first."""
+        if self.level == levels.HYBRID:
+            return []
+        narrower = [d for d in self.coder.dims if d < self.dims]
+        return [GridCode(self.coder, d, self.level) for d in sorted(narrower)]
+
+    def encode(self, X: Floats, compact: bool = False) -> Bytes:
+        """Encode finite float32 (n, d) into uint8 (n, nbytes or stored_bytes)."""
+        return self.encode_z(apply(self.coder.transform, X), compact)
+
+    def encode_z(self, Z: Floats, compact: bool = False) -> Bytes:
+        """Encode already transformed vectors (n, >= dims)."""
+        return bits.pack(self.indices(Z), self.plan, compact)
+
+    def indices(self, Z: Floats) -> list[Bytes]:
+        """Return the level indices of z, one array (n, values) per segment."""
+        return [self._segment_indices(Z, segment) for segment in self.plan.segments]
+
+    def _segment_indices(self, Z: Floats, segment: levels.Segment) -> Bytes:
+        values = np.ascontiguousarray(Z[:, segment.start : segment.stop])
+        values = self.coder.values(values, segment.level)
+        return digitize(values, self._rows(self.coder.thresholds, segment))
+
+    def _rows(self, tables: Mapping[str, Floats], segment: levels.Segment) -> Floats:
+        group = segment.level.group
+        return tables[segment.level.name][segment.start // group : segment.stop // group]
+
+    # -- asymmetric scoring: cosine of the float prefix with the decoded prefix --
+
+    def query_weights(self, Q: Floats) -> scoring.QueryWeights:
+        """Weigh queries float32 (m, d): per thermometer bit, what setting it adds to q . z_hat."""
+        Z = apply(self.coder.transform, Q)[:, : self.dims]
+        norms = np.linalg.norm(Z, axis=1, keepdims=True)
+        Z = Z / np.where(norms > 0, norms, 1)
+        parts, offsets = [], np.zeros(len(Z), dtype=np.float32)
+        for segment in self.plan.segments:
+            by_state = self._by_state(Z, segment)
+            rises = np.diff(by_state, axis=2)[:, :, ::-1]  # bits come (q >= T) first
+            parts.append(rises.reshape(len(Z), -1))
+            offsets = offsets + by_state[:, :, 0].sum(axis=1)
+        return scoring.integer_weights(np.concatenate(parts, axis=1), offsets)
+
+    def _by_state(self, Z: Floats, segment: levels.Segment) -> Floats:
+        centers = self._rows(self.coder.centers, segment)  # (values, states, group)
+        values = Z[:, segment.start : segment.stop].reshape(len(Z), segment.values, -1)
+        return np.asarray(np.einsum("mvg,vsg->mvs", values, centers), dtype=np.float32)
+
+    @property
+    def factor_steps(self) -> Floats:
+        """The 256 factors that codes of this cell can have."""
+        lengths = [self._state_lengths(segment).mean(axis=1).sum() for segment in self.plan.segments]
+        return scoring.factor_steps(1 / max(float(np.sqrt(sum(lengths))), 1e-6))
+
+    def factor_indices(self, stored: Bytes) -> Bytes:
+        """Return uint8 (n,): the step of one over the length of each compact code's decoding."""
+        square = np.zeros(len(stored), dtype=np.float64)
+        indices = bits.unpack(stored, self.plan, compact=True)
+        for q, segment in zip(indices, self.plan.segments, strict=True):
+            lengths = self._state_lengths(segment)
+            for state in range(lengths.shape[1]):
+                square += (q == state) @ lengths[:, state]
+        return scoring.nearest_step(1 / np.sqrt(np.maximum(square, 1e-12)), self.factor_steps)
+
+    def _state_lengths(self, segment: levels.Segment) -> npt.NDArray[np.float64]:
+        centers = self._rows(self.coder.centers, segment)
+        return np.asarray((centers.astype(np.float64) ** 2).sum(axis=2))  # (values, states)
+
+    def thermometer_bits(self, stored: Bytes) -> Bytes:
+        """Return the thermometer bits uint8 (n, similarity_bits) of compact codes."""
+        return np.unpackbits(
+            bits.expand(stored, self.plan), axis=1, count=self.similarity_bits
+        )
+
+
+def _state_means(grouped: Floats, q: Bytes, states: int) -> Floats:
+    """Mean of z float32 (n, values, group) by state: (values, states, group); empty states 0."""
+    means = np.zeros((q.shape[1], states, grouped.shape[2]), dtype=np.float32)
+    for state in range(states):
+        inside = q == state
+        sums = np.einsum("nvg,nv->vg", grouped, inside.astype(np.float32))
+        means[:, state] = sums / np.maximum(inside.sum(axis=0), 1)[:, None]
+    return means

@@ -1,0 +1,1 @@
+"""Retrieval quality of codes and baselines: collections, measures, intervals, reports."""

@@ -1,0 +1,58 @@
+"""What a results file says of how, where and with what it was made."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import shlex
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("qama", "numpy", "torch", "faiss-cpu", "usearch", "scikit-learn", "pytrec-eval-terrier")
+
+
+def context(seed: int | list[int], command: Sequence[str] | None = None) -> dict[str, Any]:
+    """Return command, versions, processor, cores, seed and date of this run as JSON values."""
+    words = [Path(sys.argv[0]).name, *sys.argv[1:]] if command is None else command
+    return {
+        "command": shlex.join(words),
+        "versions": {"python": platform.python_version(), **_versions()},
+        "cpu": _cpu(),
+        "cores": os.cpu_count(),
+        "seed": seed,
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def write(path: Path, results: Any, seed: int | list[int] = 0, **more: Any) -> None:
+    """Write ``{"context": ..., **more, "results": ...}``, replacing the file in one step."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    text = json.dumps({"context": context(seed), **more, "results": results}, indent=1)
+    part.write_text(text + "\n", encoding="utf-8")
+    part.replace(path)
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _cpu() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

@@ -1,0 +1,130 @@
+"""The native module behind the interface of the NumPy reference."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+
+from qama.kernels import _native, reference
+from qama.kernels._arrays import F32, I16, I32, I64, U8, U64, Factors
+
+# Distances are summed in 16 bits; filter entries of very wide codes would lose their resolution.
+_MOST_BITS = 43_000
+_MOST_COLUMNS = 16_384
+
+
+@dataclass(frozen=True)
+class Native:
+    """Native kernels on one path; what they do not cover goes to the reference."""
+
+    path: str
+
+    def to_blocks(self, codes: U8) -> U8:
+        """See `qama.kernels.to_blocks`."""
+        n, columns = codes.shape
+        blocks = np.empty((-(-n // 64), columns, 64), np.uint8)
+        _native.to_blocks(codes, blocks)
+        return blocks
+
+    def from_blocks(self, blocks: U8, n: int) -> U8:
+        """See `qama.kernels.from_blocks`."""
+        codes = np.empty((n, blocks.shape[1]), np.uint8)
+        _native.from_blocks(blocks, codes)
+        return codes
+
+    def hamming_topk(
+        self,
+        blocks: U8,
+        n: int,
+        queries: U8,
+        k: int,
+        *,
+        bits: int,
+        pairs: int = 0,
+        mask: U64 | None = None,
+        threads: int = 0,
+    ) -> tuple[I64, I32]:
+        """See `qama.kernels.hamming_topk`."""
+        if bits > _MOST_BITS:
+            return reference.hamming_topk(
+                blocks, n, queries, k, bits=bits, pairs=pairs, mask=mask, threads=threads
+            )
+        shape = len(queries), min(k, reference.allowed_count(n, mask))
+        rows, distances = np.empty(shape, np.int64), np.empty(shape, np.int32)
+        if rows.size:
+            _native.hamming_topk(
+                self.path, blocks, n, queries, bits, pairs, mask, threads, rows, distances
+            )
+        return rows, distances
+
+    def hamming_rows(
+        self, blocks: U8, rows: I64, queries: U8, *, bits: int, pairs: int = 0, threads: int = 0
+    ) -> I32:
+        """See `qama.kernels.hamming_rows`."""
+        distances = np.empty(rows.shape, np.int32)
+        if rows.size:
+            _native.hamming_rows(blocks, rows, queries, bits, pairs, threads, distances)
+        return distances
+
+    def table_topk(
+        self,
+        blocks: U8,
+        n: int,
+        tables: I16,
+        offsets: I32,
+        k: int,
+        *,
+        factors: Factors | None = None,
+        steps: F32 | None = None,
+        mask: U64 | None = None,
+        threads: int = 0,
+    ) -> tuple[I64, F32]:
+        """See `qama.kernels.table_topk`."""
+        if tables.shape[1] > 2 * _MOST_COLUMNS:
+            return reference.table_topk(
+                blocks, n, tables, offsets, k, factors=factors, steps=steps, mask=mask
+            )
+        shape = len(tables), min(k, reference.allowed_count(n, mask))
+        rows, scores = np.empty(shape, np.int64), np.empty(shape, np.float32)
+        if rows.size:
+            _native.table_topk(
+                self.path,
+                blocks,
+                n,
+                tables,
+                offsets,
+                *_values(factors, steps),
+                mask,
+                threads,
+                rows,
+                scores,
+            )
+        return rows, scores
+
+    def table_rows(
+        self,
+        blocks: U8,
+        rows: I64,
+        tables: I16,
+        offsets: I32,
+        *,
+        factors: Factors | None = None,
+        steps: F32 | None = None,
+        threads: int = 0,
+    ) -> F32:
+        """See `qama.kernels.table_rows`."""
+        scores = np.empty(rows.shape, np.float32)
+        if rows.size:
+            _native.table_rows(
+                blocks, rows, tables, offsets, *_values(factors, steps), threads, scores
+            )
+        return scores
+
+
+def _values(factors: Factors | None, steps: F32 | None) -> tuple[F32 | None, U8 | None]:
+    """Return the factors' values and, where rows hold indices into these, the indices."""
+    if steps is None:
+        return cast("F32 | None", factors), None
+    return steps, cast(U8, factors)

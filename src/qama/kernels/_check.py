@@ -1,0 +1,121 @@
+"""Checks of what the kernels are given; each error names the argument, its value and what fits.
+
+They cost nothing that grows with the number of stored rows.
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from qama.kernels._arrays import F32, I16, I32, I64, U8, U64, Factors
+
+_INT32_MAX = 2**31 - 1
+
+
+def array(
+    name: str, value: npt.NDArray[Any], dtype: npt.DTypeLike, shape: tuple[int | None, ...]
+) -> npt.NDArray[Any]:
+    """Return ``value`` C-contiguous after checking its dtype and shape (None: any length)."""
+    if not isinstance(value, np.ndarray):
+        raise ValueError(f"{name} is a {type(value).__name__}; a NumPy array is needed")
+    fits = value.ndim == len(shape) and all(
+        want is None or want == have for want, have in zip(shape, value.shape, strict=True)
+    )
+    if value.dtype != np.dtype(dtype) or not fits:
+        wanted = "(" + ", ".join("*" if s is None else str(s) for s in shape) + ")"
+        raise ValueError(
+            f"{name} is {value.dtype} of shape {value.shape}; "
+            f"{np.dtype(dtype)} of shape {wanted} is needed"
+        )
+    return np.ascontiguousarray(value)
+
+
+def at_least(name: str, value: int, least: int) -> None:
+    """Check that an integer is not below ``least``."""
+    try:
+        fits = operator.index(value) >= least
+    except TypeError:
+        fits = False
+    if not fits:
+        raise ValueError(f"{name} is {value!r}; an integer of at least {least} is needed")
+
+
+def blocks(value: U8, n: int | None = None) -> None:
+    """Check blocks, which are never copied, and that they hold ``n`` rows."""
+    array_like = isinstance(value, np.ndarray) and value.ndim == 3
+    if not array_like or not value.flags.c_contiguous:
+        raise ValueError(
+            "blocks must be a C-contiguous uint8 array (ceil(n / 64), nbytes, 64); "
+            "to_blocks makes one"
+        )
+    array("blocks", value, np.uint8, (None, None, 64))
+    at_least("blocks.shape[1]", value.shape[1], 1)
+    if n is None:
+        return
+    at_least("n", n, 0)
+    if len(value) != -(-n // 64):
+        raise ValueError(
+            f"blocks has {len(value)} blocks of 64 rows; {n} rows fill {-(-n // 64)} blocks"
+        )
+
+
+def queries(value: U8, stored: U8, bits: int, pairs: int) -> U8:
+    """Check queries for Hamming distances; return the columns that ``bits`` reach into."""
+    value = array("queries", value, np.uint8, (None, None))
+    columns = value.shape[1]
+    if columns > stored.shape[1]:
+        raise ValueError(f"queries has {columns} columns; blocks has only {stored.shape[1]}")
+    at_least("bits", bits, 1)
+    if bits > 8 * columns:
+        raise ValueError(f"bits is {bits}; the {columns} columns of queries hold {8 * columns}")
+    at_least("pairs", pairs, 0)
+    if 2 * pairs > bits:
+        raise ValueError(f"pairs is {pairs}; {bits} bits hold at most {bits // 2} pairs")
+    return np.ascontiguousarray(value[:, : -(-bits // 8)])
+
+
+def tables(value: I16, offsets: I32, stored: U8) -> tuple[I16, I32]:
+    """Check look-up tables and offsets."""
+    value = array("tables", value, np.int16, (None, None, 16))
+    count = value.shape[1]
+    if count % 2 or not 2 <= count <= 2 * stored.shape[1]:
+        raise ValueError(
+            f"tables has {count} tables per query; two per byte column are needed, "
+            f"for 1 to {stored.shape[1]} columns"
+        )
+    offsets = array("offsets", offsets, np.int32, (len(value),))
+    most = _INT32_MAX - count * 2**15
+    if offsets.size and not -most <= int(offsets.min()) <= int(offsets.max()) <= most:
+        raise ValueError(
+            f"offsets reaches from {offsets.min()} to {offsets.max()}; with {count} tables it must "
+            f"stay within +-{most}, or sums could leave int32"
+        )
+    return value, offsets
+
+
+def factors(value: Factors | None, steps: F32 | None, n: int) -> tuple[Factors | None, F32 | None]:
+    """Check one factor per row, or one index per row into the 256 steps."""
+    if steps is None:
+        return None if value is None else array("factors", value, np.float32, (n,)), None
+    if value is None:
+        raise ValueError("factors is None but steps are given; one index per row is needed")
+    return array("factors", value, np.uint8, (n,)), array("steps", steps, np.float32, (256,))
+
+
+def mask(value: U64 | None, stored: U8) -> U64 | None:
+    """Check one mask word per block."""
+    return None if value is None else array("mask", value, np.uint64, (len(stored),))
+
+
+def rows(value: I64, queries: int, count: int) -> I64:
+    """Check chosen rows, ``queries`` lists of them, each below ``count``."""
+    value = array("rows", value, np.int64, (queries, None))
+    if value.size and not 0 <= int(value.min()) <= int(value.max()) < count:
+        raise ValueError(
+            f"rows reaches from {value.min()} to {value.max()}; rows 0 to {count - 1} exist"
+        )
+    return value

@@ -1,0 +1,121 @@
+"""Who computes: one of the native paths, or NumPy."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from functools import cache
+from typing import Protocol
+
+from qama.kernels import reference
+from qama.kernels._arrays import F32, I16, I32, I64, U8, U64, Factors
+
+PATHS = ("avx512", "avx2", "neon", "portable", "numpy")
+VARIABLE = "QAMA_KERNEL"
+
+
+class Backend(Protocol):
+    """What computes; arguments were checked (see `qama.kernels`)."""
+
+    def to_blocks(self, codes: U8) -> U8:
+        """See `qama.kernels.to_blocks`."""
+
+    def from_blocks(self, blocks: U8, n: int) -> U8:
+        """See `qama.kernels.from_blocks`."""
+
+    def hamming_topk(
+        self,
+        blocks: U8,
+        n: int,
+        queries: U8,
+        k: int,
+        *,
+        bits: int,
+        pairs: int = 0,
+        mask: U64 | None = None,
+        threads: int = 0,
+    ) -> tuple[I64, I32]:
+        """See `qama.kernels.hamming_topk`."""
+
+    def hamming_rows(
+        self, blocks: U8, rows: I64, queries: U8, *, bits: int, pairs: int = 0, threads: int = 0
+    ) -> I32:
+        """See `qama.kernels.hamming_rows`."""
+
+    def table_topk(
+        self,
+        blocks: U8,
+        n: int,
+        tables: I16,
+        offsets: I32,
+        k: int,
+        *,
+        factors: Factors | None = None,
+        steps: F32 | None = None,
+        mask: U64 | None = None,
+        threads: int = 0,
+    ) -> tuple[I64, F32]:
+        """See `qama.kernels.table_topk`."""
+
+    def table_rows(
+        self,
+        blocks: U8,
+        rows: I64,
+        tables: I16,
+        offsets: I32,
+        *,
+        factors: Factors | None = None,
+        steps: F32 | None = None,
+        threads: int = 0,
+    ) -> F32:
+        """See `qama.kernels.table_rows`."""
+
+
+@cache
+def native_paths() -> tuple[str, ...]:
+    """List the native paths that this CPU can run, best first; warn once if none was built."""
+    try:
+        from qama.kernels import _native
+    except ImportError as error:
+        warnings.warn(
+            f"qama searches with NumPy, several times slower: its native kernels are missing "
+            f"({error}). Reinstall it where a C++17 compiler is found.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return ()
+    return tuple(_native.paths())
+
+
+@cache
+def chosen_path() -> str:
+    """Return the path for calls that force none: ``QAMA_KERNEL``, or the best one."""
+    forced = os.environ.get(VARIABLE, "")
+    if forced:
+        _require(VARIABLE, forced)
+        return forced
+    return (*native_paths(), "numpy")[0]
+
+
+@cache
+def backend(path: str | None) -> Backend:
+    """Return what computes on ``path``, or on the chosen one."""
+    if path is None:
+        return backend(chosen_path())
+    _require("path", path)
+    if path == "numpy":
+        return reference
+    from qama.kernels._adapter import Native
+
+    return Native(path)
+
+
+def _require(source: str, path: str) -> None:
+    """Refuse a path that does not exist or that this machine lacks."""
+    if path not in PATHS:
+        raise ValueError(f"{source} is {path!r}; one of {', '.join(PATHS)} is needed")
+    if path == "numpy":
+        return
+    if path not in native_paths():
+        available = ", ".join([*native_paths(), "numpy"])
+        raise ValueError(f"{source} is {path!r}, which cannot run here; available: {available}")

@@ -1,0 +1,1 @@
+"""Finding the nearest codes: the index and its progressive search."""

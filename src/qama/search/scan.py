@@ -1,0 +1,158 @@
+"""Top k of stored codes for a batch of queries: flat, or coarse first (progressive).
+
+Pure functions over row numbers. The index above knows ids, filters and deletes; the kernels below
+know bytes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from qama import kernels
+from qama.checks import Bytes, Floats, Ids
+from qama.codec import similarity
+from qama.encoding import scoring
+from qama.encoding.grid import GridCode
+
+Mask = npt.NDArray[np.uint64]
+
+_QUERY_BATCH = 256  # queries whose tables are held together
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What a scan reads.
+
+    Attributes:
+        blocks: uint8 (blocks, stored bytes, 64), see `qama.kernels`.
+        count: Rows in use.
+        mask: uint64 (blocks,), bit i of word b allows row 64 b + i; None allows all.
+        factors: uint8 (count,) factor steps; asymmetric scoring needs them.
+    """
+
+    blocks: Bytes
+    count: int
+    mask: Mask | None
+    factors: Bytes | None = None
+
+
+class Scorer(Protocol):
+    """One way to score: all rows for the best k, or chosen rows."""
+
+    def top(self, rows: Rows, k: int, threads: int) -> tuple[Ids, npt.NDArray[np.generic]]:
+        """Return the k best rows of each query and their ranks' keys."""
+
+    def chosen(self, rows: Rows, candidates: Ids, threads: int) -> npt.NDArray[np.generic]:
+        """Return the keys of chosen rows (m, c); smaller keys are better."""
+
+    def scores(self, keys: npt.NDArray[np.generic]) -> Floats:
+        """Turn keys into what a search reports."""
+
+
+class Hamming:
+    """Queries encoded like the documents; the key is the distance."""
+
+    def __init__(self, code: GridCode, encoded: Bytes) -> None:
+        self.code = code
+        self.queries = np.ascontiguousarray(encoded[:, : code.stored_bytes])
+
+    def top(self, rows: Rows, k: int, threads: int) -> tuple[Ids, npt.NDArray[np.generic]]:
+        return kernels.hamming_topk(
+            rows.blocks, rows.count, self.queries, k,
+            bits=self.code.stored_bits, pairs=self.code.pairs, mask=rows.mask, threads=threads,
+        )  # fmt: skip
+
+    def chosen(self, rows: Rows, candidates: Ids, threads: int) -> npt.NDArray[np.generic]:
+        return kernels.hamming_rows(
+            rows.blocks, candidates, self.queries,
+            bits=self.code.stored_bits, pairs=self.code.pairs, threads=threads,
+        )  # fmt: skip
+
+    def scores(self, keys: npt.NDArray[np.generic]) -> Floats:
+        return similarity(keys, self.code.similarity_bits)
+
+
+class Asymmetric:
+    """Float queries; the key is minus the unscaled score."""
+
+    def __init__(self, code: GridCode, queries: Floats) -> None:
+        self.code = code
+        self.weights = code.query_weights(queries)
+        self.tables = scoring.nibble_tables(self.weights, code.stored_bits, code.pairs)
+
+    def top(self, rows: Rows, k: int, threads: int) -> tuple[Ids, npt.NDArray[np.generic]]:
+        found, scores = kernels.table_topk(
+            rows.blocks, rows.count, self.tables, self.weights.offsets, self._factors(rows), k,
+            mask=rows.mask, threads=threads,
+        )  # fmt: skip
+        return found, -scores
+
+    def chosen(self, rows: Rows, candidates: Ids, threads: int) -> npt.NDArray[np.generic]:
+        return -kernels.table_rows(
+            rows.blocks, candidates, self.tables, self.weights.offsets, self._factors(rows),
+            threads=threads,
+        )  # fmt: skip
+
+    def _factors(self, rows: Rows) -> Floats | None:
+        return None if rows.factors is None else self.code.factor_steps[rows.factors]
+
+    def scores(self, keys: npt.NDArray[np.generic]) -> Floats:
+        return np.asarray(-keys * self.weights.scales[:, None], dtype=np.float32)
+
+
+def search(
+    code: GridCode, queries: Floats, rows: Rows, k: int, scorer: str, threads: int, candidates: int
+) -> tuple[Ids, Floats]:
+    """Return rows int64 (m, k') and scores float32 (m, k'), best first, ties by lower row.
+
+    Args:
+        code: What the rows hold.
+        queries: Finite float32 (m, d).
+        rows: The rows.
+        k: How many; k' is less where fewer rows are allowed.
+        scorer: "hamming" or "asymmetric".
+        threads: Threads, at least 1.
+        candidates: 0 scans every row at full length; otherwise that many survivors of a coarse
+            scan over a prefix are finished at full length.
+    """
+    parts = []
+    for start in range(0, len(queries), _QUERY_BATCH):
+        Q = queries[start : start + _QUERY_BATCH]
+        fine, coarse = _scorers(code, Q, scorer, candidates)
+        if coarse is None:
+            found, keys = fine.top(rows, k, threads)
+        else:
+            found, keys = _progressive(fine, coarse, rows, k, threads, max(candidates, k))
+        parts.append((found, fine.scores(keys)))
+    return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
+
+
+def _scorers(
+    code: GridCode, Q: Floats, scorer: str, candidates: int
+) -> tuple[Scorer, Scorer | None]:
+    short = coarse_code(code) if candidates else None
+    if scorer == "hamming":
+        encoded = code.encode(Q, compact=True)
+        return Hamming(code, encoded), Hamming(short, encoded) if short else None
+    return Asymmetric(code, Q), Asymmetric(short, Q) if short else None
+
+
+def coarse_code(code: GridCode) -> GridCode | None:
+    """Return the prefix that a progressive search scans first: about a quarter of the bytes."""
+    prefixes = code.prefixes()
+    within = [short for short in prefixes if 4 * short.stored_bytes <= code.stored_bytes]
+    return (within or prefixes[:1] or [None])[-1]
+
+
+def _progressive(
+    fine: Scorer, coarse: Scorer, rows: Rows, k: int, threads: int, candidates: int
+) -> tuple[Ids, npt.NDArray[np.generic]]:
+    survivors, _ = coarse.top(Rows(rows.blocks, rows.count, rows.mask), candidates, threads)
+    survivors = np.sort(survivors, axis=1)  # so that a stable sort breaks ties by lower row
+    keys = fine.chosen(rows, survivors, threads)
+    order = np.argsort(keys, axis=1, kind="stable")[:, :k]
+    return np.take_along_axis(survivors, order, axis=1), np.take_along_axis(keys, order, axis=1)

@@ -1,0 +1,159 @@
+"""Vectors from an array, a file or a stream, sampled so that memory stays bounded."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from qama import checks
+from qama.checks import Floats
+from qama.errors import MissingExtraError
+
+MIN_ROWS = 16
+
+
+def load(source: object, max_rows: int, seed: int) -> tuple[Floats, int]:
+    """Return at most max_rows rows float32, evenly sampled in order, and how many there were.
+
+    Args:
+        source: An array (n, d), memory-mapped or not; the path of a .npy or Parquet file; an Arrow
+            table; or an iterator of arrays.
+        max_rows: Rows kept.
+        seed: Of the sample.
+
+    Raises:
+        ValueError: not such a source, fewer than 16 rows, values that are not finite floats.
+        FileNotFoundError: no such file.
+    """
+    opened = _open(source)
+    rows, total = (
+        _sample(opened, max_rows, seed)
+        if isinstance(opened, np.ndarray)
+        else _reservoir(opened, max_rows, seed)
+    )
+    if total < MIN_ROWS:
+        raise ValueError(f"X has {total} rows; a fit needs at least {MIN_ROWS}")
+    return rows, total
+
+
+def open_vectors(path: str | os.PathLike[str]) -> npt.NDArray[Any]:
+    """Map a .npy file of vectors, or read them from a Parquet file's one list column.
+
+    Raises:
+        ValueError: neither .npy nor Parquet, pickled, or no vectors in it.
+        FileNotFoundError: no such file.
+    """
+    file = Path(path)
+    if file.suffix in (".parquet", ".pq"):
+        return _from_arrow(_parquet(file))
+    try:
+        array = np.load(file, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise ValueError(f"{file} is not a .npy file of plain numbers ({error})") from None
+    if not isinstance(array, np.ndarray):
+        raise ValueError(f"{file} is an .npz archive; give one .npy array (rows, dims)")
+    return array
+
+
+def _open(source: object) -> npt.NDArray[Any] | Iterator[Any]:
+    if isinstance(source, str | os.PathLike):
+        return open_vectors(source)
+    if type(source).__module__.partition(".")[0] == "pyarrow":
+        return _from_arrow(source)
+    if isinstance(source, np.ndarray | list | tuple):
+        return np.asarray(source)
+    if isinstance(source, Iterable):
+        return iter(source)
+    raise ValueError(
+        f"X is {type(source).__name__}; give an array (n, d), a .npy or Parquet path, an Arrow "
+        f"table, or an iterator of arrays"
+    )
+
+
+def _sample(A: npt.NDArray[Any], max_rows: int, seed: int) -> tuple[Floats, int]:
+    A = checks.matrix(A, "X")
+    if len(A) <= max_rows:
+        picked = np.arange(len(A))
+    else:
+        picked = np.sort(np.random.default_rng(seed).choice(len(A), max_rows, replace=False))
+    out = np.empty((len(picked), A.shape[1]), dtype=np.float32)
+    for rows in checks.chunks(picked):
+        out[rows] = checks.finite(A[picked[rows]], "X", int(picked[rows][0]))
+    return out, len(A)
+
+
+def _reservoir(batches: Iterator[Any], max_rows: int, seed: int) -> tuple[Floats, int]:
+    """Algorithm R over batches: every row has the same chance to stay."""
+    random = np.random.default_rng(seed)
+    kept: list[Floats] = []
+    held = total = 0
+    sample: Floats | None = None
+    width: int | None = None
+    for batch in batches:
+        A = checks.matrix(batch, "a batch of X", width)
+        F = checks.finite(A, "X", total)
+        width = F.shape[1]
+        room = min(max_rows - held, len(F))
+        if room:
+            kept.append(F[:room].copy())
+            held += room
+        if room < len(F):
+            sample = np.concatenate(kept) if sample is None else sample
+            seen = np.arange(total + room, total + len(F))
+            slots = (random.random(len(seen)) * (seen + 1)).astype(np.int64)
+            for slot, row in zip(slots, F[room:], strict=True):
+                if slot < max_rows:
+                    sample[slot] = row
+        total += len(F)
+    if not total:
+        raise ValueError("X is an iterator without a single batch; give at least 16 rows")
+    return (np.concatenate(kept) if sample is None else sample), total
+
+
+def _parquet(file: Path) -> Any:
+    if not file.exists():
+        raise FileNotFoundError(f"no such file: {file}")
+    try:
+        from pyarrow import parquet
+    except ImportError:
+        raise MissingExtraError("reading Parquet", "pyarrow", "arrow") from None
+    return parquet.read_table(file)
+
+
+def _from_arrow(table: Any) -> npt.NDArray[Any]:
+    import pyarrow as pa
+
+    columns = table.columns if isinstance(table, pa.Table) else [table]
+    lists = [c for c in columns if pa.types.is_list(c.type) or pa.types.is_fixed_size_list(c.type)]
+    if len(lists) != 1:
+        raise ValueError(
+            f"the table has {len(lists)} columns of lists; give one with exactly one such column"
+        )
+    column = lists[0].combine_chunks() if isinstance(lists[0], pa.ChunkedArray) else lists[0]
+    if column.null_count:
+        raise ValueError(f"the column of vectors has {column.null_count} nulls; drop those rows")
+    flat = column.flatten().to_numpy(zero_copy_only=False)
+    if len(column) == 0 or len(flat) % len(column):
+        raise ValueError("the column's lists differ in length; vectors have one width")
+    return np.asarray(flat.reshape(len(column), -1))
+
+
+def read_ids(path: str | os.PathLike[str]) -> npt.NDArray[Any]:
+    """Read ids from a .npy file, or from a text with one whole number a line.
+
+    Raises:
+        ValueError: not such a file.
+        FileNotFoundError: no such file.
+    """
+    file = Path(path)
+    if file.suffix == ".npy":
+        return open_vectors(file)
+    try:
+        return np.array([int(line) for line in file.read_text().split()], dtype=np.int64)
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"{file}: ids are whole numbers, one a line ({error})") from None

@@ -1,0 +1,1 @@
+"""Fitting a codec. Everything below needs PyTorch, and nothing above imports it."""

@@ -1,0 +1,74 @@
+"""What a fit is judged by: do codes find the neighbours that the floats find?
+
+Held-out rows, moved by noise as a query differs from a document, look for their ten nearest rows
+by float cosine and by code; the share found is the agreement. No query and no label is involved.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from qama.checks import Floats, Ids
+from qama.encoding.grid import GridCode, GridCoder
+from qama.encoding.levels import HYBRID
+from qama.encoding.transform import apply, unit
+
+_NEIGHBOURS = 10
+_MAX_QUERIES = 256
+_MAX_ROWS = 4096
+_NOISE = 0.6  # norm of the noise added to a unit vector
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """A held-out look at a fit.
+
+    Attributes:
+        queries: Unit float32 (m, d).
+        rows: Unit float32 (n, d), where neighbours are looked for.
+        nearest: int64 (m, 10), the floats' answer.
+    """
+
+    queries: Floats
+    rows: Floats
+    nearest: Ids
+
+    @classmethod
+    def make(cls, held_out: Floats, rows: Floats, seed: int) -> HeldOut:
+        """Make pseudo-queries of held-out rows (h, d) that look among rows (n, d)."""
+        random = np.random.default_rng(seed)
+        queries = unit(held_out[:_MAX_QUERIES])
+        noise = random.standard_normal(queries.shape).astype(np.float32)
+        queries = unit(queries + np.float32(_NOISE) * unit(noise))
+        if len(rows) > _MAX_ROWS:
+            rows = rows[np.sort(random.choice(len(rows), _MAX_ROWS, replace=False))]
+        rows = unit(rows)
+        return cls(queries, rows, _nearest(queries @ rows.T))
+
+    def of(self, grid: GridCoder) -> dict[str, float]:
+        """Return the share of neighbours found by Hamming distance, per cell of the grid."""
+        names = [name for name in grid.levels if name in ("1", "2", HYBRID)] or grid.levels
+        cells = [grid.code(dims, name) for dims in grid.dims for name in names]
+        rows, queries = apply(grid.transform, self.rows), apply(grid.transform, self.queries)
+        return {code.label: self._overlap(_likeness(code, queries, rows)) for code in cells}
+
+    def _overlap(self, scores: npt.NDArray[np.floating]) -> float:
+        found = _nearest(scores)
+        hits = (found[:, :, None] == self.nearest[:, None, :]).any(axis=2)
+        return float(hits.mean())
+
+
+def _nearest(scores: npt.NDArray[np.floating]) -> Ids:
+    top = min(_NEIGHBOURS, scores.shape[1])
+    return np.argsort(-scores, axis=1, kind="stable")[:, :top]
+
+
+def _likeness(code: GridCode, queries: Floats, rows: Floats) -> npt.NDArray[np.float32]:
+    """Minus twice the Hamming distance, up to a constant: products of bits as -1 and +1."""
+    a, b = (
+        np.unpackbits(code.encode_z(Z), axis=1, count=code.similarity_bits) for Z in (queries, rows)
+    )
+    return (a.astype(np.float32) * 2 - 1) @ (b.astype(np.float32) * 2 - 1).T

@@ -1,0 +1,109 @@
+"""What a fit does, in numbers: one frozen dataclass per concern, stored with the codec."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from qama import checks
+from qama.encoding import levels
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """Weights of the losses of QAMA (CIKM 2025, section 4); 0 leaves a loss out."""
+
+    similarity: float = 1.0
+    kl: float = 1.0
+    rank: float = 0.5
+    contrastive: float = 0.1
+    bottleneck: float = 0.01
+    orthogonality: float = 0.02
+    variance: float = 0.01
+    quantization: float = 0.1
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How a preset trains.
+
+    Attributes:
+        architecture: "feedforward" (W2 GELU(W1 x)) or "linear".
+        objective: "paper" (the losses above) or "distillation" (listwise, through the rounding).
+        expansion: Hidden width of the feed-forward adapter over d.
+        start: "rotation" (the untrained adapter is a rotation) or "random" (plain initialisation).
+        levels: Levels to fit for; hybrid comes with all four.
+        weights: Weights of the paper's losses.
+        warmed: Losses whose weight rises from 0 over the first third of the steps.
+        steps: Least number of optimisation steps.
+        epochs: Least number of passes over the rows.
+        batch: Rows per step, at most a quarter of all.
+        learning_rate: Peak of AdamW's rate; warm-up, then cosine decay.
+        warmup: Share of the steps in which the rate rises.
+        clip: Largest gradient norm.
+        threshold_memory: mu of theta <- mu theta + (1 - mu) theta_batch.
+        temperature: tau of the KL and contrastive losses and of the distillation.
+        evaluate_every: Steps between looks at the held-out slice.
+        patience: Looks without gain before training stops; the best state is kept.
+        held_out: Share of the rows kept for that look, at most 512.
+        max_rows: Rows kept in memory; of more, an even sample is taken.
+    """
+
+    architecture: str = "feedforward"
+    objective: str = "paper"
+    expansion: int = 32
+    start: str = "rotation"
+    levels: tuple[str, ...] = tuple(levels.LEVELS)
+    weights: LossWeights = field(default_factory=LossWeights)
+    warmed: tuple[str, ...] = ("rank", "contrastive", "bottleneck", "orthogonality")
+    steps: int = 2000
+    epochs: int = 5
+    batch: int = 256
+    learning_rate: float = 1e-4
+    warmup: float = 0.05
+    clip: float = 1.0
+    threshold_memory: float = 0.95
+    temperature: float = 0.05
+    evaluate_every: int = 200
+    patience: int = 4
+    held_out: float = 0.05
+    max_rows: int = 200_000
+
+    def total_steps(self, rows: int) -> int:
+        """Steps for that many rows: the epochs or the least number, whichever is more."""
+        return max(self.steps, self.epochs * rows // self.batch_for(rows)) if self.steps else 0
+
+    def batch_for(self, rows: int) -> int:
+        """Batch size for that many rows: at most a quarter of them."""
+        return max(2, min(self.batch, rows // 4))
+
+    def json(self) -> dict[str, Any]:
+        """The config as plain values."""
+        return asdict(self)
+
+
+PAPER = TrainConfig()
+DEFAULT = replace(
+    PAPER,
+    architecture="linear",
+    objective="distillation",
+    steps=600,
+    epochs=1,
+    batch=512,
+    learning_rate=1e-3,
+    evaluate_every=100,
+    max_rows=65_536,
+)
+PRESETS = {"default": DEFAULT, "paper": PAPER}
+
+
+def preset(name: str, **changes: object) -> TrainConfig:
+    """Return a preset with some fields changed.
+
+    Raises:
+        ValueError: unknown preset or field.
+    """
+    checks.one_of(name, "preset", PRESETS)
+    for key in changes:
+        checks.one_of(key, "option", TrainConfig.__dataclass_fields__)
+    return replace(PRESETS[name], **changes)  # type: ignore[arg-type]

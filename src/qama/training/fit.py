@@ -1,0 +1,151 @@
+"""`qama.fit`: vectors in, a codec out."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+try:
+    import torch
+except ImportError:
+    from qama.errors import MissingExtraError
+
+    raise MissingExtraError("fitting a codec", "PyTorch", "train") from None
+
+from qama import checks, sources
+from qama.checks import Floats
+from qama.codec import Codec
+from qama.encoding import levels as grid_levels
+from qama.training import config as configs
+from qama.training import paper
+from qama.training.agreement import HeldOut
+from qama.training.nn import Adapter
+from qama.training.train import Callback, train
+
+_MAX_HELD_OUT = 512
+
+
+def fit(
+    X: object,
+    preset: str = "default",
+    seed: int = 0,
+    *,
+    dims: Sequence[int] | None = None,
+    levels: Sequence[object] | None = None,
+    fractions: Sequence[float] = grid_levels.QUARTERS,
+    pairs: tuple[npt.NDArray[np.floating], npt.NDArray[np.floating]] | None = None,
+    device: str = "auto",
+    threads: int = 0,
+    callbacks: Sequence[Callback] = (),
+    checkpoint: str | os.PathLike[str] | None = None,
+    **options: Any,
+) -> Codec:
+    """Fit a codec on unlabelled vectors of any frozen model.
+
+    Args:
+        X: Floats (n, d) as an array (memory-mapped or not), the path of a .npy or Parquet file,
+            an Arrow table, or an iterator of batches. d is a multiple of 8, n at least 16. Memory
+            stays bounded: of more than ``max_rows`` rows an even sample is used.
+        preset: "default", or "paper" for the recipe of QAMA (CIKM 2025).
+        seed: Of every random draw.
+        dims: The prefixes to fit for, multiples of 8; default d, d/2, d/3, d/4, d/8. All d dims
+            always belong to them.
+        levels: Levels to fit for, of "0.5", "1", "1.5", "2"; default all, which also gives
+            hybrid. One level is the paper's way; all at once serve every level from one fit.
+        fractions: Hybrid's shares of the dims at 2, 1.5, 1 and 0.5 bit.
+        pairs: Positive pairs, two arrays (p, d), for the contrastive loss.
+        device: "auto", "cpu", "cuda" or "mps".
+        threads: CPU threads; 0 uses all cores.
+        callbacks: Functions called with a `qama.training.train.Report` after each step.
+        checkpoint: A file to resume from if it exists, written as training goes.
+        **options: Fields of `qama.training.config.TrainConfig` to change.
+
+    Returns:
+        The codec; its ``facts`` say what was fitted on and which step was shipped.
+
+    Raises:
+        ValueError: an argument that does not fit; the message says what would.
+        MissingExtraError: PyTorch is not installed.
+    """
+    began = time.perf_counter()
+    if levels is not None:
+        options["levels"] = _level_names(levels)
+    chosen = configs.preset(preset, **options)
+    seed = checks.integer(seed, "seed", 0, 2**31)
+    rows, total = sources.load(X, checks.integer(chosen.max_rows, "max_rows", sources.MIN_ROWS), seed)
+    grid_dims = _grid_dims(rows.shape[1], dims)
+    shares = grid_levels.check_fractions(fractions)
+    positive = paper.check_pairs(pairs, rows.shape[1])
+    with _threads(checks.threads(threads)):
+        kept, held_out = _split(rows, chosen.held_out, seed)
+        adapter = Adapter(chosen, kept, grid_dims, seed)
+        objective = _objective(chosen, kept, positive, seed)
+        look = HeldOut.make(held_out, kept, seed)
+
+        def judge(adapter: Adapter) -> float:
+            return float(np.mean(list(look.of(adapter.to_grid(shares)).values())))
+
+        facts = train(
+            adapter, objective, kept, chosen, judge,
+            device=device, seed=seed, callbacks=callbacks, checkpoint=checkpoint,
+        )  # fmt: skip
+        grid = adapter.to_grid(shares).with_centers(kept)
+    facts |= {
+        "rows": total,
+        "rows_used": len(rows),
+        "seed": seed,
+        "seconds": round(time.perf_counter() - began, 1),
+        "config": chosen.json(),
+    }
+    return Codec(grid, preset, facts)
+
+
+def _objective(
+    chosen: configs.TrainConfig, X: Floats, pairs: tuple[Floats, Floats] | None, seed: int
+) -> Any:
+    if chosen.objective == "paper":
+        return paper.PaperObjective(chosen, pairs, seed)
+    raise ValueError(f"objective is {chosen.objective!r}; choose 'paper' or 'distillation'")
+
+
+def _level_names(names: Sequence[object]) -> tuple[str, ...]:
+    wanted = {grid_levels.level_name(name) for name in names}
+    if grid_levels.HYBRID in wanted:
+        wanted = set(grid_levels.LEVELS)
+    if not wanted:
+        raise ValueError(f"levels is empty; give some of {list(grid_levels.LEVELS)}")
+    return tuple(name for name in grid_levels.LEVELS if name in wanted)
+
+
+def _grid_dims(d: int, dims: Sequence[int] | None) -> tuple[int, ...]:
+    if dims is None:
+        return grid_levels.dims_grid(d)
+    grid_levels.check_dims(d, "the vectors' dims")
+    for value in dims:
+        grid_levels.check_dims(checks.integer(value, "dims", 1, d), "dims")
+    return tuple(sorted({*map(int, dims), d}, reverse=True))
+
+
+def _split(rows: Floats, share: float, seed: int) -> tuple[Floats, Floats]:
+    """Split off the held-out slice; of few rows it is a part of what is trained on."""
+    count = min(_MAX_HELD_OUT, max(1, int(len(rows) * share)))
+    order = np.random.default_rng(seed).permutation(len(rows))
+    kept = rows[np.sort(order[count:])] if len(rows) >= 20 * count else rows
+    return kept, rows[np.sort(order[:count])]
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """Set torch's threads inside a with block, and set them back."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

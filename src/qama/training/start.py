@@ -1,0 +1,78 @@
+"""Where training starts: a rotation that is a good untrained codec by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from qama.checks import Floats
+from qama.encoding.transform import unit
+
+_LEANING = 0.7  # share of log-variance that draws early blocks to strong directions
+
+
+def rotation(X: Floats, dims: Sequence[int], seed: int) -> Floats:
+    """Return an orthogonal R float32 (d, d) whose prefixes of rows suit the grid's dims.
+
+    Principal axes rotated inside blocks, with leaks: each block of rows (the dims that a grid
+    level adds) is a random orthonormal mix of the axes not yet used, drawn with weights
+    eigenvalue^(leaning / 2). Leaning 0 is a random rotation (best at full dims, where Hamming
+    gives every bit the same weight), a large one is principal axes (best at few dims).
+
+    Args:
+        X: float32 (n, d).
+        dims: The grid's dims.
+        seed: Of the random draws.
+    """
+    d = X.shape[1]
+    U = unit(X).astype(np.float64)
+    values, axes = np.linalg.eigh(U.T @ U / len(U))
+    values = np.maximum(values[::-1], values[-1] * 1e-9 + 1e-30)
+    axes = axes[:, ::-1]
+    random = np.random.default_rng(seed)
+    chosen = np.zeros((0, d))
+    for start, stop in _blocks(dims, d):
+        drawn = random.standard_normal((stop - start, d)) * (values / values[0]) ** (_LEANING / 2)
+        chosen = _extend(chosen, drawn)
+    return np.ascontiguousarray(chosen @ axes.T, dtype=np.float32)
+
+
+def feedforward(
+    R: Floats, expansion: int, seed: int
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Return (w1, w2) with w2 GELU(w1 x) = R x: w1 = [R; -R; small], w2 = [I, -I, 0].
+
+    GELU(a) - GELU(-a) = a exactly, so the paper's own architecture starts as a rotation.
+    """
+    d = len(R)
+    random = np.random.default_rng(seed + 1)
+    small = 0.02 * random.standard_normal(((expansion - 2) * d, d))
+    eye = np.eye(d)
+    w1 = np.concatenate([R, -R, small])
+    w2 = np.concatenate([eye, -eye, np.zeros((d, (expansion - 2) * d))], axis=1)
+    return w1.astype(np.float32), w2.astype(np.float32)
+
+
+def random_feedforward(
+    d: int, expansion: int, seed: int
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Return a plainly initialised (w1, w2): normal entries of variance 1 / fan-in."""
+    random = np.random.default_rng(seed + 1)
+    w1 = random.standard_normal((expansion * d, d)) / np.sqrt(d)
+    w2 = random.standard_normal((d, expansion * d)) / np.sqrt(expansion * d)
+    return w1.astype(np.float32), w2.astype(np.float32)
+
+
+def _blocks(dims: Sequence[int], d: int) -> list[tuple[int, int]]:
+    bounds = [0, *sorted(set(dims) | {d})]
+    return list(zip(bounds, bounds[1:], strict=False))
+
+
+def _extend(chosen: npt.NDArray[np.float64], drawn: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Append the drawn rows, made orthonormal to the chosen ones and each other."""
+    for _ in range(2):  # twice: the first pass leaves rounding errors of the weak axes
+        drawn = drawn - (drawn @ chosen.T) @ chosen
+        drawn = np.linalg.qr(drawn.T)[0].T
+    return np.concatenate([chosen, drawn])

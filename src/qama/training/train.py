@@ -1,0 +1,222 @@
+"""The loop: batches, schedules, looks at the held-out slice, the best state kept, resume."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from qama import checks
+from qama.checks import Floats
+from qama.training.config import TrainConfig
+from qama.training.nn import Adapter
+
+
+class Objective(Protocol):
+    """Losses of a batch, and how they are weighed."""
+
+    random: torch.Generator
+
+    def __call__(self, adapter: Adapter, x: Tensor, progress: float) -> dict[str, Tensor]:
+        """Return the losses, itemised."""
+
+    def weights(self, progress: float) -> dict[str, float]:
+        """Return the weight of each loss at this point of the training."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What callbacks see after a step.
+
+    Attributes:
+        step: Steps done.
+        steps: Steps planned.
+        losses: The itemised, unweighted losses of the batch.
+        agreement: Held-out neighbour agreement at the last look.
+    """
+
+    step: int
+    steps: int
+    losses: dict[str, float]
+    agreement: float
+
+
+Callback = Callable[[Report], None]
+Judge = Callable[[Adapter], float]
+
+
+@dataclass
+class _State:
+    """What a checkpoint holds beside the model."""
+
+    step: int = 0
+    looks: int = 0  # looks since the best one
+    start: float = -math.inf
+    agreement: float = -math.inf
+    best: float = -math.inf
+    best_step: int = 0
+
+
+def train(
+    adapter: Adapter,
+    objective: Objective,
+    X: Floats,
+    config: TrainConfig,
+    judge: Judge,
+    *,
+    device: str = "auto",
+    seed: int = 0,
+    callbacks: Sequence[Callback] = (),
+    checkpoint: str | os.PathLike[str] | None = None,
+) -> dict[str, Any]:
+    """Train in place and leave the best state seen, the untrained start included.
+
+    Args:
+        adapter: The adapter.
+        objective: What is minimised.
+        X: float32 (n, d), the rows to train on.
+        config: Steps, batch, rates.
+        judge: Held-out agreement, larger is better; the start is looked at before any step.
+        device: "auto", "cpu", "cuda" or "mps".
+        seed: Of the order of rows.
+        callbacks: Called after each step.
+        checkpoint: A file to resume from if it exists, written at each look.
+
+    Returns:
+        Facts of the run: steps, best_step, agreement_start, agreement_best.
+
+    Raises:
+        ValueError: unknown device, or a checkpoint of another fit.
+    """
+    where = _device(device)
+    adapter.to(where)
+    rows, steps = torch.from_numpy(X), config.total_steps(len(X))
+    optimizer = torch.optim.AdamW(adapter.parameters(), lr=config.learning_rate)
+    order = torch.Generator().manual_seed(seed)
+    state, best = _State(), _copy(adapter)
+    if checkpoint is not None and Path(checkpoint).exists():
+        state, best = _resume(checkpoint, adapter, optimizer, order, objective, config)
+    else:
+        state.agreement = state.best = state.start = judge(adapter)
+    while state.step < steps and state.looks < config.patience:
+        progress = state.step / steps
+        _set_rate(optimizer, config, progress)
+        picked = torch.randint(len(rows), (config.batch_for(len(rows)),), generator=order)
+        with torch.autocast(where.type, torch.bfloat16, enabled=has_fast_bfloat16(where)):
+            parts = objective(adapter, rows[picked].to(where), progress)
+        weights = objective.weights(progress)
+        total = torch.stack([weights[name] * loss.float() for name, loss in parts.items()]).sum()
+        optimizer.zero_grad()
+        total.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(adapter.parameters(), config.clip)
+        optimizer.step()
+        state.step += 1
+        if state.step % config.evaluate_every == 0 or state.step == steps:
+            best = _look(adapter, judge, state, best)
+            if checkpoint is not None:
+                _save(checkpoint, adapter, optimizer, order, objective, config, state, best)
+        losses = {name: float(loss.detach()) for name, loss in parts.items()}
+        for callback in callbacks:
+            callback(Report(state.step, steps, losses, state.agreement))
+    adapter.load_state_dict(best)
+    adapter.cpu()
+    return {
+        "steps": state.step,
+        "best_step": state.best_step,
+        "agreement_start": round(state.start, 4),
+        "agreement_best": round(state.best, 4),
+    }
+
+
+def _look(adapter: Adapter, judge: Judge, state: _State, best: dict[str, Tensor]) -> dict[str, Tensor]:
+    state.agreement = judge(adapter)
+    state.looks += 1
+    if state.agreement <= state.best:
+        return best
+    state.best, state.best_step, state.looks = state.agreement, state.step, 0
+    return _copy(adapter)
+
+
+def _copy(adapter: Adapter) -> dict[str, Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in adapter.state_dict().items()}
+
+
+def _set_rate(optimizer: torch.optim.Optimizer, config: TrainConfig, progress: float) -> None:
+    """Linear warm-up, then cosine decay to a tenth."""
+    if progress < config.warmup:
+        share = (progress + 1e-3) / (config.warmup + 1e-3)
+    else:
+        done = (progress - config.warmup) / (1 - config.warmup)
+        share = 0.1 + 0.45 * (1 + math.cos(math.pi * done))
+    for group in optimizer.param_groups:
+        group["lr"] = config.learning_rate * share
+
+
+def _device(name: str) -> torch.device:
+    checks.one_of(name, "device", ("auto", "cpu", "cuda", "mps"))
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        return torch.device(next((kind for kind, present in there.items() if present), "cpu"))
+    if not there.get(name, True):
+        raise ValueError(f"device is {name!r}, but this machine has none; use 'auto' or 'cpu'")
+    return torch.device(name)
+
+
+def has_fast_bfloat16(device: torch.device) -> bool:
+    """Whether products in bfloat16 run in hardware; elsewhere float32 is faster and as good."""
+    if device.type == "cpu":
+        return bool(getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)())
+    return device.type == "cuda"
+
+
+def _save(
+    path: str | os.PathLike[str],
+    adapter: Adapter,
+    optimizer: torch.optim.Optimizer,
+    order: torch.Generator,
+    objective: Objective,
+    config: TrainConfig,
+    state: _State,
+    best: dict[str, Tensor],
+) -> None:
+    temporary = Path(f"{os.fspath(path)}.part")
+    torch.save(
+        {
+            "config": repr(config),
+            "state": vars(state),
+            "adapter": adapter.state_dict(),
+            "best": best,
+            "optimizer": optimizer.state_dict(),
+            "order": order.get_state(),
+            "draws": objective.random.get_state(),
+        },
+        temporary,
+    )
+    temporary.replace(path)
+
+
+def _resume(
+    path: str | os.PathLike[str],
+    adapter: Adapter,
+    optimizer: torch.optim.Optimizer,
+    order: torch.Generator,
+    objective: Objective,
+    config: TrainConfig,
+) -> tuple[_State, dict[str, Tensor]]:
+    try:
+        saved = torch.load(path, weights_only=True)
+        if saved["config"] != repr(config):
+            raise ValueError("it was written with another configuration")
+        adapter.load_state_dict(saved["adapter"])
+        optimizer.load_state_dict(saved["optimizer"])
+    except Exception as error:
+        raise ValueError(f"checkpoint {path} does not belong to this fit: {error}") from error
+    order.set_state(saved["order"])
+    objective.random.set_state(saved["draws"])
+    return _State(**saved["state"]), saved["best"]

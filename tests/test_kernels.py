@@ -1,0 +1,438 @@
+"""Every path equals the reference, and the reference equals definitions written in one line."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qama import kernels
+from qama.kernels import _dispatch, reference
+
+PATHS = list(_dispatch.native_paths())
+ALL = [*PATHS, "numpy"]
+
+
+def random_codes(rng, n, columns, kind="even"):
+    codes = rng.integers(0, 256, (n, columns), dtype=np.uint8)
+    if kind == "ties":  # few different rows
+        return codes[rng.integers(0, min(n, 3), n)] if n else codes
+    return codes & 1 if kind == "sparse" else codes
+
+
+def random_mask(rng, n, kind):
+    blocks = -(-n // 64)
+    if kind == "none":
+        return None
+    word = rng.integers(0, 2**64, blocks, dtype=np.uint64)
+    if kind == "sparse":
+        for _ in range(4):
+            word &= rng.integers(0, 2**64, blocks, dtype=np.uint64)
+    return {"empty": word * 0, "full": ~(word * 0), "sparse": word, "half": word}[kind]
+
+
+def random_tables(rng, m, columns, kind="normal"):
+    shape = m, 2 * columns, 16
+    if kind == "extreme":
+        tables = rng.choice([-32768, -32767, 32767], shape)
+    elif kind == "equal":
+        tables = np.full(shape, 7)
+    elif kind == "steep":  # the first columns weigh most
+        tables = rng.normal(size=shape) * 8000 / np.arange(1, 2 * columns + 1)[:, None]
+    else:
+        tables = rng.normal(size=shape) * 300
+    return np.clip(np.round(tables), -32768, 32767).astype(np.int16)
+
+
+def random_factors(rng, n, kind):
+    if kind == "none":
+        return {}
+    if kind == "steps":
+        steps = (1.005 ** np.arange(-128, 128)).astype(np.float32)
+        return {"factors": rng.integers(0, 256, n).astype(np.uint8), "steps": steps}
+    low, high = {"near": (-0.1, 0.1), "tiny": (-100, -85), "huge": (60, 88)}[kind]
+    return {"factors": np.exp(rng.uniform(low, high, n)).astype(np.float32)}
+
+
+def assert_same(found, expected):
+    for a, b in zip(found, expected, strict=True):
+        assert a.dtype == b.dtype
+        np.testing.assert_array_equal(a, b)
+
+
+# ------------------------------------------------------------------- known answers, by hand
+
+
+@pytest.mark.parametrize("path", ALL)
+def test_layout_by_hand(path):
+    codes = np.array([[1, 2, 3], [4, 5, 6]], dtype=np.uint8)
+    blocks = kernels.to_blocks(codes, path=path)
+    assert blocks.shape == (1, 3, 64)
+    assert blocks[0, :, :3].tolist() == [[1, 4, 0], [2, 5, 0], [3, 6, 0]]
+    assert not blocks[0, :, 2:].any()
+    assert kernels.from_blocks(blocks, 2, path=path).tolist() == codes.tolist()
+
+
+@pytest.mark.parametrize("path", ALL)
+def test_hamming_by_hand(path):
+    blocks = kernels.to_blocks(np.array([[0b10000000], [0b11100000], [0b00000001]], np.uint8))
+    query = np.array([[0b11000000]], np.uint8)
+    found = kernels.hamming_topk(blocks, 3, query, 3, bits=8, path=path)
+    assert [a.tolist() for a in found] == [[[0, 1, 2]], [[1, 1, 3]]]
+    # the bits past the first three do not count: row 2 is 000 there
+    found = kernels.hamming_topk(blocks, 3, query, 3, bits=3, path=path)
+    assert [a.tolist() for a in found] == [[[0, 1, 2]], [[1, 1, 2]]]
+    # as one pair: levels 2, 3, 0 against 3
+    found = kernels.hamming_topk(blocks, 3, query, 2, bits=2, pairs=1, path=path)
+    assert [a.tolist() for a in found] == [[[1, 0]], [[0, 1]]]
+
+
+@pytest.mark.parametrize("path", ALL)
+@pytest.mark.parametrize("place", range(4))
+def test_all_sixteen_pairs_differ_by_their_levels(path, place):
+    levels = np.arange(4, dtype=np.uint8)[:, None] << (6 - 2 * place)
+    blocks = kernels.to_blocks(levels)
+    rows = np.tile(np.arange(4), (4, 1))
+    expected = [[0, 1, 2, 3], [1, 0, 1, 2], [2, 1, 0, 1], [3, 2, 1, 0]]
+    for bits in {8, 2 * place + 2}:
+        options = {"bits": bits, "pairs": place + 1, "path": path}
+        assert kernels.hamming_rows(blocks, rows, levels, **options).tolist() == expected
+        found, distances = kernels.hamming_topk(blocks, 4, levels, 4, **options)
+        assert np.take_along_axis(np.array(expected), found, 1).tolist() == distances.tolist()
+
+
+@pytest.mark.parametrize("path", ALL)
+def test_table_by_hand(path):
+    blocks = kernels.to_blocks(np.array([[0x21], [0x12], [0xF0], [0x12]], np.uint8))
+    tables = np.zeros((1, 2, 16), np.int16)
+    tables[0, 0, [1, 2, 15]] = 10, 20, -5  # high nibbles
+    tables[0, 1, [0, 1, 2]] = 1, 2, 3  # low nibbles
+    offsets = np.array([100], np.int32)
+    rows, scores = kernels.table_topk(blocks, 4, tables, offsets, 4, path=path)
+    assert rows.tolist() == [[0, 1, 3, 2]]
+    assert scores.tolist() == [[122.0, 113.0, 113.0, 96.0]]
+    factors = np.array([0.5, 1, 2, 1], np.float32)
+    rows, scores = kernels.table_topk(blocks, 4, tables, offsets, 3, factors=factors, path=path)
+    assert rows.tolist() == [[2, 1, 3]]
+    assert scores.tolist() == [[192.0, 113.0, 113.0]]
+    mask = np.array([0b0101], np.uint64)
+    rows, scores = kernels.table_topk(blocks, 4, tables, offsets, 9, mask=mask, path=path)
+    assert rows.tolist() == [[0, 2]]
+    steps = np.arange(1, 257, dtype=np.float32)
+    chosen = kernels.table_rows(
+        blocks, np.array([[2, 0]]), tables, offsets, factors=np.arange(4, dtype=np.uint8),
+        steps=steps, path=path,
+    )  # fmt: skip
+    assert chosen.tolist() == [[3 * 96.0, 122.0]]
+
+
+# --------------------------------------------------- the reference against its definition
+
+
+@pytest.mark.parametrize(("bits", "pairs"), [(40, 0), (37, 0), (40, 20), (39, 7), (17, 3), (8, 4)])
+def test_reference_hamming_is_the_definition(bits, pairs):
+    rng = np.random.default_rng(bits + pairs)
+    codes, queries = random_codes(rng, 130, 6), random_codes(rng, 3, 5)
+    one, two = (np.unpackbits(x, axis=1)[:, :bits].astype(int) for x in (codes, queries))
+    level = [2 * x[:, : 2 * pairs : 2] + x[:, 1 : 2 * pairs : 2] for x in (one, two)]
+    expected = np.abs(level[1][:, None] - level[0][None]).sum(2)
+    expected = expected + (two[:, None, 2 * pairs :] != one[None, :, 2 * pairs :]).sum(2)
+    order = np.argsort(expected, axis=1, kind="stable")[:, :50]
+    found = kernels.hamming_topk(
+        kernels.to_blocks(codes), 130, queries, 50, bits=bits, pairs=pairs, path="numpy"
+    )
+    np.testing.assert_array_equal(found[0], order)
+    np.testing.assert_array_equal(found[1], np.take_along_axis(expected, order, 1))
+
+
+def test_reference_table_is_the_definition():
+    rng = np.random.default_rng(1)
+    codes, tables = random_codes(rng, 200, 5, "ties"), random_tables(rng, 3, 4, "extreme")
+    offsets = np.array([5, -7, 2**24 + 1], np.int32)
+    factors = random_factors(rng, 200, "near")["factors"]
+    nibbles = np.stack([codes >> 4, codes & 15], axis=2).reshape(200, 10)[:, :8]
+    sums = tables[:, np.arange(8), nibbles].astype(np.int32).sum(2, dtype=np.int32)
+    expected = (sums + offsets[:, None]).astype(np.float32) * factors
+    order = np.argsort(-expected, axis=1, kind="stable")[:, :60]
+    found = kernels.table_topk(
+        kernels.to_blocks(codes), 200, tables, offsets, 60, factors=factors, path="numpy"
+    )
+    np.testing.assert_array_equal(found[0], order)
+    np.testing.assert_array_equal(found[1], np.take_along_axis(expected, order, 1))
+
+
+def test_reference_results_do_not_depend_on_its_chunks(monkeypatch):
+    rng = np.random.default_rng(2)
+    blocks, queries = kernels.to_blocks(random_codes(rng, 500, 3, "ties")), random_codes(rng, 4, 3)
+    whole = kernels.hamming_topk(blocks, 500, queries, 77, bits=24, pairs=5, path="numpy")
+    monkeypatch.setattr(reference, "_CHUNK_BYTES", 64)
+    assert_same(
+        kernels.hamming_topk(blocks, 500, queries, 77, bits=24, pairs=5, path="numpy"), whole
+    )
+
+
+# ------------------------------------------------------------- every path equals the reference
+
+WIDTHS = [1, 2, 3, 7, 8, 15, 16, 24, 30, 31, 32, 33, 47, 48, 61, 62, 63, 93, 96, 156, 257, 560]
+
+
+def compare_hamming(path, rng, n, m, columns, bits, pairs, k, mask, threads, kind="even", more=0):
+    blocks = kernels.to_blocks(random_codes(rng, n, columns + more, kind))
+    queries = random_codes(rng, m, columns)
+    options = {"bits": bits, "pairs": pairs, "mask": random_mask(rng, n, mask)}
+    expected = kernels.hamming_topk(blocks, n, queries, k, path="numpy", **options)
+    found = kernels.hamming_topk(blocks, n, queries, k, threads=threads, path=path, **options)
+    assert_same(found, expected)
+    del options["mask"]
+    chosen = kernels.hamming_rows(blocks, found[0], queries, threads=threads, path=path, **options)
+    np.testing.assert_array_equal(chosen, found[1])
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("columns", WIDTHS)
+def test_hamming_widths(path, columns):
+    rng = np.random.default_rng(columns)
+    full = 8 * columns
+    for bits, pairs in [(full, 0), (full - 3, 0), (full, full // 2), (full - 1, full // 3)]:
+        m = int(rng.integers(1, 20))
+        compare_hamming(path, rng, 200, m, columns, bits, pairs, 10, "none", 1, more=columns % 2)
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("columns", [7, 24, 63])
+def test_hamming_of_opposite_codes_does_not_overflow(path, columns):
+    blocks = np.full((2, columns, 64), 255, np.uint8)
+    queries = np.zeros((9, columns), np.uint8)
+    for pairs in (0, 4 * columns):
+        options = {"bits": 8 * columns, "pairs": pairs, "path": path}
+        rows, distances = kernels.hamming_topk(blocks, 128, queries, 70, **options)
+        assert (rows == np.arange(70)).all()
+        assert (distances == 8 * columns + pairs).all()
+
+
+@pytest.mark.parametrize("path", PATHS)
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_hamming_of_anything(path, data):
+    n, columns = data.draw(st.integers(0, 300)), data.draw(st.integers(1, 70))
+    bits = data.draw(st.integers(1, 8 * columns))
+    compare_hamming(
+        path, np.random.default_rng(data.draw(st.integers(0, 99))), n,
+        m=data.draw(st.integers(0, 40)), columns=columns, bits=bits,
+        pairs=data.draw(st.integers(0, bits // 2)), k=data.draw(st.integers(1, max(n, 1))),
+        mask=data.draw(st.sampled_from(["none", "empty", "full", "sparse", "half"])),
+        threads=data.draw(st.sampled_from([0, 1, 2, 5])),
+        kind=data.draw(st.sampled_from(["even", "ties", "sparse"])),
+        more=data.draw(st.integers(0, 3)),
+    )  # fmt: skip
+
+
+def compare_tables(path, rng, n, m, columns, k, mask, threads, kinds=("even", "normal", "near")):
+    codes, tables, factors = kinds
+    blocks = kernels.to_blocks(random_codes(rng, n, columns, codes))
+    offsets = rng.integers(-(2**20), 2**20, m).astype(np.int32)
+    given = blocks, n, random_tables(rng, m, columns, tables), offsets
+    factors = random_factors(rng, n, factors)
+    options = {"mask": random_mask(rng, n, mask), **factors}
+    with np.errstate(over="ignore"):
+        expected = kernels.table_topk(*given, k, path="numpy", **options)
+    found = kernels.table_topk(*given, k, threads=threads, path=path, **options)
+    assert_same(found, expected)
+    chosen = kernels.table_rows(
+        blocks, found[0], given[2], offsets, threads=threads, path=path, **factors
+    )
+    np.testing.assert_array_equal(chosen, found[1])
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("columns", WIDTHS)
+def test_table_widths(path, columns):
+    rng = np.random.default_rng(columns)
+    for tables in ("normal", "steep", "extreme"):
+        m = int(rng.integers(1, 14))
+        compare_tables(path, rng, 400, m, columns, 5, "none", 1, ("even", tables, "steps"))
+
+
+@pytest.mark.parametrize("path", PATHS)
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_tables_of_anything(path, data):
+    n = data.draw(st.integers(0, 300))
+    compare_tables(
+        path, np.random.default_rng(data.draw(st.integers(0, 99))), n,
+        m=data.draw(st.integers(0, 20)), columns=data.draw(st.integers(1, 70)),
+        k=data.draw(st.integers(1, max(n, 1))),
+        mask=data.draw(st.sampled_from(["none", "empty", "full", "sparse", "half"])),
+        threads=data.draw(st.sampled_from([0, 1, 2, 5])),
+        kinds=(
+            data.draw(st.sampled_from(["even", "ties", "sparse"])),
+            data.draw(st.sampled_from(["normal", "steep", "extreme", "equal"])),
+            data.draw(st.sampled_from(["none", "near", "steps", "tiny", "huge"])),
+        ),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("threads", [1, 2, 5, 1000])
+def test_many_rows_and_threads(path, threads):
+    rng = np.random.default_rng(threads)
+    compare_hamming(path, rng, 9_001, 11, 9, 71, 13, 100, "half", threads, "ties")
+    compare_hamming(path, rng, 9_001, 3, 12, 96, 0, 10, "none", threads)
+    compare_tables(path, rng, 9_001, 11, 6, 100, "sparse", threads)
+    compare_tables(path, rng, 9_001, 3, 6, 10, "none", threads, ("even", "extreme", "steps"))
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_more_queries_than_a_batch(path):
+    rng = np.random.default_rng(3)
+    compare_hamming(path, rng, 100, 600, 3, 24, 0, 20, "none", 2)
+    compare_tables(path, rng, 100, 600, 3, 20, "none", 2)
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_codes_too_wide_for_sixteen_bits(path):
+    rng = np.random.default_rng(4)
+    columns = 8_200
+    compare_hamming(path, rng, 5, 2, columns, 8 * columns, 4 * columns, 3, "none", 1)
+    compare_tables(path, rng, 5, 2, 16_400, 3, "none", 1)
+    compare_tables(path, rng, 130, 2, 5_000, 3, "none", 1, ("even", "extreme", "near"))
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("columns", [1, 7, 8, 9, 48, 70])
+def test_blocks_and_back(path, columns):
+    rng = np.random.default_rng(columns)
+    for n in (0, 1, 7, 8, 63, 64, 65, 200):
+        codes = random_codes(rng, n, columns)
+        blocks = kernels.to_blocks(codes, path=path)
+        np.testing.assert_array_equal(blocks, kernels.to_blocks(codes, path="numpy"))
+        for some in {n, n // 2}:
+            np.testing.assert_array_equal(
+                kernels.from_blocks(blocks[: -(-some // 64)], some, path=path), codes[:some]
+            )
+
+
+# ---------------------------------------------------------------------------------- the seam
+
+
+def hamming_arguments(**changes):
+    arguments = {
+        "blocks": np.zeros((2, 3, 64), np.uint8), "n": 100, "queries": np.zeros((1, 3), np.uint8),
+        "k": 5, "bits": 24,
+    }  # fmt: skip
+    return arguments | changes
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"blocks": np.zeros((2, 3, 64))}, "blocks is float64"),
+        ({"blocks": np.zeros((2, 64, 3), np.uint8).swapaxes(1, 2)}, "blocks must be a C-contig"),
+        ({"blocks": np.zeros((2, 3, 32), np.uint8)}, r"blocks is uint8 of shape \(2, 3, 32\)"),
+        ({"n": 129}, "129 rows fill 3 blocks"),
+        ({"n": -1}, "n is -1"),
+        ({"queries": [[0, 0, 0]]}, "queries is a list"),
+        ({"queries": np.zeros((1, 4), np.uint8)}, "queries has 4 columns; blocks has only 3"),
+        ({"k": 0}, "k is 0; an integer of at least 1"),
+        ({"k": 2.5}, "k is 2.5"),
+        ({"bits": 25}, "bits is 25; the 3 columns of queries hold 24"),
+        ({"bits": 0}, "bits is 0"),
+        ({"pairs": 13}, "24 bits hold at most 12 pairs"),
+        ({"mask": np.zeros(3, np.uint64)}, r"mask is uint64 of shape \(3,\)"),
+        ({"mask": np.zeros(2, bool)}, "mask is bool"),
+        ({"threads": -1}, "threads is -1"),
+        ({"path": "sse9"}, "path is 'sse9'; one of avx512"),
+    ],
+)
+def test_hamming_refuses(changes, message):
+    with pytest.raises(ValueError, match=message):
+        kernels.hamming_topk(**hamming_arguments(**changes))
+
+
+def table_arguments(**changes):
+    arguments = {
+        "blocks": np.zeros((2, 3, 64), np.uint8), "n": 100, "k": 5,
+        "tables": np.zeros((1, 6, 16), np.int16), "offsets": np.zeros(1, np.int32),
+    }  # fmt: skip
+    return arguments | changes
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"tables": np.zeros((1, 5, 16), np.int16)}, "tables has 5 tables per query"),
+        ({"tables": np.zeros((1, 8, 16), np.int16)}, "for 1 to 3 columns"),
+        ({"tables": np.zeros((1, 6, 16))}, "tables is float64"),
+        ({"offsets": np.zeros(2, np.int32)}, "offsets is int32 of shape"),
+        ({"offsets": np.array([2**31 - 9], np.int32)}, "sums could leave int32"),
+        ({"factors": np.ones(99, np.float32)}, "factors is float32 of shape"),
+        ({"factors": np.ones(100, np.uint8)}, "factors is uint8"),
+        ({"steps": np.ones(256, np.float32)}, "factors is None but steps are given"),
+        (
+            {"factors": np.ones(100, np.uint8), "steps": np.ones(9, np.float32)},
+            r"steps is float32 of shape \(9,\)",
+        ),
+    ],
+)
+def test_tables_refuse(changes, message):
+    with pytest.raises(ValueError, match=message):
+        kernels.table_topk(**table_arguments(**changes))
+
+
+@pytest.mark.parametrize("rows", [[[128]], [[-1]]])
+def test_rows_that_do_not_exist_are_refused(rows):
+    arguments = hamming_arguments(rows=np.array(rows))
+    del arguments["n"], arguments["k"]
+    with pytest.raises(ValueError, match="rows 0 to 127 exist"):
+        kernels.hamming_rows(**arguments)
+    arguments = table_arguments(rows=np.array(rows), factors=np.ones(100, np.float32))
+    del arguments["n"], arguments["k"]
+    with pytest.raises(ValueError, match="rows 0 to 99 exist"):
+        kernels.table_rows(**arguments)
+
+
+def run_with(path, code):
+    environment = os.environ | {"QAMA_KERNEL": path}
+    return subprocess.run(
+        [sys.executable, "-c", "from qama import kernels\n" + code],
+        env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def test_the_environment_forces_a_path():
+    for path in ALL:
+        run = run_with(path, "print(kernels.info()['path'], kernels.info()['native'])")
+        assert run.stdout.split() == [path, str(path != "numpy")]
+
+
+def test_an_unknown_path_is_refused():
+    run = run_with("foo", "kernels.info()")
+    assert "ValueError: QAMA_KERNEL is 'foo'; one of avx512, avx2" in run.stderr
+
+
+def test_a_path_that_the_machine_lacks_is_refused():
+    lacking = next(path for path in _dispatch.PATHS if path not in ALL)
+    run = run_with(lacking, "kernels.info()")
+    assert f"QAMA_KERNEL is '{lacking}', which cannot run here; available: " in run.stderr
+
+
+def test_without_the_native_module_numpy_searches_and_says_so_once():
+    code = """
+import sys, warnings
+sys.modules["qama.kernels._native"] = None
+with warnings.catch_warnings(record=True) as seen:
+    warnings.simplefilter("always")
+    print(kernels.info(), kernels.info()["path"], len(seen), seen[0].message)
+"""
+    run = run_with("", code)
+    assert "'native': False" in run.stdout
+    assert "numpy 1 qama searches with NumPy" in run.stdout
+
+
+def test_info_lists_what_runs():
+    info = kernels.info()
+    assert info["path"] in info["available"]
+    assert info["available"] == ALL
