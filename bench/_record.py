@@ -1,57 +1,15 @@
-"""Write a results file that says how, where and with what it was made."""
+"""Write a benchmark's results with how, where and with what it was made."""
 
 from __future__ import annotations
 
-import importlib.metadata
-import json
-import os
-import platform
-import shlex
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("numpy", "torch", "faiss-cpu", "scikit-learn", "qama")
+from qama.evaluation import provenance
 
 
-def context(seed: int | list[int]) -> dict[str, Any]:
-    """Command, versions, processor, seed and date of this run."""
-    script = Path(sys.argv[0]).name
-    return {
-        "command": shlex.join(["python", f"bench/{script}", *sys.argv[1:]]),
-        "versions": {"python": platform.python_version(), **_versions()},
-        "cpu": _cpu(),
-        "cores": os.cpu_count(),
-        "seed": seed,
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-
-
-def write_record(path: Path, results: Any, seed: int | list[int] = 0) -> None:
-    """Write ``{"context": ..., "results": ...}``, replacing the file in one step."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    text = json.dumps({"context": context(seed), "results": results}, indent=1)
-    part.write_text(text + "\n", encoding="utf-8")
-    part.replace(path)
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for package in PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
-
-
-def _cpu() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
+def write_record(path: Path, results: Any, seed: int | list[int] = 0, **more: Any) -> None:
+    """Write ``{"context": ..., **more, "results": ...}``; the command names this script."""
+    sys.argv[0] = f"bench/{Path(sys.argv[0]).name}"
+    provenance.write(path, results, seed, **more)

@@ -25,13 +25,14 @@ template <class B> static inline B levels(B x) {
     return (hi | lo) | (hi & lo).shr1();
 }
 
-// Reads e.columns values `step` apart and writes expanded_width(e) values `step` apart.
+// Reads e.columns values in_step apart and writes expanded_width(e) values out_step apart.
 template <class B>
-static inline void expand(const Expansion& e, const std::uint8_t* in, int step, std::uint8_t* out) {
+static inline void expand(const Expansion& e, const std::uint8_t* in, int in_step,
+                          std::uint8_t* out, int out_step) {
     const B high = B::splat(kHigh);
     int c = 0;
-    auto read = [&] { return B::load(in + step * c++); };
-    auto write = [&](B value) { value.store(out), out += step; };
+    auto read = [&] { return B::load(in + in_step * c++); };
+    auto write = [&](B value) { value.store(out), out += out_step; };
     while (c + 1 < e.pair_columns) {
         const B a = read(), b = read();
         write(levels(a));

@@ -41,7 +41,7 @@ std::vector<std::uint32_t> tiled_words(const HammingQueries& q, const Expansion&
     std::vector<std::uint32_t> words(static_cast<std::size_t>(tiles * tile * width));
     std::vector<std::uint8_t> bytes(static_cast<std::size_t>(width));
     for (std::int64_t i = 0; i < q.count; ++i) {
-        expand<Byte>(e, q.codes + i * q.columns, 1, bytes.data());
+        expand<Byte>(e, q.codes + i * q.columns, 1, bytes.data(), 1);
         const std::int64_t first = i / tile * tile, lane = i - first;
         const int lanes = tile_width(q.count - first, tile);
         for (int c = 0; c < width; ++c)
@@ -114,10 +114,10 @@ void hamming_rows(const Blocks& blocks, const std::int64_t* rows, std::int64_t e
                         q.columns; // a cache line per byte
     parallel_for(q.count, thread_count(threads, work), [&](std::int64_t i) {
         std::vector<std::uint8_t> query(padded), row(padded);
-        expand<Byte>(expansion, q.codes + i * q.columns, 1, query.data());
+        expand<Byte>(expansion, q.codes + i * q.columns, 1, query.data(), 1);
         for (std::int64_t j = i * each; j < (i + 1) * each; ++j) {
             const std::uint8_t* at = blocks.data + rows[j] / kRows * blocks.stride;
-            expand<Byte>(expansion, at + rows[j] % kRows, kRows, row.data());
+            expand<Byte>(expansion, at + rows[j] % kRows, kRows, row.data(), 1);
             distances_out[j] = distance(query.data(), row.data(), padded);
         }
     });

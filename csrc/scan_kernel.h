@@ -110,7 +110,7 @@ static void hamming_scan(const HammingScan& scan, Range blocks, Range tiles, std
         for (std::int64_t b = first; scan.expands && b < group.last; ++b)
             if (allowed_rows(scan.rows, b))
                 expand<typename I::Vector>(scan.expansion, scan.blocks + b * scan.stride, kRows,
-                          scratch + (b - first) * scan.width * kRows);
+                          scratch + (b - first) * scan.width * kRows, kRows);
         for (std::int64_t tile = tiles.first; tile < tiles.last; ++tile)
             hamming_tile_of<I, T>(tile_width(queries - tile * T, T), scan, group, scratch,
                                   scan.words + tile * T * scan.width, sinks + (tile - tiles.first) * T);

@@ -1,10 +1,10 @@
 """qama makes any embedding 20 to 100 times smaller and searches it faster.
 
-    codec = qama.fit(X)                        # needs torch; nothing else here does
-    codes = codec.encode(X, dims=192, level="2")
-    index = qama.Index(codec, dims=192, level="2")
-    index.add(X)
-    result = index.search(Q, k=10)
+codec = qama.fit(X)                        # needs torch; nothing else here does
+codes = codec.encode(X, dims=192, level="2")
+index = qama.Index(codec, dims=192, level="2")
+index.add(X)
+result = index.search(Q, k=10)
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """The codec: what a fit returns. A vector enters, a code leaves.
 
-    x float32 (d,)
-      -> encoding.transform   z = W2 GELU(W1 x), or z = x W; |z| = sqrt(d)
-      -> encoding.quantize    level indices by per-dim thresholds
-      -> encoding.bits        packed bytes, MSB first, dimension-major
+x float32 (d,)
+-> encoding.transform   z = W2 GELU(W1 x), or z = x W; |z| = sqrt(d)
+-> encoding.quantize    level indices by per-dim thresholds
+-> encoding.bits        packed bytes, MSB first, dimension-major
 """
 
 from __future__ import annotations
@@ -249,15 +249,15 @@ class Codec:
         return cls(grid, str(meta["preset"]), dict(meta.get("facts", {})))
 
 
-def similarity(distances: npt.NDArray[np.integer], bits: int) -> Floats:
+def similarity(distances: npt.NDArray[np.integer[Any]], bits: int) -> Floats:
     """Turn Hamming distances into 1 - distance / true bits, float32."""
-    return (1 - distances / np.float64(bits)).astype(np.float32)
+    return np.asarray(1 - distances / np.float64(bits), dtype=np.float32)
 
 
 def _distances(query_bits: Bytes, bits: Bytes) -> npt.NDArray[np.int64]:
     a, b = query_bits.astype(np.float64), bits.astype(np.float64)
     both = a @ b.T  # exact: sums of at most a few thousand ones
-    return (a.sum(1)[:, None] + b.sum(1)[None, :] - 2 * both).astype(np.int64)
+    return np.asarray(a.sum(1)[:, None] + b.sum(1)[None, :] - 2 * both, dtype=np.int64)
 
 
 def _fingerprint(meta: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> str:
@@ -266,5 +266,5 @@ def _fingerprint(meta: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])
         digest.update(f"{name}{array.dtype.str}{array.shape}".encode())
-        digest.update(memoryview(array.reshape(-1)).cast("B"))
+        digest.update(array.reshape(-1).view(np.uint8).data)
     return digest.hexdigest()

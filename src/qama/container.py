@@ -1,6 +1,6 @@
-"""The one file layout: a magic, a checked JSON header, and named arrays.
+r"""The one file layout: a magic, a checked JSON header, and named arrays.
 
-    offset 0   8 bytes   magic "\\x93QAMA\\r\\n\\x1a"
+    offset 0   8 bytes   magic "\x93QAMA\r\n\x1a"
            8   u32 LE    container version
           12   u32 LE    CRC-32 of the header bytes
           16   u64 LE    length of the header
@@ -179,7 +179,7 @@ def _place(sections: list[dict[str, Any]], start: int) -> None:
 
 
 def _crc(array: Array) -> int:
-    return zlib.crc32(memoryview(array.reshape(-1)).cast("B")) if array.size else 0
+    return zlib.crc32(array.reshape(-1).view(np.uint8).data) if array.size else 0
 
 
 def _header(
@@ -219,7 +219,7 @@ def _is_count(value: object) -> bool:
 def _check_section(path: Path, entry: object, size: int) -> str:
     if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
         raise FormatError(f"{path}: a section has no name")
-    name = entry["name"]
+    name = str(entry["name"])
     shape, dtype = entry.get("shape"), entry.get("dtype")
     numbers = (entry.get("offset"), entry.get("nbytes"), entry.get("crc32"))
     if dtype not in DTYPES or not isinstance(shape, list) or len(shape) > 4:

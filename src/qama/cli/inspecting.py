@@ -63,7 +63,6 @@ def describe(file: Path) -> dict[str, Any]:
     }
     cells = [codec.code(dims, level) for level in codec.levels for dims in codec.dims]
     facts["codes"] = [
-        {**cell.request, "bytes": cell.nbytes, "compact_bytes": cell.stored_bytes}
-        for cell in cells
+        {**cell.request, "bytes": cell.nbytes, "compact_bytes": cell.stored_bytes} for cell in cells
     ]
     return facts

@@ -9,9 +9,7 @@ import typer
 
 Output = Annotated[Path, typer.Option("--output", "-o", help="File to write.")]
 Dims = Annotated[int | None, typer.Option(help="Dims of a grid code (default: all).")]
-Level = Annotated[
-    str | None, typer.Option(help="Level of a grid code: 0.5, 1, 1.5, 2 or hybrid.")
-]
+Level = Annotated[str | None, typer.Option(help="Level of a grid code: 0.5, 1, 1.5, 2 or hybrid.")]
 Bytes = Annotated[
     int | None, typer.Option("--nbytes", help="Length of a byte code; excludes --dims, --level.")
 ]

@@ -67,5 +67,5 @@ def _bits(q: Bytes, segment: Segment, compact: bool) -> npt.NDArray[np.bool_]:
 def _indices(bits: Bytes, segment: Segment, compact: bool) -> Bytes:
     planes = bits.reshape(len(bits), segment.values, -1)
     if _is_pair(segment, compact):
-        return planes[:, :, 0] * np.uint8(2) + planes[:, :, 1]
+        return np.asarray(planes[:, :, 0] * np.uint8(2) + planes[:, :, 1])
     return planes.sum(axis=2, dtype=np.uint8)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,7 @@ import numpy.typing as npt
 from qama import checks
 from qama.checks import Bytes, Floats
 from qama.encoding import bits, levels, scoring
+from qama.encoding.levels import Level
 from qama.encoding.quantize import digitize
 from qama.encoding.transform import Transform, apply, gelu
 
@@ -77,7 +79,7 @@ class GridCoder:
         checks.one_of(name, "level", self.levels)
         return GridCode(self, chosen, name)
 
-    def values(self, Z: Floats, level: levels.Level) -> Floats:
+    def values(self, Z: Floats, level: Level) -> Floats:
         """Return what a level quantizes: z (n, dims) itself, or one value per pair."""
         if level.group == 1:
             return Z
@@ -146,7 +148,7 @@ class GridCode:
         return f"{self.dims} dims at level {self.level}"
 
     @property
-    def request(self) -> dict[str, object]:
+    def request(self) -> dict[str, Any]:
         """The arguments that ask a codec for this code."""
         return {"dims": self.dims, "level": self.level}
 
@@ -209,7 +211,7 @@ class GridCode:
         """Weigh queries float32 (m, d): per thermometer bit, what setting it adds to q . z_hat."""
         Z = apply(self.coder.transform, Q)[:, : self.dims]
         norms = np.linalg.norm(Z, axis=1, keepdims=True)
-        Z = Z / np.where(norms > 0, norms, 1)
+        Z = np.asarray(Z / np.where(norms > 0, norms, 1), dtype=np.float32)
         parts, offsets = [], np.zeros(len(Z), dtype=np.float32)
         for segment in self.plan.segments:
             by_state = self._by_state(Z, segment)
@@ -226,7 +228,9 @@ class GridCode:
     @property
     def factor_steps(self) -> Floats:
         """The 256 factors that codes of this cell can have."""
-        lengths = [self._state_lengths(segment).mean(axis=1).sum() for segment in self.plan.segments]
+        lengths = [
+            self._state_lengths(segment).mean(axis=1).sum() for segment in self.plan.segments
+        ]
         return scoring.factor_steps(1 / max(float(np.sqrt(sum(lengths))), 1e-6))
 
     def factor_indices(self, stored: Bytes) -> Bytes:
@@ -245,9 +249,7 @@ class GridCode:
 
     def thermometer_bits(self, stored: Bytes) -> Bytes:
         """Return the thermometer bits uint8 (n, similarity_bits) of compact codes."""
-        return np.unpackbits(
-            bits.expand(stored, self.plan), axis=1, count=self.similarity_bits
-        )
+        return np.unpackbits(bits.expand(stored, self.plan), axis=1, count=self.similarity_bits)
 
 
 def _state_means(grouped: Floats, q: Bytes, states: int) -> Floats:

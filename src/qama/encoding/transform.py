@@ -23,7 +23,7 @@ def unit(X: Floats) -> Floats:
 
 
 def gelu(a: Floats) -> Floats:
-    """GELU in its tanh form, as in training; gelu(a) - gelu(-a) = a exactly (in real numbers)."""
+    """Return GELU in its tanh form, as in training; of a minus of -a is a, in real numbers."""
     inner = np.float32(0.7978845608028654) * (a + np.float32(0.044715) * a * a * a)
     return np.asarray(np.float32(0.5) * a * (1 + np.tanh(inner)), dtype=np.float32)
 

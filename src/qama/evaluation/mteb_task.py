@@ -120,7 +120,7 @@ class CodeSearch:
         options = dict(encode_kwargs)
         batches = create_dataloader(
             texts,
-            where["task_metadata"],
+            task_metadata=where["task_metadata"],
             prompt_type=PromptType(kind),
             batch_size=options.get("batch_size", 32),
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
+from typing import Any
 
 import numpy as np
 
@@ -34,4 +35,5 @@ def _mean(rows: list[Record]) -> Record:
         widths = [getattr(r, end) - r.retention for r in rows]
         half = float(np.sqrt(np.sum(np.square(widths)))) / len(rows)
         means[end] = means["retention"] + (half if end == "high" else -half)
-    return replace(rows[0], **means)
+    changes: dict[str, Any] = dict(means)
+    return replace(rows[0], **changes)

@@ -76,7 +76,9 @@ class IdMap:
         if self._ids is not None:
             self._ids = _grown(self._ids, self._rows + count)
             self._ids[self._rows : self._rows + count] = fresh
-            self._tail.update(zip(fresh.tolist(), range(self._rows, self._rows + count)))
+            self._tail.update(
+                zip(fresh.tolist(), range(self._rows, self._rows + count), strict=True)
+            )
         self._rows += count
         if len(self._tail) > max(_TAIL_ROWS, self._rows // 8):
             self._settle()

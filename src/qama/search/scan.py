@@ -7,7 +7,7 @@ know bytes.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ from qama.encoding import scoring
 from qama.encoding.grid import GridCode
 
 Mask = npt.NDArray[np.uint64]
+Keys = npt.NDArray[Any]  # int32 distances, or float32 minus the score: smaller is better
 
 _QUERY_BATCH = 256  # queries whose tables are held together
 
@@ -43,13 +44,13 @@ class Rows:
 class Scorer(Protocol):
     """One way to score: all rows for the best k, or chosen rows."""
 
-    def top(self, rows: Rows, k: int, threads: int) -> tuple[Ids, npt.NDArray[np.generic]]:
+    def top(self, rows: Rows, k: int, threads: int) -> tuple[Ids, Keys]:
         """Return the k best rows of each query and their ranks' keys."""
 
-    def chosen(self, rows: Rows, candidates: Ids, threads: int) -> npt.NDArray[np.generic]:
+    def chosen(self, rows: Rows, candidates: Ids, threads: int) -> Keys:
         """Return the keys of chosen rows (m, c); smaller keys are better."""
 
-    def scores(self, keys: npt.NDArray[np.generic]) -> Floats:
+    def scores(self, keys: Keys) -> Floats:
         """Turn keys into what a search reports."""
 
 
@@ -60,19 +61,22 @@ class Hamming:
         self.code = code
         self.queries = np.ascontiguousarray(encoded[:, : code.stored_bytes])
 
-    def top(self, rows: Rows, k: int, threads: int) -> tuple[Ids, npt.NDArray[np.generic]]:
+    def top(self, rows: Rows, k: int, threads: int) -> tuple[Ids, Keys]:
+        """See `Scorer`."""
         return kernels.hamming_topk(
             rows.blocks, rows.count, self.queries, k,
             bits=self.code.stored_bits, pairs=self.code.pairs, mask=rows.mask, threads=threads,
         )  # fmt: skip
 
-    def chosen(self, rows: Rows, candidates: Ids, threads: int) -> npt.NDArray[np.generic]:
+    def chosen(self, rows: Rows, candidates: Ids, threads: int) -> Keys:
+        """See `Scorer`."""
         return kernels.hamming_rows(
             rows.blocks, candidates, self.queries,
             bits=self.code.stored_bits, pairs=self.code.pairs, threads=threads,
         )  # fmt: skip
 
-    def scores(self, keys: npt.NDArray[np.generic]) -> Floats:
+    def scores(self, keys: Keys) -> Floats:
+        """See `Scorer`."""
         return similarity(keys, self.code.similarity_bits)
 
 
@@ -84,23 +88,26 @@ class Asymmetric:
         self.weights = code.query_weights(queries)
         self.tables = scoring.nibble_tables(self.weights, code.stored_bits, code.pairs)
 
-    def top(self, rows: Rows, k: int, threads: int) -> tuple[Ids, npt.NDArray[np.generic]]:
+    def top(self, rows: Rows, k: int, threads: int) -> tuple[Ids, Keys]:
+        """See `Scorer`."""
         found, scores = kernels.table_topk(
-            rows.blocks, rows.count, self.tables, self.weights.offsets, self._factors(rows), k,
-            mask=rows.mask, threads=threads,
+            rows.blocks, rows.count, self.tables, self.weights.offsets, k,
+            factors=rows.factors, steps=self._steps(rows), mask=rows.mask, threads=threads,
         )  # fmt: skip
         return found, -scores
 
-    def chosen(self, rows: Rows, candidates: Ids, threads: int) -> npt.NDArray[np.generic]:
+    def chosen(self, rows: Rows, candidates: Ids, threads: int) -> Keys:
+        """See `Scorer`."""
         return -kernels.table_rows(
-            rows.blocks, candidates, self.tables, self.weights.offsets, self._factors(rows),
-            threads=threads,
+            rows.blocks, candidates, self.tables, self.weights.offsets,
+            factors=rows.factors, steps=self._steps(rows), threads=threads,
         )  # fmt: skip
 
-    def _factors(self, rows: Rows) -> Floats | None:
-        return None if rows.factors is None else self.code.factor_steps[rows.factors]
+    def _steps(self, rows: Rows) -> Floats | None:
+        return None if rows.factors is None else self.code.factor_steps
 
-    def scores(self, keys: npt.NDArray[np.generic]) -> Floats:
+    def scores(self, keys: Keys) -> Floats:
+        """See `Scorer`."""
         return np.asarray(-keys * self.weights.scales[:, None], dtype=np.float32)
 
 
@@ -145,12 +152,13 @@ def coarse_code(code: GridCode) -> GridCode | None:
     """Return the prefix that a progressive search scans first: about a quarter of the bytes."""
     prefixes = code.prefixes()
     within = [short for short in prefixes if 4 * short.stored_bytes <= code.stored_bytes]
-    return (within or prefixes[:1] or [None])[-1]
+    fitting = within or prefixes[:1]
+    return fitting[-1] if fitting else None
 
 
 def _progressive(
     fine: Scorer, coarse: Scorer, rows: Rows, k: int, threads: int, candidates: int
-) -> tuple[Ids, npt.NDArray[np.generic]]:
+) -> tuple[Ids, Keys]:
     survivors, _ = coarse.top(Rows(rows.blocks, rows.count, rows.mask), candidates, threads)
     survivors = np.sort(survivors, axis=1)  # so that a stable sort breaks ties by lower row
     keys = fine.chosen(rows, survivors, threads)

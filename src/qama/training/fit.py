@@ -78,7 +78,9 @@ def fit(
         options["levels"] = _level_names(levels)
     chosen = configs.preset(preset, **options)
     seed = checks.integer(seed, "seed", 0, 2**31)
-    rows, total = sources.load(X, checks.integer(chosen.max_rows, "max_rows", sources.MIN_ROWS), seed)
+    rows, total = sources.load(
+        X, checks.integer(chosen.max_rows, "max_rows", sources.MIN_ROWS), seed
+    )
     grid_dims = _grid_dims(rows.shape[1], dims)
     shares = grid_levels.check_fractions(fractions)
     positive = paper.check_pairs(pairs, rows.shape[1])

@@ -8,6 +8,7 @@ the same at every batch size.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -91,7 +92,7 @@ def inter_level_orthogonality(Z: Tensor, dims: Sequence[int]) -> Tensor:
     unit = F.normalize(Z, dim=0)
     order = sorted(dims)
     terms = []
-    for last, (before, upto) in enumerate(zip(order, order[1:], strict=False), start=1):
+    for last, (before, upto) in enumerate(itertools.pairwise(order), start=1):
         added = unit[:, before:upto]
         for j in order[:last]:
             product = added.T @ unit[:, :j]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -67,10 +68,12 @@ def random_feedforward(
 
 def _blocks(dims: Sequence[int], d: int) -> list[tuple[int, int]]:
     bounds = [0, *sorted(set(dims) | {d})]
-    return list(zip(bounds, bounds[1:], strict=False))
+    return list(itertools.pairwise(bounds))
 
 
-def _extend(chosen: npt.NDArray[np.float64], drawn: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _extend(
+    chosen: npt.NDArray[np.float64], drawn: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
     """Append the drawn rows, made orthonormal to the chosen ones and each other."""
     for _ in range(2):  # twice: the first pass leaves rounding errors of the weak axes
         drawn = drawn - (drawn @ chosen.T) @ chosen

@@ -134,7 +134,9 @@ def train(
     }
 
 
-def _look(adapter: Adapter, judge: Judge, state: _State, best: dict[str, Tensor]) -> dict[str, Tensor]:
+def _look(
+    adapter: Adapter, judge: Judge, state: _State, best: dict[str, Tensor]
+) -> dict[str, Tensor]:
     state.agreement = judge(adapter)
     state.looks += 1
     if state.agreement <= state.best:
