@@ -34,7 +34,7 @@ from _record import write_record
 from numpy.typing import NDArray
 from quality_data import COLLECTIONS, MODELS, Scene, load_scene
 
-from qama.evaluation.bootstrap import paired_bootstrap
+from qama.evaluation.bootstrap import Interval, paired_bootstrap
 from qama.evaluation.judge import judge
 from qama.evaluation.topk import Hits, chunked_top_k
 
@@ -87,6 +87,7 @@ def main() -> None:
     write_record(args.out, [_short(row) for row in rows], seed=args.seeds)
     print(f"\n{len(rows)} runs in {args.out}\n")
     print_averages(rows)
+    print_gaps(rows)
 
 
 def _arguments() -> argparse.Namespace:
@@ -287,6 +288,39 @@ def print_averages(rows: list[dict[str, Any]]) -> None:
             shown = "".join(_cell(cells.get(n), most) for n in lengths)
             print(f"{method + ', ' + scorer:32s}{shown}")
         print()
+
+
+def print_gaps(rows: list[dict[str, Any]]) -> None:
+    """Qama against the best FAISS method at equal bytes, in points of retention, paired by query.
+
+    Per collection the peer's best method, variant and seed stand against the mean over our seeds.
+    """
+    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        if row["scorer"] == "asymmetric" and " grid" not in row["method"]:
+            groups[row["model"], row["fit"], row["bytes"], row["collection"]].append(row)
+    gaps: dict[tuple[Any, ...], list[Interval]] = defaultdict(list)
+    for (model, fit, nbytes, collection), group in sorted(groups.items()):
+        ours = [row for row in group if row["method"] == "qama"]
+        theirs = [row for row in group if not row["method"].startswith("qama")]
+        if not ours or not theirs:
+            continue
+        best = max(theirs, key=lambda row: row["retention"])
+        mean = np.mean([row["per_query"] for row in ours], axis=0)
+        scale = 100 / best["ndcg_float32"]
+        gap = paired_bootstrap(scale * mean, scale * np.array(best["per_query"]), samples=2_000)
+        gaps[model, fit, nbytes].append(gap)
+        print(
+            f"{model[:10]:10s} {fit:8s} {nbytes:4d} B {collection:9s} {gap.estimate:+6.1f} "
+            f"[{gap.low:+.1f}, {gap.high:+.1f}] against {best['method']}"
+        )
+    for (model, fit, nbytes), parts in sorted(gaps.items()):
+        middle = float(np.mean([gap.estimate for gap in parts]))
+        half = float(np.sqrt(sum((gap.high - gap.low) ** 2 for gap in parts))) / 2 / len(parts)
+        print(
+            f"{model[:10]:10s} {fit:8s} {nbytes:4d} B macro of {len(parts)} {middle:+6.1f} "
+            f"+- {half:.1f} points against the best peer of each collection"
+        )
 
 
 def _cell(values: dict[str, float] | None, most: int) -> str:

@@ -160,7 +160,7 @@ struct Avx2 {
     }
 };
 
-const Kernels kKernels = kernels_of<Avx2>("avx2");
+constexpr Kernels kKernels = kernels_of<Avx2>("avx2");
 
 } // namespace
 

@@ -124,7 +124,7 @@ struct Avx512 {
     }
 };
 
-const Kernels kKernels = kernels_of<Avx512>("avx512");
+constexpr Kernels kKernels = kernels_of<Avx512>("avx512");
 
 } // namespace
 

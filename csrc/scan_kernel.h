@@ -211,7 +211,7 @@ static void table_scan(const TableScan& scan, Range blocks, Range tiles, std::in
     }
 }
 
-template <class I> static inline Kernels kernels_of(const char* name) {
+template <class I> static constexpr Kernels kernels_of(const char* name) {
     return {name, I::kHammingTile, I::kTableTile, &hamming_scan<I>, &table_scan<I>};
 }
 

@@ -113,7 +113,7 @@ struct Neon {
     }
 };
 
-const Kernels kKernels = kernels_of<Neon>("neon");
+constexpr Kernels kKernels = kernels_of<Neon>("neon");
 
 } // namespace
 

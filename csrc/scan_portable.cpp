@@ -91,7 +91,7 @@ struct Portable {
     }
 };
 
-const Kernels kKernels = kernels_of<Portable>("portable");
+constexpr Kernels kKernels = kernels_of<Portable>("portable");
 
 } // namespace
 

@@ -353,6 +353,7 @@ def test_bad_vectors_are_refused(tiny):
         evaluate(None, docs, np.full((2, 5), np.nan, np.float32), tiny)
 
 
+@pytest.mark.filterwarnings("ignore:qama searches with NumPy")
 def test_a_codec_is_judged_on_its_grid():
     """Bytes and order of the rows; the scorer is Hamming, the fit is untrained."""
     pytest.importorskip("torch")

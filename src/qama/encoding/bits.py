@@ -49,7 +49,7 @@ def words(codes: Bytes) -> npt.NDArray[np.uint64]:
     """
     padded = np.zeros((len(codes), -(-codes.shape[1] // 8) * 8), dtype=np.uint8)
     padded[:, : codes.shape[1]] = codes
-    return padded.view(np.uint64)
+    return np.asarray(padded.view(np.uint64))
 
 
 def _is_pair(segment: Segment, compact: bool) -> bool:
@@ -61,11 +61,11 @@ def _bits(q: Bytes, segment: Segment, compact: bool) -> npt.NDArray[np.bool_]:
         planes = [q >= 2, (q & 1).astype(bool)]
     else:
         planes = [q >= step for step in range(segment.level.thresholds, 0, -1)]
-    return np.stack(planes, axis=2).reshape(len(q), -1) if len(planes) > 1 else planes[0]
+    return np.asarray(np.stack(planes, axis=2)).reshape(len(q), -1)
 
 
 def _indices(bits: Bytes, segment: Segment, compact: bool) -> Bytes:
     planes = bits.reshape(len(bits), segment.values, -1)
     if _is_pair(segment, compact):
         return np.asarray(planes[:, :, 0] * np.uint8(2) + planes[:, :, 1])
-    return planes.sum(axis=2, dtype=np.uint8)
+    return np.asarray(planes.sum(axis=2, dtype=np.uint8))

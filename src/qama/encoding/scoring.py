@@ -34,7 +34,7 @@ class QueryWeights:
     Attributes:
         weights: int16 (m, thermometer bits), within +-8191.
         offsets: int32 (m,), within +-2^30.
-        scales: float32 (m,), > 0; multiplies the integer score.
+        scales: float32 (m,), powers of two, so that scaling never changes an order.
     """
 
     weights: npt.NDArray[np.int16]
@@ -51,7 +51,8 @@ def integer_weights(weights: npt.NDArray[np.floating], offsets: Floats) -> Query
     largest = np.maximum(
         np.abs(weights).max(axis=1, initial=0) / WEIGHT_LIMIT, np.abs(offsets) / OFFSET_LIMIT
     )
-    scales = np.where(largest > 0, largest, 1).astype(np.float32)
+    exponents = np.ceil(np.log2(np.where(largest > 0, largest, 1)))
+    scales = np.exp2(exponents).astype(np.float32)
     return QueryWeights(
         np.clip(np.rint(weights / scales[:, None]), -WEIGHT_LIMIT, WEIGHT_LIMIT).astype(np.int16),
         np.clip(np.rint(offsets / scales), -OFFSET_LIMIT, OFFSET_LIMIT).astype(np.int32),

@@ -31,6 +31,7 @@ class TrainConfig:
         architecture: "feedforward" (W2 GELU(W1 x)) or "linear".
         objective: "paper" (the losses above) or "distillation" (listwise, through the rounding).
         expansion: Hidden width of the feed-forward adapter over d.
+        leaning: How much the start's early dims prefer strong directions, see `start.rotation`.
         start: "rotation" (the untrained adapter is a rotation) or "random" (plain initialisation).
         levels: Levels to fit for; hybrid comes with all four.
         weights: Weights of the paper's losses.
@@ -53,6 +54,7 @@ class TrainConfig:
     objective: str = "paper"
     expansion: int = 32
     start: str = "rotation"
+    leaning: float = 0.7
     levels: tuple[str, ...] = tuple(levels.LEVELS)
     weights: LossWeights = field(default_factory=LossWeights)
     warmed: tuple[str, ...] = ("rank", "contrastive", "bottleneck", "orthogonality")
@@ -87,11 +89,13 @@ DEFAULT = replace(
     PAPER,
     architecture="linear",
     objective="distillation",
-    steps=600,
-    epochs=1,
-    batch=512,
-    learning_rate=1e-3,
-    evaluate_every=100,
+    leaning=1.0,
+    steps=180,
+    epochs=0,
+    batch=64,
+    learning_rate=3e-3,
+    warmup=0.15,
+    evaluate_every=60,
     max_rows=65_536,
 )
 PRESETS = {"default": DEFAULT, "paper": PAPER}

@@ -23,10 +23,11 @@ from qama.checks import Floats
 from qama.codec import Codec
 from qama.encoding import levels as grid_levels
 from qama.training import config as configs
-from qama.training import paper
 from qama.training.agreement import HeldOut
+from qama.training.distillation import DistillationObjective
 from qama.training.nn import Adapter
-from qama.training.train import Callback, train
+from qama.training.paper import PaperObjective, check_pairs
+from qama.training.train import Callback, Objective, train
 
 _MAX_HELD_OUT = 512
 
@@ -83,19 +84,19 @@ def fit(
     )
     grid_dims = _grid_dims(rows.shape[1], dims)
     shares = grid_levels.check_fractions(fractions)
-    positive = paper.check_pairs(pairs, rows.shape[1])
+    positive = check_pairs(pairs, rows.shape[1])
     with _threads(checks.threads(threads)):
         kept, held_out = _split(rows, chosen.held_out, seed)
         adapter = Adapter(chosen, kept, grid_dims, seed)
-        objective = _objective(chosen, kept, positive, seed)
+        objective = _objective(chosen, adapter, kept, positive, shares, seed)
         look = HeldOut.make(held_out, kept, seed)
 
         def judge(adapter: Adapter) -> float:
             return float(np.mean(list(look.of(adapter.to_grid(shares)).values())))
 
         facts = train(
-            adapter, objective, kept, chosen, judge,
-            device=device, seed=seed, callbacks=callbacks, checkpoint=checkpoint,
+            adapter, objective, chosen, chosen.total_steps(len(kept)), judge,
+            device=device, callbacks=callbacks, checkpoint=checkpoint,
         )  # fmt: skip
         grid = adapter.to_grid(shares).with_centers(kept)
     facts |= {
@@ -109,11 +110,17 @@ def fit(
 
 
 def _objective(
-    chosen: configs.TrainConfig, X: Floats, pairs: tuple[Floats, Floats] | None, seed: int
-) -> Any:
+    chosen: configs.TrainConfig,
+    adapter: Adapter,
+    X: Floats,
+    pairs: tuple[Floats, Floats] | None,
+    fractions: tuple[float, ...],
+    seed: int,
+) -> Objective:
+    checks.one_of(chosen.objective, "objective", ("paper", "distillation"))
     if chosen.objective == "paper":
-        return paper.PaperObjective(chosen, pairs, seed)
-    raise ValueError(f"objective is {chosen.objective!r}; choose 'paper' or 'distillation'")
+        return PaperObjective(chosen, X, pairs, seed)
+    return DistillationObjective(chosen, adapter, X, fractions, seed)
 
 
 def _level_names(names: Sequence[object]) -> tuple[str, ...]:

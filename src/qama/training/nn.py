@@ -20,10 +20,11 @@ _PAIR_HIDDEN = 8
 
 
 class Adapter(nn.Module):
-    """x -> z, the pair network of the 0.5-bit level, and thresholds that follow the batches.
+    """x -> z, the pair network of the 0.5-bit level, and thresholds.
 
-    Thresholds are buffers ``theta_<level>``, float32 (values, count), moved by batch quantiles:
-    no gradient reaches them (QAMA, CIKM 2025, section 3).
+    Thresholds are ``theta_<level>``, float32 (values, count). In the paper's objective they follow
+    the batches' quantiles and no gradient reaches them (QAMA, CIKM 2025, section 3); in the
+    distillation they learn.
     """
 
     def __init__(self, config: TrainConfig, X: Floats, dims: tuple[int, ...], seed: int) -> None:
@@ -36,16 +37,18 @@ class Adapter(nn.Module):
         for name in config.levels:
             values = self.to_pair()(Z) if levels.LEVELS[name].group == 2 else Z
             theta = quantile_thresholds(values, levels.LEVELS[name].thresholds)
-            self.register_buffer(_theta(name), torch.from_numpy(theta))
+            learned = config.objective == "distillation"  # else they follow the batches' quantiles
+            setattr(self, _theta(name), nn.Parameter(torch.from_numpy(theta), learned))
 
     def _init_transform(self, X: Floats, seed: int) -> None:
         d, config = X.shape[1], self.config
         if config.architecture == "linear":
-            R = start.rotation(X, self.dims, seed)
+            R = start.rotation(X, self.dims, seed, config.leaning)
+            self.register_buffer("mean", torch.from_numpy(start.mean_direction(X)))
             self.w = nn.Parameter(torch.from_numpy(np.ascontiguousarray(R.T)))
             return
         if config.start == "rotation":
-            R = start.rotation(X, self.dims, seed)
+            R = start.rotation(X, self.dims, seed, config.leaning)
             w1, w2 = start.feedforward(R, config.expansion, seed)
         else:
             w1, w2 = start.random_feedforward(d, config.expansion, seed)
@@ -65,10 +68,21 @@ class Adapter(nn.Module):
         """Map rows x (batch, d) to z (batch, d), rows of length sqrt(d)."""
         unit = F.normalize(x, dim=1)
         if self.config.architecture == "linear":
-            raw = unit @ self.w
+            raw = unit @ self._projected()
         else:
             raw = F.gelu(unit @ self.w1.T, approximate="tanh") @ self.w2.T
         return F.normalize(raw.float(), dim=1) * math.sqrt(raw.shape[1])
+
+    def _projected(self) -> Tensor:
+        """The linear map after the documents' mean direction is taken out of its input."""
+        mean = self.get_buffer("mean")
+        return self.w - torch.outer(mean, mean @ self.w)
+
+    @torch.no_grad()
+    def retract(self) -> None:
+        """Bring a linear map back to the rotations: one Newton-Schulz step."""
+        if self.config.architecture == "linear":
+            self.w.copy_(1.5 * self.w - 0.5 * self.w @ (self.w.T @ self.w))
 
     def pair(self, Z: Tensor) -> Tensor:
         """Map z (batch, dims) to one value per pair: (batch, dims / 2)."""
@@ -81,7 +95,7 @@ class Adapter(nn.Module):
 
     def thresholds(self, level: str) -> Tensor:
         """Return the thresholds (values, count) of a level."""
-        return self.get_buffer(_theta(level))
+        return self.get_parameter(_theta(level))
 
     @torch.no_grad()
     def follow(self, Z: Tensor) -> None:
@@ -96,7 +110,7 @@ class Adapter(nn.Module):
     def to_transform(self) -> transform.Transform:
         """Return the NumPy forward pass."""
         if self.config.architecture == "linear":
-            return transform.Linear(_numpy(self.w))
+            return transform.Linear(_numpy(self._projected()))
         return transform.FeedForward(_numpy(self.w1), _numpy(self.w2))
 
     def to_pair(self) -> PairNet:

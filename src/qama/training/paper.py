@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -20,13 +22,24 @@ _VIEW_ROWS = 64  # rows of a batch that get a second view, which costs another f
 class PaperObjective:
     """Losses of one batch, itemised; `weights` says how they are summed."""
 
-    def __init__(self, config: TrainConfig, pairs: tuple[Floats, Floats] | None, seed: int) -> None:
+    def __init__(
+        self, config: TrainConfig, X: Floats, pairs: tuple[Floats, Floats] | None, seed: int
+    ) -> None:
         self.config = config
+        self.rows = torch.from_numpy(X)
         self.random = torch.Generator().manual_seed(seed)
         self.pairs = None if pairs is None else tuple(map(torch.from_numpy, pairs))
 
-    def __call__(self, adapter: Adapter, x: Tensor, progress: float) -> dict[str, Tensor]:
-        """Return the losses of base rows x (batch, d); thresholds follow the batch."""
+    def groups(self, adapter: Adapter) -> list[dict[str, Any]]:
+        """All of the adapter's parameters, at the config's learning rate."""
+        learned = [parameter for parameter in adapter.parameters() if parameter.requires_grad]
+        return [{"params": learned, "factor": 1.0}]
+
+    def __call__(self, adapter: Adapter, progress: float) -> dict[str, Tensor]:
+        """Return the losses of a batch drawn here; thresholds follow it."""
+        count = self.config.batch_for(len(self.rows))
+        picked = torch.randint(len(self.rows), (count,), generator=self.random)
+        x = self.rows[picked].to(adapter.pair_w1.device)
         Z = adapter(x)
         wanted = {name for name, weight in self.weights(1.0).items() if weight}
         base = losses.gram(x)

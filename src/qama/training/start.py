@@ -11,33 +11,42 @@ import numpy.typing as npt
 from qama.checks import Floats
 from qama.encoding.transform import unit
 
-_LEANING = 0.7  # share of log-variance that draws early blocks to strong directions
 
-
-def rotation(X: Floats, dims: Sequence[int], seed: int) -> Floats:
+def rotation(X: Floats, dims: Sequence[int], seed: int, leaning: float) -> Floats:
     """Return an orthogonal R float32 (d, d) whose prefixes of rows suit the grid's dims.
 
     Principal axes rotated inside blocks, with leaks: each block of rows (the dims that a grid
     level adds) is a random orthonormal mix of the axes not yet used, drawn with weights
     eigenvalue^(leaning / 2). Leaning 0 is a random rotation (best at full dims, where Hamming
-    gives every bit the same weight), a large one is principal axes (best at few dims).
+    gives every bit the same weight), a large one is principal axes (best at few dims). The last
+    row is the mean direction, which tells documents apart least: axes are those of what is left.
 
     Args:
         X: float32 (n, d).
         dims: The grid's dims.
         seed: Of the random draws.
+        leaning: See above.
     """
     d = X.shape[1]
     U = unit(X).astype(np.float64)
+    mean = mean_direction(X).astype(np.float64)
+    U -= np.outer(U @ mean, mean)
     values, axes = np.linalg.eigh(U.T @ U / len(U))
     values = np.maximum(values[::-1], values[-1] * 1e-9 + 1e-30)
     axes = axes[:, ::-1]
     random = np.random.default_rng(seed)
-    chosen = np.zeros((0, d))
+    chosen = mean[None] if mean.any() else np.zeros((0, d))  # chosen first, put last in the end
+    last = len(chosen)
     for start, stop in _blocks(dims, d):
-        drawn = random.standard_normal((stop - start, d)) * (values / values[0]) ** (_LEANING / 2)
-        chosen = _extend(chosen, drawn)
-    return np.ascontiguousarray(chosen @ axes.T, dtype=np.float32)
+        size = stop - start - (last if stop == d else 0)
+        drawn = random.standard_normal((size, d)) * (values / values[0]) ** (leaning / 2)
+        chosen = _extend(chosen, drawn @ axes.T)
+    return np.ascontiguousarray(np.roll(chosen, -last, axis=0), dtype=np.float32)
+
+
+def mean_direction(X: Floats) -> Floats:
+    """Return the unit mean of the unit rows, float32 (d,); zeros where there is none."""
+    return unit(unit(X).mean(axis=0, keepdims=True))[0]
 
 
 def feedforward(

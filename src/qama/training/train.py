@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from qama import checks
-from qama.checks import Floats
 from qama.training.config import TrainConfig
 from qama.training.nn import Adapter
 
@@ -23,8 +22,11 @@ class Objective(Protocol):
 
     random: torch.Generator
 
-    def __call__(self, adapter: Adapter, x: Tensor, progress: float) -> dict[str, Tensor]:
-        """Return the losses, itemised."""
+    def groups(self, adapter: Adapter) -> list[dict[str, Any]]:
+        """Return parameter groups, each with a "factor" on the config's learning rate."""
+
+    def __call__(self, adapter: Adapter, progress: float) -> dict[str, Tensor]:
+        """Return the losses of a batch that the objective draws, itemised."""
 
     def weights(self, progress: float) -> dict[str, float]:
         """Return the weight of each loss at this point of the training."""
@@ -66,12 +68,11 @@ class _State:
 def train(
     adapter: Adapter,
     objective: Objective,
-    X: Floats,
     config: TrainConfig,
+    steps: int,
     judge: Judge,
     *,
     device: str = "auto",
-    seed: int = 0,
     callbacks: Sequence[Callback] = (),
     checkpoint: str | os.PathLike[str] | None = None,
 ) -> dict[str, Any]:
@@ -79,12 +80,11 @@ def train(
 
     Args:
         adapter: The adapter.
-        objective: What is minimised.
-        X: float32 (n, d), the rows to train on.
-        config: Steps, batch, rates.
+        objective: What is minimised; it holds the rows and draws the batches.
+        config: Rates, looks, patience.
+        steps: Steps to take.
         judge: Held-out agreement, larger is better; the start is looked at before any step.
         device: "auto", "cpu", "cuda" or "mps".
-        seed: Of the order of rows.
         callbacks: Called after each step.
         checkpoint: A file to resume from if it exists, written at each look.
 
@@ -96,31 +96,29 @@ def train(
     """
     where = _device(device)
     adapter.to(where)
-    rows, steps = torch.from_numpy(X), config.total_steps(len(X))
-    optimizer = torch.optim.AdamW(adapter.parameters(), lr=config.learning_rate)
-    order = torch.Generator().manual_seed(seed)
+    optimizer = torch.optim.AdamW(objective.groups(adapter), lr=config.learning_rate)
     state, best = _State(), _copy(adapter)
     if checkpoint is not None and Path(checkpoint).exists():
-        state, best = _resume(checkpoint, adapter, optimizer, order, objective, config)
+        state, best = _resume(checkpoint, adapter, optimizer, objective, config)
     else:
         state.agreement = state.best = state.start = judge(adapter)
     while state.step < steps and state.looks < config.patience:
         progress = state.step / steps
         _set_rate(optimizer, config, progress)
-        picked = torch.randint(len(rows), (config.batch_for(len(rows)),), generator=order)
         with torch.autocast(where.type, torch.bfloat16, enabled=has_fast_bfloat16(where)):
-            parts = objective(adapter, rows[picked].to(where), progress)
+            parts = objective(adapter, progress)
         weights = objective.weights(progress)
         total = torch.stack([weights[name] * loss.float() for name, loss in parts.items()]).sum()
         optimizer.zero_grad()
         total.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(adapter.parameters(), config.clip)
         optimizer.step()
+        adapter.retract()
         state.step += 1
         if state.step % config.evaluate_every == 0 or state.step == steps:
             best = _look(adapter, judge, state, best)
             if checkpoint is not None:
-                _save(checkpoint, adapter, optimizer, order, objective, config, state, best)
+                _save(checkpoint, adapter, optimizer, objective, config, state, best)
         losses = {name: float(loss.detach()) for name, loss in parts.items()}
         for callback in callbacks:
             callback(Report(state.step, steps, losses, state.agreement))
@@ -157,7 +155,7 @@ def _set_rate(optimizer: torch.optim.Optimizer, config: TrainConfig, progress: f
         done = (progress - config.warmup) / (1 - config.warmup)
         share = 0.1 + 0.45 * (1 + math.cos(math.pi * done))
     for group in optimizer.param_groups:
-        group["lr"] = config.learning_rate * share
+        group["lr"] = config.learning_rate * share * group["factor"]
 
 
 def _device(name: str) -> torch.device:
@@ -181,7 +179,6 @@ def _save(
     path: str | os.PathLike[str],
     adapter: Adapter,
     optimizer: torch.optim.Optimizer,
-    order: torch.Generator,
     objective: Objective,
     config: TrainConfig,
     state: _State,
@@ -195,7 +192,6 @@ def _save(
             "adapter": adapter.state_dict(),
             "best": best,
             "optimizer": optimizer.state_dict(),
-            "order": order.get_state(),
             "draws": objective.random.get_state(),
         },
         temporary,
@@ -207,7 +203,6 @@ def _resume(
     path: str | os.PathLike[str],
     adapter: Adapter,
     optimizer: torch.optim.Optimizer,
-    order: torch.Generator,
     objective: Objective,
     config: TrainConfig,
 ) -> tuple[_State, dict[str, Tensor]]:
@@ -219,6 +214,5 @@ def _resume(
         optimizer.load_state_dict(saved["optimizer"])
     except Exception as error:
         raise ValueError(f"checkpoint {path} does not belong to this fit: {error}") from error
-    order.set_state(saved["order"])
     objective.random.set_state(saved["draws"])
     return _State(**saved["state"]), saved["best"]
