@@ -91,7 +91,7 @@ def _unit(vectors: Floats) -> Floats:
 
 
 def _lsa_folder() -> Path:
-    """Folder of the LSA vectors, made at the first call (about two minutes on one core).
+    """Folder of the LSA vectors, made at the first call (some minutes).
 
     One model for all collections: tf-idf and a truncated SVD fitted on the documents of every
     collection and on the general passages. No query takes part in the fit.

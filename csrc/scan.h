@@ -3,8 +3,8 @@
 // The scan_*.cpp files are compiled with flags of one instruction set each. They include nothing
 // but this header, scan_kernel.h and <cstdint>-like headers: an inline function of the standard
 // library compiled there could be the copy that the linker keeps for the whole module, and would
-// then crash on an older CPU. For the same reason their globals are constexpr: nothing of theirs may
-// run when the module is loaded.
+// then crash on an older CPU. Their globals are constexpr for the same reason: nothing of theirs
+// may run when the module is loaded.
 #pragma once
 
 #include <cstdint>

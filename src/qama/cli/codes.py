@@ -11,7 +11,7 @@ import typer
 from qama import sources
 from qama.checks import CHUNK_ROWS, matrix
 from qama.cli import options
-from qama.cli.console import command, data, emit, progress, say
+from qama.cli.console import command, emit, progress, say
 from qama.codec import Codec
 from qama.search.index import Index
 
@@ -93,4 +93,4 @@ def search(
             emit({"query": number, "ids": ids.tolist(), "scores": scores.tolist()})
             continue
         for rank, (key, score) in enumerate(zip(ids, scores, strict=True), start=1):
-            data.print(f"{number}\t{rank}\t{key}\t{score:.6f}", markup=False, highlight=False)
+            typer.echo(f"{number}\t{rank}\t{key}\t{score:.6f}")

@@ -95,7 +95,7 @@ DEFAULT = replace(
     batch=64,
     learning_rate=3e-3,
     warmup=0.15,
-    evaluate_every=60,
+    evaluate_every=180,
     max_rows=65_536,
 )
 PRESETS = {"default": DEFAULT, "paper": PAPER}

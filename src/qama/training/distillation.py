@@ -120,7 +120,7 @@ class DistillationObjective:
             if progress > 0.5:  # straight-through: rounded ahead, the tanh's slope back
                 soft = soft + (torch.copysign(torch.ones_like(soft), values) - soft).detach()
             sizes = [(b - a) // level.group * level.thresholds for a, b in pairwise(self.cuts)]
-            pieces = soft.flatten(1).split(sizes, dim=1)
+            pieces = torch.split(soft.flatten(1), sizes, dim=1)
             products += [piece[:queries] @ piece[queries:].T for piece in pieces]
         return torch.stack(products)
 
@@ -129,7 +129,7 @@ def _nearest(rows: Tensor, anchors: Tensor) -> Tensor:
     """Return the nearest other rows of each anchor: (anchors, 32 or fewer)."""
     count = min(_NEIGHBOURS, len(rows) - 1)
     parts = []
-    for part in anchors.split(512):
+    for part in torch.split(anchors, 512):
         cosines = rows[part] @ rows.T
         cosines[torch.arange(len(part)), part] = -np.inf
         parts.append(cosines.topk(count, dim=1).indices)

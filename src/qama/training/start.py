@@ -46,7 +46,7 @@ def rotation(X: Floats, dims: Sequence[int], seed: int, leaning: float) -> Float
 
 def mean_direction(X: Floats) -> Floats:
     """Return the unit mean of the unit rows, float32 (d,); zeros where there is none."""
-    return unit(unit(X).mean(axis=0, keepdims=True))[0]
+    return np.asarray(unit(unit(X).mean(axis=0, keepdims=True))[0])
 
 
 def feedforward(

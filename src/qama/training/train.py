@@ -97,6 +97,7 @@ def train(
     where = _device(device)
     adapter.to(where)
     optimizer = torch.optim.AdamW(objective.groups(adapter), lr=config.learning_rate)
+    half = config.architecture == "feedforward" and has_fast_bfloat16(where)
     state, best = _State(), _copy(adapter)
     if checkpoint is not None and Path(checkpoint).exists():
         state, best = _resume(checkpoint, adapter, optimizer, objective, config)
@@ -105,7 +106,7 @@ def train(
     while state.step < steps and state.looks < config.patience:
         progress = state.step / steps
         _set_rate(optimizer, config, progress)
-        with torch.autocast(where.type, torch.bfloat16, enabled=has_fast_bfloat16(where)):
+        with torch.autocast(where.type, torch.bfloat16, enabled=half):
             parts = objective(adapter, progress)
         weights = objective.weights(progress)
         total = torch.stack([weights[name] * loss.float() for name, loss in parts.items()]).sum()
