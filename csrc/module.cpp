@@ -192,5 +192,6 @@ NB_MODULE(_native, m) {
     m.def("table_rows", &py_table_rows, nb::arg("blocks").noconvert(),
           nb::arg("rows").noconvert(), nb::arg("tables").noconvert(),
           nb::arg("offsets").noconvert(), nb::arg("values").noconvert().none(),
-          nb::arg("indices").noconvert().none(), nb::arg("threads"), nb::arg("scores_out").noconvert());
+          nb::arg("indices").noconvert().none(), nb::arg("threads"),
+          nb::arg("scores_out").noconvert());
 }

@@ -113,7 +113,8 @@ static void hamming_scan(const HammingScan& scan, Range blocks, Range tiles, std
                           scratch + (b - first) * scan.width * kRows, kRows);
         for (std::int64_t tile = tiles.first; tile < tiles.last; ++tile)
             hamming_tile_of<I, T>(tile_width(queries - tile * T, T), scan, group, scratch,
-                                  scan.words + tile * T * scan.width, sinks + (tile - tiles.first) * T);
+                                  scan.words + tile * T * scan.width,
+                                  sinks + (tile - tiles.first) * T);
     }
 }
 

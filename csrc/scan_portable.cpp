@@ -83,7 +83,8 @@ struct Portable {
 
     static Bytes nibbles(const Bytes& x) { return x; }
     static Bytes look_up(const Bytes& x, const std::uint8_t* entries) {
-        return Bytes::each([&](int i) { return entries[x.b[i] >> 4] + entries[16 + (x.b[i] & 15)]; });
+        const std::uint8_t* low = entries + 16;
+        return Bytes::each([&](int i) { return entries[x.b[i] >> 4] + low[x.b[i] & 15]; });
     }
 
     static void arrange(const float* from, float* to) {

@@ -142,11 +142,10 @@ def _grid_dims(d: int, dims: Sequence[int] | None) -> tuple[int, ...]:
 
 
 def _split(rows: Floats, share: float, seed: int) -> tuple[Floats, Floats]:
-    """Split off the held-out slice; of few rows it is a part of what is trained on."""
+    """Split off the held-out slice, which is never trained on."""
     count = min(_MAX_HELD_OUT, max(1, int(len(rows) * share)))
     order = np.random.default_rng(seed).permutation(len(rows))
-    kept = rows[np.sort(order[count:])] if len(rows) >= 20 * count else rows
-    return kept, rows[np.sort(order[:count])]
+    return rows[np.sort(order[count:])], rows[np.sort(order[:count])]
 
 
 @contextmanager
