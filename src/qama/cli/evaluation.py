@@ -45,6 +45,7 @@ def evaluate(
 
     loaded = None if codec is None else Codec.load(codec)
     results: dict[str, list[Any]] = {}
+    as_json: dict[str, list[dict[str, Any]]] = {}
     for folder in folders:
         if not Path(folder).exists():
             _mteb(folder, model, loaded, threads)
@@ -52,15 +53,16 @@ def evaluate(
         name, docs, queries, collection = _collection(folder, split, embeddings, model)
         chosen = loaded if loaded is not None else _fit(docs, name, preset, seed, threads)
         results[name] = _judge(chosen, docs, queries, collection, baselines, seed, threads)
+        as_json[name] = [record.to_json() for record in results[name]]
+        if output is not None:  # after each collection: a long run that is cut keeps what it has
+            provenance.write(output, as_json, seed, preset=preset)
         if not json:
             data.print(rich_table(results[name], name))
-    as_json = {name: [record.to_json() for record in rows] for name, rows in results.items()}
     if len(results) > 1 and not json:
         data.print(rich_table(macro(results), f"mean of {len(results)} collections"))
     if json:
         emit(as_json)
     if output is not None:
-        provenance.write(output, as_json, seed, preset=preset)
         say(f"{output}: {sum(map(len, results.values()))} records")
 
 

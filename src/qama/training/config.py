@@ -66,7 +66,7 @@ class TrainConfig:
     clip: float = 1.0
     threshold_memory: float = 0.95
     temperature: float = 0.05
-    evaluate_every: int = 200
+    evaluate_every: int = 100
     patience: int = 4
     held_out: float = 0.05
     max_rows: int = 200_000
