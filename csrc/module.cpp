@@ -14,6 +14,7 @@
 #include <nanobind/stl/optional.h>
 
 #include "blocks.h"
+#include "choose.h"
 #include "dispatch.h"
 #include "hamming.h"
 #include "tables.h"
@@ -169,6 +170,21 @@ void py_table_rows(Array<const std::uint8_t, 3> blocks, Array<const std::int64_t
     table_rows(b, rows.data(), size(rows, 1), q, f, threads, scores_out.data());
 }
 
+void py_choose_bits(const std::string& path, Array<const std::int32_t, 2> linear,
+                    Array<const std::int32_t, 2> gram, int steps, int tenure, int threads,
+                    Array<std::uint8_t, 2> codes_out) {
+    const Kernels& kernels = kernels_named(path);
+    const std::int64_t rows = size(linear, 0), bits = size(linear, 1);
+    require(bits > 0 && bits % 8 == 0 && bits <= kChoiceBits, "bits do not fit");
+    require(size(gram, 0) == bits && size(gram, 1) == bits, "gram and linear do not fit");
+    require(steps >= 0 && steps <= (1 << 30), "steps do not fit");
+    require(tenure >= 0 && 2 * std::int64_t{tenure} + 1 < bits, "tenure does not fit bits");
+    require(size(codes_out, 0) == rows && size(codes_out, 1) == bits / 8, "outputs do not fit");
+    nb::gil_scoped_release release;
+    choose_bits(kernels, {linear.data(), gram.data(), rows, static_cast<int>(bits), steps, tenure},
+                threads, codes_out.data());
+}
+
 } // namespace
 
 NB_MODULE(_native, m) {
@@ -194,4 +210,7 @@ NB_MODULE(_native, m) {
           nb::arg("offsets").noconvert(), nb::arg("values").noconvert().none(),
           nb::arg("indices").noconvert().none(), nb::arg("threads"),
           nb::arg("scores_out").noconvert());
+    m.def("choose_bits", &py_choose_bits, nb::arg("path"), nb::arg("linear").noconvert(),
+          nb::arg("gram").noconvert(), nb::arg("steps"), nb::arg("tenure"), nb::arg("threads"),
+          nb::arg("codes_out").noconvert());
 }

@@ -1,7 +1,7 @@
 // What the scan kernels of every instruction set share: plain structs and one table of functions.
 //
 // The scan_*.cpp files are compiled with flags of one instruction set each. They include nothing
-// but this header, scan_kernel.h and <cstdint>-like headers: an inline function of the standard
+// but this header, the *_kernel.h and <cstdint>-like headers: an inline function of the standard
 // library compiled there could be the copy that the linker keeps for the whole module, and would
 // then crash on an older CPU. Their globals are constexpr for the same reason: nothing of theirs
 // may run when the module is loaded.
@@ -78,18 +78,36 @@ struct Range {
     std::int64_t first, last;
 };
 
+constexpr int kChoiceBits = 2048;               // bits, at most
+constexpr int kChoiceLanes = 16;                // their rows are padded to a multiple of it
+constexpr int kChoiceRows = 4;                  // rows that are searched together
+constexpr std::uint32_t kChoiceSeed = 12345;    // where the pseudo-random numbers of a row start
+
+// What choose_bits minimises. The diagonal adds the same to every choice and is left out.
+struct Choice {
+    const std::int32_t* linear; // (rows, bits)
+    const std::int32_t* twice;  // 2 G without its diagonal, and a row of zeros: (bits + 1, stride)
+    const std::int32_t* sums;   // of each row of G without the diagonal: (stride)
+    int bits, stride;
+    int steps, tenure;
+    std::uint8_t* codes; // (rows, bits / 8)
+};
+
 // `tiles` counts tiles of hamming_tile / table_tile queries; `sinks` belongs to the queries of
 // `tiles`, those that pad the last tile among them. `scratch` holds group_blocks() expanded blocks.
 using HammingFn = void (*)(const HammingScan&, Range blocks, Range tiles, std::int64_t queries,
                            Sink* sinks, std::uint8_t* scratch);
 using TableFn = void (*)(const TableScan&, Range blocks, Range tiles, std::int64_t queries,
                          Sink* sinks, std::uint8_t* scratch);
+// `scratch` holds 3 * kChoiceRows rows of `stride` integers, each at the start of a cache line.
+using ChooseFn = void (*)(const Choice&, Range rows, std::int32_t* scratch);
 
 struct Kernels {
     const char* name;
     int hamming_tile, table_tile; // queries per tile, powers of two
     HammingFn hamming;
     TableFn tables;
+    ChooseFn choose;
 };
 
 // Each returns null where the compiler's target lacks the instruction set.

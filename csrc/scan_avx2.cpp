@@ -123,10 +123,38 @@ struct Sums {
     }
 };
 
+struct Ints {
+    static constexpr int kLanes = 8;
+    using Mask = __m256i;
+    __m256i v;
+
+    static Ints load(const std::int32_t* p) {
+        return {_mm256_load_si256(reinterpret_cast<const __m256i*>(p))};
+    }
+    void store(std::int32_t* p) const { _mm256_store_si256(reinterpret_cast<__m256i*>(p), v); }
+    static Ints splat(std::int32_t x) { return {_mm256_set1_epi32(x)}; }
+    static Ints numbers() { return {_mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)}; }
+    Ints add(Ints y) const { return {_mm256_add_epi32(v, y.v)}; }
+    Ints sub(Ints y) const { return {_mm256_sub_epi32(v, y.v)}; }
+    Ints min(Ints y) const { return {_mm256_min_epi32(v, y.v)}; }
+    static Mask less(Ints a, Ints b) { return _mm256_cmpgt_epi32(b.v, a.v); }
+    static Mask equal(Ints a, Ints b) { return _mm256_cmpeq_epi32(a.v, b.v); }
+    static Ints select(Mask mask, Ints a, Ints b) {
+        return {_mm256_blendv_epi8(b.v, a.v, mask)};
+    }
+    std::int32_t least() const {
+        __m128i x = _mm_min_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+        x = _mm_min_epi32(x, _mm_shuffle_epi32(x, 0x4E));
+        x = _mm_min_epi32(x, _mm_shuffle_epi32(x, 0xB1));
+        return _mm_cvtsi128_si32(x);
+    }
+};
+
 struct Avx2 {
     static constexpr int kHammingTile = 4, kTableTile = 2;
     using Vector = Bytes;
     using Total = Sums;
+    using Lanes = Ints;
 
     static Nibbles nibbles(Bytes x) {
         const Bytes mask = Bytes::splat(15);

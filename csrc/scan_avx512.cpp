@@ -84,10 +84,33 @@ struct Sums {
     }
 };
 
+struct Ints {
+    static constexpr int kLanes = 16;
+    using Mask = __mmask16;
+    __m512i v;
+
+    static Ints load(const std::int32_t* p) { return {_mm512_load_si512(p)}; }
+    void store(std::int32_t* p) const { _mm512_store_si512(p, v); }
+    static Ints splat(std::int32_t x) { return {_mm512_set1_epi32(x)}; }
+    static Ints numbers() {
+        return {_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)};
+    }
+    Ints add(Ints y) const { return {_mm512_add_epi32(v, y.v)}; }
+    Ints sub(Ints y) const { return {_mm512_sub_epi32(v, y.v)}; }
+    Ints min(Ints y) const { return {_mm512_min_epi32(v, y.v)}; }
+    static Mask less(Ints a, Ints b) { return _mm512_cmplt_epi32_mask(a.v, b.v); }
+    static Mask equal(Ints a, Ints b) { return _mm512_cmpeq_epi32_mask(a.v, b.v); }
+    static Ints select(Mask mask, Ints a, Ints b) {
+        return {_mm512_mask_blend_epi32(mask, b.v, a.v)};
+    }
+    std::int32_t least() const { return _mm512_reduce_min_epi32(v); }
+};
+
 struct Avx512 {
     static constexpr int kHammingTile = 8, kTableTile = 4;
     using Vector = Bytes;
     using Total = Sums;
+    using Lanes = Ints;
 
     static Bytes column(Bytes x) { return x; }
     static Bytes differing(Bytes x, const std::uint32_t* word) {

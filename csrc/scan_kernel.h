@@ -9,9 +9,11 @@
 //     nibbles(Vector)                  made ready for look-ups
 //     look_up(nibbles, entries)        per row: high entry + low entry, in 8 bits
 //     arrange(from, to)                64 factors in the order in which Total::beating wants them
+//     Lanes                            int32 lanes: see choose_kernel.h
 //     kHammingTile, kTableTile         queries that one pass over a block serves
 #pragma once
 
+#include "choose_kernel.h"
 #include "expand.h"
 
 namespace qama {
@@ -213,7 +215,8 @@ static void table_scan(const TableScan& scan, Range blocks, Range tiles, std::in
 }
 
 template <class I> static constexpr Kernels kernels_of(const char* name) {
-    return {name, I::kHammingTile, I::kTableTile, &hamming_scan<I>, &table_scan<I>};
+    return {name,           I::kHammingTile, I::kTableTile, &hamming_scan<I>, &table_scan<I>,
+            &choose_rows<I>};
 }
 
 } // namespace qama

@@ -87,10 +87,32 @@ struct Sums {
     }
 };
 
+struct Ints {
+    static constexpr int kLanes = 4;
+    using Mask = uint32x4_t;
+    int32x4_t v;
+
+    static Ints load(const std::int32_t* p) { return {vld1q_s32(p)}; }
+    void store(std::int32_t* p) const { vst1q_s32(p, v); }
+    static Ints splat(std::int32_t x) { return {vdupq_n_s32(x)}; }
+    static Ints numbers() {
+        const std::int32_t lanes[] = {0, 1, 2, 3};
+        return load(lanes);
+    }
+    Ints add(Ints y) const { return {vaddq_s32(v, y.v)}; }
+    Ints sub(Ints y) const { return {vsubq_s32(v, y.v)}; }
+    Ints min(Ints y) const { return {vminq_s32(v, y.v)}; }
+    static Mask less(Ints a, Ints b) { return vcltq_s32(a.v, b.v); }
+    static Mask equal(Ints a, Ints b) { return vceqq_s32(a.v, b.v); }
+    static Ints select(Mask mask, Ints a, Ints b) { return {vbslq_s32(mask, a.v, b.v)}; }
+    std::int32_t least() const { return vminvq_s32(v); }
+};
+
 struct Neon {
     static constexpr int kHammingTile = 4, kTableTile = 2;
     using Vector = Bytes;
     using Total = Sums;
+    using Lanes = Ints;
 
     static Bytes column(Bytes x) { return x; }
     static Bytes differing(Bytes x, const std::uint32_t* word) {

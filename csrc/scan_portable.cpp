@@ -65,10 +65,60 @@ struct Sums {
     }
 };
 
+struct Ints {
+    static constexpr int kLanes = 8;
+    using Mask = Ints; // -1 or 0
+    std::int32_t v[kLanes];
+
+    template <class F> static Ints each(F value) {
+        Ints out;
+        for (int i = 0; i < kLanes; ++i) out.v[i] = static_cast<std::int32_t>(value(i));
+        return out;
+    }
+    static std::uint32_t bits(std::int32_t x) { return static_cast<std::uint32_t>(x); }
+
+    static Ints load(const std::int32_t* p) {
+        return each([p](int i) { return p[i]; });
+    }
+    void store(std::int32_t* p) const {
+        for (int i = 0; i < kLanes; ++i) p[i] = v[i];
+    }
+    static Ints splat(std::int32_t x) {
+        return each([x](int) { return x; });
+    }
+    static Ints numbers() {
+        return each([](int i) { return i; });
+    }
+    Ints add(const Ints& y) const {
+        return each([&](int i) { return bits(v[i]) + bits(y.v[i]); });
+    }
+    Ints sub(const Ints& y) const {
+        return each([&](int i) { return bits(v[i]) - bits(y.v[i]); });
+    }
+    Ints min(const Ints& y) const {
+        return each([&](int i) { return v[i] < y.v[i] ? v[i] : y.v[i]; });
+    }
+    static Mask less(const Ints& a, const Ints& b) {
+        return each([&](int i) { return -(a.v[i] < b.v[i]); });
+    }
+    static Mask equal(const Ints& a, const Ints& b) {
+        return each([&](int i) { return -(a.v[i] == b.v[i]); });
+    }
+    static Ints select(const Mask& mask, const Ints& a, const Ints& b) {
+        return each([&](int i) { return (a.v[i] & mask.v[i]) | (b.v[i] & ~mask.v[i]); });
+    }
+    std::int32_t least() const {
+        std::int32_t found = v[0];
+        for (int i = 1; i < kLanes; ++i) found = v[i] < found ? v[i] : found;
+        return found;
+    }
+};
+
 struct Portable {
     static constexpr int kHammingTile = 1, kTableTile = 1;
     using Vector = Bytes;
     using Total = Sums;
+    using Lanes = Ints;
 
     static Bytes column(const Bytes& x) { return x; }
     static Bytes differing(const Bytes& column, const std::uint32_t* word) {

@@ -315,6 +315,159 @@ def test_blocks_and_back(path, columns):
             )
 
 
+# ------------------------------------------------------------------------------- choosing bits
+
+
+def random_choice(rng, n, m, kind="normal"):
+    """Draw linear and gram, symmetric and positive semi-definite."""
+    basis = rng.normal(size=(m + 4, m))
+    gram, linear = basis.T @ basis, rng.normal(size=(n, m)) * m
+    room = (2**30 - 1 - m) / (np.abs(gram).sum(1).max() + np.abs(linear).max(initial=0))
+    scale = room if kind == "extreme" else 50.0
+    gram = np.triu(np.trunc(gram * scale).astype(np.int32))
+    gram = gram + np.triu(gram, 1).T
+    linear = np.trunc(linear * scale).astype(np.int32)
+    if kind == "coarse":  # many equal gains
+        gram, linear = gram // 400, linear // 800
+        gram = np.triu(gram) + np.triu(gram, 1).T
+    return linear * (kind != "zero linear"), gram * (kind != "zero gram")
+
+
+def cost_of(codes, linear, gram):
+    b = 2 * np.unpackbits(codes, axis=-1).astype(np.int64) - 1
+    return (b @ gram.astype(np.int64) * b).sum(-1) - 2 * (b * linear).sum(-1)
+
+
+def compare_choice(path, linear, gram, threads=1, **options):
+    expected = kernels.choose_bits(linear, gram, path="numpy", **options)
+    found = kernels.choose_bits(linear, gram, path=path, threads=threads, **options)
+    assert_same([found], [expected])
+    assert found.shape == (len(linear), linear.shape[1] // 8)
+    return found
+
+
+@pytest.mark.parametrize("path", ALL)
+def test_choice_by_hand(path):
+    gram = np.zeros((8, 8), np.int32)
+    linear = np.array([[5, -1, 0, 3, -9, 1, 1, -2]], np.int32)
+    for steps in (0, 1, 5):  # without a gram the signs are best
+        codes = kernels.choose_bits(linear, gram, steps=steps, tenure=2, path=path)
+        assert codes.tolist() == [[0b10110110]]
+    # two equal bits that share one unit: the first flips, and that is best
+    gram[0, 0] = gram[1, 1] = gram[0, 1] = gram[1, 0] = 4
+    linear = np.array([[1, 1, 9, 9, 9, 9, 9, 9]], np.int32)
+    codes = [kernels.choose_bits(linear, gram, steps=s, tenure=0, path=path) for s in (0, 1, 9)]
+    assert [c.tolist() for c in codes] == [[[0b11111111]], [[0b01111111]], [[0b01111111]]]
+
+
+def search_by_definition(u, gram, steps, tenure):
+    """Search as documented, computing every cost anew."""
+    m, state = len(u), 12345
+    b, held = [1 if x >= 0 else -1 for x in u.tolist()], [0] * len(u)
+
+    def cost(b):
+        return int(np.array(b) @ gram.astype(np.int64) @ np.array(b) - 2 * np.array(b) @ u)
+
+    seen = [(cost(b), list(b))]
+    for t in range(steps):
+        flipped = [[*b[:j], -b[j], *b[j + 1 :]] for j in range(m)]
+        j = min((j for j in range(m) if held[j] <= t), key=lambda j: (cost(flipped[j]), j))
+        state = (state * 1664525 + 1013904223) % 2**32
+        held[j] = t + 1 + tenure + (((state >> 8) * (tenure + 1)) >> 24)
+        b = flipped[j]
+        seen.append((cost(b), b))
+    return min(seen, key=lambda s: s[0])[1]
+
+
+@pytest.mark.parametrize(("m", "tenure"), [(8, 0), (8, 3), (24, 4)])
+def test_reference_choice_is_the_definition(m, tenure):
+    linear, gram = random_choice(np.random.default_rng(m), 5, m)
+    codes = kernels.choose_bits(linear, gram, steps=40, tenure=tenure, path="numpy")
+    for code, u in zip(codes, linear, strict=True):
+        expected = search_by_definition(u, gram, 40, tenure)
+        assert (2 * np.unpackbits(code).astype(int) - 1).tolist() == expected
+
+
+def test_reference_choice_does_not_depend_on_its_chunks(monkeypatch):
+    linear, gram = random_choice(np.random.default_rng(1), 20, 24)
+    whole = kernels.choose_bits(linear, gram, steps=30, tenure=4, path="numpy")
+    monkeypatch.setattr(reference, "_CHUNK_BYTES", 4 * 24 * 3)
+    again = kernels.choose_bits(linear, gram, steps=30, tenure=4, path="numpy")
+    np.testing.assert_array_equal(again, whole)
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("m", [8, 16, 24, 40, 96, 128, 200, 384, 512, 2048])
+def test_choice_widths(path, m):
+    rng = np.random.default_rng(m)
+    for kind in ("normal", "coarse", "extreme", "zero gram", "zero linear"):
+        for steps, tenure in [(0, 0), (1, 0), (50, min(8, m // 2 - 1)), (200, min(4, m // 2 - 1))]:
+            if m > 512 and (steps != 50 or kind != "extreme"):
+                continue
+            linear, gram = random_choice(rng, int(rng.integers(1, 9)), m, kind)
+            compare_choice(path, linear, gram, steps=steps, tenure=tenure)
+
+
+@pytest.mark.parametrize("path", PATHS)
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_choice_of_anything(path, data):
+    m = 8 * data.draw(st.integers(1, 20))
+    linear, gram = random_choice(
+        np.random.default_rng(data.draw(st.integers(0, 99))), data.draw(st.integers(0, 70)), m,
+        data.draw(st.sampled_from(["normal", "coarse", "extreme", "zero gram", "zero linear"])),
+    )  # fmt: skip
+    compare_choice(
+        path, linear, gram, threads=data.draw(st.sampled_from([0, 1, 3])),
+        steps=data.draw(st.sampled_from([0, 1, 50, 200])),
+        tenure=data.draw(st.sampled_from([t for t in (0, 3, 4, 8, m // 2 - 1) if 2 * t + 1 < m])),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_choice_at_the_limit(path):
+    gram = np.full((16, 16), 2**25, np.int32)  # a row sums to 2**29
+    linear = np.array([[2**29 - 1] * 16, [1 - 2**29] * 16, [2**29 - 1, 1 - 2**29] * 8], np.int32)
+    for tenure in (0, 4, 7):
+        compare_choice(path, linear, gram, steps=200, tenure=tenure)
+        compare_choice(path, linear, -gram, steps=200, tenure=tenure)
+
+
+@pytest.mark.parametrize("path", ALL)
+def test_a_choice_depends_on_its_row_alone(path):
+    linear, gram = random_choice(np.random.default_rng(5), 70, 40)
+    whole = kernels.choose_bits(linear, gram, steps=60, tenure=4, threads=3, path=path)
+    for i in (0, 1, 33, 69):
+        one = kernels.choose_bits(linear[i : i + 1], gram, steps=60, tenure=4, path=path)
+        np.testing.assert_array_equal(one[0], whole[i])
+    shifted = gram + np.diag(np.arange(40, dtype=np.int32))  # the diagonal does not matter
+    again = kernels.choose_bits(linear, shifted, steps=60, tenure=4, path=path)
+    np.testing.assert_array_equal(again, whole)
+
+
+@pytest.mark.parametrize("path", ALL)
+def test_choices_of_eight_bits_against_all_256(path):
+    every = np.arange(256, dtype=np.uint8)[:, None]
+    exact = total = 0
+    for seed in range(10):
+        linear, gram = random_choice(np.random.default_rng(seed), 20, 8)
+        costs = np.array([cost_of(every, u, gram) for u in linear])
+        rows = np.arange(len(linear))
+
+        def chosen(steps, tenure, linear=linear, gram=gram):
+            return kernels.choose_bits(linear, gram, steps=steps, tenure=tenure, path=path)[:, 0]
+
+        start, greedy, tabu = chosen(0, 0), chosen(20, 0), chosen(60, 3)
+        assert (start == np.packbits(linear >= 0, axis=1)[:, 0]).all()
+        assert (costs[rows, greedy] <= costs[rows, start]).all()
+        for bit in range(8):  # no single flip improves on descent
+            assert (costs[rows, greedy] <= costs[rows, greedy ^ (1 << bit)]).all()
+        assert (costs[rows, tabu] <= costs[rows, start]).all()
+        exact += int((costs[rows, tabu] == costs.min(1)).sum())
+        total += len(rows)
+    assert (exact, total) == (196, 200)
+
+
 # ---------------------------------------------------------------------------------- the seam
 
 
@@ -392,6 +545,42 @@ def test_rows_that_do_not_exist_are_refused(rows):
     del arguments["n"], arguments["k"]
     with pytest.raises(ValueError, match="rows 0 to 99 exist"):
         kernels.table_rows(**arguments)
+
+
+def choice_arguments(**changes):
+    arguments = {
+        "linear": np.zeros((3, 16), np.int32), "gram": np.zeros((16, 16), np.int32),
+        "steps": 5, "tenure": 2,
+    }  # fmt: skip
+    return arguments | changes
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"linear": np.zeros((3, 16))}, "linear is float64"),
+        ({"linear": np.zeros(16, np.int32)}, r"linear is int32 of shape \(16,\)"),
+        ({"linear": np.zeros((3, 12), np.int32)}, "linear has 12 columns; a multiple of 8"),
+        ({"linear": np.zeros((3, 0), np.int32)}, "linear has 0 columns"),
+        ({"linear": np.zeros((0, 2056), np.int32)}, "from 8 to 2048 is needed"),
+        ({"linear": np.full((1, 16), -(2**31), np.int32)}, "gram and linear add up to 2147483648"),
+        ({"gram": np.zeros((16, 8), np.int32)}, r"gram is int32 of shape \(16, 8\)"),
+        ({"gram": np.zeros((16, 16), np.int64)}, "gram is int64"),
+        ({"gram": np.triu(np.ones((16, 16), np.int32))}, "gram is not symmetric"),
+        ({"gram": np.full((16, 16), 2**26, np.int32)}, "must stay below 1073741824"),
+        ({"gram": np.full((16, 16), -(2**31), np.int32)}, "gram and linear add up to"),
+        ({"steps": -1}, "steps is -1"),
+        ({"steps": 1.5}, "steps is 1.5"),
+        ({"steps": 2**30 + 1}, "at most 1073741824 are possible"),
+        ({"tenure": -1}, "tenure is -1"),
+        ({"tenure": 8}, "tenure is 8; with 16 bits it must stay below 8"),
+        ({"threads": -1}, "threads is -1"),
+        ({"path": "sse9"}, "path is 'sse9'"),
+    ],
+)
+def test_choice_refuses(changes, message):
+    with pytest.raises(ValueError, match=message):
+        kernels.choose_bits(**choice_arguments(**changes))
 
 
 def run_with(path, code):

@@ -41,8 +41,14 @@ def matrix(X: object, name: str, dims: int | None = None) -> npt.NDArray[Any]:
     return A
 
 
-def finite(A: npt.NDArray[Any], name: str, first_row: int = 0) -> Floats:
+def finite(A: npt.NDArray[Any], name: str, first_row: int = 0, rows: Ids | None = None) -> Floats:
     """Return a chunk as C-contiguous float32, refusing NaN and infinity by row and column.
+
+    Args:
+        A: The chunk.
+        name: What it is a part of.
+        first_row: The number there of its first row.
+        rows: The numbers there of all its rows, where they do not follow each other.
 
     Raises:
         ValueError: a value is NaN, infinite, or too large for float32.
@@ -51,8 +57,9 @@ def finite(A: npt.NDArray[Any], name: str, first_row: int = 0) -> Floats:
         F = np.ascontiguousarray(A, dtype=np.float32)
     if not np.isfinite(F).all():
         row, column = np.argwhere(~np.isfinite(F))[0]
+        number = first_row + row if rows is None else rows[row]
         raise ValueError(
-            f"{name}[{first_row + row}, {column}] is {A[row, column]}; every value must be finite "
+            f"{name}[{number}, {column}] is {A[row, column]}; every value must be finite "
             f"in float32: drop such rows, or set them to zero"
         )
     return F

@@ -20,12 +20,14 @@ import numpy.typing as npt
 from qama import checks, container
 from qama.checks import Bytes, Floats
 from qama.encoding import levels, scoring, transform
-from qama.encoding.bits import squeeze
+from qama.encoding.bytecode import DEFAULT_BYTES, ByteCode, ByteCoder
 from qama.encoding.grid import GridCode, GridCoder, PairNet
 from qama.errors import FormatError
 
 KIND = "codec"
 FORMAT = 1
+
+Code = GridCode | ByteCode
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class Codec:
 
     Attributes:
         grid: Everything the grid codes need.
+        bytes: Everything the byte codes need; None if the preset has grid codes only.
         preset: The name of the recipe that fitted it.
         facts: What the fit recorded (rows, seed, steps, held-out agreement); plain JSON values.
     """
@@ -41,6 +44,7 @@ class Codec:
     grid: GridCoder
     preset: str
     facts: Mapping[str, Any] = field(default_factory=dict)
+    bytes: ByteCoder | None = None
 
     @property
     def dims_in(self) -> int:
@@ -58,29 +62,45 @@ class Codec:
         return self.grid.levels
 
     @property
+    def byte_budgets(self) -> tuple[int, ...]:
+        """Standard lengths of byte codes, shortest first; any length up to the last is valid."""
+        return () if self.bytes is None else self.bytes.budgets
+
+    @property
     def fingerprint(self) -> str:
         """16 hex digits that identify the codec: equal exactly when all codes are equal."""
         return _fingerprint(self._meta(), self._arrays())
 
     def code(
         self, dims: int | None = None, level: object | None = None, nbytes: int | None = None
-    ) -> GridCode:
+    ) -> Code:
         """Return the one code that the arguments ask for.
 
         Args:
             dims: Dims of a grid code (default: all).
             level: Level of a grid code (default: the most precise one).
             nbytes: Length of a byte code; excludes dims and level.
+                With none of the three: 48 bytes (or the longest code, if shorter) where the codec
+                has byte codes, else all dims at the most precise level.
 
         Raises:
             ValueError: something that this codec does not have; the message lists what it has.
         """
-        if nbytes is not None:
+        if nbytes is not None and (dims is not None or level is not None):
+            raise ValueError(
+                f"nbytes={nbytes} excludes dims and level: give nbytes for a byte code, or dims "
+                f"and level for a grid code"
+            )
+        if nbytes is None and (self.bytes is None or dims is not None or level is not None):
+            return self.grid.code(dims, level)
+        if self.bytes is None:
             raise ValueError(
                 f"nbytes is {nbytes}, but a codec of preset {self.preset!r} has grid codes only: "
                 f"give dims from {list(self.dims)} and level from {list(self.levels)}"
             )
-        return self.grid.code(dims, level)
+        return self.bytes.code(
+            min(DEFAULT_BYTES, self.bytes.max_bytes) if nbytes is None else nbytes
+        )
 
     def encode(
         self,
@@ -161,9 +181,9 @@ class Codec:
         checks.one_of(scorer, "scorer", code.scorers)
         queries = checks.vectors(Q, "Q", self.dims_in)
         stored = checks.codes(codes, "codes", code.stored_bytes if compact else code.nbytes)
-        stored = stored if compact else squeeze(stored, code.plan)
+        stored = stored if compact else code.stored_form(stored)
         bits = code.thermometer_bits(stored)
-        if scorer == "hamming":
+        if scorer == "hamming" and isinstance(code, GridCode):
             query_bits = code.thermometer_bits(code.encode(queries, compact=True))
             return similarity(_distances(query_bits, bits), code.similarity_bits)
         factors = code.factor_steps[code.factor_indices(stored)]
@@ -189,7 +209,7 @@ class Codec:
         contents.check_sections()
         try:
             return cls.from_parts(contents.meta, contents.arrays)
-        except (KeyError, TypeError, ValueError, IndexError) as error:
+        except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
             raise FormatError(f"{path}: the codec is inconsistent: {error!r}") from error
 
     def parts(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
@@ -229,6 +249,8 @@ class Codec:
             arrays[f"centers.{level}"] = self.grid.centers[level]
         if self.grid.pair is not None:
             arrays |= {f"pair.{n}": getattr(self.grid.pair, n) for n in ("w1", "b1", "w2")}
+        if self.bytes is not None:
+            arrays |= {f"bytes.{name}": array for name, array in self.bytes.arrays().items()}
         return arrays
 
     @classmethod
@@ -242,11 +264,17 @@ class Codec:
             thresholds=part("thresholds."),
             centers=part("centers."),
             pair=PairNet(**pair) if pair else None,
-            dims=tuple(meta["dims"]),
+            dims=tuple(checks.integer(value, "dims", 1) for value in meta["dims"]),
             fractions=levels.check_fractions(meta["fractions"]),
         )
         grid.check()
-        return cls(grid, str(meta["preset"]), dict(meta.get("facts", {})))
+        byte_arrays = part("bytes.")
+        coder = ByteCoder(**byte_arrays) if byte_arrays else None
+        if coder is not None:
+            coder.check()
+            if coder.dims != grid.transform.dims:
+                raise ValueError(f"byte codes are of {coder.dims} dims, grid codes of another")
+        return cls(grid, str(meta["preset"]), dict(meta.get("facts", {})), coder)
 
 
 def similarity(distances: npt.NDArray[np.integer[Any]], bits: int) -> Floats:

@@ -226,7 +226,9 @@ def _check_section(path: Path, entry: object, size: int) -> str:
         raise FormatError(f"{path}: section {name!r} has a dtype or shape outside the format")
     if not all(map(_is_count, (*shape, *numbers))):
         raise FormatError(f"{path}: section {name!r} has a number outside the format")
-    if math.prod(shape) * np.dtype(dtype).itemsize != entry["nbytes"]:
+    item = np.dtype(dtype).itemsize
+    countable = math.prod(n or 1 for n in shape) * item < 2**63  # NumPy's limit, zeros aside
+    if not countable or math.prod(shape) * item != entry["nbytes"]:
         raise FormatError(f"{path}: section {name!r} has a size that does not fit its shape")
     if entry["offset"] % ALIGN or entry["offset"] + entry["nbytes"] > size:
         raise FormatError(f"{path}: section {name!r} lies outside the file: it is truncated")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,7 @@ def open_vectors(path: str | os.PathLike[str]) -> npt.NDArray[Any]:
         return _from_arrow(_parquet(file))
     try:
         array = np.load(file, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError) as error:
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"{file} is not a .npy file of plain numbers ({error})") from None
     if not isinstance(array, np.ndarray):
         raise ValueError(f"{file} is an .npz archive; give one .npy array (rows, dims)")
@@ -83,7 +84,7 @@ def _sample(A: npt.NDArray[Any], max_rows: int, seed: int) -> tuple[Floats, int]
         picked = np.sort(np.random.default_rng(seed).choice(len(A), max_rows, replace=False))
     out = np.empty((len(picked), A.shape[1]), dtype=np.float32)
     for rows in checks.chunks(picked):
-        out[rows] = checks.finite(A[picked[rows]], "X", int(picked[rows][0]))
+        out[rows] = checks.finite(A[picked[rows]], "X", rows=picked[rows])
     return out, len(A)
 
 
@@ -95,7 +96,9 @@ def _reservoir(batches: Iterator[Any], max_rows: int, seed: int) -> tuple[Floats
     sample: Floats | None = None
     width: int | None = None
     for batch in batches:
-        A = checks.matrix(batch, "a batch of X", width)
+        A = checks.matrix(batch, "a batch of X")
+        if width not in (None, A.shape[1]):
+            raise ValueError(f"a batch of X has {A.shape[1]} columns, the ones before it {width}")
         F = checks.finite(A, "X", total)
         width = F.shape[1]
         room = min(max_rows - held, len(F))
@@ -127,9 +130,12 @@ def _parquet(file: Path) -> Any:
 
 def _from_arrow(table: Any) -> npt.NDArray[Any]:
     import pyarrow as pa
+    from pyarrow import compute
 
-    columns = table.columns if isinstance(table, pa.Table) else [table]
-    lists = [c for c in columns if pa.types.is_list(c.type) or pa.types.is_fixed_size_list(c.type)]
+    columns = getattr(table, "columns", [table])
+    types = pa.types
+    of_lists = (types.is_list, types.is_large_list, types.is_fixed_size_list)
+    lists = [c for c in columns if any(test(c.type) for test in of_lists)]
     if len(lists) != 1:
         raise ValueError(
             f"the table has {len(lists)} columns of lists; give one with exactly one such column"
@@ -137,9 +143,11 @@ def _from_arrow(table: Any) -> npt.NDArray[Any]:
     column = lists[0].combine_chunks() if isinstance(lists[0], pa.ChunkedArray) else lists[0]
     if column.null_count:
         raise ValueError(f"the column of vectors has {column.null_count} nulls; drop those rows")
-    flat = column.flatten().to_numpy(zero_copy_only=False)
-    if len(column) == 0 or len(flat) % len(column):
+    if len(column) == 0:
+        raise ValueError("the column of vectors has no rows; give at least one")
+    if len(compute.list_value_length(column).unique()) != 1:
         raise ValueError("the column's lists differ in length; vectors have one width")
+    flat = column.flatten().to_numpy(zero_copy_only=False)
     return np.asarray(flat.reshape(len(column), -1))
 
 

@@ -9,10 +9,11 @@ import numpy as np
 import typer
 
 from qama import sources
-from qama.checks import CHUNK_ROWS, matrix
+from qama.checks import CHUNK_ROWS, finite, matrix
 from qama.cli import options
 from qama.cli.console import command, emit, progress, say
 from qama.codec import Codec
+from qama.search import ids as idmap
 from qama.search.index import Index
 
 CodecFile = Annotated[Path, typer.Argument(help="A codec that `qama fit` wrote.")]
@@ -38,7 +39,7 @@ def encode(
     codes = np.empty((len(X), width), dtype=np.uint8)
     with progress("encoding", len(X)) as update:
         for start in range(0, len(X), CHUNK_ROWS):
-            part = X[start : start + CHUNK_ROWS]
+            part = finite(X[start : start + CHUNK_ROWS], "the vectors", start)
             codes[start : start + len(part)] = loaded.encode(part, compact=compact, **code.request)
             update(start + len(part), "")
     with open(output, "wb") as file:
@@ -62,13 +63,12 @@ def index(
     loaded = Codec.load(codec)
     built = Index(loaded, dims=dims, level=level, nbytes=nbytes)
     X = matrix(sources.open_vectors(vectors), "the vectors", loaded.dims_in)
-    given = None if ids is None else sources.read_ids(ids)
-    if given is not None and len(given) != len(X):
-        raise ValueError(f"{ids} has {len(given)} ids for {len(X)} vectors; give one for each")
+    given = None if ids is None else idmap.checked(sources.read_ids(ids), str(ids), len(X))
     with progress("indexing", len(X)) as update:
         for start in range(0, len(X), CHUNK_ROWS):
             stop = min(start + CHUNK_ROWS, len(X))
-            built.add(X[start:stop], None if given is None else given[start:stop])
+            part = finite(X[start:stop], "the vectors", start)
+            built.add(part, None if given is None else given[start:stop])
             update(stop, "")
     built.save(output)
     say(f"{output}: {built!r}; as thermometer codes {built.code.nbytes} B each")

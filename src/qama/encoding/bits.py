@@ -61,11 +61,11 @@ def _bits(q: Bytes, segment: Segment, compact: bool) -> npt.NDArray[np.bool_]:
         planes = [q >= 2, (q & 1).astype(bool)]
     else:
         planes = [q >= step for step in range(segment.level.thresholds, 0, -1)]
-    return np.asarray(np.stack(planes, axis=2)).reshape(len(q), -1)
+    return np.asarray(np.stack(planes, axis=2)).reshape(len(q), segment.bits(compact))
 
 
 def _indices(bits: Bytes, segment: Segment, compact: bool) -> Bytes:
-    planes = bits.reshape(len(bits), segment.values, -1)
+    planes = bits.reshape(len(bits), segment.values, segment.bits(compact) // segment.values)
     if _is_pair(segment, compact):
         return np.asarray(planes[:, :, 0] * np.uint8(2) + planes[:, :, 1])
     return np.asarray(planes.sum(axis=2, dtype=np.uint8))

@@ -184,6 +184,10 @@ class GridCode:
         narrower = [d for d in self.coder.dims if d < self.dims]
         return [GridCode(self.coder, d, self.level) for d in sorted(narrower)]
 
+    def stored_form(self, codes: Bytes) -> Bytes:
+        """Turn codes as `encode` returns them into the compact form that an index stores."""
+        return bits.squeeze(codes, self.plan)
+
     def encode(self, X: Floats, compact: bool = False) -> Bytes:
         """Encode finite float32 (n, d) into uint8 (n, nbytes or stored_bytes)."""
         return self.encode_z(apply(self.coder.transform, X), compact)

@@ -7,6 +7,7 @@ hybrid (QAMA, CIKM 2025, section 3) is four. Everything about sizes follows from
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -91,7 +92,8 @@ def level_name(level: object) -> str:
     Raises:
         ValueError: no such level.
     """
-    name = f"{level:g}" if isinstance(level, int | float) else level
+    number = isinstance(level, numbers.Real) and not isinstance(level, bool)
+    name = f"{level:g}" if number else level
     checks.one_of(name, "level", LEVEL_NAMES)
     return str(name)
 

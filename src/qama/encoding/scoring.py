@@ -21,8 +21,8 @@ import numpy.typing as npt
 
 from qama.checks import Bytes, Floats
 
-# The four weights of a nibble sum within int16; 2048 of them and the offset within int32.
-WEIGHT_LIMIT = 8191
+# The six weights of a nibble (two pairs) sum within int16; 4096 of them and the offset in int32.
+WEIGHT_LIMIT = 5461
 OFFSET_LIMIT = 2**30
 FACTOR_STEPS = 256
 
@@ -32,7 +32,7 @@ class QueryWeights:
     """Queries made ready for asymmetric scoring.
 
     Attributes:
-        weights: int16 (m, thermometer bits), within +-8191.
+        weights: int16 (m, thermometer bits), within +-5461.
         offsets: int32 (m,), within +-2^30.
         scales: float32 (m,), powers of two, so that scaling never changes an order.
     """

@@ -15,10 +15,19 @@ import numpy as np
 
 from qama.checks import Floats
 
+_SAFE = (1e-15, 1e15)  # norms whose squares float32 holds well
+
 
 def unit(X: Floats) -> Floats:
     """Return rows of length 1; a zero row stays zero."""
-    norms = np.linalg.norm(X, axis=1, keepdims=True)
+    with np.errstate(over="ignore", under="ignore"):
+        norms = np.linalg.norm(X, axis=1, keepdims=True)
+    extreme = np.flatnonzero(~((norms > _SAFE[0]) & (norms < _SAFE[1])))
+    if len(extreme):  # squares beyond float32: bring the largest entry of such rows to 1 first
+        X = X.copy()
+        largest = np.abs(X[extreme]).max(axis=1, keepdims=True)
+        X[extreme] /= np.where(largest > 0, largest, 1)
+        norms[extreme] = np.linalg.norm(X[extreme], axis=1, keepdims=True)
     return np.asarray(X / np.where(norms > 0, norms, 1), dtype=np.float32)
 
 
@@ -104,9 +113,12 @@ def from_arrays(kind: str, arrays: Mapping[str, Any]) -> Transform:
     """
     if kind == FeedForward.kind:
         w1, w2 = arrays["w1"], arrays["w2"]
-        if w1.shape != w2.shape[::-1]:
+        if w1.ndim != 2 or w1.shape != w2.shape[::-1]:
             raise ValueError(f"w1 {w1.shape} and w2 {w2.shape} do not fit each other")
         return FeedForward(w1, w2)
     if kind == Linear.kind:
-        return Linear(arrays["w"])
+        w = arrays["w"]
+        if w.ndim != 2 or w.shape[0] != w.shape[1]:
+            raise ValueError(f"w has shape {w.shape}; it must be square")
+        return Linear(w)
     raise ValueError(f"transform is {kind!r}; this version knows 'feedforward' and 'linear'")

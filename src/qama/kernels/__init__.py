@@ -20,6 +20,7 @@ from qama.kernels._arrays import F32, I16, I32, I64, U8, U64, Factors
 from qama.kernels._dispatch import backend, chosen_path, native_paths
 
 __all__ = [
+    "choose_bits",
     "from_blocks",
     "hamming_rows",
     "hamming_topk",
@@ -229,3 +230,38 @@ def table_rows(
     return backend(path).table_rows(
         blocks, rows, tables, offsets, factors=factors, steps=steps, threads=threads
     )
+
+
+def choose_bits(
+    linear: I32,
+    gram: I32,
+    *,
+    steps: int,
+    tenure: int,
+    threads: int = 0,
+    path: str | None = None,
+) -> U8:
+    """Choose all bits of each code jointly, by tabu search.
+
+    Seeks ``b`` in ``{-1, +1}^m`` of low ``b @ gram @ b - 2 * b @ u`` for each row ``u`` of
+    ``linear``. The search starts at ``b = +1`` where ``u >= 0``, else -1. Each step flips the
+    allowed bit that lowers the cost most or raises it least, ties by lower bit; a bit that was
+    flipped may not flip back for the next ``tenure`` to ``2 * tenure`` steps. The first ``b`` of
+    the least cost seen is returned.
+
+    Args:
+        linear: int32 ``(n, m)``, ``m`` a positive multiple of 8, at most 2048.
+        gram: int32 ``(m, m)``, symmetric. The greatest sum of magnitudes in a row of it plus the
+            greatest magnitude in ``linear`` must stay below ``2**30``.
+        steps: Flips per row, 0 to ``2**30``.
+        tenure: How long a flipped bit rests, at least 0, with ``2 * tenure + 1 < m``.
+        threads: Threads to use.
+        path: Force one path; None chooses.
+
+    Returns:
+        uint8 ``(n, m // 8)``: 1 for +1, bits from the most significant one down. Each row depends
+        on its own ``u`` alone.
+    """
+    linear, gram = _check.choice(linear, gram, steps, tenure)
+    _check.at_least("threads", threads, 0)
+    return backend(path).choose_bits(linear, gram, steps=steps, tenure=tenure, threads=threads)

@@ -122,6 +122,14 @@ class Native:
             )
         return scores
 
+    def choose_bits(
+        self, linear: I32, gram: I32, *, steps: int, tenure: int, threads: int = 0
+    ) -> U8:
+        """See `qama.kernels.choose_bits`."""
+        codes = np.empty((len(linear), linear.shape[1] // 8), np.uint8)
+        _native.choose_bits(self.path, linear, gram, steps, tenure, threads, codes)
+        return codes
+
 
 def _values(factors: Factors | None, steps: F32 | None) -> tuple[F32 | None, U8 | None]:
     """Return the factors' values and, where rows hold indices into these, the indices."""

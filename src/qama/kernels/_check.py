@@ -14,6 +14,9 @@ import numpy.typing as npt
 from qama.kernels._arrays import F32, I16, I32, I64, U8, U64, Factors
 
 _INT32_MAX = 2**31 - 1
+_CHOICE_BITS = 2048
+_CHOICE_LIMIT = 2**30
+_MOST_STEPS = 2**30
 
 
 def array(
@@ -119,3 +122,31 @@ def rows(value: I64, queries: int, count: int) -> I64:
             f"rows reaches from {value.min()} to {value.max()}; rows 0 to {count - 1} exist"
         )
     return value
+
+
+def choice(linear: I32, gram: I32, steps: int, tenure: int) -> tuple[I32, I32]:
+    """Check what bits are chosen by, and that no sum can leave int32."""
+    linear = array("linear", linear, np.int32, (None, None))
+    m = linear.shape[1]
+    if m % 8 or not 8 <= m <= _CHOICE_BITS:
+        raise ValueError(
+            f"linear has {m} columns; a multiple of 8 from 8 to {_CHOICE_BITS} is needed"
+        )
+    gram = array("gram", gram, np.int32, (m, m))
+    if not np.array_equal(gram, gram.T):
+        raise ValueError("gram is not symmetric; gram[j, k] == gram[k, j] is needed")
+    most = int(np.abs(gram, dtype=np.int64).sum(axis=1).max())
+    if linear.size:
+        most += max(int(linear.max()), -int(linear.min()))
+    if most >= _CHOICE_LIMIT:
+        raise ValueError(
+            f"gram and linear add up to {most}; the greatest row sum of |gram| plus the greatest "
+            f"|linear| must stay below {_CHOICE_LIMIT}, or sums could leave int32"
+        )
+    at_least("steps", steps, 0)
+    if steps > _MOST_STEPS:
+        raise ValueError(f"steps is {steps}; at most {_MOST_STEPS} are possible")
+    at_least("tenure", tenure, 0)
+    if 2 * tenure + 1 >= m:
+        raise ValueError(f"tenure is {tenure}; with {m} bits it must stay below {m // 2}")
+    return linear, gram

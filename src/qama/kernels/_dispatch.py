@@ -70,6 +70,11 @@ class Backend(Protocol):
     ) -> F32:
         """See `qama.kernels.table_rows`."""
 
+    def choose_bits(
+        self, linear: I32, gram: I32, *, steps: int, tenure: int, threads: int = 0
+    ) -> U8:
+        """See `qama.kernels.choose_bits`."""
+
 
 @cache
 def native_paths() -> tuple[str, ...]:

@@ -47,3 +47,12 @@ def table_rows(
     threads: int,
     scores_out: F32,
 ) -> None: ...
+def choose_bits(
+    path: str,
+    linear: I32,
+    gram: I32,
+    steps: int,
+    tenure: int,
+    threads: int,
+    codes_out: U8,
+) -> None: ...

@@ -16,6 +16,8 @@ from qama.kernels._arrays import F32, I16, I32, I64, U8, U64, Factors
 
 _ROWS = 64
 _CHUNK_BYTES = 1 << 22  # of codes at a time
+_SEED = 12345  # where the pseudo-random numbers of choose_bits start
+_NEVER = np.int32(2**31 - 1)  # above every gain
 _HIGH, _LOW = np.uint8(0xAA), np.uint8(0x55)
 
 Values = npt.NDArray[Any]
@@ -117,6 +119,46 @@ def table_rows(
         return _scores(codes, tables[query], offsets[query], weights)
 
     return _of_rows(blocks, rows, tables.shape[1] // 2, np.dtype(np.float32), scores)
+
+
+def choose_bits(linear: I32, gram: I32, *, steps: int, tenure: int, threads: int = 0) -> U8:
+    """See `qama.kernels.choose_bits`."""
+    others = gram * ~np.eye(len(gram), dtype=bool)  # the diagonal adds the same to every b
+    step = max(1, _CHUNK_BYTES // (4 * len(gram)))
+    codes = np.empty((len(linear), len(gram) // 8), np.uint8)
+    for first in range(0, len(linear), step):
+        rows = slice(first, first + step)
+        codes[rows] = _chosen(linear[rows], others, _rests(steps, tenure))
+    return codes
+
+
+def _rests(steps: int, tenure: int) -> Iterator[int]:
+    """Yield how many steps the bit that each step flips must rest: the same for every row."""
+    state = _SEED
+    for _ in range(steps):
+        state = (state * 1664525 + 1013904223) % 2**32
+        yield tenure + ((state >> 8) * (tenure + 1) >> 24)
+
+
+def _chosen(linear: I32, gram: I32, rests: Iterator[int]) -> U8:
+    """Choose the bits of a few rows; ``gram`` has no diagonal."""
+    signs = np.where(linear >= 0, np.int32(1), np.int32(-1))
+    sums = signs.astype(np.float64) @ gram.astype(np.float64)  # exact: integers below 2**53
+    gains = signs * (linear - sums.astype(np.int32))  # a quarter of the change if a bit flips
+    held = np.full(signs.shape, -1, np.int64)
+    best, least = np.packbits(signs > 0, axis=1), np.zeros(len(signs), np.int64)
+    cost, rows = least.copy(), np.arange(len(signs))
+    for t, rest in enumerate(rests):
+        bits = np.where(held < t, gains, _NEVER).argmin(axis=1)
+        gain, sign = gains[rows, bits], signs[rows, bits]
+        gains += 2 * gram[bits] * signs * sign[:, None]
+        gains[rows, bits], signs[rows, bits] = -gain, -sign
+        held[rows, bits] = t + rest
+        cost += gain
+        better = cost < least
+        least[better] = cost[better]
+        best[better] = np.packbits(signs[better] > 0, axis=1)
+    return best
 
 
 def _planes(codes: U8, bits: int, pairs: int) -> U64:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from qama import checks, container, kernels
 from qama.checks import Bytes, Floats, Ids
-from qama.codec import Codec
+from qama.codec import Code, Codec
 from qama.errors import FormatError
 from qama.search import ids as idmap
 from qama.search import scan
@@ -62,7 +62,7 @@ class Index:
         self._read_only = False
         self._rows = 0
         self._blocks: Bytes = np.zeros((0, self.code.stored_bytes, _WORD), dtype=np.uint8)
-        self._factors: Bytes = np.zeros(0, dtype=np.uint8)
+        self._factors: dict[int, Bytes] = {}  # by the stored bytes of the code or prefix
         self._live: npt.NDArray[np.bool_] | None = None  # None while nothing was deleted
         self._ids = idmap.IdMap()
 
@@ -156,9 +156,9 @@ class Index:
             filter: What may be returned: bool (len(index),) in insertion order, an array of ids
                 (unknown ids are ignored), or a function from ids to bool.
             threads: 0 uses all cores; more than there are is clamped.
-            funnel: Progressive search: scan a prefix of the dims first and finish only the
+            funnel: Progressive search: scan a prefix of the codes first and finish only the
                 best candidates on all of them; a number says how many (True: max(1000, 20 k)).
-                Approximate. Hybrid codes have no prefix and refuse it.
+                Approximate. Codes without a shorter prefix (hybrid) refuse it.
 
         Raises:
             ValueError: unfitting queries, k < 1, threads < 0, unknown scorer, unfitting filter.
@@ -167,8 +167,8 @@ class Index:
         k = checks.integer(k, "k", 1)
         checks.one_of(scorer, "scorer", self.code.scorers)
         threads = checks.threads(threads)
-        factors = self._cached_factors() if scorer == "asymmetric" else None
-        rows = scan.Rows(self._blocks, self._rows, self._allowed(filter), factors)
+        blocks = self._blocks[: _blocks_of(self._rows)]
+        rows = scan.Rows(blocks, self._rows, self._allowed(filter), self._cached_factors)
         candidates = self._candidates(funnel, k)
         found, scores = scan.search(self.code, queries, rows, k, scorer, threads, candidates)
         return SearchResult(self._ids.of_rows(found), scores)
@@ -214,7 +214,7 @@ class Index:
         try:
             index = cls(Codec.from_parts(contents.meta["codec"], parts), **contents.meta["code"])
             index._attach(contents)
-        except (KeyError, TypeError, ValueError, IndexError) as error:
+        except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
             raise FormatError(f"{path}: the index is inconsistent: {error}") from error
         index._read_only = mode == "r"
         return index
@@ -277,20 +277,20 @@ class Index:
         larger[:held] = self._blocks
         self._blocks = larger
 
-    def _cached_factors(self) -> Bytes:
+    def _cached_factors(self, code: Code) -> Bytes:
         """Factors of all rows; they follow from the codes and are made when first needed."""
-        missing = self._rows - len(self._factors)
-        if missing:
-            parts = [self._factors]
-            first = len(self._factors) // _WORD  # whole blocks are read
-            step = checks.CHUNK_ROWS // _WORD
-            for block in range(first, _blocks_of(self._rows), step):
-                rows = min(self._rows - block * _WORD, step * _WORD)
-                stored = kernels.from_blocks(self._blocks[block : block + step], rows)
-                parts.append(self.code.factor_indices(stored))
-            parts[0] = parts[0][: first * _WORD]
-            self._factors = np.concatenate(parts)
-        return self._factors
+        held = self._factors.get(code.stored_bytes, np.zeros(0, dtype=np.uint8))
+        if len(held) == self._rows:
+            return held
+        first = len(held) // _WORD  # whole blocks are read
+        parts = [held[: first * _WORD]]
+        step = checks.CHUNK_ROWS // _WORD
+        for block in range(first, _blocks_of(self._rows), step):
+            rows = min(self._rows - block * _WORD, step * _WORD)
+            stored = kernels.from_blocks(self._blocks[block : block + step], rows)
+            parts.append(code.factor_indices(stored[:, : code.stored_bytes]))
+        self._factors[code.stored_bytes] = np.concatenate(parts)
+        return self._factors[code.stored_bytes]
 
     def _allowed(self, filter: Filter) -> scan.Mask | None:
         if filter is None:
@@ -314,8 +314,8 @@ class Index:
             return 0
         if not self.code.prefixes():
             raise ValueError(
-                f"funnel needs a code with a coarser prefix; {self.code.label} has none: use a "
-                f"level other than hybrid and more dims than {min(self.codec.dims)}"
+                f"funnel needs a code with a shorter prefix; {self.code.label} has none: use "
+                f"more bytes, or more dims at a level other than hybrid"
             )
         return max(1000, 20 * k) if funnel is True else checks.integer(funnel, "funnel", 1)
 

@@ -6,6 +6,7 @@ know bytes.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -14,7 +15,7 @@ import numpy.typing as npt
 
 from qama import kernels
 from qama.checks import Bytes, Floats, Ids
-from qama.codec import similarity
+from qama.codec import Code, similarity
 from qama.encoding import scoring
 from qama.encoding.grid import GridCode
 
@@ -32,13 +33,14 @@ class Rows:
         blocks: uint8 (blocks, stored bytes, 64), see `qama.kernels`.
         count: Rows in use.
         mask: uint64 (blocks,), bit i of word b allows row 64 b + i; None allows all.
-        factors: uint8 (count,) factor steps; asymmetric scoring needs them.
+        factors: Gives the factor steps uint8 (count,) of a code or of a prefix of it, which
+            asymmetric scoring needs.
     """
 
     blocks: Bytes
     count: int
     mask: Mask | None
-    factors: Bytes | None = None
+    factors: Callable[[Code], Bytes]
 
 
 class Scorer(Protocol):
@@ -83,7 +85,7 @@ class Hamming:
 class Asymmetric:
     """Float queries; the key is minus the unscaled score."""
 
-    def __init__(self, code: GridCode, queries: Floats) -> None:
+    def __init__(self, code: Code, queries: Floats) -> None:
         self.code = code
         self.weights = code.query_weights(queries)
         self.tables = scoring.nibble_tables(self.weights, code.stored_bits, code.pairs)
@@ -92,7 +94,7 @@ class Asymmetric:
         """See `Scorer`."""
         found, scores = kernels.table_topk(
             rows.blocks, rows.count, self.tables, self.weights.offsets, k,
-            factors=rows.factors, steps=self._steps(rows), mask=rows.mask, threads=threads,
+            factors=rows.factors(self.code), steps=self.code.factor_steps, mask=rows.mask, threads=threads,
         )  # fmt: skip
         return found, -scores
 
@@ -100,11 +102,8 @@ class Asymmetric:
         """See `Scorer`."""
         return -kernels.table_rows(
             rows.blocks, candidates, self.tables, self.weights.offsets,
-            factors=rows.factors, steps=self._steps(rows), threads=threads,
+            factors=rows.factors(self.code), steps=self.code.factor_steps, threads=threads,
         )  # fmt: skip
-
-    def _steps(self, rows: Rows) -> Floats | None:
-        return None if rows.factors is None else self.code.factor_steps
 
     def scores(self, keys: Keys) -> Floats:
         """See `Scorer`."""
@@ -112,7 +111,7 @@ class Asymmetric:
 
 
 def search(
-    code: GridCode, queries: Floats, rows: Rows, k: int, scorer: str, threads: int, candidates: int
+    code: Code, queries: Floats, rows: Rows, k: int, scorer: str, threads: int, candidates: int
 ) -> tuple[Ids, Floats]:
     """Return rows int64 (m, k') and scores float32 (m, k'), best first, ties by lower row.
 
@@ -138,17 +137,16 @@ def search(
     return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
 
 
-def _scorers(
-    code: GridCode, Q: Floats, scorer: str, candidates: int
-) -> tuple[Scorer, Scorer | None]:
+def _scorers(code: Code, Q: Floats, scorer: str, candidates: int) -> tuple[Scorer, Scorer | None]:
     short = coarse_code(code) if candidates else None
-    if scorer == "hamming":
-        encoded = code.encode(Q, compact=True)
-        return Hamming(code, encoded), Hamming(short, encoded) if short else None
-    return Asymmetric(code, Q), Asymmetric(short, Q) if short else None
+    if scorer == "asymmetric":
+        return Asymmetric(code, Q), Asymmetric(short, Q) if short else None
+    assert isinstance(code, GridCode)  # byte codes have no Hamming scorer to choose
+    encoded = code.encode(Q, compact=True)
+    return Hamming(code, encoded), Hamming(short, encoded) if isinstance(short, GridCode) else None
 
 
-def coarse_code(code: GridCode) -> GridCode | None:
+def coarse_code(code: Code) -> Code | None:
     """Return the prefix that a progressive search scans first: about a quarter of the bytes."""
     prefixes = code.prefixes()
     within = [short for short in prefixes if 4 * short.stored_bytes <= code.stored_bytes]
@@ -159,7 +157,7 @@ def coarse_code(code: GridCode) -> GridCode | None:
 def _progressive(
     fine: Scorer, coarse: Scorer, rows: Rows, k: int, threads: int, candidates: int
 ) -> tuple[Ids, Keys]:
-    survivors, _ = coarse.top(Rows(rows.blocks, rows.count, rows.mask), candidates, threads)
+    survivors, _ = coarse.top(rows, candidates, threads)
     survivors = np.sort(survivors, axis=1)  # so that a stable sort breaks ties by lower row
     keys = fine.chosen(rows, survivors, threads)
     order = np.argsort(keys, axis=1, kind="stable")[:, :k]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -33,6 +34,7 @@ class TrainConfig:
         expansion: Hidden width of the feed-forward adapter over d.
         leaning: How much the start's early dims prefer strong directions, see `start.rotation`.
         start: "rotation" (the untrained adapter is a rotation) or "random" (plain initialisation).
+        bytes: Whether to fit byte codes too.
         levels: Levels to fit for; hybrid comes with all four.
         weights: Weights of the paper's losses.
         warmed: Losses whose weight rises from 0 over the first third of the steps.
@@ -52,6 +54,7 @@ class TrainConfig:
 
     architecture: str = "feedforward"
     objective: str = "paper"
+    bytes: bool = False
     expansion: int = 32
     start: str = "rotation"
     leaning: float = 0.7
@@ -76,12 +79,13 @@ class TrainConfig:
         return max(self.steps, self.epochs * rows // self.batch_for(rows)) if self.steps else 0
 
     def batch_for(self, rows: int) -> int:
-        """Batch size for that many rows: at most a quarter of them."""
-        return max(2, min(self.batch, rows // 4))
+        """Batch size for that many rows: at most a quarter of them, at least a triple."""
+        return max(3, min(self.batch, rows // 4))
 
     def json(self) -> dict[str, Any]:
-        """The config as plain values."""
-        return asdict(self)
+        """The config as plain JSON values."""
+        plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return plain
 
 
 PAPER = TrainConfig()
@@ -89,6 +93,7 @@ DEFAULT = replace(
     PAPER,
     architecture="linear",
     objective="distillation",
+    bytes=True,
     leaning=1.0,
     steps=180,
     epochs=0,
@@ -105,9 +110,27 @@ def preset(name: str, **changes: object) -> TrainConfig:
     """Return a preset with some fields changed.
 
     Raises:
-        ValueError: unknown preset or field.
+        ValueError: unknown preset or field, or a value that does not fit.
     """
     checks.one_of(name, "preset", PRESETS)
     for key in changes:
         checks.one_of(key, "option", TrainConfig.__dataclass_fields__)
-    return replace(PRESETS[name], **changes)  # type: ignore[arg-type]
+    chosen = replace(PRESETS[name], **changes)  # type: ignore[arg-type]
+    _check(chosen)
+    return chosen
+
+
+def _check(chosen: TrainConfig) -> None:
+    checks.one_of(chosen.architecture, "architecture", ("feedforward", "linear"))
+    checks.one_of(chosen.objective, "objective", ("paper", "distillation"))
+    checks.one_of(chosen.start, "start", ("rotation", "random"))
+    if chosen.objective == "distillation" and chosen.architecture != "linear":
+        raise ValueError(
+            f"architecture is {chosen.architecture!r}, but the objective 'distillation' trains "
+            f"'linear' only; give objective='paper' for the other"
+        )
+    least = {"expansion": 2, "steps": 0, "epochs": 0, "batch": 1, "evaluate_every": 1}
+    for key, value in (least | {"patience": 1}).items():
+        checks.integer(getattr(chosen, key), key, value)
+    if not 0 < chosen.held_out < 1:
+        raise ValueError(f"held_out is {chosen.held_out}; give a share of the rows, such as 0.05")

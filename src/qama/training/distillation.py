@@ -43,7 +43,7 @@ class DistillationObjective:
         self.rows = torch.from_numpy(transform.unit(X))
         picked = torch.randperm(len(X), generator=self.random)[:_ANCHORS]
         self.anchors, self.nearest = picked, _nearest(self.rows, picked)
-        self.batch = max(2, min(config.batch, len(X) // 4))
+        self.batch = config.batch_for(len(X))
         self._plan(adapter, fractions)
         with torch.no_grad():
             Z = adapter(self.rows[:4096])

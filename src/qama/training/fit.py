@@ -27,6 +27,7 @@ from qama.training.agreement import HeldOut
 from qama.training.distillation import DistillationObjective
 from qama.training.nn import Adapter
 from qama.training.paper import PaperObjective, check_pairs
+from qama.training.superposition import fit_byte_coder
 from qama.training.train import Callback, Objective, train
 
 _MAX_HELD_OUT = 512
@@ -99,6 +100,7 @@ def fit(
             device=device, callbacks=callbacks, checkpoint=checkpoint,
         )  # fmt: skip
         grid = adapter.to_grid(shares).with_centers(kept)
+        byte_coder = fit_byte_coder(kept, seed, checks.threads(threads)) if chosen.bytes else None
     facts |= {
         "rows": total,
         "rows_used": len(rows),
@@ -106,7 +108,7 @@ def fit(
         "seconds": round(time.perf_counter() - began, 1),
         "config": chosen.json(),
     }
-    return Codec(grid, preset, facts)
+    return Codec(grid, preset, facts, byte_coder)
 
 
 def _objective(
@@ -117,7 +119,6 @@ def _objective(
     fractions: tuple[float, ...],
     seed: int,
 ) -> Objective:
-    checks.one_of(chosen.objective, "objective", ("paper", "distillation"))
     if chosen.objective == "paper":
         return PaperObjective(chosen, X, pairs, seed)
     return DistillationObjective(chosen, adapter, X, fractions, seed)

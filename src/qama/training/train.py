@@ -176,6 +176,14 @@ def has_fast_bfloat16(device: torch.device) -> bool:
     return device.type == "cuda"
 
 
+def _learned(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    return [tensor for group in optimizer.param_groups for tensor in group["params"]]
+
+
+def _identity(adapter: Adapter, objective: Objective, config: TrainConfig) -> str:
+    return repr((config, adapter.dims, objective.random.initial_seed()))
+
+
 def _save(
     path: str | os.PathLike[str],
     adapter: Adapter,
@@ -188,11 +196,12 @@ def _save(
     temporary = Path(f"{os.fspath(path)}.part")
     torch.save(
         {
-            "config": repr(config),
+            "fit": _identity(adapter, objective, config),
             "state": vars(state),
             "adapter": adapter.state_dict(),
             "best": best,
             "optimizer": optimizer.state_dict(),
+            "learned": [tensor.detach() for tensor in _learned(optimizer)],
             "draws": objective.random.get_state(),
         },
         temporary,
@@ -209,10 +218,13 @@ def _resume(
 ) -> tuple[_State, dict[str, Tensor]]:
     try:
         saved = torch.load(path, weights_only=True)
-        if saved["config"] != repr(config):
-            raise ValueError("it was written with another configuration")
+        if saved["fit"] != _identity(adapter, objective, config):
+            raise ValueError("it was written with another configuration, grid or seed")
         adapter.load_state_dict(saved["adapter"])
         optimizer.load_state_dict(saved["optimizer"])
+        with torch.no_grad():  # the objective may learn too, not only the adapter
+            for tensor, value in zip(_learned(optimizer), saved["learned"], strict=True):
+                tensor.copy_(value)
     except Exception as error:
         raise ValueError(f"checkpoint {path} does not belong to this fit: {error}") from error
     objective.random.set_state(saved["draws"])

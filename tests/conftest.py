@@ -1,0 +1,54 @@
+"""Data and codecs that several files share: small, seeded, made once."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+SEED = 0
+
+
+def mixture(n, d, seed=SEED):
+    """Rows of a low-rank Gaussian mixture with a common direction, as embeddings have."""
+    random = np.random.default_rng(seed)
+    shapes = np.random.default_rng(SEED)  # the same mixture for every seed: other rows of it
+    centers = shapes.standard_normal((8, d))
+    basis = shapes.standard_normal((d // 2, d)) / np.sqrt(d)
+    rows = centers[random.integers(8, size=n)] + random.standard_normal((n, d // 2)) @ basis
+    return (rows + 0.2 * random.standard_normal((n, d)) + 0.5).astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def rows():
+    """300 vectors of 32 dims that both codecs were fitted on."""
+    return mixture(300, 32)
+
+
+@pytest.fixture(scope="session")
+def queries():
+    """20 other vectors of the same mixture."""
+    return mixture(20, 32, seed=1)
+
+
+def _fit(rows, preset):
+    import qama
+
+    return qama.fit(rows, preset, steps=4, epochs=0, threads=1, device="cpu", bytes=False)
+
+
+@pytest.fixture(scope="session")
+def codec(rows):
+    """A codec of the default preset, linear, without byte codes."""
+    return _fit(rows, "default")
+
+
+@pytest.fixture(scope="session")
+def paper_codec(rows):
+    """A codec of the paper preset: feed-forward."""
+    return _fit(rows, "paper")
+
+
+@pytest.fixture(params=["default", "paper"])
+def any_codec(request, codec, paper_codec):
+    """Each of the two codecs."""
+    return codec if request.param == "default" else paper_codec

@@ -1,0 +1,362 @@
+"""The file layout, byte by byte, and everything a file can be instead."""
+
+from __future__ import annotations
+
+import json
+import os
+import tracemalloc
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qama import container
+from qama.errors import FormatError
+
+GOLDEN = Path(__file__).parent / "golden" / "container.qama"
+META = {"name": "golden", "numbers": [1, 2.5, None]}
+ARRAYS = {
+    "bytes": np.arange(10, dtype=np.uint8).reshape(2, 5),
+    "floats": np.array([1.5, -2.0, 0.0], dtype=np.float32),
+    "empty": np.zeros((0, 3), dtype=np.int64),
+}
+
+
+def read(path):
+    return container.read(path, "test", 7)
+
+
+@pytest.fixture
+def path(tmp_path):
+    target = tmp_path / "any name at all"
+    container.write(target, "test", 7, META, ARRAYS)
+    return target
+
+
+def forge(path, header, body=b"", *, length=None, crc=None, magic=None, version=1):
+    """Write a file whose fixed part is right for any header, unless told otherwise."""
+    raw = header if isinstance(header, bytes) else json.dumps(header).encode()
+    fixed = container.MAGIC if magic is None else magic
+    fixed += version.to_bytes(4, "little")
+    fixed += (zlib.crc32(raw) if crc is None else crc).to_bytes(4, "little")
+    fixed += (len(raw) if length is None else length).to_bytes(8, "little")
+    path.write_bytes(fixed + raw + body)
+    return path
+
+
+# --- what a file is ---------------------------------------------------------------------------
+
+
+def test_the_first_24_bytes_are_literal():
+    raw = GOLDEN.read_bytes()
+    assert raw[:8] == b"\x93QAMA\r\n\x1a"
+    assert raw[8:12] == b"\x01\0\0\0"  # container version 1
+    assert raw[12:16] == bytes.fromhex("093f805f")
+    assert raw[16:24] == (488).to_bytes(8, "little")
+    length = int.from_bytes(raw[16:24], "little")
+    assert int.from_bytes(raw[12:16], "little") == zlib.crc32(raw[24 : 24 + length])
+
+
+def test_writing_gives_the_golden_bytes(path):
+    assert path.read_bytes() == GOLDEN.read_bytes()
+
+
+def test_the_golden_file_is_read():
+    contents = read(GOLDEN)
+    assert contents.kind == "test"
+    assert contents.meta == META
+    contents.check_sections()
+    assert set(contents.arrays) == set(ARRAYS)
+    for name, array in ARRAYS.items():
+        found = contents.arrays[name]
+        assert found.dtype == array.dtype
+        np.testing.assert_array_equal(found, array)
+    assert container.kind_of(GOLDEN) == "test"
+
+
+def test_sections_lie_where_the_header_says_at_multiples_of_64():
+    raw = GOLDEN.read_bytes()
+    header = json.loads(raw[24 : 24 + int.from_bytes(raw[16:24], "little")])
+    for entry in header["sections"]:
+        assert entry["offset"] % 64 == 0
+        body = raw[entry["offset"] : entry["offset"] + entry["nbytes"]]
+        assert body == ARRAYS[entry["name"]].tobytes()
+        assert entry["crc32"] == zlib.crc32(body)
+
+
+def test_arrays_are_mapped_read_only(path):
+    floats = read(path).arrays["floats"]
+    with pytest.raises(ValueError, match="read-only"):
+        floats[0] = 1
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(container.DTYPES),
+            st.lists(st.integers(0, 5), min_size=1, max_size=4),
+        ),
+        max_size=5,
+    ),
+    st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=5), max_size=3),
+)
+@settings(max_examples=40, deadline=None)
+def test_round_trip(tmp_path_factory, kinds, meta):
+    random = np.random.default_rng(0)
+    arrays = {
+        f"section {i}": random.integers(0, 100, size=shape).astype(dtype)
+        for i, (dtype, shape) in enumerate(kinds)
+    }
+    path = tmp_path_factory.mktemp("round") / "file"
+    container.write(path, "test", 7, meta, arrays)
+    contents = read(path)
+    contents.check_sections()
+    assert contents.meta == meta
+    for name, array in arrays.items():
+        assert contents.arrays[name].dtype == array.dtype
+        np.testing.assert_array_equal(contents.arrays[name], array)
+
+
+def test_big_endian_and_strided_arrays_are_stored_as_little_and_dense(tmp_path):
+    array = np.arange(12, dtype=">f4").reshape(3, 4)[:, ::2]
+    container.write(tmp_path / "x", "test", 7, {}, {"a": array})
+    found = read(tmp_path / "x").arrays["a"]
+    assert found.dtype.str == "<f4"
+    assert found.tolist() == array.tolist()
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.complex64, object, "U3", bool])
+def test_dtypes_outside_the_format_are_not_written(tmp_path, dtype):
+    with pytest.raises(ValueError, match="cannot be stored"):
+        container.write(tmp_path / "x", "test", 7, {}, {"a": np.zeros(3, dtype=dtype)})
+    assert list(tmp_path.iterdir()) == []
+
+
+# --- what a file can be instead ---------------------------------------------------------------
+
+
+def test_truncated_at_every_byte(path):
+    raw = path.read_bytes()
+    for length in range(len(raw)):
+        path.write_bytes(raw[:length])
+        with pytest.raises(FormatError):
+            read(path)
+        if length < 24:
+            with pytest.raises(FormatError):
+                container.kind_of(path)
+
+
+def test_every_flipped_bit_of_the_fixed_part_and_the_header_is_noticed(path):
+    raw = bytearray(path.read_bytes())
+    end = 24 + int.from_bytes(raw[16:24], "little")
+    for at in range(end):
+        bits = range(8) if at < 24 else (at % 8,)
+        for bit in bits:
+            raw[at] ^= 1 << bit
+            path.write_bytes(raw)
+            with pytest.raises(FormatError):
+                read(path)
+            raw[at] ^= 1 << bit
+
+
+def test_every_flipped_byte_of_a_section_is_found_by_its_checksum(path):
+    raw = bytearray(path.read_bytes())
+    contents = read(path)
+    for name in ("bytes", "floats"):
+        offset = contents.arrays[name].offset
+        for at in range(offset, offset + contents.arrays[name].nbytes):
+            raw[at] ^= 0x10
+            path.write_bytes(raw)
+            with pytest.raises(FormatError, match=f"section '{name}' is damaged"):
+                read(path).check_sections()
+            raw[at] ^= 0x10
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [b"", b"\x93", b"\x93NUMPY\x01\x00" + b"\0" * 100, b"PK\x03\x04" + b"\0" * 50, b"{}" * 40,
+     container.MAGIC, container.MAGIC.replace(b"\r\n", b"\n") + b"\0" * 50],
+)  # fmt: skip
+def test_foreign_files(tmp_path, raw):
+    path = tmp_path / "foreign"
+    path.write_bytes(raw)
+    for opened in (read, container.kind_of):
+        with pytest.raises(FormatError, match="foreign"):  # the message names the file
+            opened(path)
+
+
+@given(st.binary(max_size=200), st.booleans())
+@settings(max_examples=60, deadline=None)
+def test_random_bytes_are_only_ever_a_format_error(tmp_path_factory, raw, with_magic):
+    path = tmp_path_factory.mktemp("noise") / "noise"
+    path.write_bytes(container.MAGIC * with_magic + raw)
+    with pytest.raises(FormatError):
+        read(path)
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
+        lambda inner: st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["kind", "version", "meta", "sections", "name", "shape", "dtype"]),
+            inner, max_size=4,
+        ),
+        max_leaves=8,
+    )
+)  # fmt: skip
+@settings(max_examples=80, deadline=None)
+def test_any_other_json_is_only_ever_a_format_error(tmp_path_factory, header):
+    path = forge(tmp_path_factory.mktemp("json") / "json", header)
+    with pytest.raises(FormatError):
+        read(path)
+
+
+def test_another_kind_and_another_version_are_named(path):
+    with pytest.raises(FormatError, match="holds a qama 'test'; this needs a 'codec'"):
+        container.read(path, "codec", 7)
+    with pytest.raises(FormatError, match="test of version 7; this qama reads version 8"):
+        container.read(path, "test", 8)
+
+
+def test_another_container_version(tmp_path):
+    header = {"kind": "test", "version": 7, "meta": {}, "sections": []}
+    assert read(forge(tmp_path / "now", header)).meta == {}
+    with pytest.raises(FormatError, match="container version 2"):
+        read(forge(tmp_path / "later", header, version=2))
+
+
+@pytest.mark.parametrize("length", [2**64 - 1, 2**63, 2**40, 16 * 2**20, 10_000])
+def test_a_huge_header_length_allocates_nothing(tmp_path, length):
+    path = forge(tmp_path / "huge", {}, length=length)
+    tracemalloc.start()
+    with pytest.raises(FormatError, match="header of"):
+        read(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1_000_000
+
+
+def test_a_header_larger_than_the_format_allows_is_refused_unread(tmp_path):
+    path = forge(tmp_path / "huge", {})
+    os.truncate(path, 20 * 2**20)  # sparse: the bytes are there, but they are too many
+    with open(path, "r+b") as file:
+        file.seek(16)
+        file.write((17 * 2**20).to_bytes(8, "little"))
+    with pytest.raises(FormatError, match="header of"):
+        read(path)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [b"{", b"\xff\xfe", b"[]", b"null", b"1" * 5000, b"[" * 100_000, b'"\xc3\x28"', b""],
+)
+def test_headers_that_are_not_a_json_object(tmp_path, raw):
+    with pytest.raises(FormatError, match="header"):
+        read(forge(tmp_path / "x", raw))
+
+
+SECTION = {"name": "a", "dtype": "|u1", "shape": [4], "offset": 512, "nbytes": 4, "crc32": 0}
+
+
+def with_section(**changes):
+    entry = {k: v for k, v in {**SECTION, **changes}.items() if v != "missing"}
+    return {"kind": "test", "version": 7, "meta": {}, "sections": [entry]}
+
+
+def test_the_section_that_the_next_tests_break_is_whole(tmp_path):
+    path = forge(tmp_path / "x", with_section())
+    os.truncate(path, 516)
+    assert read(path).arrays["a"].tolist() == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"offset": 576}, {"offset": 513}, {"offset": -64}, {"offset": 2**70}, {"offset": 512.0},
+        {"offset": None}, {"offset": True}, {"offset": "missing"}, {"offset": 2**62},
+        {"nbytes": 5}, {"nbytes": 2**62}, {"nbytes": -4}, {"nbytes": "4"}, {"nbytes": "missing"},
+        {"shape": [5]}, {"shape": [2**62]}, {"shape": [2**62, 4]}, {"shape": [-4]},
+        {"shape": [-2, -2]}, {"shape": 4}, {"shape": [4.0]}, {"shape": [True, 4]},
+        {"shape": [1, 1, 1, 1, 4]}, {"shape": [[4]]}, {"shape": "missing"}, {"shape": None},
+        {"shape": [2**62], "nbytes": 2**62},
+        {"shape": [0, 2**40, 2**40], "nbytes": 0},
+        {"dtype": "|O"}, {"dtype": "<f2"}, {"dtype": ">f4"}, {"dtype": None}, {"dtype": ["|u1"]},
+        {"dtype": "<f4"}, {"dtype": "missing"},
+        {"name": None}, {"name": 3}, {"name": "missing"},
+        {"crc32": None}, {"crc32": -1}, {"crc32": "missing"},
+    ],
+)  # fmt: skip
+def test_a_section_outside_the_format(tmp_path, changes):
+    path = forge(tmp_path / "x", with_section(**changes))
+    os.truncate(path, 516)
+    with pytest.raises(FormatError):
+        read(path)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"meta": []}, {"meta": None}, {"sections": {}}, {"sections": None}, {"sections": [3]},
+     {"sections": [None]}, {"sections": [SECTION, SECTION]}, {"kind": None}, {"version": "7"}],
+)  # fmt: skip
+def test_a_header_of_other_types(tmp_path, changes):
+    path = forge(tmp_path / "x", with_section() | changes)
+    os.truncate(path, 600)
+    with pytest.raises(FormatError):
+        read(path)
+
+
+def test_a_file_that_is_not_there_is_an_os_error(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        read(tmp_path / "nothing")
+
+
+# --- writing ----------------------------------------------------------------------------------
+
+
+def test_writing_replaces_what_was_there_and_leaves_nothing_beside_it(path):
+    container.write(path, "test", 7, {"second": True}, {})
+    assert read(path).meta == {"second": True}
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("failing", ["fsync", "replace"])
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(path, monkeypatch, failing):
+    before = path.read_bytes()
+
+    def fail(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, failing, fail)
+    with pytest.raises(OSError, match="No space"):
+        container.write(path, "test", 7, {"second": True}, ARRAYS)
+    assert path.read_bytes() == before
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+def test_a_write_that_is_interrupted_leaves_the_old_file(path, monkeypatch):
+    before = path.read_bytes()
+
+    def interrupt(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        container.write(path, "test", 7, {}, ARRAYS)
+    assert path.read_bytes() == before
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+def test_meta_that_json_cannot_hold_is_refused_before_anything_is_written(tmp_path):
+    for meta in ({"x": float("nan")}, {"x": {1, 2}}):
+        with pytest.raises((ValueError, TypeError)):
+            container.write(tmp_path / "x", "test", 7, meta, {})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_folder_is_an_os_error(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        container.write(tmp_path / "no" / "x", "test", 7, {}, {})

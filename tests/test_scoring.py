@@ -1,0 +1,171 @@
+"""Asymmetric scores: the integer definition, the tables, the steps."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qama.encoding import bits, levels, scoring
+from qama.encoding.scoring import OFFSET_LIMIT, WEIGHT_LIMIT, QueryWeights
+
+
+def whole_weights(weights, offset=0):
+    W = np.asarray(weights, dtype=np.int16)
+    m = len(W)
+    return QueryWeights(W, np.full(m, offset, dtype=np.int32), np.ones(m, dtype=np.float32))
+
+
+def nibble_sums(tables, stored):
+    """What the kernels add up: one entry per nibble, high one first."""
+    nibbles = np.stack([stored >> 4, stored & 15], axis=2).reshape(len(stored), -1)
+    at = np.arange(nibbles.shape[1])
+    return np.stack([tables[:, at, row].astype(np.int64).sum(axis=1) for row in nibbles], axis=1)
+
+
+# --- the definition ---------------------------------------------------------------------------
+
+
+def test_a_score_by_hand():
+    queries = QueryWeights(
+        np.array([[5, -2, 100], [1, 1, 1]], dtype=np.int16),
+        np.array([7, 0], dtype=np.int32),
+        np.array([0.5, 2], dtype=np.float32),
+    )
+    codes = np.array([[1, 1, 0], [0, 0, 1]], dtype=np.uint8)
+    factors = np.array([2, 3], dtype=np.float32)
+    expected = [[(7 + 5 - 2) * 2 * 0.5, 107 * 3 * 0.5], [2 * 2 * 2, 1 * 3 * 2]]
+    assert scoring.scores(queries, codes, factors).tolist() == expected
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_scores_equal_sums_of_python_integers(seed):
+    random = np.random.default_rng(seed)
+    W = random.integers(-WEIGHT_LIMIT, WEIGHT_LIMIT + 1, size=(3, 40))
+    offsets = random.integers(-OFFSET_LIMIT, OFFSET_LIMIT + 1, size=3)
+    scales = np.exp2(random.integers(-9, 3, size=3)).astype(np.float32)
+    queries = QueryWeights(W.astype(np.int16), offsets.astype(np.int32), scales)
+    codes = random.integers(0, 2, size=(4, 40)).astype(np.uint8)
+    factors = random.random(4).astype(np.float32) + 1
+    found = scoring.scores(queries, codes, factors)
+    for i in range(3):
+        for j in range(4):
+            total = int(offsets[i]) + sum(
+                int(w) for w, bit in zip(W[i], codes[j], strict=True) if bit
+            )
+            assert found[i, j] == np.float32(total) * factors[j] * scales[i]
+
+
+# --- rounding ---------------------------------------------------------------------------------
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(1e-6, 1e6))
+def test_rounding_keeps_the_limits_and_powers_of_two(seed, size):
+    random = np.random.default_rng(seed)
+    weights = (size * random.standard_normal((4, 30))).astype(np.float32)
+    offsets = (size * 30 * random.standard_normal(4)).astype(np.float32)
+    made = scoring.integer_weights(weights, offsets)
+    mantissas, _ = np.frexp(made.scales)
+    assert (mantissas == 0.5).all()
+    assert np.abs(made.weights.astype(int)).max() <= WEIGHT_LIMIT
+    assert np.abs(made.offsets.astype(int)).max() <= OFFSET_LIMIT
+    step = made.scales[:, None]
+    assert (np.abs(made.weights * step - weights) <= 0.5001 * step).all()
+    assert (np.abs(made.offsets * made.scales - offsets) <= 0.5001 * made.scales).all()
+
+
+def test_a_scale_is_the_smallest_that_fits():
+    weights = np.array([[1.0, 0.0], [WEIGHT_LIMIT, 1], [WEIGHT_LIMIT + 1, 1]], dtype=np.float32)
+    made = scoring.integer_weights(weights, np.zeros(3, dtype=np.float32))
+    assert made.scales.tolist() == [2.0**-12, 1.0, 2.0]
+
+
+def test_a_query_of_zeros_scores_zero():
+    made = scoring.integer_weights(np.zeros((1, 8), np.float32), np.zeros(1, np.float32))
+    assert scoring.scores(made, np.ones((3, 8), np.uint8), np.ones(3, np.float32)).tolist() == [
+        [0, 0, 0]
+    ]
+
+
+def test_slices_of_queries():
+    made = scoring.integer_weights(np.eye(4, dtype=np.float32), np.arange(4, dtype=np.float32))
+    part = made[1:3]
+    np.testing.assert_array_equal(part.weights, made.weights[1:3])
+    np.testing.assert_array_equal(part.offsets, made.offsets[1:3])
+    np.testing.assert_array_equal(part.scales, made.scales[1:3])
+
+
+# --- nibble tables ----------------------------------------------------------------------------
+
+
+@given(
+    st.sampled_from(levels.LEVEL_NAMES),
+    st.integers(1, 8).map(lambda i: 8 * i),
+    st.integers(0, 2**32 - 1),
+    st.booleans(),
+)
+def test_tables_sum_to_the_definition(level, dims, seed, extreme):
+    random = np.random.default_rng(seed)
+    plan = levels.plan(dims, level)
+    indices = [
+        random.integers(0, s.level.thresholds + 1, (6, s.values)).astype(np.uint8)
+        for s in plan.segments
+    ]
+    stored = bits.pack(indices, plan, compact=True)
+    thermometer = np.unpackbits(bits.pack(indices, plan, False), axis=1, count=plan.bits())
+    size = (3, plan.bits())
+    W = random.integers(-WEIGHT_LIMIT, WEIGHT_LIMIT + 1, size=size)
+    if extreme:
+        W = WEIGHT_LIMIT * random.choice([-1, 1], size=size)
+    queries = whole_weights(W)
+    tables = scoring.nibble_tables(queries, plan.bits(compact=True), plan.pairs)
+    assert tables.shape == (3, 2 * plan.nbytes(compact=True), 16)
+    np.testing.assert_array_equal(nibble_sums(tables, stored), W @ thermometer.T.astype(int))
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_the_largest_weights_of_a_nibble_stay_within_int16(sign):
+    """Two compact pairs in one nibble carry six weights."""
+    plan = levels.plan(8, "2")
+    queries = whole_weights(np.full((1, 24), sign * WEIGHT_LIMIT))
+    tables = scoring.nibble_tables(queries, 16, plan.pairs)
+    assert tables[0, 0, 15] == sign * 6 * WEIGHT_LIMIT
+    full = np.full((1, 2), 255, dtype=np.uint8)
+    assert nibble_sums(tables, full) == sign * 24 * WEIGHT_LIMIT
+
+
+def test_padding_bits_weigh_nothing():
+    tables = scoring.nibble_tables(whole_weights([[1, 2, 4]]), stored_bits=3, pairs=0)
+    assert tables[0, 0].tolist() == [0, 0, 4, 4, 2, 2, 6, 6, 1, 1, 5, 5, 3, 3, 7, 7]
+    assert not tables[0, 1].any()
+
+
+def test_the_table_of_a_pair_by_hand():
+    """Weights come as those of q >= 3, q >= 2, q >= 1; hi and lo are the two bits of q."""
+    tables = scoring.nibble_tables(whole_weights([[100, 10, 1, 0, 0, 0]]), 4, pairs=2)
+    assert tables[0, 0, [0b0000, 0b0100, 0b1000, 0b1100]].tolist() == [0, 1, 11, 111]
+
+
+# --- factors ----------------------------------------------------------------------------------
+
+
+def test_steps_are_half_a_percent_apart_around_the_typical_factor():
+    steps = scoring.factor_steps(0.25)
+    assert steps.shape == (256,)
+    assert steps.dtype == np.float32
+    assert steps[128] == 0.25
+    np.testing.assert_allclose(steps[1:] / steps[:-1], 1.005, rtol=1e-5)
+
+
+def test_the_nearest_step_is_the_nearest_and_the_lower_in_a_tie():
+    steps = scoring.factor_steps(1.0)
+    assert scoring.nearest_step(steps, steps).tolist() == list(range(256))
+    middle = (steps[10].astype(np.float64) + steps[11]) / 2
+    assert scoring.nearest_step(np.array([middle, np.nextafter(middle, 2)]), steps).tolist() == [
+        10, 11,
+    ]  # fmt: skip
+    assert scoring.nearest_step(np.array([0.0, 1e9]), steps).tolist() == [0, 255]
+    random = np.random.default_rng(0).uniform(0.4, 2.5, 500)
+    expected = np.abs(random[:, None] - steps.astype(np.float64)).argmin(axis=1)
+    np.testing.assert_array_equal(scoring.nearest_step(random, steps), expected)
