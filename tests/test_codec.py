@@ -245,14 +245,15 @@ def test_a_prefix_of_dims_is_a_prefix_of_the_bytes(any_codec, rows, level):
 @pytest.mark.parametrize("part", [slice(0, 1), slice(17, 18), slice(3, 50), slice(None, None, 7)])
 @pytest.mark.parametrize("level", ["1", "1.5", "2"])
 def test_codes_of_a_slice_are_the_slice_of_codes(any_codec, rows, part, level):
-    """Matrix products of other shapes round differently: only a value on a threshold may differ."""
+    """Products of other shapes round differently: only a value on a threshold may differ."""
     plan = levels.plan(32, level)
     (q,) = unpack(any_codec.encode(rows, dims=32, level=level)[part], plan, compact=False)
     (again,) = unpack(any_codec.encode(rows[part], dims=32, level=level), plan, compact=False)
     thresholds = any_codec.grid.thresholds[level]
     distance = np.abs(any_codec.transform(rows[part])[:, :, None] - thresholds).min(axis=2)
     np.testing.assert_array_equal(q[distance > 1e-5], again[distance > 1e-5])
-    assert (distance <= 1e-5).mean() < 0.02  # rare, though the thresholds lie on rows of the fit
+    on_threshold = (distance <= 1e-5).sum()  # rare, though thresholds lie on rows of the fit
+    assert on_threshold <= max(1, 0.02 * distance.size)
 
 
 def test_the_length_of_a_vector_and_its_float_type_do_not_matter(any_codec, rows):

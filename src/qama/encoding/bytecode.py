@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -66,7 +67,7 @@ class ByteCoder:
     @property
     def budgets(self) -> tuple[int, ...]:
         """The standard lengths up to the longest."""
-        return tuple(end for end in BLOCK_ENDS if end < self.max_bytes) + (self.max_bytes,)
+        return (*(end for end in BLOCK_ENDS if end < self.max_bytes), self.max_bytes)
 
     def code(self, nbytes: int) -> ByteCode:
         """Return the code of that length.
@@ -126,8 +127,7 @@ class ByteCoder:
 
     @cached_property
     def _blocks(self) -> list[_Block]:
-        ends = (0, *self.budgets)
-        return [self._block(a, b) for a, b in zip(ends[:-1], ends[1:], strict=True)]
+        return [self._block(start, stop) for start, stop in pairwise((0, *self.budgets))]
 
     def _block(self, start: int, stop: int) -> _Block:
         D, before = self._whole[8 * start : 8 * stop], self._whole[: 8 * start]

@@ -287,7 +287,8 @@ class Index:
         step = checks.CHUNK_ROWS // _WORD
         for block in range(first, _blocks_of(self._rows), step):
             rows = min(self._rows - block * _WORD, step * _WORD)
-            stored = kernels.from_blocks(self._blocks[block : block + step], rows)
+            blocks = self._blocks[block : block + _blocks_of(rows)]
+            stored = kernels.from_blocks(blocks, rows)
             parts.append(code.factor_indices(stored[:, : code.stored_bytes]))
         self._factors[code.stored_bytes] = np.concatenate(parts)
         return self._factors[code.stored_bytes]

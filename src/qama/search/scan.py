@@ -94,7 +94,8 @@ class Asymmetric:
         """See `Scorer`."""
         found, scores = kernels.table_topk(
             rows.blocks, rows.count, self.tables, self.weights.offsets, k,
-            factors=rows.factors(self.code), steps=self.code.factor_steps, mask=rows.mask, threads=threads,
+            factors=rows.factors(self.code), steps=self.code.factor_steps,
+            mask=rows.mask, threads=threads,
         )  # fmt: skip
         return found, -scores
 
@@ -143,7 +144,8 @@ def _scorers(code: Code, Q: Floats, scorer: str, candidates: int) -> tuple[Score
         return Asymmetric(code, Q), Asymmetric(short, Q) if short else None
     assert isinstance(code, GridCode)  # byte codes have no Hamming scorer to choose
     encoded = code.encode(Q, compact=True)
-    return Hamming(code, encoded), Hamming(short, encoded) if isinstance(short, GridCode) else None
+    coarse = Hamming(short, encoded) if isinstance(short, GridCode) else None
+    return Hamming(code, encoded), coarse
 
 
 def coarse_code(code: Code) -> Code | None:

@@ -1,0 +1,549 @@
+"""Fits on tiny data: seeds, sources, resume, what is shipped."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from conftest import mixture
+from pyarrow import parquet
+
+import qama
+from qama import checks, sources
+from qama.encoding import levels
+from qama.encoding.bits import unpack
+from qama.encoding.transform import FeedForward, Linear, apply
+from qama.training import config as configs
+from qama.training.agreement import HeldOut
+from qama.training.fit import _split
+from qama.training.nn import Adapter
+from qama.training.train import Report, train
+
+QUICK = {"steps": 4, "epochs": 0, "threads": 1, "device": "cpu", "bytes": False}
+PRESETS = ["default", "paper"]
+
+
+def quick(X, preset="default", seed=0, **options):
+    return qama.fit(X, preset, seed, **(QUICK | options))
+
+
+# --- what comes out ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_seed_gives_the_same_codec_and_another_seed_another(rows, preset):
+    first, again = quick(rows, preset), quick(rows.copy(), preset)
+    assert again.fingerprint == first.fingerprint
+    np.testing.assert_array_equal(
+        again.encode(rows, dims=16, level="hybrid"), first.encode(rows, dims=16, level="hybrid")
+    )
+    assert quick(rows, preset, seed=1).fingerprint != first.fingerprint
+
+
+def test_a_preset_has_its_architecture_grid_and_facts(codec, paper_codec):
+    assert isinstance(codec.grid.transform, Linear)
+    assert isinstance(paper_codec.grid.transform, FeedForward)
+    assert paper_codec.grid.transform.w1.shape == (32 * 32, 32)
+    for fitted, preset in ((codec, "default"), (paper_codec, "paper")):
+        assert fitted.preset == preset
+        assert fitted.dims == (32, 16, 8)
+        assert fitted.levels == ("0.5", "1", "1.5", "2", "hybrid")
+        assert fitted.facts["rows"] == fitted.facts["rows_used"] == 300
+        assert fitted.facts["seed"] == 0
+        assert fitted.facts["config"]["steps"] == 4
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_torch_and_numpy_agree_and_differing_cells_are_rare(rows, preset):
+    chosen = configs.preset(preset, steps=0)
+    adapter = Adapter(chosen, rows, (32, 16, 8), seed=0)
+    with torch.no_grad():
+        for parameter in adapter.parameters():  # somewhere off the start
+            parameter += 0.01 * torch.randn(parameter.shape, generator=torch.Generator())
+        Z = adapter(torch.from_numpy(rows))
+        grid = adapter.to_grid(levels.QUARTERS)
+        in_numpy = apply(grid.transform, rows)
+        np.testing.assert_allclose(in_numpy, Z.numpy(), atol=1e-4)
+        differing = cells = 0
+        for name in levels.LEVELS:
+            values = adapter.values(Z, name).unsqueeze(2)
+            in_torch = (values > adapter.thresholds(name)).sum(dim=2).numpy()
+            code = grid.code(32, name)
+            (q,) = unpack(code.encode(rows), code.plan, compact=False)
+            differing += int((q != in_torch).sum())
+            cells += q.size
+    assert differing <= cells // 1000
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_fit_is_never_worse_than_its_start_on_the_held_out_rows(rows, preset):
+    shaken = quick(rows, preset, learning_rate=5.0, evaluate_every=1)
+    start = quick(rows, preset, steps=0)
+    assert shaken.facts["agreement_start"] == start.facts["agreement_start"]
+    assert shaken.facts["agreement_best"] >= shaken.facts["agreement_start"]
+    assert start.facts["steps"] == start.facts["best_step"] == 0
+    for codec in (shaken, start):
+        kept, held_out = _split(rows, codec.facts["config"]["held_out"], 0)
+        again = np.mean(list(HeldOut.make(held_out, kept, 0).of(codec.grid).values()))
+        assert codec.facts["agreement_best"] == pytest.approx(again, abs=1e-3)
+
+
+def test_held_out_rows_are_never_trained_on(rows):
+    kept, held_out = _split(rows, 0.05, seed=0)
+    assert (len(kept), len(held_out)) == (285, 15)
+    both = {row.tobytes() for row in kept}, {row.tobytes() for row in held_out}
+    assert not both[0] & both[1]
+    assert both[0] | both[1] == {row.tobytes() for row in rows}
+
+
+def test_more_training_finds_more_neighbours():
+    X = mixture(400, 32)
+    codec = quick(X, steps=60, batch=32)
+    assert codec.facts["agreement_best"] > codec.facts["agreement_start"]
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("wanted", [["2"], ["1", 0.5], [1.5]])
+def test_a_fit_for_some_levels_has_only_those(rows, preset, wanted):
+    codec = quick(rows, preset, levels=wanted)
+    assert set(codec.levels) == {levels.level_name(level) for level in wanted}
+    with pytest.raises(ValueError, match="level is 'hybrid'; choose one of"):
+        codec.encode(rows, level="hybrid", dims=32)
+    if "0.5" not in codec.levels:
+        assert codec.grid.pair is None
+
+
+def test_hybrid_asks_for_all_four_levels(rows):
+    assert quick(rows, levels=["hybrid"]).levels == ("0.5", "1", "1.5", "2", "hybrid")
+
+
+def test_the_grid_can_be_chosen_and_always_holds_all_dims(rows):
+    codec = quick(rows, dims=[24, 8], fractions=(0.5, 0, 0.5, 0))
+    assert codec.dims == (32, 24, 8)
+    assert codec.encode(rows, dims=32, level="hybrid").shape[1] == 8  # 16 dims x 3 bits + 16
+
+
+def test_hybrid_fractions_reach_the_codes(rows, tmp_path):
+    codec = quick(rows, "paper", fractions=(0, 0, 1, 0))
+    np.testing.assert_array_equal(
+        codec.encode(rows, dims=16, level="hybrid"), codec.encode(rows, dims=16, level="1")
+    )
+
+
+def test_the_paper_uses_positive_pairs(rows):
+    pairs = (rows[:50], rows[50:100])
+    assert quick(rows, "paper", pairs=pairs).fingerprint != quick(rows, "paper").fingerprint
+
+
+def test_a_random_start_is_another_codec(rows):
+    random = quick(rows, "paper", start="random", steps=0)
+    assert random.fingerprint != quick(rows, "paper", steps=0).fingerprint
+
+
+@pytest.mark.parametrize("X", [np.zeros((40, 16)), np.ones((40, 16)), np.eye(16)], ids=["0", "1", "I"])
+@pytest.mark.parametrize("preset", PRESETS)
+def test_degenerate_rows_give_a_codec_without_nan(X, preset):
+    codec = quick(X, preset)
+    assert all(np.isfinite(array).all() for array in codec._arrays().values())
+    codes = codec.encode(X, dims=16, level="2")
+    assert np.isfinite(codec.score(X, codes, dims=16, level="2")).all()
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_sixteen_rows_of_eight_dims_are_enough(preset):
+    codec = quick(mixture(16, 8), preset)
+    assert codec.dims == (8,)
+    assert all(np.isfinite(array).all() for array in codec._arrays().values())
+
+
+# --- thresholds -------------------------------------------------------------------------------
+
+
+def test_thresholds_follow_the_quantiles_of_batches(rows):
+    chosen = configs.preset("paper", threshold_memory=0.75)
+    adapter = Adapter(chosen, rows, (32, 16, 8), seed=0)
+    before = adapter.thresholds("1.5").clone()
+    Z = torch.randn(64, 32, generator=torch.Generator().manual_seed(0)) + 3
+    adapter.follow(Z)
+    thirds = np.quantile(Z.numpy(), [1 / 3, 2 / 3], axis=0).T
+    expected = 0.75 * before.numpy() + 0.25 * thirds
+    np.testing.assert_allclose(adapter.thresholds("1.5").numpy(), expected, atol=1e-5)
+
+
+def test_thresholds_start_at_the_quantiles_of_the_rows(rows):
+    adapter = Adapter(configs.preset("paper"), rows, (32, 16, 8), seed=0)
+    Z = apply(adapter.to_transform(), rows)
+    np.testing.assert_allclose(
+        adapter.thresholds("2").numpy(), np.quantile(Z, [0.25, 0.5, 0.75], axis=0).T, atol=1e-5
+    )
+
+
+def test_no_gradient_reaches_the_papers_thresholds_and_one_reaches_the_distilled(rows):
+    for preset, learns in (("paper", False), ("default", True)):
+        adapter = Adapter(configs.preset(preset), rows, (32,), seed=0)
+        assert adapter.thresholds("2").requires_grad is learns
+
+
+def test_the_pair_network_learns_in_both_presets(rows):
+    for preset in PRESETS:
+        start, done = (
+            quick(rows, preset, steps=s, evaluate_every=1, learning_rate=1e-3) for s in (0, 30)
+        )
+        if done.facts["best_step"]:
+            assert not np.array_equal(start.grid.pair.w1, done.grid.pair.w1)
+        else:  # the start was the best state; then all of it was kept
+            np.testing.assert_array_equal(start.grid.pair.w1, done.grid.pair.w1)
+
+
+# --- the loop ---------------------------------------------------------------------------------
+
+
+class Walk:
+    """An objective that walks one weight up by one step each time."""
+
+    def __init__(self):
+        self.random = torch.Generator().manual_seed(0)
+
+    def groups(self, adapter):
+        return [{"params": [adapter.pair_b1], "factor": 1.0}]
+
+    def __call__(self, adapter, progress):
+        return {"walk": -adapter.pair_b1.sum()}
+
+    def weights(self, progress):
+        return {"walk": 1.0}
+
+
+@pytest.fixture
+def adapter(rows):
+    return Adapter(configs.preset("paper", expansion=2), rows, (32, 16, 8), seed=0)
+
+
+def test_the_best_state_is_kept_and_patience_stops(adapter):
+    chosen = configs.preset("paper", evaluate_every=1, patience=3, learning_rate=0.1)
+    scores = iter([0.1, 0.2, 0.5, 0.4, 0.3, 0.5, 0.9])
+    seen = []
+
+    def judge(looked_at):
+        seen.append(looked_at.pair_b1.detach().clone())
+        return next(scores)
+
+    facts = train(adapter, Walk(), chosen, 100, judge, device="cpu")
+    assert facts == {"steps": 5, "best_step": 2, "agreement_start": 0.1, "agreement_best": 0.5}
+    torch.testing.assert_close(adapter.pair_b1.detach(), seen[2])
+    assert not torch.equal(seen[2], seen[5])
+
+
+def test_the_rate_warms_up_and_decays(adapter):
+    chosen = configs.preset("paper", warmup=0.2, learning_rate=0.01)
+    heights = []
+
+    def note(report):
+        heights.append(float(adapter.pair_b1.detach().mean()))
+
+    train(adapter, Walk(), chosen, 50, lambda a: 0.0, device="cpu", callbacks=[note])
+    steps = np.diff([0, *heights])
+    assert steps[0] < 0.1 * max(steps)
+    assert 8 <= int(np.argmax(steps)) <= 14
+    assert steps[-1] < 0.2 * max(steps)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_callbacks_see_the_itemised_losses_after_each_step(rows, preset):
+    reports = []
+    quick(rows, preset, callbacks=[reports.append])
+    assert [r.step for r in reports] == [1, 2, 3, 4]
+    assert all(isinstance(r, Report) and r.steps == 4 for r in reports)
+    names = {
+        "default": {"listwise"},
+        "paper": {"similarity", "kl", "rank", "contrastive", "bottleneck", "orthogonality",
+                  "variance", "quantization"},
+    }  # fmt: skip
+    for report in reports:
+        assert set(report.losses) == names[preset]
+        assert np.isfinite(list(report.losses.values())).all()
+        assert 0 <= report.agreement <= 1
+
+
+def test_a_loss_of_weight_zero_is_left_out(rows):
+    reports = []
+    weights = configs.LossWeights(rank=0, contrastive=0)
+    quick(rows, "paper", weights=weights, callbacks=[reports.append])
+    assert not {"rank", "contrastive"} & set(reports[0].losses)
+
+
+class Interrupted(Exception):
+    pass
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_resumed_fit_equals_one_that_was_not_interrupted(rows, tmp_path, preset):
+    options = {"steps": 6, "evaluate_every": 2, "learning_rate": 3e-3, "patience": 99}
+    whole = quick(rows, preset, **options)
+
+    def interrupt(report):
+        if report.step == 5:
+            raise Interrupted
+
+    path = tmp_path / "checkpoint"
+    with pytest.raises(Interrupted):
+        quick(rows, preset, checkpoint=path, callbacks=[interrupt], **options)
+    assert [p.name for p in tmp_path.iterdir()] == ["checkpoint"]
+    steps, losses = [], []
+    resumed = quick(
+        rows, preset, checkpoint=path, **options,
+        callbacks=[lambda r: steps.append(r.step), lambda r: losses.append(r.losses)],
+    )  # fmt: skip
+    assert steps == [5, 6]
+    expected = []
+    quick(rows, preset, callbacks=[lambda r: expected.append(r.losses)], **options)
+    assert losses == expected[4:]
+    assert resumed.fingerprint == whole.fingerprint
+    for key in ("steps", "best_step", "agreement_start", "agreement_best"):
+        assert resumed.facts[key] == whole.facts[key]
+
+
+def test_a_checkpoint_of_another_fit_is_refused(rows, tmp_path):
+    path = tmp_path / "checkpoint"
+    quick(rows, checkpoint=path)
+    for other in ({"learning_rate": 0.5}, {"seed": 1}, {"dims": [32, 8]}, {"preset": "paper"}):
+        with pytest.raises(ValueError, match="does not belong to this fit"):
+            quick(rows, checkpoint=path, **other)
+    path.write_bytes(b"something else")
+    with pytest.raises(ValueError, match="does not belong to this fit"):
+        quick(rows, checkpoint=path)
+
+
+def test_the_number_of_threads_is_set_back(rows):
+    before = torch.get_num_threads()
+    quick(rows, threads=1)
+    assert torch.get_num_threads() == before
+
+
+def test_steps_are_the_epochs_or_the_least_number():
+    chosen = replace(configs.PAPER, steps=100, epochs=5, batch=10)
+    assert chosen.batch_for(1000) == 10
+    assert chosen.batch_for(20) == 5
+    assert chosen.batch_for(4) == 3  # a triple needs three rows
+    assert chosen.total_steps(1000) == 500
+    assert chosen.total_steps(100) == 100
+    assert replace(chosen, steps=0).total_steps(1000) == 0
+
+
+# --- sources ----------------------------------------------------------------------------------
+
+
+def test_every_source_gives_the_same_codec(rows, tmp_path):
+    expected = quick(rows).fingerprint
+    np.save(tmp_path / "rows.npy", rows)
+    column = pa.FixedSizeListArray.from_arrays(pa.array(rows.ravel()), 32)
+    table = pa.table({"id": range(300), "vector": column})
+    parquet.write_table(table, tmp_path / "rows.parquet")
+    loose = pa.table({"vector": pa.array(list(rows), type=pa.list_(pa.float32()))})
+    large = pa.table({"vector": pa.array(list(rows), type=pa.large_list(pa.float32()))})
+    for same in (
+        rows.astype(np.float64),
+        np.asfortranarray(rows),
+        rows.tolist(),
+        np.load(tmp_path / "rows.npy", mmap_mode="r"),
+        tmp_path / "rows.npy",
+        str(tmp_path / "rows.npy"),
+        tmp_path / "rows.parquet",
+        table,
+        loose,
+        large,
+        table.to_batches()[0],
+        column,
+        (rows[i : i + 7] for i in range(0, 300, 7)),
+        iter([rows]),
+    ):
+        assert quick(same).fingerprint == expected
+
+
+def test_of_many_rows_an_even_sample_is_kept(monkeypatch):
+    X = np.arange(4000, dtype=np.float32)[:, None] * np.ones(8, dtype=np.float32)
+    monkeypatch.setattr(checks.chunks, "__defaults__", (64,))
+    for source in (X, (X[i : i + 300] for i in range(0, 4000, 300))):
+        kept, total = sources.load(source, 500, seed=0)
+        assert total == 4000
+        assert kept.shape == (500, 8)
+        assert kept.dtype == np.float32
+        values = kept[:, 0]
+        assert len(set(values)) == 500
+        quarters = np.histogram(values, bins=4, range=(0, 4000))[0]
+        assert (np.abs(quarters - 125) < 40).all()  # four standard deviations
+
+
+def test_a_sampled_array_stays_in_order():
+    X = np.arange(4000, dtype=np.float32)[:, None] * np.ones(8, dtype=np.float32)
+    kept, _ = sources.load(X, 100, seed=0)
+    assert (np.diff(kept[:, 0]) > 0).all()
+
+
+def test_a_mapped_file_is_never_read_whole(tmp_path, monkeypatch):
+    X = np.lib.format.open_memmap(tmp_path / "x.npy", "w+", np.float32, (5000, 8))
+    X[:] = 1
+    X.flush()
+    taken = []
+    finite = checks.finite
+    monkeypatch.setattr(
+        checks, "finite", lambda A, *args, **kw: taken.append(len(A)) or finite(A, *args, **kw)
+    )
+    monkeypatch.setattr(checks.chunks, "__defaults__", (64,))
+    sources.load(tmp_path / "x.npy", 200, seed=0)
+    assert sum(taken) == 200
+    assert max(taken) <= 64
+
+
+def test_a_codec_of_a_stream_counts_all_its_rows():
+    X = mixture(300, 16)
+    codec = quick((X[i : i + 50] for i in range(0, 300, 50)), max_rows=100)
+    assert (codec.facts["rows"], codec.facts["rows_used"]) == (300, 100)
+
+
+# --- refusals ---------------------------------------------------------------------------------
+
+
+def with_value(row, column, value, n=40):
+    X = mixture(n, 16)
+    X[row, column] = value
+    return X
+
+
+BAD_SOURCES = {
+    "few": (mixture(15, 16), "X has 15 rows; a fit needs at least 16"),
+    "nan": (with_value(3, 5, np.nan), r"X\[3, 5\] is nan; every value must be finite"),
+    "inf": (with_value(39, 0, np.inf), r"X\[39, 0\] is inf"),
+    "100": (mixture(40, 100), "dims is 100, not a multiple of 8; append zero columns up to 104"),
+    "1-D": (np.zeros(16, np.float32), "X has one axis of 16"),
+    "3-D": (np.zeros((2, 2, 16), np.float32), "X has 3 axes"),
+    "none": (np.zeros((0, 16), np.float32), "X has no rows"),
+    "ints": (np.zeros((40, 16), np.int32), "X has dtype int32; give floats"),
+    "object": (3.5, "X is float; give an array"),
+    "dict": ({"a": 1}, "a batch of X has dtype"),
+    "nothing": (iter([]), "X is an iterator without a single batch"),
+    "short": (iter([mixture(9, 16)]), "X has 9 rows; a fit needs at least 16"),
+    "missing": ("no such file.npy", "no such file|No such file"),
+}
+
+
+@pytest.mark.parametrize(("X", "message"), BAD_SOURCES.values(), ids=BAD_SOURCES)
+def test_unfitting_sources_are_refused(X, message):
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        quick(X)
+
+
+def test_batches_of_another_width_or_with_nan_are_refused_by_row():
+    with pytest.raises(ValueError, match="a batch of X has 8 columns, the ones before it 16"):
+        quick(iter([mixture(20, 16), mixture(20, 8)]))
+    with pytest.raises(ValueError, match=r"X\[23, 5\] is nan"):
+        quick(iter([mixture(20, 16), with_value(3, 5, np.nan)]))
+
+
+def test_a_bad_value_in_a_sample_is_named_by_its_row_in_the_file(tmp_path):
+    X = mixture(400, 16)
+    X[371:] = np.nan
+    np.save(tmp_path / "x.npy", X)
+    with pytest.raises(ValueError, match=r"X\[3[789]\d, 0\] is nan"):
+        quick(tmp_path / "x.npy", max_rows=200)
+
+
+def damaged_files(folder):
+    good = folder / "good.npy"
+    np.save(good, mixture(40, 16))
+    raw = good.read_bytes()
+    np.save(folder / "pickled.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    np.savez(folder / "archive.npz", a=mixture(40, 16))
+    contents = {
+        "short.npy": raw[:200],
+        "empty.npy": b"",
+        "text.npy": b"1 2 3\n",
+        "zip.npy": b"PK\x03\x04 but not a zip",
+        "noise.parquet": b"PAR1 but not Parquet",
+        "none.parquet": b"",
+    }
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
+    return ["pickled.npy", "archive.npz", *contents]
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # NumPy leaves a refused file to be closed
+def test_damaged_files_are_refused(tmp_path):
+    for name in damaged_files(tmp_path):
+        with pytest.raises(ValueError, match=r".+"):
+            quick(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"a": [1, 2]}, "0 columns of lists; give one"),
+        ({"a": [[1.0]] * 20, "b": [[1.0]] * 20}, "2 columns of lists"),
+        ({"a": [[1.0] * 8] * 20 + [None]}, "1 nulls"),
+        ({"a": [[1.0] * 8] * 19 + [[1.0]]}, "differ in length"),
+        ({"a": [[1.0] * 4, [1.0] * 12] * 10}, "differ in length"),  # the mean length is 8
+        ({"a": [["x"] * 8] * 20}, "dtype object|dtype <U1|dtype str"),
+        ({"a": [[1] * 8] * 20}, "dtype int64"),
+    ],
+)
+def test_unfitting_tables_are_refused(columns, message):
+    with pytest.raises(ValueError, match=message):
+        quick(pa.table(columns))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"preset": "best"}, "preset is 'best'; choose one of 'default', 'paper'"),
+        ({"epoch": 3}, "option is 'epoch'; choose one of"),
+        ({"device": "tpu"}, "device is 'tpu'; choose one of 'auto', 'cpu', 'cuda', 'mps'"),
+        ({"seed": -1}, "seed is -1"),
+        ({"seed": 1.5}, r"seed is 1\.5"),
+        ({"threads": -1}, "threads is -1"),
+        ({"levels": []}, "levels is empty; give some of"),
+        ({"levels": ["3"]}, "level is '3'; choose one of"),
+        ({"dims": [12]}, "dims is 12, not a multiple of 8"),
+        ({"dims": [64]}, "dims is 64; give a whole number >= 1 and <= 32"),
+        ({"dims": [8.0]}, r"dims is 8\.0"),
+        ({"fractions": (1, 1, 0, 0)}, "fractions is .* sum to 1"),
+        ({"max_rows": 15}, "max_rows is 15; give a whole number >= 16"),
+        ({"architecture": "conv"}, "architecture is 'conv'; choose one of"),
+        ({"architecture": "feedforward"}, "trains 'linear' only"),
+        ({"objective": "magic"}, "objective is 'magic'; choose one of"),
+        ({"preset": "paper", "start": "warm"}, "start is 'warm'; choose one of"),
+        ({"expansion": 1}, "expansion is 1; give a whole number >= 2"),
+        ({"steps": -1}, "steps is -1"),
+        ({"steps": "many"}, "steps is 'many'"),
+        ({"batch": 0}, "batch is 0"),
+        ({"held_out": 1.0}, r"held_out is 1\.0"),
+        ({"evaluate_every": 0}, "evaluate_every is 0"),
+    ],
+    ids=repr,
+)
+def test_unfitting_options_are_refused(rows, options, message):
+    with pytest.raises(ValueError, match=message):
+        quick(rows, **options)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")
+def test_a_device_that_is_not_there_is_refused(rows):
+    with pytest.raises(ValueError, match="device is 'cuda', but this machine has none"):
+        quick(rows, device="cuda")
+
+
+@pytest.mark.parametrize(
+    ("pairs", "message"),
+    [
+        ((mixture(5, 32),), "pairs must be two arrays"),
+        (mixture(5, 32), "pairs must be two arrays"),
+        ((mixture(5, 32), mixture(4, 32)), "pairs have 5 and 4 rows"),
+        ((mixture(5, 16), mixture(5, 16)), "pairs has 16 columns"),
+        ((mixture(5, 32), mixture(5, 32) * np.nan), r"pairs\[0, 0\] is nan"),
+    ],
+)
+def test_unfitting_pairs_are_refused(rows, pairs, message):
+    with pytest.raises(ValueError, match=message):
+        quick(rows, "paper", pairs=pairs)
