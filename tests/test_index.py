@@ -175,7 +175,7 @@ def test_hybrid_and_the_fewest_dims_refuse_progressive_search(codec, rows, queri
     for cell in ({"dims": 32, "level": "hybrid"}, {"dims": 8, "level": "2"}):
         index = Index(codec, **cell)
         index.add(rows[:20])
-        with pytest.raises(ValueError, match="funnel needs a code with a coarser prefix"):
+        with pytest.raises(ValueError, match="funnel needs a code with a shorter prefix"):
             index.search(queries, funnel=True)
 
 
