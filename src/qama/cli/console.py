@@ -7,14 +7,18 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+if TYPE_CHECKING:
+    from qama.training.train import Report
+
 talk = Console(stderr=True)
 data = Console()
+wide = Console(width=max(data.width, 150))  # tables of many columns keep every figure
 
 BAD_INPUT = 2  # the exit code of everything a user can mend
 
@@ -48,8 +52,21 @@ def emit(value: Any) -> None:
 
 
 @contextmanager
-def progress(title: str, total: int | None) -> Iterator[Callable[[int, str], None]]:
-    """Show a progress bar on stderr; the yielded function sets how far it is and a note."""
+def fit_progress(title: str) -> Iterator[Callable[[Report], None]]:
+    """Show how far a fit is, with its itemised losses; yields the callback for `qama.fit`."""
+    with progress(title, None) as update:
+
+        def callback(report: Report) -> None:
+            losses = " ".join(f"{name} {value:.3f}" for name, value in report.losses.items())
+            note = f"{report.stage} codes  agreement {report.agreement:.3f}  {losses}"
+            update(report.step, note, report.steps)
+
+        yield callback
+
+
+@contextmanager
+def progress(title: str, total: int | None) -> Iterator[Callable[..., None]]:
+    """Show a progress bar on stderr; the yielded function takes how far, a note, a new total."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -61,7 +78,7 @@ def progress(title: str, total: int | None) -> Iterator[Callable[[int, str], Non
     with Progress(*columns, console=talk) as bar:
         task = bar.add_task(title, total=total, note="")
 
-        def update(done: int, note: str = "") -> None:
-            bar.update(task, completed=done, note=note)
+        def update(done: int, note: str = "", of: int | None = None) -> None:
+            bar.update(task, completed=done, note=note, total=of if of is not None else total)
 
         yield update

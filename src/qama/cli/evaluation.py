@@ -9,7 +9,7 @@ import typer
 
 from qama import sources
 from qama.cli import options
-from qama.cli.console import command, data, emit, progress, say
+from qama.cli.console import command, emit, fit_progress, progress, say, wide
 from qama.codec import Codec
 
 
@@ -57,9 +57,9 @@ def evaluate(
         if output is not None:  # after each collection: a long run that is cut keeps what it has
             provenance.write(output, as_json, seed, preset=preset)
         if not json:
-            data.print(rich_table(results[name], name))
+            wide.print(rich_table(results[name], name))
     if len(results) > 1 and not json:
-        data.print(rich_table(macro(results), f"mean of {len(results)} collections"))
+        wide.print(rich_table(macro(results), f"mean of {len(results)} collections"))
     if json:
         emit(as_json)
     if output is not None:
@@ -96,14 +96,8 @@ def _collection(folder: str, split: str, embeddings: Path | None, model: str | N
 def _fit(docs: Any, name: str, preset: str, seed: int, threads: int) -> Codec:
     import qama
 
-    with progress(f"fitting on {name}", None) as update:
-        return qama.fit(
-            docs,
-            preset,
-            seed,
-            threads=threads,
-            callbacks=[lambda r: update(r.step, f"of {r.steps}  agreement {r.agreement:.3f}")],
-        )
+    with fit_progress(f"fitting on {name}") as callback:
+        return qama.fit(docs, preset, seed, threads=threads, callbacks=[callback])
 
 
 def _judge(

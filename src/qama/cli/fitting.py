@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from qama.cli import options
-from qama.cli.console import command, emit, progress, say
-
-if TYPE_CHECKING:
-    from qama.training.train import Report
+from qama.cli.console import command, emit, fit_progress, say
 
 
 @command
@@ -38,7 +35,7 @@ def fit(
     import qama
 
     chosen: dict[str, Any] = {} if steps is None else {"steps": steps, "epochs": 0}
-    with progress("fitting", None) as update:
+    with fit_progress("fitting") as callback:
         codec = qama.fit(
             vectors,
             preset,
@@ -48,7 +45,7 @@ def fit(
             device=device,
             threads=threads,
             checkpoint=checkpoint,
-            callbacks=[lambda report: update(report.step, _note(report))],
+            callbacks=[callback],
             **chosen,
         )
     codec.save(output)
@@ -69,8 +66,3 @@ def _whole(text: str) -> int:
         return int(text)
     except ValueError:
         raise ValueError(f"--dims holds {text!r}; give whole numbers with commas") from None
-
-
-def _note(report: Report) -> str:
-    parts = " ".join(f"{name} {value:.3f}" for name, value in report.losses.items())
-    return f"of {report.steps}  agreement {report.agreement:.3f}  {parts}"

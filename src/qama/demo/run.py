@@ -15,7 +15,7 @@ from rich.table import Table
 import qama
 from qama import checks
 from qama.checks import Floats
-from qama.cli.console import data, progress, say
+from qama.cli.console import data, fit_progress, progress, say
 from qama.demo.docstrings import Docstring, collect
 from qama.errors import MissingExtraError
 from qama.evaluation import report
@@ -55,10 +55,8 @@ def run(docs: int, folder: Path, seed: int) -> None:
     say(f"{len(entries)} docstrings, for instance {entries[0].name}: {entries[0].summary!r}")
     asked = _asked(entries, seed)
     X, Q, questions = _embed(entries, asked)
-    with progress("fitting the codec", None) as update:
-        codec = qama.fit(
-            X, seed=seed, callbacks=[lambda r: update(r.step, f"agreement {r.agreement:.3f}")]
-        )
+    with fit_progress("fitting the codec") as callback:
+        codec = qama.fit(X, seed=seed, callbacks=[callback])
     codec.save(folder / "docstrings.codec")
     index = qama.Index(codec)
     index.add(X)

@@ -28,7 +28,7 @@ from qama.training.distillation import DistillationObjective
 from qama.training.nn import Adapter
 from qama.training.paper import PaperObjective, check_pairs
 from qama.training.superposition import fit_byte_coder
-from qama.training.train import Callback, Objective, train
+from qama.training.train import Callback, Objective, Report, train
 
 _MAX_HELD_OUT = 512
 
@@ -100,7 +100,13 @@ def fit(
             device=device, callbacks=callbacks, checkpoint=checkpoint,
         )  # fmt: skip
         grid = adapter.to_grid(shares).with_centers(kept)
-        byte_coder = fit_byte_coder(kept, seed, checks.threads(threads)) if chosen.bytes else None
+
+        def tell(done: int, blocks: int, distortion: float) -> None:
+            losses = {"distortion": distortion}
+            for callback in callbacks:
+                callback(Report(done, blocks, losses, facts["agreement_best"], "bytes"))
+
+        coder = fit_byte_coder(kept, seed, checks.threads(threads), tell) if chosen.bytes else None
     facts |= {
         "rows": total,
         "rows_used": len(rows),
@@ -108,7 +114,7 @@ def fit(
         "seconds": round(time.perf_counter() - began, 1),
         "config": chosen.json(),
     }
-    return Codec(grid, preset, facts, byte_coder)
+    return Codec(grid, preset, facts, coder)
 
 
 def _objective(

@@ -33,7 +33,7 @@ _NOISE = 0.5  # of the directions in the first round, in standard deviations of 
 _RIDGE = 1.0
 _UNITS = 2.0**24  # whole numbers per unit of the squared length
 
-Progress = Callable[[int, int], None]
+Progress = Callable[[int, int, float], None]
 
 
 def fit_byte_coder(
@@ -45,7 +45,7 @@ def fit_byte_coder(
         X: float32 (n, d), the rows to fit on.
         seed: Of every random draw.
         threads: Threads of the bit search.
-        progress: Called with blocks done and blocks in all.
+        progress: Called with blocks done, blocks in all, and the distortion left.
     """
     U = unit(X)
     longest = min(BLOCK_ENDS[-1], X.shape[1])
@@ -60,7 +60,7 @@ def fit_byte_coder(
         residual = residual - _signs(bits) @ D
         directions.append(D)
         if progress is not None:
-            progress(done + 1, len(ends))
+            progress(done + 1, len(ends), float(np.square(residual).sum(axis=1).mean()))
     coder = ByteCoder(center, np.concatenate(directions), np.ones(longest, dtype=np.float32))
     return ByteCoder(center, coder.directions, _prefix_lengths(coder, U[:4096]))
 

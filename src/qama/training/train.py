@@ -37,16 +37,19 @@ class Report:
     """What callbacks see after a step.
 
     Attributes:
-        step: Steps done.
+        step: Steps done in this stage.
         steps: Steps planned.
-        losses: The itemised, unweighted losses of the batch.
-        agreement: Held-out neighbour agreement at the last look.
+        losses: The itemised, unweighted losses of the batch; of the byte stage, the distortion
+            |x - x_hat|^2 left.
+        agreement: Held-out neighbour agreement of the grid codes at the last look.
+        stage: "grid" while the adapter trains, "bytes" while byte codes are fitted.
     """
 
     step: int
     steps: int
     losses: dict[str, float]
     agreement: float
+    stage: str = "grid"
 
 
 Callback = Callable[[Report], None]

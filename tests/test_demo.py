@@ -1,0 +1,108 @@
+"""Collecting docstrings; the model and the tables are the demo's own business."""
+
+from __future__ import annotations
+
+import pytest
+
+from qama.demo import docstrings
+from qama.demo.docstrings import Docstring, collect
+from qama.demo.run import run
+
+BODY = " ".join(f"word{i}" for i in range(30))
+SUMMARY = "Say something about the thing that follows."
+
+
+def source(name, summary=SUMMARY, body=BODY):
+    return f'def {name}():\n    """{summary}\n\n    {body}\n    """\n\n\n'
+
+
+@pytest.fixture
+def installed(tmp_path, monkeypatch):
+    """A package `pkg` that stands for all that is installed."""
+    root = tmp_path / "pkg"
+    (root / "sub").mkdir(parents=True)
+    monkeypatch.setattr(docstrings, "_roots", lambda: iter([("pkg", root)]))
+    return root
+
+
+def write(root, name, text):
+    path = root / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def test_a_summary_and_its_body(installed):
+    write(installed, "sub/__init__.py", source("f"))
+    assert collect(10, 0) == [Docstring("pkg.sub.f", SUMMARY, BODY)]
+
+
+def test_names_of_functions_classes_and_modules(installed):
+    text = f'class C:\n    """{SUMMARY} Really.\n\n    {BODY} one\n    """\n\n'
+    text += "    def method(self):\n" + f'        """{SUMMARY} Two.\n\n        {BODY} two\n        """\n'
+    write(installed, "m.py", text)
+    assert [entry.name for entry in collect(10, 0)] == ["pkg.m.C", "pkg.m.method"]
+
+
+def test_bodies_are_cut_at_a_hundred_words_and_white_space_is_one_blank(installed):
+    long = "\n\n    ".join(f"word{i}   x" for i in range(200))
+    write(installed, "m.py", source("f", body=long))
+    (entry,) = collect(10, 0)
+    assert len(entry.body.split(" ")) == 100
+
+
+@pytest.mark.parametrize(
+    ("summary", "body"),
+    [("Too few words.", BODY), (" ".join(["word"] * 31), BODY), (SUMMARY, "Only a few words."),
+     (SUMMARY, "")],
+)  # fmt: skip
+def test_what_has_no_known_answer_is_left_out(installed, summary, body):
+    write(installed, "m.py", source("f", summary, body))
+    assert collect(10, 0) == []
+
+
+@pytest.mark.parametrize("name", ["tests/m.py", "sub/test/m.py", "_internal/m.py", "testing/m.py"])
+def test_tests_and_insides_are_left_out(installed, name):
+    write(installed, name, source("f"))
+    assert collect(10, 0) == []
+
+
+def test_a_summary_or_a_body_that_repeats_is_taken_once(installed):
+    write(installed, "a.py", source("f"))
+    write(installed, "b.py", source("g", body=BODY + " more"))
+    write(installed, "c.py", source("h", summary="Another five words of summary."))
+    assert [entry.name for entry in collect(10, 0)] == ["pkg.a.f"]
+
+
+def test_files_that_are_no_python_are_passed_over_and_nothing_is_run(installed):
+    write(installed, "broken.py", "def f(:\n")
+    (installed / "latin.py").write_bytes(b"# \xe9\n")
+    write(installed, "escape.py", "raise SystemExit\n" + source("f", body=BODY + r" \d"))
+    assert [entry.name for entry in collect(10, 0)] == ["pkg.escape.f"]
+
+
+def test_a_seed_draws_the_same_and_keeps_the_order(installed):
+    for i in range(50):
+        write(installed, f"m{i:02}.py", source("f", f"{SUMMARY} Number {i}.", f"{BODY} {i}"))
+    everything = collect(100, 0)
+    assert len(everything) == 50
+    drawn = collect(20, 0)
+    assert drawn == collect(20, 0)
+    assert drawn != collect(20, 1)
+    assert len(drawn) == 20
+    places = [everything.index(entry) for entry in drawn]
+    assert places == sorted(places)
+
+
+def test_the_standard_library_and_numpy_are_sources():
+    roots = dict(docstrings._roots())
+    assert (roots[""] / "ast.py").exists()
+    assert (roots["numpy"] / "__init__.py").exists()
+    entries = list(docstrings._of_file(roots[""] / "ast.py", "ast"))
+    assert "ast.literal_eval" in {entry.name for entry in entries}
+
+
+@pytest.mark.parametrize("docs", [199, 8001, 0, 1.5])
+def test_a_number_of_docstrings_outside_the_range_is_refused(tmp_path, docs):
+    with pytest.raises(ValueError, match="docs is .*>= 200 and <= 8000"):
+        run(docs, tmp_path / "out", 0)
+    assert not (tmp_path / "out").exists()

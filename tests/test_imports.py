@@ -1,0 +1,131 @@
+"""What importing costs, and the one-way rule of docs/architecture.md."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import qama
+
+PACKAGE = Path(qama.__file__).parent
+HEAVY = ("torch", "scipy", "pandas", "matplotlib", "typer", "rich", "pyarrow", "sklearn", "faiss")
+
+# From the top of the picture down: a layer may import itself and the layers above it. The command
+# line's console, what it says and how, is all that the demo shares with it.
+LAYERS = (
+    "errors", "checks", "encoding", "container", "codec", "sources", "kernels", "search",
+    "evaluation", "training", "cli.console", "demo", "cli",
+)  # fmt: skip
+ONLY = {  # what a layer keeps away from, though it lies above
+    "encoding": {"checks", "errors"},
+    "container": {"checks", "errors"},
+    "sources": {"checks", "errors"},
+    "kernels": {"checks", "errors"},
+    "training": {"checks", "errors", "encoding", "codec", "sources"},
+    "cli.console": set(),
+}
+MAY_IMPORT_TORCH = {"training", "demo"}
+FILES = sorted(
+    file for file in PACKAGE.rglob("*.py") if file.parent != PACKAGE or file.stem[0] != "_"
+)
+
+
+def module_of(file):
+    parts = file.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__")
+
+
+def layer_of(module):
+    """The layer of a module within qama; the deepest name that fits."""
+    fitting = [name for name in LAYERS if module == name or module.startswith(name + ".")]
+    return max(fitting, key=len) if fitting else None
+
+
+def imported(tree):
+    """Every module that a file imports anywhere, with names as `from` may mean modules."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute here"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def top_level(tree):
+    """The statements that run when a module is imported: not functions, not TYPE_CHECKING."""
+    for node in tree.body:
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            continue
+        if not isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield node
+
+
+def test_there_are_files_in_every_layer():
+    assert {layer_of(module_of(file)) for file in FILES} == set(LAYERS)
+
+
+@pytest.mark.parametrize("file", FILES, ids=module_of)
+def test_imports_only_point_up(file):
+    layer = layer_of(module_of(file))
+    above = LAYERS[: LAYERS.index(layer) + 1]
+    allowed = ONLY[layer] | {layer} if layer in ONLY else set(above)
+    for name in imported(ast.parse(file.read_text())):
+        package, _, module = name.partition(".")
+        if package != "qama":
+            continue
+        target = layer_of(module)
+        # the package itself is public: what it offers lies above the demo and the command line
+        if target is None:
+            assert layer in ("demo", "cli"), f"{layer} imports {name}"
+        else:
+            assert target in allowed, f"{layer} imports {name}"
+
+
+@pytest.mark.parametrize("file", FILES, ids=module_of)
+def test_only_training_and_demo_import_torch(file):
+    tree = ast.parse(file.read_text())
+    at_import = ast.Module(list(top_level(tree)), [])
+    if any(name.partition(".")[0] == "torch" for name in imported(at_import)):
+        assert layer_of(module_of(file)) in MAY_IMPORT_TORCH
+
+
+USE = {
+    "import": "import qama",
+    "use": """
+import sys
+import numpy as np, qama
+codec = qama.Codec.load(sys.argv[1])
+X = np.eye(8, dtype=np.float32)
+codec.encode(X, dims=8, level="2")
+index = qama.Index(codec, dims=8, level="2")
+index.add(X)
+assert index.search(X, 1, scorer="hamming").ids.ravel().tolist() == list(range(8))
+index.search(X, 3)
+""",
+}
+
+
+@pytest.mark.parametrize("program", USE.values(), ids=USE)
+def test_using_a_codec_imports_nothing_heavy(program):
+    program += f"\nimport sys\nprint(sorted(set({HEAVY!r}) & set(sys.modules)))"
+    codec = Path(__file__).parent / "golden" / "codec.qama"
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(codec)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def test_fit_is_imported_when_it_is_asked_for():
+    assert qama.fit.__module__ == "qama.training.fit"
+    assert "fit" in qama.__all__
+    with pytest.raises(AttributeError, match="no attribute 'fitt'"):
+        _ = qama.fitt
+
+
+def test_everything_public_is_there():
+    for name in qama.__all__:
+        assert getattr(qama, name).__doc__
