@@ -2,10 +2,12 @@
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
-INSTALL := $(RUN) -m pip install -q -c constraints.txt
+INSTALL := $(RUN) -m pip install -qq -c constraints.txt
+QAMA_DATA ?= ../shared
+COLLECTIONS := cranfield cisi nfcorpus scifact cosqa npl
 SOURCES := pyproject.toml constraints.txt CMakeLists.txt $(wildcard csrc/*)
 
-.PHONY: demo test lint bench docs clean
+.PHONY: demo test lint bench bench-quality docs clean
 
 demo: $(VENV)/demo.stamp
 	$(RUN) -m qama demo
@@ -19,7 +21,16 @@ lint: $(VENV)/dev.stamp
 	$(RUN) -m mypy
 
 bench: $(VENV)/dev.stamp
-	$(RUN) bench/paper.py
+	$(RUN) bench/basics.py
+	@if [ -d "$(QAMA_DATA)/data" ]; then \
+	  for preset in paper default; do \
+	    $(RUN) -m qama eval $(addprefix $(QAMA_DATA)/data/,$(COLLECTIONS)) --preset $$preset \
+	      --embeddings $(QAMA_DATA)/embeddings/all-minilm-l6-v2 -o bench/results/$$preset.json; \
+	  done; \
+	else echo "skipped: no collections in QAMA_DATA=$(QAMA_DATA)"; fi
+
+bench-quality: $(VENV)/bench.stamp
+	$(RUN) bench/quality.py
 
 docs: $(VENV)/dev.stamp
 	$(RUN) docs/generate.py
@@ -29,12 +40,18 @@ clean:
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
-	$(RUN) -m pip install -q --upgrade pip
+	$(RUN) -m pip install -qq --upgrade pip
 
 $(VENV)/dev.stamp: $(VENV)/bin/python $(SOURCES)
-	$(INSTALL) -e ".[dev]"
+	@echo "installing qama and what its tests need into $(VENV) (some minutes the first time)"
+	@$(INSTALL) -e ".[dev]"
 	touch $@
 
 $(VENV)/demo.stamp: $(VENV)/bin/python $(SOURCES)
-	$(INSTALL) -e ".[demo]"
+	@echo "installing qama and what the demo needs into $(VENV) (some minutes the first time)"
+	@$(INSTALL) -e ".[demo]"
+	touch $@
+
+$(VENV)/bench.stamp: $(VENV)/dev.stamp
+	@$(INSTALL) -e ".[bench]"
 	touch $@

@@ -167,8 +167,9 @@ def _our_jobs(
 
     name = "qama" if preset == "default" else f"qama {preset}"
     if method == "qama":
-        for nbytes in args.budgets:
-            yield Job(name, "asymmetric", nbytes, "", search("asymmetric", nbytes=nbytes))
+        for nbytes in args.budgets:  # one of the bytes is the cached factor of the row
+            run = search("asymmetric", nbytes=nbytes - 1)
+            yield Job(name, "asymmetric", nbytes, f"{nbytes - 1} + 1", run)
         return
     cells = itertools.product(codec().dims, codec().levels, ("hamming", "asymmetric"))
     for dims, level, scorer in cells:

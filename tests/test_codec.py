@@ -384,9 +384,7 @@ def test_a_bad_value_far_down_is_named_by_its_own_row(codec, monkeypatch):
         ({"nbytes": 12}, r"nbytes is 12, .*give dims from \[32, 16, 8\] and level from"),
     ],
 )
-def test_codes_that_the_codec_lacks_are_refused_with_what_it_has(
-    paper_codec, rows, cell, message
-):
+def test_codes_that_the_codec_lacks_are_refused_with_what_it_has(paper_codec, rows, cell, message):
     with pytest.raises(ValueError, match=message):
         paper_codec.encode(rows, **cell)
 

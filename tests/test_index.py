@@ -415,7 +415,9 @@ def test_a_code_that_the_codec_lacks_is_refused(paper_codec):
 # --- files ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("cell", [CELL, {"dims": 16, "level": "hybrid"}, {"dims": 8, "level": "0.5"}])
+@pytest.mark.parametrize(
+    "cell", [CELL, {"dims": 16, "level": "hybrid"}, {"dims": 8, "level": "0.5"}]
+)
 @pytest.mark.parametrize("given", [False, True])
 def test_a_saved_index_opens_as_it_was(any_codec, rows, queries, tmp_path, cell, given):
     index = Index(any_codec, **cell)
@@ -427,7 +429,9 @@ def test_a_saved_index_opens_as_it_was(any_codec, rows, queries, tmp_path, cell,
         assert opened.codec.fingerprint == any_codec.fingerprint
         assert repr(opened) == repr(index)
         for scorer in ("asymmetric", "hamming"):
-            check(opened.search(queries, 9, scorer=scorer), *index.search(queries, 9, scorer=scorer))
+            check(
+                opened.search(queries, 9, scorer=scorer), *index.search(queries, 9, scorer=scorer)
+            )
 
 
 def test_deleted_rows_are_left_out_of_the_file(index, queries, tmp_path):
@@ -558,7 +562,7 @@ class Changes(RuleBasedStateMachine):
     def add(self, ids, first):
         X = POOL[first : first + len(ids)]
         if len(set(ids)) < len(ids) or set(ids) & set(self.keys()):
-            with pytest.raises(ValueError, match="more than once|already"):
+            with pytest.raises(ValueError, match=r"more than once|already"):
                 self.index.add(X, ids=ids)
             return
         assert self.index.add(X, ids=ids).tolist() == ids

@@ -113,9 +113,11 @@ def test_an_unknown_level_is_refused_with_the_list(level):
         levels.level_name(level)
 
 
-@pytest.mark.parametrize("shares", [(1,), (0.5, 0.5), (0.5, 0.5, 0.5, -0.5), (0.3,) * 4, (np.nan,) * 4])
+@pytest.mark.parametrize(
+    "shares", [(1,), (0.5, 0.5), (0.5, 0.5, 0.5, -0.5), (0.3,) * 4, (np.nan,) * 4]
+)
 def test_fractions_that_are_no_shares_are_refused(shares):
-    with pytest.raises(ValueError, match="fractions is .* sum to 1"):
+    with pytest.raises(ValueError, match=r"fractions is .* sum to 1"):
         levels.check_fractions(shares)
 
 

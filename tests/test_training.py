@@ -143,7 +143,9 @@ def test_a_random_start_is_another_codec(rows):
     assert random.fingerprint != quick(rows, "paper", steps=0).fingerprint
 
 
-@pytest.mark.parametrize("X", [np.zeros((40, 16)), np.ones((40, 16)), np.eye(16)], ids=["0", "1", "I"])
+@pytest.mark.parametrize(
+    "X", [np.zeros((40, 16)), np.ones((40, 16)), np.eye(16)], ids=["0", "1", "I"]
+)
 @pytest.mark.parametrize("preset", PRESETS)
 def test_degenerate_rows_give_a_codec_without_nan(X, preset):
     codec = quick(X, preset)
@@ -274,7 +276,7 @@ def test_a_loss_of_weight_zero_is_left_out(rows):
     assert not {"rank", "contrastive"} & set(reports[0].losses)
 
 
-class Interrupted(Exception):
+class StopHereError(Exception):
     pass
 
 
@@ -285,10 +287,10 @@ def test_a_resumed_fit_equals_one_that_was_not_interrupted(rows, tmp_path, prese
 
     def interrupt(report):
         if report.step == 5:
-            raise Interrupted
+            raise StopHereError
 
     path = tmp_path / "checkpoint"
-    with pytest.raises(Interrupted):
+    with pytest.raises(StopHereError):
         quick(rows, preset, checkpoint=path, callbacks=[interrupt], **options)
     assert [p.name for p in tmp_path.iterdir()] == ["checkpoint"]
     steps, losses = [], []

@@ -18,7 +18,8 @@ from pathlib import Path
 import numpy as np
 
 PACKAGES = ("numpy", "scipy", "torch")
-_LEFT_OUT = ("test", "tests", "testing", "_internal", "idlelib", "lib2to3", "site-packages")
+_LEFT_OUT = ("test", "tests", "testing", "idlelib", "lib2to3", "site-packages")
+_LEFT_OUT += ("_inductor", "_dynamo", "_functorch", "_export", "distributed", "onnx")  # internals
 _SUMMARY_WORDS = (4, 30)
 _BODY_WORDS = 20  # at least
 _MAX_BODY_WORDS = 100
@@ -79,7 +80,7 @@ def _of_file(file: Path, module: str) -> Iterator[Docstring]:
     except (SyntaxError, UnicodeDecodeError, RecursionError):
         return
     for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
             text = ast.get_docstring(node, clean=False)
             entry = _split(f"{module}.{node.name}", text) if text else None
             if entry is not None:

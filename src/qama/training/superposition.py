@@ -26,7 +26,7 @@ from qama.encoding.transform import unit
 
 # Distortion of a unit Gaussian at 0 to 6 bits (Lloyd-Max; Max 1960, table I).
 _DISTORTION = (1.0, 0.3634, 0.1175, 0.03454, 0.0095, 0.0025, 0.0007)
-_ROUNDS = 25  # per block; small collections take up to four times as many, wide blocks half
+_ROUNDS = (15, 100)  # per block: for 50,000 rows and more, and at most, for fewer; wide blocks half
 _WIDE = 128  # bits
 _ROUND_STEPS = 60  # flips tried in a round
 _NOISE = 0.5  # of the directions in the first round, in standard deviations of a bit's share
@@ -67,7 +67,7 @@ def fit_byte_coder(
 
 def _fit_block(R: Floats, bits: int, random: np.random.Generator, threads: int) -> Floats:
     """Return the directions (bits, d) of one block for residuals R (n, d)."""
-    rounds = int(np.clip(_ROUNDS * 50_000 / len(R), _ROUNDS, 4 * _ROUNDS))
+    rounds = int(np.clip(_ROUNDS[0] * 50_000 / len(R), *_ROUNDS))
     rounds = max(8, rounds // 2) if bits > _WIDE else rounds
     D = _start(R, bits, random)
     share = R.std(axis=0) / np.sqrt(bits)

@@ -1,0 +1,397 @@
+"""Every command on tiny files: what it writes, what it prints, how it refuses."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from conftest import mixture
+from typer.testing import CliRunner
+
+import qama
+from qama import Codec, Index
+from qama.cli.main import app
+
+COMMANDS = ("fit", "encode", "index", "search", "eval", "inspect", "demo")
+
+
+def call(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def done(*arguments):
+    """The result of a command that succeeds."""
+    result = call(*arguments)
+    assert result.exit_code == 0, result.output
+    return result
+
+
+def refused(*arguments):
+    """The one sentence of a command that refuses."""
+    result = call(*arguments)
+    assert result.exit_code == 2, result.output
+    assert result.stdout == ""
+    assert "Traceback" not in result.stderr
+    lines = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1
+    assert result.stderr.rstrip().endswith(lines[0])
+    return lines[0].removeprefix("error: ")
+
+
+@pytest.fixture
+def folder(tmp_path, paper_codec, rows, queries):
+    """A folder with vectors, queries, a codec and an index."""
+    np.save(tmp_path / "rows.npy", rows)
+    np.save(tmp_path / "queries.npy", queries[:3])
+    paper_codec.save(tmp_path / "codec")
+    index = Index(paper_codec, dims=16, level="2")
+    index.add(rows, ids=np.arange(1000, 1300))
+    index.save(tmp_path / "index")
+    return tmp_path
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+# --- help -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(command):
+    text = done(command, "--help").stdout
+    assert "Usage" in text
+    assert len(text.splitlines()) > 5
+
+
+def test_the_help_lists_all_commands():
+    text = done("--help").stdout
+    assert all(command in text for command in COMMANDS)
+    registered = [c.name or c.callback.__name__ for c in app.registered_commands]
+    assert sorted(registered) == sorted(COMMANDS)
+
+
+def test_version():
+    assert done("--version").stdout == qama.__version__ + "\n"
+
+
+def test_python_dash_m_and_an_error_at_a_real_terminal(tmp_path):
+    run = [sys.executable, "-m", "qama", "inspect", str(tmp_path / "nothing")]
+    result = subprocess.run(run, capture_output=True, text=True, check=False)
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert result.stderr.startswith("error: ")
+    assert "No such file" in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+# --- fit --------------------------------------------------------------------------------------
+
+
+def test_fit_writes_a_codec_and_says_what_it_did(folder):
+    result = done(
+        "fit", folder / "rows.npy", "-o", folder / "new", "--preset", "paper", "--steps", 2,
+        "--dims", "16,8", "--levels", "1,2", "--threads", 1, "--device", "cpu", "--seed", 3,
+    )  # fmt: skip
+    codec = Codec.load(folder / "new")
+    assert codec.preset == "paper"
+    assert codec.dims == (32, 16, 8)
+    assert codec.levels == ("1", "2")
+    assert codec.facts["steps"] == 2
+    assert codec.facts["seed"] == 3
+    assert result.stdout == ""
+    assert f"codec {codec.fingerprint}, fitted on 300 of 300 rows" in result.stderr
+
+
+def test_fit_as_json(folder):
+    result = done("fit", folder / "rows.npy", "-o", folder / "new", "--preset", "paper",
+                  "--steps", 2, "--threads", 1, "--json")  # fmt: skip
+    facts = json.loads(result.stdout)
+    assert facts["codec"] == str(folder / "new")
+    assert facts["fingerprint"] == Codec.load(folder / "new").fingerprint
+    assert facts["rows"] == 300
+
+
+def test_fit_resumes_from_a_checkpoint(folder):
+    arguments = ("fit", folder / "rows.npy", "-o", folder / "new", "--preset", "paper",
+                 "--steps", 2, "--threads", 1, "--checkpoint", folder / "check")  # fmt: skip
+    done(*arguments)
+    assert (folder / "check").exists()
+    done(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--preset", "best"], "preset is 'best'; choose one of"),
+        (["--dims", "16,x"], "--dims holds 'x'; give whole numbers with commas"),
+        (["--dims", "12"], "dims is 12, not a multiple of 8"),
+        (["--levels", "9"], "level is '9'; choose one of"),
+        (["--device", "tpu"], "device is 'tpu'"),
+        (["--threads", "-1"], "threads is -1"),
+        (["--steps", "-4"], "steps is -4"),
+    ],
+)
+def test_fit_refuses_options_and_writes_nothing(folder, options, message):
+    before = names(folder)
+    assert message in refused("fit", folder / "rows.npy", "-o", folder / "new", *options)
+    assert names(folder) == before
+
+
+# --- encode -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("compact", [False, True])
+@pytest.mark.parametrize("level", ["2", "hybrid", "0.5"])
+def test_encode_writes_the_codes(folder, paper_codec, rows, level, compact):
+    result = done("encode", folder / "codec", folder / "rows.npy", "-o", folder / "codes.npy",
+                  "--dims", 16, "--level", level, *["--compact"] * compact)  # fmt: skip
+    codes = np.load(folder / "codes.npy")
+    expected = paper_codec.encode(rows, dims=16, level=level, compact=compact)
+    np.testing.assert_array_equal(codes, expected)
+    assert f"300 codes of {expected.shape[1]} B (16 dims at level {level})" in result.stderr
+
+
+def test_encode_in_chunks_is_encode_at_once(folder, paper_codec, rows, monkeypatch):
+    monkeypatch.setattr("qama.cli.codes.CHUNK_ROWS", 64)
+    done("encode", folder / "codec", folder / "rows.npy", "-o", folder / "c", "--level", "1.5")
+    codes = np.load(folder / "c")
+    assert (codes == paper_codec.encode(rows, dims=32, level="1.5")).mean() > 0.999
+
+
+# --- index and search -------------------------------------------------------------------------
+
+
+def test_index_writes_an_index(folder, rows, queries, monkeypatch):
+    monkeypatch.setattr("qama.cli.codes.CHUNK_ROWS", 64)
+    result = done("index", folder / "codec", folder / "rows.npy", "-o", folder / "new",
+                  "--dims", 16, "--level", "2")  # fmt: skip
+    index = Index.open(folder / "new")
+    assert len(index) == 300
+    assert index.ids.tolist() == list(range(300))
+    assert repr(index) in result.stderr
+    assert "as thermometer codes 6 B each" in result.stderr
+
+
+def test_index_takes_ids_from_text_or_npy(folder):
+    ids = np.arange(300)[::-1] * 3
+    np.save(folder / "ids.npy", ids)
+    (folder / "ids.txt").write_text("\n".join(map(str, ids)) + "\n")
+    for name in ("ids.npy", "ids.txt"):
+        done("index", folder / "codec", folder / "rows.npy", "-o", folder / "new",
+             "--level", "1", "--ids", folder / name)  # fmt: skip
+        np.testing.assert_array_equal(Index.open(folder / "new").ids, ids)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("1\n2\n", "has 2 entries for 300 vectors"),
+        ("\n".join(["7"] * 300), "holds 7 more than once"),
+        ("\n".join(map(str, range(-1, 299))), "holds -1; ids are whole numbers"),
+        ("one\ntwo\n", "ids are whole numbers, one a line"),
+        ("1\n" + "9" * 30, "ids are whole numbers, one a line"),
+    ],
+)
+def test_index_refuses_ids_and_writes_nothing(folder, text, message):
+    (folder / "ids.txt").write_text(text)
+    before = names(folder)
+    arguments = ("index", folder / "codec", folder / "rows.npy", "-o", folder / "new", "--ids")
+    assert message in refused(*arguments, folder / "ids.txt")
+    np.save(folder / "one.npy", np.int64(3))
+    assert "0 axes" in refused(*arguments, folder / "one.npy")
+    (folder / "one.npy").unlink()
+    assert names(folder) == before
+
+
+@pytest.mark.parametrize("scorer", ["asymmetric", "hamming"])
+@pytest.mark.parametrize("funnel", [False, True])
+def test_search_prints_tabs(folder, scorer, funnel):
+    result = done("search", folder / "index", folder / "queries.npy", "-k", 4, "--scorer", scorer,
+                  "--threads", 1, *["--funnel"] * funnel)  # fmt: skip
+    index, Q = Index.open(folder / "index"), np.load(folder / "queries.npy")
+    found = index.search(Q, 4, scorer=scorer)
+    expected = [
+        f"{query}\t{rank + 1}\t{found.ids[query, rank]}\t{found.scores[query, rank]:.6f}"
+        for query in range(3)
+        for rank in range(4)
+    ]
+    assert result.stdout.splitlines() == expected
+    assert result.stderr == ""
+
+
+def test_search_as_json(folder):
+    result = done("search", folder / "index", folder / "queries.npy", "-k", 2, "--json")
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    found = Index.open(folder / "index").search(np.load(folder / "queries.npy"), 2)
+    assert [line["query"] for line in lines] == [0, 1, 2]
+    assert [line["ids"] for line in lines] == found.ids.tolist()
+    assert [line["scores"] for line in lines] == found.scores.tolist()
+
+
+# --- inspect ----------------------------------------------------------------------------------
+
+
+def test_inspect_a_codec(folder, paper_codec):
+    facts = json.loads(done("inspect", folder / "codec", "--json").stdout)
+    assert facts["kind"] == "codec"
+    assert facts["fingerprint"] == paper_codec.fingerprint
+    assert facts["vector_dims"] == 32
+    assert facts["size"] == (folder / "codec").stat().st_size
+    assert {"dims": 16, "level": "2", "bytes": 6, "compact_bytes": 4} in facts["codes"]
+    assert len([c for c in facts["codes"] if c.get("level")]) == 15
+    text = done("inspect", folder / "codec").stdout
+    assert paper_codec.fingerprint in text
+    assert "hybrid" in text
+
+
+def test_inspect_an_index(folder):
+    facts = json.loads(done("inspect", folder / "index", "--json").stdout)
+    assert (facts["kind"], facts["vectors"]) == ("index", 300)
+    assert (facts["stored_bytes"], facts["thermometer_bytes"]) == (4, 6)
+    assert facts["code"] == "16 dims at level 2"
+    assert "300" in done("inspect", folder / "index").stdout
+
+
+# --- eval -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def collection(folder, rows, queries):
+    """A BEIR folder of 60 texts, and vectors for them."""
+    tiny = folder / "tiny"
+    (tiny / "qrels").mkdir(parents=True)
+    docs = [{"_id": f"d{i}", "title": "", "text": f"text {i}"} for i in range(60)]
+    asked = [{"_id": f"q{i}", "text": f"question {i}"} for i in range(8)]
+    for name, records in (("corpus", docs), ("queries", asked)):
+        (tiny / f"{name}.jsonl").write_text("".join(json.dumps(r) + "\n" for r in records))
+    near = np.argmax(queries[:8] @ rows[:60].T, axis=1)
+    judged = "".join(f"q{i}\td{near[i]}\t1\n" for i in range(8))
+    (tiny / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\n" + judged)
+    np.save(folder / "tiny.docs.npy", rows[:60])
+    np.save(folder / "tiny.queries.npy", queries[:8])
+    return tiny
+
+
+def test_eval_judges_every_code_and_the_baselines(folder, collection):
+    result = done("eval", collection, "--embeddings", folder, "--codec", folder / "codec",
+                  "-o", folder / "results.json", "--threads", 1, "--json")  # fmt: skip
+    records = json.loads(result.stdout)["tiny"]
+    assert records[0]["method"] == "float32"
+    found = {(r["level"], r["dims"]) for r in records if r["method"] == "qama"}
+    assert {(level, dims) for level in ("0.5", "1", "1.5", "2", "hybrid") for dims in (32, 16, 8)} <= found  # fmt: skip
+    assert {"int8", "sign"} <= {r["method"] for r in records}
+    assert all(0 <= r["ndcg10"] <= 1 for r in records)
+    assert (folder / "results.json").exists()
+
+
+def test_eval_prints_a_table(folder, collection):
+    result = done("eval", collection, "--embeddings", folder, "--codec", folder / "codec",
+                  "--no-baselines", "--threads", 1)  # fmt: skip
+    assert "tiny" in result.stdout
+    assert "hybrid" in result.stdout
+
+
+def test_eval_refuses(folder, collection):
+    codec = ("--codec", folder / "codec")
+    assert "give --embeddings FOLDER" in refused("eval", collection, *codec)
+    assert "is no folder" in refused("eval", "NoSuchTask", *codec)
+    assert "No such file" in refused("eval", collection, *codec, "--embeddings", folder / "none")
+    (collection / "qrels" / "test.tsv").unlink()
+    assert "test.tsv is missing" in refused("eval", collection, *codec, "--embeddings", folder)
+
+
+# --- errors -----------------------------------------------------------------------------------
+
+
+def damage(folder):
+    """Files that are not what a command takes them for."""
+    np.save(folder / "narrow.npy", mixture(20, 16))
+    np.save(folder / "flat.npy", np.zeros(32, np.float32))
+    np.save(folder / "ints.npy", np.zeros((20, 32), np.int64))
+    np.save(folder / "empty.npy", np.zeros((0, 32), np.float32))
+    np.save(folder / "pickled.npy", np.array([{}], dtype=object), allow_pickle=True)
+    poisoned = mixture(300, 32)
+    poisoned[200, 4] = np.nan
+    np.save(folder / "nan.npy", poisoned)
+    (folder / "text").write_text("hello")
+    (folder / "short").write_bytes((folder / "codec").read_bytes()[:500])
+    (folder / "short index").write_bytes((folder / "index").read_bytes()[:-64])
+
+
+ENCODE_ERRORS = [
+    (("codec", "nothing.npy"), "No such file"),
+    (("codec", "narrow.npy"), "the vectors has 16 columns; this codec was fitted on 32"),
+    (("codec", "flat.npy"), "one axis of 32"),
+    (("codec", "ints.npy"), "dtype int64"),
+    (("codec", "empty.npy"), ""),
+    (("codec", "pickled.npy"), "not a .npy file of plain numbers"),
+    (("codec", "text"), "not a .npy file of plain numbers"),
+    (("codec", "nan.npy"), "[200, 4] is nan"),
+    (("nothing", "rows.npy"), "No such file"),
+    (("text", "rows.npy"), "is not a qama file"),
+    (("short", "rows.npy"), "truncated"),
+    (("index", "rows.npy"), "holds a qama 'index'; this needs a 'codec'"),
+    (("codec", "rows.npy", "--dims", 12), "dims is 12; choose one of 32, 16, 8"),
+    (("codec", "rows.npy", "--level", "3"), "level is '3'; choose one of"),
+    (("codec", "rows.npy", "--nbytes", 7), "nbytes is 7"),
+]
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.parametrize(
+    ("arguments", "message"), ENCODE_ERRORS, ids=[str(e[0]) for e in ENCODE_ERRORS]
+)
+@pytest.mark.parametrize("command", ["encode", "index"])
+def test_bad_input_is_one_sentence_and_nothing_is_written(
+    folder, command, arguments, message, monkeypatch
+):
+    monkeypatch.setattr("qama.cli.codes.CHUNK_ROWS", 64)
+    damage(folder)
+    codec, vectors, *options = arguments
+    before = names(folder)
+    said = refused(command, folder / codec, folder / vectors, "-o", folder / "out", *options)
+    assert message in said
+    assert names(folder) == before
+
+
+@pytest.mark.parametrize("command", ["encode", "index"])
+def test_bad_input_leaves_an_older_file_as_it_was(folder, command):
+    damage(folder)
+    (folder / "out").write_text("precious")
+    refused(command, folder / "codec", folder / "nan.npy", "-o", folder / "out")
+    assert (folder / "out").read_text() == "precious"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("nothing", "queries.npy"), "No such file"),
+        (("codec", "queries.npy"), "holds a qama 'codec'; this needs a 'index'"),
+        (("short index", "queries.npy"), "truncated"),
+        (("index", "narrow.npy"), "Q has 16 columns"),
+        (("index", "queries.npy", "-k", 0), "k is 0; give a whole number >= 1"),
+        (("index", "queries.npy", "--threads", -2), "threads is -2"),
+        (("index", "queries.npy", "--scorer", "l2"), "scorer is 'l2'"),
+    ],
+    ids=lambda value: str(value),
+)
+def test_search_refuses(folder, arguments, message):
+    damage(folder)
+    index, queries, *options = arguments
+    assert message in refused("search", folder / index, folder / queries, *options)
+
+
+def test_inspect_refuses(folder):
+    damage(folder)
+    for name, message in (("text", "is not a qama file"), ("short", "truncated"),
+                          ("short index", "truncated"), ("nothing", "No such file")):  # fmt: skip
+        assert message in refused("inspect", folder / name)
+
+
+def test_a_wrong_option_is_exit_code_2():
+    assert call("search", "--no-such-option").exit_code == 2
+    assert call("nothing").exit_code == 2
