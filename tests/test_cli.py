@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 import qama
 from qama import Codec, Index
 from qama.cli.main import app
+from qama.encoding import levels
 
 COMMANDS = ("fit", "encode", "index", "search", "eval", "inspect", "demo")
 
@@ -282,7 +283,7 @@ def test_eval_judges_every_code_and_the_baselines(folder, collection):
     records = json.loads(result.stdout)["tiny"]
     assert records[0]["method"] == "float32"
     found = {(r["level"], r["dims"]) for r in records if r["method"] == "qama"}
-    assert {(level, dims) for level in ("0.5", "1", "1.5", "2", "hybrid") for dims in (32, 16, 8)} <= found  # fmt: skip
+    assert {(level, dims) for level in levels.LEVEL_NAMES for dims in (32, 16, 8)} <= found
     assert {"int8", "sign"} <= {r["method"] for r in records}
     assert all(0 <= r["ndcg10"] <= 1 for r in records)
     assert (folder / "results.json").exists()

@@ -227,6 +227,20 @@ def test_many_ids_settle_into_the_sorted_part(codec, rows):
     np.testing.assert_array_equal(index.ids, ids[6000:])
 
 
+def test_an_id_that_was_replaced_often_means_its_newest_vector(codec, rows):
+    index = Index(codec, dims=8, level="1")
+    ids = np.arange(1500)
+    X = np.resize(rows, (1500, 32))
+    for turn in range(6):  # enough for older rows to settle more than once
+        index.upsert(ids, np.roll(X, turn, axis=0))
+        assert len(index) == 1500
+    for key in (0, 700, 1499):
+        found = index.search(np.roll(X, 5, axis=0)[key][None], 1, filter=[key], scorer="hamming")
+        assert (found.ids[0, 0], found.scores[0, 0]) == (key, 1)
+    assert index.delete(ids) == 1500
+    assert len(index) == 0
+
+
 def test_deleted_vectors_are_not_found(index, codec, rows, queries):
     assert index.delete(np.arange(0, 300, 2)) == 150
     assert len(index) == 150
@@ -406,8 +420,12 @@ def test_unfitting_queries_are_refused(index, rows):
 
 
 def test_a_code_that_the_codec_lacks_is_refused(paper_codec):
-    for cell, message in (({"dims": 12}, "dims is 12; choose one of 32, 16, 8"),
-                          ({"level": "3"}, "level is '3'"), ({"nbytes": 8}, "nbytes is 8")):  # fmt: skip
+    refusals = [
+        ({"dims": 12}, "dims is 12; choose one of 32, 16, 8"),
+        ({"level": "3"}, "level is '3'"),
+        ({"nbytes": 8}, "nbytes is 8"),
+    ]
+    for cell, message in refusals:
         with pytest.raises(ValueError, match=message):
             Index(paper_codec, **cell)
 
@@ -504,9 +522,11 @@ def test_truncated_anywhere(tmp_path):
 @pytest.mark.parametrize(
     ("meta", "arrays", "drop"),
     [
-        ({"rows": 9}, {}, []), ({"rows": 65}, {}, []), ({"rows": -1}, {}, []), ({"rows": 2**62}, {}, []),
+        ({"rows": 9}, {}, []), ({"rows": 65}, {}, []), ({"rows": -1}, {}, []),
+        ({"rows": 2**62}, {}, []),
         ({"rows": "8"}, {}, []), ({"rows": 8.0}, {}, []), ({"rows": None}, {}, []),
-        ({"code": {"dims": 16, "level": "2"}}, {}, []), ({"code": {"dims": 8, "level": "1"}}, {}, []),
+        ({"code": {"dims": 16, "level": "2"}}, {}, []),
+        ({"code": {"dims": 8, "level": "1"}}, {}, []),
         ({"code": {"width": 8}}, {}, []), ({"code": [8]}, {}, []), ({"code": None}, {}, []),
         ({"codec": None}, {}, []), ({"codec": {}}, {}, []), ({"codec": "codec"}, {}, []),
         ({}, {"blocks": np.zeros((1, 2, 63), np.uint8)}, []),

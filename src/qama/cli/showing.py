@@ -12,7 +12,7 @@ from qama.cli.console import command
 
 @command
 def demo(
-    docs: Annotated[int, typer.Option(help="Docstrings to take, at most 8000.")] = 4000,
+    docs: Annotated[int, typer.Option(help="Docstrings to take, at most 8000.")] = 3000,
     folder: Annotated[Path, typer.Option(help="Where codec, index and plot go.")] = Path(
         "demo-out"
     ),

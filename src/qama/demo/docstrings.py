@@ -18,11 +18,12 @@ from pathlib import Path
 import numpy as np
 
 PACKAGES = ("numpy", "scipy", "torch")
-_LEFT_OUT = ("test", "tests", "testing", "idlelib", "lib2to3", "site-packages")
-_LEFT_OUT += ("_inductor", "_dynamo", "_functorch", "_export", "distributed", "onnx")  # internals
+_TESTS = ("test", "tests", "testing", "idlelib", "lib2to3", "site-packages")
+_INTERNALS = ("_inductor", "_dynamo", "_functorch", "_export", "distributed", "onnx")
+_LEFT_OUT = (*_TESTS, *_INTERNALS)
 _SUMMARY_WORDS = (4, 30)
 _BODY_WORDS = 20  # at least
-_MAX_BODY_WORDS = 100
+_MAX_BODY_WORDS = 80
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Docstring:
     Attributes:
         name: Dotted path.
         summary: First paragraph.
-        body: The rest, its first 100 words.
+        body: The rest, its first 80 words.
     """
 
     name: str

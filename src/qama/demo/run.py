@@ -30,8 +30,8 @@ QUESTIONS = (
     "stop training a neural network from overfitting",
     "how long did this piece of code take to run?",
 )
-_KNOWN_ITEMS = 1000  # summaries that are asked as queries
-_WORD_LIMIT = 128  # tokens of a text that the model reads
+_KNOWN_ITEMS = 500  # summaries that are asked as queries
+_WORD_LIMIT = 96  # tokens of a text that the model reads
 
 T = TypeVar("T")
 
