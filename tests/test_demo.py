@@ -64,7 +64,7 @@ def test_what_has_no_known_answer_is_left_out(installed, summary, body):
 
 
 @pytest.mark.parametrize("name", ["tests/m.py", "sub/test/m.py", "_inductor/m.py", "testing/m.py"])
-def test_tests_and_insides_are_left_out(installed, name):
+def test_tests_are_left_out(installed, name):
     write(installed, name, source("f"))
     assert collect(10, 0) == []
 

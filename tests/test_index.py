@@ -229,15 +229,16 @@ def test_many_ids_settle_into_the_sorted_part(codec, rows):
 
 def test_an_id_that_was_replaced_often_means_its_newest_vector(codec, rows):
     index = Index(codec, dims=8, level="1")
-    ids = np.arange(1500)
-    X = np.resize(rows, (1500, 32))
-    for turn in range(6):  # enough for older rows to settle more than once
+    ids = np.arange(5000)  # so many that older rows settle each time
+    X = np.resize(rows, (5000, 32))
+    for turn in range(4):
         index.upsert(ids, np.roll(X, turn, axis=0))
-        assert len(index) == 1500
-    for key in (0, 700, 1499):
-        found = index.search(np.roll(X, 5, axis=0)[key][None], 1, filter=[key], scorer="hamming")
+        assert len(index) == 5000
+    newest = np.roll(X, 3, axis=0)
+    for key in (0, 700, 4999):
+        found = index.search(newest[key : key + 1], 1, filter=[key], scorer="hamming")
         assert (found.ids[0, 0], found.scores[0, 0]) == (key, 1)
-    assert index.delete(ids) == 1500
+    assert index.delete(ids) == 5000
     assert len(index) == 0
 
 
