@@ -11,8 +11,8 @@ import typer
 from qama import sources
 from qama.checks import CHUNK_ROWS, finite, matrix
 from qama.cli import options
-from qama.cli.console import command, emit, progress, say
 from qama.codec import Codec
+from qama.console import command, emit, progress, say
 from qama.search import ids as idmap
 from qama.search.index import Index
 

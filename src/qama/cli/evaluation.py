@@ -9,8 +9,8 @@ import typer
 
 from qama import sources
 from qama.cli import options
-from qama.cli.console import command, emit, fit_progress, progress, say, wide
 from qama.codec import Codec
+from qama.console import command, emit, fit_progress, progress, say, wide
 
 
 @command

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from qama.cli import options
-from qama.cli.console import command, emit, fit_progress, say
+from qama.console import command, emit, fit_progress, say
 
 
 @command

@@ -10,8 +10,8 @@ from rich.table import Table
 
 from qama import container, kernels
 from qama.cli import options
-from qama.cli.console import command, data, emit
 from qama.codec import Codec
+from qama.console import command, data, emit
 from qama.search.index import Index
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from qama.cli.console import command
+from qama.console import command
 
 
 @command

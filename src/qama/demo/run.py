@@ -15,7 +15,7 @@ from rich.table import Table
 import qama
 from qama import checks
 from qama.checks import Floats
-from qama.cli.console import data, fit_progress, progress, say
+from qama.console import data, fit_progress, progress, say
 from qama.demo.docstrings import Docstring, collect
 from qama.errors import MissingExtraError
 from qama.evaluation import report
