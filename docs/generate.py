@@ -58,10 +58,6 @@ def paper_hamming():
     return grid("paper", "hamming")
 
 
-def paper_asymmetric():
-    return grid("paper", "asymmetric")
-
-
 def default_hamming():
     return grid("default", "hamming")
 

@@ -2,4 +2,4 @@
 
 from qama.cli.main import app
 
-app()
+app(prog_name="qama")

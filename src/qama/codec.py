@@ -30,7 +30,7 @@ FORMAT = 1
 Code = GridCode | ByteCode
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Codec:
     """A fitted codec: NumPy arrays and a few facts; loads and encodes without torch.
 
@@ -45,6 +45,12 @@ class Codec:
     preset: str
     facts: Mapping[str, Any] = field(default_factory=dict)
     bytes: ByteCoder | None = None
+
+    def __repr__(self) -> str:
+        kinds = f"dims {list(self.dims)}, levels {list(self.levels)}"
+        if self.byte_budgets:
+            kinds += f", 1 to {self.byte_budgets[-1]} bytes"
+        return f"<qama.Codec {self.fingerprint}: preset {self.preset}, {self.dims_in} d; {kinds}>"
 
     @property
     def dims_in(self) -> int:

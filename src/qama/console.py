@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import typer
@@ -39,6 +40,18 @@ def command(function: Callable[P, R]) -> Callable[P, R]:
             raise typer.Exit(BAD_INPUT) from None
 
     return guarded
+
+
+def check_output(path: Path) -> None:
+    """Refuse, before any long work, a file that could not be written after it.
+
+    Raises:
+        ValueError: the folder does not exist, or the path is a folder.
+    """
+    if not path.absolute().parent.is_dir():
+        raise ValueError(f"--output is {path}, but there is no folder {path.parent}; make it first")
+    if path.is_dir():
+        raise ValueError(f"--output is {path}, a folder; give the name of a file in it")
 
 
 def say(message: str) -> None:

@@ -18,10 +18,11 @@ import math
 import os
 import secrets
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -79,7 +80,6 @@ def write(
     Raises:
         OSError: the file cannot be written; what stood there before is intact.
     """
-    target = Path(path)
     stored = {name: _storable(array) for name, array in arrays.items()}
     sections = [_section(name, array) for name, array in stored.items()]
     length = len(_header(kind, version, meta, sections)) + 20 * len(stored)  # room for offsets
@@ -87,15 +87,27 @@ def write(
     _place(sections, start)
     header = _header(kind, version, meta, sections)
     header = header.ljust(start - FIXED)  # JSON may end in spaces
+    with replacing(path) as file:
+        file.write(MAGIC + VERSION.to_bytes(4, "little"))
+        file.write(zlib.crc32(header).to_bytes(4, "little"))
+        file.write(len(header).to_bytes(8, "little") + header)
+        for entry in sections:
+            file.write(b"\0" * (entry["offset"] - file.tell()))
+            file.write(stored[entry["name"]].data)
+
+
+@contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """Yield a new file that takes the path's place, synced, when the block ends well.
+
+    Raises:
+        OSError: the file cannot be written; what stood there before is intact.
+    """
+    target = Path(path)
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
     try:
         with open(temporary, "xb") as file:
-            file.write(MAGIC + VERSION.to_bytes(4, "little"))
-            file.write(zlib.crc32(header).to_bytes(4, "little"))
-            file.write(len(header).to_bytes(8, "little") + header)
-            for entry in sections:
-                file.write(b"\0" * (entry["offset"] - file.tell()))
-                file.write(stored[entry["name"]].data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, target)

@@ -10,7 +10,7 @@ import typer
 from qama import sources
 from qama.cli import options
 from qama.codec import Codec
-from qama.console import command, emit, fit_progress, progress, say, wide
+from qama.console import check_output, command, emit, fit_progress, progress, say, wide
 
 
 @command
@@ -43,6 +43,8 @@ def evaluate(
     from qama.evaluation.report import rich_table
     from qama.evaluation.study import macro
 
+    if output is not None:
+        check_output(output)
     loaded = None if codec is None else Codec.load(codec)
     results: dict[str, list[Any]] = {}
     as_json: dict[str, list[dict[str, Any]]] = {}

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from qama.cli import options
-from qama.console import command, emit, fit_progress, say
+from qama.console import check_output, command, emit, fit_progress, say
 
 
 @command
@@ -34,6 +34,7 @@ def fit(
     """Fit a codec on unlabelled vectors."""
     import qama
 
+    check_output(output)
     chosen: dict[str, Any] = {} if steps is None else {"steps": steps, "epochs": 0}
     with fit_progress("fitting") as callback:
         codec = qama.fit(

@@ -19,6 +19,7 @@ PACKAGES = ("qama", "numpy", "torch", "faiss-cpu", "usearch", "scikit-learn", "p
 def context(seed: int | list[int], command: Sequence[str] | None = None) -> dict[str, Any]:
     """Return command, versions, processor, cores, seed and date of this run as JSON values."""
     words = [Path(sys.argv[0]).name, *sys.argv[1:]] if command is None else command
+    words = [os.path.relpath(word) if os.path.isabs(word) else word for word in words]
     return {
         "command": shlex.join(words),
         "versions": {"python": platform.python_version(), **_versions()},
