@@ -18,6 +18,7 @@ HEADINGS = (
     "retention %", "95 % interval", "tied %", "ms/query",
 )  # fmt: skip
 _LEFT = 4  # leading columns that hold words
+_TICKS = (3, 6, 12, 24, 48, 96, 192, 384, 768, 1536, 3072)  # bytes
 
 
 def rich_table(records: Sequence[Record], title: str = "") -> Table:
@@ -57,13 +58,17 @@ def plot(records: Sequence[Record], path: str | os.PathLike[str], title: str = "
         raise MissingExtraError("a plot", "matplotlib", "eval") from error
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.subplots()
-    for name, line in _lines(records).items():
+    for number, (name, line) in enumerate(_lines(records).items()):
         x, y = [r.bytes_compact for r in line], [100 * r.retention for r in line]
         below = [100 * max(0.0, r.retention - r.low) for r in line]
         above = [100 * max(0.0, r.high - r.retention) for r in line]
-        axes.errorbar(x, y, yerr=[below, above], marker="o", markersize=4, capsize=2, label=name)
+        mark = "osD^v"[number // 10 % 5]  # colours repeat after ten lines
+        axes.errorbar(x, y, yerr=[below, above], marker=mark, markersize=4, capsize=2, label=name)
     axes.axhline(100, color="0.6", linewidth=0.8)
     axes.set_xscale("log", base=2)
+    sizes = sorted({r.bytes_compact for r in records})
+    ticks = [size for size in _TICKS if sizes[0] <= size <= sizes[-1]] or sizes
+    axes.set_xticks(ticks, labels=[str(size) for size in ticks])
     axes.set_xlabel("bytes per vector")
     axes.set_ylabel("nDCG@10, % of float32")
     axes.set_title(title)
