@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+from rich import box
 from rich.table import Table
 
 import qama
@@ -130,13 +131,15 @@ def _show_hits(index: qama.Index, questions: Floats, entries: Sequence[Docstring
     found = index.search(questions, k=3)
     data.print(f"\nQuestions asked of {index!r}", highlight=False, style="bold")
     for question, ids, scores in zip(QUESTIONS, found.ids, found.scores, strict=True):
-        table = Table(title=f"\n{question}", title_justify="left", box=None, show_header=False)
-        for width in (5, 40, None):
-            table.add_column(width=width, no_wrap=True, overflow="ellipsis")
+        data.print(f"\n{question}", highlight=False, style="bold cyan")
         for row, score in zip(ids, scores, strict=True):
-            table.add_row(f"{score:.3f}", entries[row].name[-40:], entries[row].summary)
-        data.print(table)
+            line = f"  {score:.3f}  {_tail(entries[row].name, 34):34}  {entries[row].summary}"
+            data.print(line, markup=False, highlight=False, no_wrap=True, overflow="ellipsis")
     data.print()
+
+
+def _tail(name: str, width: int) -> str:
+    return name if len(name) <= width else "…" + name[1 - width :]
 
 
 def _show_table(
@@ -157,8 +160,9 @@ def _show_table(
 
 def _table(records: Sequence[Record]) -> Table:
     """One row a code; its two scorers side by side."""
-    table = Table(title="Known items: does a summary find the rest of its own docstring?")
-    for heading in ("code", "bytes", "smaller", "nDCG@10", "kept %", "Hamming %", "ms/query"):
+    title = "Known items: does a summary find the rest of its own docstring?"
+    table = Table(title=title, box=box.SIMPLE_HEAD)
+    for heading in ("code", "bytes", "smaller", "nDCG@10", "kept %", "Hamming %", "ms"):
         table.add_column(heading, justify="left" if heading == "code" else "right", no_wrap=True)
     hamming = {(r.dims, r.level): r for r in records if r.scorer == "hamming"}
     for r in records:
@@ -170,7 +174,7 @@ def _table(records: Sequence[Record]) -> Table:
                 f"{100 * r.retention:.1f}", f"{100 * other.retention:.1f}" if other else "",
                 f"{r.ms:.2f}", end_section=r.method == "int8",
             )  # fmt: skip
-    table.caption = "kept %: of float32's nDCG@10 with a float query; Hamming %: with a coded query"
+    table.caption = "kept: of float32's nDCG@10, float query; Hamming: coded query; ms: per query"
     return table
 
 
@@ -179,7 +183,8 @@ def _name(record: Record) -> str:
         return record.method
     if record.level == "bytes":
         return f"{record.bytes_stored} bytes"
-    return f"{record.dims} dims, level {record.level}"
+    bits = record.level if record.level == "hybrid" else f"{record.level} bit"
+    return f"{record.dims} dims, {bits}"
 
 
 def _collection(entries: Sequence[Docstring], asked: Sequence[int]) -> Collection:
