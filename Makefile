@@ -22,6 +22,7 @@ lint: $(VENV)/dev.stamp
 
 bench: $(VENV)/dev.stamp
 	$(RUN) bench/basics.py
+	$(RUN) bench/levels.py
 	@if [ -d "$(QAMA_DATA)/data" ]; then \
 	  for preset in paper default; do \
 	    $(RUN) -m qama eval $(addprefix $(QAMA_DATA)/data/,$(COLLECTIONS)) --preset $$preset \

@@ -116,6 +116,24 @@ def by_collection():
     return "\n".join(lines)
 
 
+def levels_cost():
+    """Retention of a fit for one level and of one fit for all, mean over the collections run."""
+    rows = json.loads((RESULTS / "levels.json").read_text())["results"]
+    groups = {}
+    for row in rows:
+        both = groups.setdefault((row["level"], row["dims"]), [])
+        both.append((100 * row["alone"], 100 * row["together"]))
+    lines = [
+        "| level | dims | one fit a level | one fit for all | difference |",
+        "|--:|--:|--:|--:|--:|",
+    ]
+    for (level, dims), pairs in groups.items():
+        alone, together = (sum(column) / len(pairs) for column in zip(*pairs, strict=True))
+        difference = f"{together - alone:+.1f}"
+        lines.append(f"| {level} | {dims} | {alone:.1f} | {together:.1f} | {difference} |")
+    return "\n".join(lines)
+
+
 def basics():
     rows = json.loads((RESULTS / "basics.json").read_text())["results"]
     lines = ["| what | seconds | peak memory (MiB) |", "|---|--:|--:|"]
