@@ -28,7 +28,8 @@ class SearchResult(NamedTuple):
 
     Attributes:
         ids: int64 (n_queries, k'), best first, ties in insertion order.
-        scores: float32 (n_queries, k'): estimated cosine, or 1 - distance / bits for Hamming.
+        scores: float32 (n_queries, k'): the cosine with the decoded vector (of a grid code: of the
+            adapted prefix, not calibrated to the float32 cosine), or 1 - distance / bits.
             k' is the lesser of k and the number of rows that may be returned.
     """
 
@@ -151,7 +152,7 @@ class Index:
         Args:
             Q: Floats (m, d).
             k: How many; more than there are returns all there are.
-            scorer: "asymmetric" (float query against codes; scores estimate the cosine) or
+            scorer: "asymmetric" (float query against codes) or
                 "hamming" (the query is encoded too).
             filter: What may be returned: bool (len(index),) in insertion order, an array of ids
                 (unknown ids are ignored), or a function from ids to bool.
