@@ -173,9 +173,9 @@ class Codec:
             dims: See `code`.
             level: See `code`.
             nbytes: See `code`.
-            scorer: "asymmetric" (float query: its cosine with the decoded vector; for grid codes with
-                the decoded adapted prefix, not calibrated to the float32 cosine) or "hamming" (the query is
-                encoded too; 1 - distance / bits).
+            scorer: "asymmetric" (float query: its cosine with the decoded vector; for grid codes
+                with the decoded adapted prefix, not calibrated to the float32 cosine) or
+                "hamming" (the query is encoded too; 1 - distance / bits).
             compact: Whether the codes are compact.
 
         Returns:
