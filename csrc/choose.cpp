@@ -1,6 +1,7 @@
 #include "choose.h"
 
 #include <algorithm>
+#include <cstring>
 #include <memory>
 #include <vector>
 
@@ -10,13 +11,13 @@
 namespace qama {
 namespace {
 
-constexpr std::int64_t kRowsPerTask = 16;
+constexpr std::int64_t kRowsPerTask = 64;
 
-// `rows` rows of `stride` integers, all zero, each row at the start of a cache line.
+// `rows` rows of `width` integers, all zero, each row at the start of a cache line.
 class Padded {
   public:
-    Padded(std::int64_t rows, std::int64_t stride)
-        : stored_(static_cast<std::size_t>(rows * stride + kChoiceLanes)), data_(stored_.data()) {
+    Padded(std::int64_t rows, std::int64_t width)
+        : stored_(static_cast<std::size_t>(rows * width + 16)), data_(stored_.data()) {
         std::size_t space = stored_.size() * sizeof(std::int32_t);
         void* start = stored_.data();
         data_ = static_cast<std::int32_t*>(
@@ -31,26 +32,35 @@ class Padded {
     std::int32_t* data_;
 };
 
+std::int64_t product(const std::int16_t* a, const std::int16_t* b, int dims) {
+    std::int64_t sum = 0;
+    for (int k = 0; k < dims; ++k) sum += std::int32_t{a[k]} * b[k];
+    return sum;
+}
+
 } // namespace
 
-void choose_bits(const Kernels& kernels, const ChoiceQueries& q, int threads,
-                 std::uint8_t* codes_out) {
-    const std::int64_t m = q.bits, stride = (m + kChoiceLanes - 1) / kChoiceLanes * kChoiceLanes;
-    Padded twice(m + 1, stride), sums(1, stride);
-    for (std::int64_t j = 0; j < m; ++j)
-        for (std::int64_t k = 0; k < m; ++k) {
-            if (j == k) continue;
-            twice.data()[j * stride + k] = 2 * q.gram[j * m + k];
-            sums.data()[k] += q.gram[j * m + k];
-        }
-    const Choice choice{q.linear, twice.data(), sums.data(), q.bits, static_cast<int>(stride),
-                        q.steps,  q.tenure,     codes_out};
-    const double work = 16.0 * static_cast<double>(stride) * (q.steps + m / 2.0) *
-                        static_cast<double>(q.count); // four arrays pass by in every step
+void choose_words(const Kernels& kernels, const ChoiceQueries& q, int threads,
+                  std::uint8_t* codes_out, std::int16_t* rest_out) {
+    const int width = kWords * q.sections;
+    Padded pairs(q.dims / 2, width), twice(width, width), squares(1, width);
+    for (std::int64_t j = 0; j < width; ++j) {
+        const std::int16_t* word = q.words + j * q.dims;
+        for (std::int64_t k = 0; k < q.dims / 2; ++k)
+            std::memcpy(pairs.data() + k * width + j, word + 2 * k, sizeof(std::int32_t));
+        for (std::int64_t k = 0; k <= j; ++k)
+            twice.data()[j * width + k] = twice.data()[k * width + j] = static_cast<std::int32_t>(
+                2 * product(word, q.words + k * q.dims, q.dims) >> q.shift);
+        squares.data()[j] = static_cast<std::int32_t>(product(word, word, q.dims) >> q.shift);
+    }
+    const Choice choice{q.rows, q.words,    pairs.data(), twice.data(), squares.data(),
+                        q.dims, q.sections, width,        q.beam,       q.sweeps,
+                        q.shift, q.limit,    codes_out,    rest_out};
+    const double work = static_cast<double>(q.count) * width * (q.dims + 2.0 * q.beam * q.sections);
     parallel_for((q.count + kRowsPerTask - 1) / kRowsPerTask, thread_count(threads, work),
                  [&](std::int64_t task) {
                      const std::int64_t first = task * kRowsPerTask;
-                     Padded scratch(3 * kChoiceRows, stride);
+                     Padded scratch(1, std::int64_t{kChoiceRows + 2 * kBeam} * width + q.dims);
                      kernels.choose(choice, {first, std::min(first + kRowsPerTask, q.count)},
                                     scratch.data());
                  });

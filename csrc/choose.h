@@ -1,4 +1,4 @@
-// Joint choice of the bits of a code, by tabu search over single flips.
+// Joint choice of the words of an additive code, by beam search and coordinate descent.
 #pragma once
 
 #include <cstdint>
@@ -8,14 +8,16 @@
 namespace qama {
 
 struct ChoiceQueries {
-    const std::int32_t* linear; // (count, bits)
-    const std::int32_t* gram;   // (bits, bits), symmetric
+    const std::int16_t* rows;  // (count, dims)
+    const std::int16_t* words; // (16 sections, dims)
     std::int64_t count;
-    int bits;
-    int steps, tenure;
+    int dims, sections;
+    int beam, sweeps, shift;
+    std::int32_t limit;
 };
 
-// codes_out: (count, bits / 8).
-void choose_bits(const Kernels&, const ChoiceQueries&, int threads, std::uint8_t* codes_out);
+// codes_out: (count, sections / 2); rest_out: (count, dims), the rows less their words.
+void choose_words(const Kernels&, const ChoiceQueries&, int threads, std::uint8_t* codes_out,
+                  std::int16_t* rest_out);
 
 } // namespace qama

@@ -15,6 +15,7 @@
 
 #include "blocks.h"
 #include "choose.h"
+#include "norms.h"
 #include "dispatch.h"
 #include "hamming.h"
 #include "tables.h"
@@ -170,19 +171,38 @@ void py_table_rows(Array<const std::uint8_t, 3> blocks, Array<const std::int64_t
     table_rows(b, rows.data(), size(rows, 1), q, f, threads, scores_out.data());
 }
 
-void py_choose_bits(const std::string& path, Array<const std::int32_t, 2> linear,
-                    Array<const std::int32_t, 2> gram, int steps, int tenure, int threads,
-                    Array<std::uint8_t, 2> codes_out) {
+void py_choose_words(const std::string& path, Array<const std::int16_t, 2> rows,
+                     Array<const std::int16_t, 2> words, int beam, int sweeps, int shift,
+                     std::int32_t limit, int threads, Array<std::uint8_t, 2> codes_out,
+                     Array<std::int16_t, 2> rest_out) {
     const Kernels& kernels = kernels_named(path);
-    const std::int64_t rows = size(linear, 0), bits = size(linear, 1);
-    require(bits > 0 && bits % 8 == 0 && bits <= kChoiceBits, "bits do not fit");
-    require(size(gram, 0) == bits && size(gram, 1) == bits, "gram and linear do not fit");
-    require(steps >= 0 && steps <= (1 << 30), "steps do not fit");
-    require(tenure >= 0 && 2 * std::int64_t{tenure} + 1 < bits, "tenure does not fit bits");
-    require(size(codes_out, 0) == rows && size(codes_out, 1) == bits / 8, "outputs do not fit");
+    const std::int64_t count = size(rows, 0), dims = size(rows, 1), width = size(words, 0);
+    const std::int64_t sections = width / kWords;
+    require(dims > 0 && dims % 2 == 0 && dims < (1 << 20), "dims do not fit");
+    require(size(words, 1) == dims && width == kWords * sections, "words and rows do not fit");
+    require(sections > 0 && sections % 2 == 0 && sections <= kSections, "sections do not fit");
+    require(beam > 0 && beam <= kBeam && sweeps >= 0, "beam or sweeps do not fit");
+    require(shift >= 0 && shift < 32 && limit >= 0, "shift or limit do not fit");
+    require(size(codes_out, 0) == count && size(codes_out, 1) == sections / 2 &&
+                size(rest_out, 0) == count && size(rest_out, 1) == dims,
+            "outputs do not fit");
     nb::gil_scoped_release release;
-    choose_bits(kernels, {linear.data(), gram.data(), rows, static_cast<int>(bits), steps, tenure},
-                threads, codes_out.data());
+    choose_words(kernels,
+                 {rows.data(), words.data(), count, static_cast<int>(dims),
+                  static_cast<int>(sections), beam, sweeps, shift, limit},
+                 threads, codes_out.data(), rest_out.data());
+}
+
+void py_squared_norms(Array<const std::uint8_t, 2> codes, Array<const std::int16_t, 2> words,
+                      Array<const std::int16_t, 1> start, int threads,
+                      Array<std::int64_t, 1> norms_out) {
+    const std::int64_t count = size(codes, 0), columns = size(codes, 1), dims = size(words, 1);
+    require(size(words, 0) == 2 * kWords * columns && columns <= 256 && dims < (1 << 14),
+            "words do not fit");
+    require(size(start, 0) == dims && size(norms_out, 0) == count, "start or outputs do not fit");
+    nb::gil_scoped_release release;
+    squared_norms({words.data(), start.data(), static_cast<int>(columns), static_cast<int>(dims)},
+                  codes.data(), count, threads, norms_out.data());
 }
 
 } // namespace
@@ -210,7 +230,10 @@ NB_MODULE(_native, m) {
           nb::arg("offsets").noconvert(), nb::arg("values").noconvert().none(),
           nb::arg("indices").noconvert().none(), nb::arg("threads"),
           nb::arg("scores_out").noconvert());
-    m.def("choose_bits", &py_choose_bits, nb::arg("path"), nb::arg("linear").noconvert(),
-          nb::arg("gram").noconvert(), nb::arg("steps"), nb::arg("tenure"), nb::arg("threads"),
-          nb::arg("codes_out").noconvert());
+    m.def("choose_words", &py_choose_words, nb::arg("path"), nb::arg("rows").noconvert(),
+          nb::arg("words").noconvert(), nb::arg("beam"), nb::arg("sweeps"), nb::arg("shift"),
+          nb::arg("limit"), nb::arg("threads"), nb::arg("codes_out").noconvert(), nb::arg("rest_out").noconvert());
+    m.def("squared_norms", &py_squared_norms, nb::arg("codes").noconvert(),
+          nb::arg("words").noconvert(), nb::arg("start").noconvert(), nb::arg("threads"),
+          nb::arg("norms_out").noconvert());
 }

@@ -78,19 +78,24 @@ struct Range {
     std::int64_t first, last;
 };
 
-constexpr int kChoiceBits = 2048;               // bits, at most
-constexpr int kChoiceLanes = 16;                // their rows are padded to a multiple of it
-constexpr int kChoiceRows = 4;                  // rows that are searched together
-constexpr std::uint32_t kChoiceSeed = 12345;    // where the pseudo-random numbers of a row start
+constexpr int kWords = 16;     // of a section: four bits
+constexpr int kSections = 64;  // at most
+constexpr int kBeam = 16;      // prefixes kept, at most
+constexpr int kChoiceRows = 4; // rows that are multiplied together
 
-// What choose_bits minimises. The diagonal adds the same to every choice and is left out.
+// What choose_words minimises: |row - sum of one word per section|^2.
 struct Choice {
-    const std::int32_t* linear; // (rows, bits)
-    const std::int32_t* twice;  // 2 G without its diagonal, and a row of zeros: (bits + 1, stride)
-    const std::int32_t* sums;   // of each row of G without the diagonal: (stride)
-    int bits, stride;
-    int steps, tenure;
-    std::uint8_t* codes; // (rows, bits / 8)
+    const std::int16_t* rows;    // (rows, dims)
+    const std::int16_t* words;   // (width, dims)
+    const std::int32_t* pairs;   // (dims / 2, width): entries 2k and 2k + 1 of each word
+    const std::int32_t* twice;   // 2 w_i . w_j halved `shift` times, (width, width)
+    const std::int32_t* squares; // |w_i|^2 halved `shift` times, (width)
+    int dims, sections, width;   // width = kWords * sections
+    int beam, sweeps;
+    int shift;           // times that products are halved, so that costs stay within int32
+    std::int32_t limit;  // halved products of row and word are clamped to it
+    std::uint8_t* codes; // (rows, sections / 2)
+    std::int16_t* rest;  // (rows, dims)
 };
 
 // `tiles` counts tiles of hamming_tile / table_tile queries; `sinks` belongs to the queries of
@@ -99,7 +104,8 @@ using HammingFn = void (*)(const HammingScan&, Range blocks, Range tiles, std::i
                            Sink* sinks, std::uint8_t* scratch);
 using TableFn = void (*)(const TableScan&, Range blocks, Range tiles, std::int64_t queries,
                          Sink* sinks, std::uint8_t* scratch);
-// `scratch` holds 3 * kChoiceRows rows of `stride` integers, each at the start of a cache line.
+// `scratch` holds kChoiceRows + 2 * kBeam rows of `width` integers, each at a cache line's start,
+// then `dims` integers.
 using ChooseFn = void (*)(const Choice&, Range rows, std::int32_t* scratch);
 
 struct Kernels {

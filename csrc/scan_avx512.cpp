@@ -98,6 +98,9 @@ struct Ints {
     Ints add(Ints y) const { return {_mm512_add_epi32(v, y.v)}; }
     Ints sub(Ints y) const { return {_mm512_sub_epi32(v, y.v)}; }
     Ints min(Ints y) const { return {_mm512_min_epi32(v, y.v)}; }
+    Ints max(Ints y) const { return {_mm512_max_epi32(v, y.v)}; }
+    Ints halved(int n) const { return {_mm512_sra_epi32(v, _mm_cvtsi32_si128(n))}; }
+    static Ints products(Ints a, Ints b) { return {_mm512_madd_epi16(a.v, b.v)}; }
     static Mask less(Ints a, Ints b) { return _mm512_cmplt_epi32_mask(a.v, b.v); }
     static Mask equal(Ints a, Ints b) { return _mm512_cmpeq_epi32_mask(a.v, b.v); }
     static Ints select(Mask mask, Ints a, Ints b) {

@@ -102,6 +102,12 @@ struct Ints {
     Ints add(Ints y) const { return {vaddq_s32(v, y.v)}; }
     Ints sub(Ints y) const { return {vsubq_s32(v, y.v)}; }
     Ints min(Ints y) const { return {vminq_s32(v, y.v)}; }
+    Ints max(Ints y) const { return {vmaxq_s32(v, y.v)}; }
+    Ints halved(int n) const { return {vshlq_s32(v, vdupq_n_s32(-n))}; }
+    static Ints products(Ints a, Ints b) {
+        const int16x8_t x = vreinterpretq_s16_s32(a.v), y = vreinterpretq_s16_s32(b.v);
+        return {vpaddq_s32(vmull_s16(vget_low_s16(x), vget_low_s16(y)), vmull_high_s16(x, y))};
+    }
     static Mask less(Ints a, Ints b) { return vcltq_s32(a.v, b.v); }
     static Mask equal(Ints a, Ints b) { return vceqq_s32(a.v, b.v); }
     static Ints select(Mask mask, Ints a, Ints b) { return {vbslq_s32(mask, a.v, b.v)}; }

@@ -98,6 +98,20 @@ struct Ints {
     Ints min(const Ints& y) const {
         return each([&](int i) { return v[i] < y.v[i] ? v[i] : y.v[i]; });
     }
+    Ints max(const Ints& y) const {
+        return each([&](int i) { return v[i] > y.v[i] ? v[i] : y.v[i]; });
+    }
+    Ints halved(int n) const {
+        return each([&](int i) { return v[i] >> n; });
+    }
+    static Ints products(const Ints& a, const Ints& b) {
+        return each([&](int i) {
+            std::int16_t x[2], y[2];
+            std::memcpy(x, a.v + i, sizeof x);
+            std::memcpy(y, b.v + i, sizeof y);
+            return bits(x[0] * y[0]) + bits(x[1] * y[1]);
+        });
+    }
     static Mask less(const Ints& a, const Ints& b) {
         return each([&](int i) { return -(a.v[i] < b.v[i]); });
     }

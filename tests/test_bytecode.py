@@ -3,7 +3,7 @@ import pytest
 
 import qama
 from qama.encoding.bytecode import ByteCoder
-from qama.training.superposition import fit_byte_coder
+from qama.training.additive import fit_byte_coder
 
 
 def rows(n, d=32, seed=0):
@@ -23,8 +23,9 @@ def codec():
 
 
 def decoded(coder, codes):
-    signs = np.unpackbits(codes, axis=1).astype(float) * 2 - 1
-    return coder.center + signs @ coder.directions[: signs.shape[1]].astype(float)
+    nibbles = np.stack([codes >> 4, codes & 15], axis=2).reshape(len(codes), -1)
+    words = coder.words[np.arange(nibbles.shape[1]), nibbles].astype(float)
+    return (coder.center + words.sum(axis=1)) / 2**14
 
 
 def unit(X):
@@ -55,27 +56,61 @@ def test_more_bytes_come_closer(coder):
     assert errors[-1] < 0.02
 
 
-def test_hardly_any_single_bit_would_come_closer(coder):
+def test_hardly_any_other_word_would_come_closer(coder):
     X = rows(100, seed=4)
-    codes = coder.encode(X, 12)
+    codes = coder.encode(X, 11)  # the first block
     chosen = ((unit(X) - decoded(coder, codes)) ** 2).sum(axis=1)
     better = 0
-    for bit in range(96):
-        flipped = codes.copy()
-        flipped[:, bit // 8] ^= np.uint8(128 >> bit % 8)
-        other = ((unit(X) - decoded(coder, flipped)) ** 2).sum(axis=1)
-        better += int((other < chosen - 1e-5).sum())
-    assert better < 0.005 * 96 * len(X)
+    for nibble in range(22):
+        for change in range(1, 16):
+            other = codes.copy()
+            other[:, nibble // 2] ^= np.uint8(change << (0 if nibble % 2 else 4))
+            error = ((unit(X) - decoded(coder, other)) ** 2).sum(axis=1)
+            better += int((error < chosen - 1e-4).sum())
+    assert better < 0.001 * 22 * 15 * len(X)
 
 
-def test_a_fit_beats_random_directions(coder):
+def test_a_fit_beats_random_words(coder):
     X = rows(300, seed=5)
-    random = np.random.default_rng(0).standard_normal(coder.directions.shape) / 16
-    naive = ByteCoder(coder.center, random.astype(np.float32), coder.lengths)
+    random = np.random.default_rng(0).permuted(coder.words, axis=2)
+    naive = ByteCoder(coder.center, random, coder.lengths)
     lost = [
         ((unit(X) - decoded(c, c.encode(X, 8))) ** 2).sum(axis=1).mean() for c in (coder, naive)
     ]
     assert lost[0] < 0.5 * lost[1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"words": np.zeros((4, 16, 8), np.int32)}, "words are int32"),
+        ({"words": np.zeros((4, 15, 8), np.int16)}, r"of shape \(4, 15, 8\)"),
+        ({"words": np.zeros((3, 16, 8), np.int16)}, r"words have shape \(3, 16, 8\)"),
+        ({"center": np.zeros(7, np.int16)}, "misfit"),
+        ({"lengths": np.ones(3, np.float32)}, "misfit"),
+        ({"lengths": np.array([1, 0], np.float32)}, "out of range"),
+        ({"center": np.zeros(8, np.int32)}, "out of range"),
+    ],
+)
+def test_parts_that_do_not_fit_are_refused(changes, message):
+    parts = {
+        "center": np.zeros(8, np.int16), "words": np.zeros((4, 16, 8), np.int16),
+        "lengths": np.ones(2, np.float32),
+    }  # fmt: skip
+    ByteCoder(**parts).check()
+    with pytest.raises(ValueError, match=message):
+        ByteCoder(**(parts | changes)).check()
+
+
+def test_the_largest_words_that_a_file_may_hold_encode_and_score():
+    words = np.full((4, 16, 8), -(2**15), np.int16)
+    words[:, ::2] = 2**15 - 1
+    coder = ByteCoder(np.full(8, 2**15 - 1, np.int16), words, np.ones(2, np.float32))
+    X = rows(5, 8)
+    codes = coder.encode(X, 2)
+    assert codes.shape == (5, 2)
+    lengths = np.square(decoded(coder, codes)).sum(axis=1)
+    np.testing.assert_allclose(coder.squared_lengths(codes), lengths, rtol=1e-12)
 
 
 def test_scores_are_the_cosine_with_the_decoded_vector(codec):
@@ -133,6 +168,6 @@ def test_constant_and_duplicate_rows_fit():
     X = np.repeat(rows(4), 20, axis=0)
     X[:, 5] = 1.0
     small = fit_byte_coder(X, seed=0, threads=1)
-    assert np.isfinite(small.directions).all()
+    assert np.isfinite(small.lengths).all()
     codes = small.encode(X, 12)
     assert len(np.unique(codes, axis=0)) == 4

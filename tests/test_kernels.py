@@ -315,157 +315,177 @@ def test_blocks_and_back(path, columns):
             )
 
 
-# ------------------------------------------------------------------------------- choosing bits
+# ------------------------------------------------------------------------------- choosing words
 
 
-def random_choice(rng, n, m, kind="normal"):
-    """Draw linear and gram, symmetric and positive semi-definite."""
-    basis = rng.normal(size=(m + 4, m))
-    gram, linear = basis.T @ basis, rng.normal(size=(n, m)) * m
-    room = (2**30 - 1 - m) / (np.abs(gram).sum(1).max() + np.abs(linear).max(initial=0))
-    scale = room if kind == "extreme" else 50.0
-    gram = np.triu(np.trunc(gram * scale).astype(np.int32))
-    gram = gram + np.triu(gram, 1).T
-    linear = np.trunc(linear * scale).astype(np.int32)
-    if kind == "coarse":  # many equal gains
-        gram, linear = gram // 400, linear // 800
-        gram = np.triu(gram) + np.triu(gram, 1).T
-    return linear * (kind != "zero linear"), gram * (kind != "zero gram")
+def random_choice(rng, n, sections, d=10, kind="normal"):
+    """Draw rows and words, and the least shift that leaves products room."""
+    size = 2**15 if kind == "extreme" else 40 if kind == "coarse" else 2000
+    rows = np.clip(rng.normal(size=(n, d)) * size, -(2**15), 2**15 - 1).astype(np.int16)
+    words = rng.normal(size=(16 * sections, d)) * size / np.sqrt(sections)
+    words = np.clip(words, -(2**15), 2**15 - 1).astype(np.int16)
+    words *= kind != "zero words"
+    shift = 0
+    while kernels.choice_limit(words, shift) < 2**10:
+        shift += 1
+    return rows * np.int16(kind != "zero rows"), words, shift
 
 
-def cost_of(codes, linear, gram):
-    b = 2 * np.unpackbits(codes, axis=-1).astype(np.int64) - 1
-    return (b @ gram.astype(np.int64) * b).sum(-1) - 2 * (b * linear).sum(-1)
-
-
-def compare_choice(path, linear, gram, threads=1, **options):
-    expected = kernels.choose_bits(linear, gram, path="numpy", **options)
-    found = kernels.choose_bits(linear, gram, path=path, threads=threads, **options)
-    assert_same([found], [expected])
-    assert found.shape == (len(linear), linear.shape[1] // 8)
+def compare_choice(path, rows, words, threads=1, **options):
+    expected = kernels.choose_words(rows, words, path="numpy", **options)
+    found = kernels.choose_words(rows, words, path=path, threads=threads, **options)
+    assert_same(found, expected)
+    assert found[0].shape == (len(rows), len(words) // 32)
     return found
 
 
 @pytest.mark.parametrize("path", ALL)
 def test_choice_by_hand(path):
-    gram = np.zeros((8, 8), np.int32)
-    linear = np.array([[5, -1, 0, 3, -9, 1, 1, -2]], np.int32)
-    for steps in (0, 1, 5):  # without a gram the signs are best
-        codes = kernels.choose_bits(linear, gram, steps=steps, tenure=2, path=path)
-        assert codes.tolist() == [[0b10110110]]
-    # two equal bits that share one unit: the first flips, and that is best
-    gram[0, 0] = gram[1, 1] = gram[0, 1] = gram[1, 0] = 4
-    linear = np.array([[1, 1, 9, 9, 9, 9, 9, 9]], np.int32)
-    codes = [kernels.choose_bits(linear, gram, steps=s, tenure=0, path=path) for s in (0, 1, 9)]
-    assert [c.tolist() for c in codes] == [[[0b11111111]], [[0b01111111]], [[0b01111111]]]
+    words = np.zeros((32, 2), np.int16)
+    words[:, 0] = [10 * k for k in range(16)] + [k for k in range(16)]
+    rows = np.array([[137, 0], [-5, 3], [400, -2], [20, 0]], np.int16)
+    codes, rest = kernels.choose_words(rows, words, beam=2, sweeps=2, shift=0, path=path)
+    assert codes.tolist() == [[0xD7], [0x00], [0xFF], [0x20]]  # ties by the lower word: 20, not 1A
+    assert rest.tolist() == [[0, 0], [-5, 3], [235, -2], [0, 0]]
 
 
-def search_by_definition(u, gram, steps, tenure):
-    """Search as documented, computing every cost anew."""
-    m, state = len(u), 12345
-    b, held = [1 if x >= 0 else -1 for x in u.tolist()], [0] * len(u)
+def choice_by_definition(row, words, beam, sweeps, shift):
+    """Search as documented, computing every cost anew with Python's integers."""
+    W, r, limit = words.astype(object), row.astype(object), kernels.choice_limit(words, shift)
+    gram = W @ W.T
 
-    def cost(b):
-        return int(np.array(b) @ gram.astype(np.int64) @ np.array(b) - 2 * np.array(b) @ u)
+    def cost(chosen):
+        at = [16 * t + word for t, word in enumerate(chosen)]
+        products = [min(max((int(W[j] @ r) + 2**31) % 2**32 - 2**31 >> shift, -limit), limit)
+                    for j in at]  # fmt: skip
+        alone = sum((int(gram[j, j]) >> shift) - 2 * p for j, p in zip(at, products, strict=True))
+        return alone + sum(2 * int(gram[i, j]) >> shift for i in at for j in at if i < j)
 
-    seen = [(cost(b), list(b))]
-    for t in range(steps):
-        flipped = [[*b[:j], -b[j], *b[j + 1 :]] for j in range(m)]
-        j = min((j for j in range(m) if held[j] <= t), key=lambda j: (cost(flipped[j]), j))
-        state = (state * 1664525 + 1013904223) % 2**32
-        held[j] = t + 1 + tenure + (((state >> 8) * (tenure + 1)) >> 24)
-        b = flipped[j]
-        seen.append((cost(b), b))
-    return min(seen, key=lambda s: s[0])[1]
+    prefixes = [()]
+    for _ in range(len(words) // 16):
+        longer = [(*p, word) for p in prefixes for word in range(16)]
+        prefixes = sorted(longer, key=cost)[:beam]
+    chosen = list(prefixes[0])
+    for _ in range(sweeps):
+        for t in range(len(chosen)):
+            chosen[t] = min(range(16), key=lambda w, t=t: cost([*chosen[:t], w, *chosen[t + 1 :]]))
+    return chosen
 
 
-@pytest.mark.parametrize(("m", "tenure"), [(8, 0), (8, 3), (24, 4)])
-def test_reference_choice_is_the_definition(m, tenure):
-    linear, gram = random_choice(np.random.default_rng(m), 5, m)
-    codes = kernels.choose_bits(linear, gram, steps=40, tenure=tenure, path="numpy")
-    for code, u in zip(codes, linear, strict=True):
-        expected = search_by_definition(u, gram, 40, tenure)
-        assert (2 * np.unpackbits(code).astype(int) - 1).tolist() == expected
+@pytest.mark.parametrize("kind", ["normal", "coarse", "extreme"])
+@pytest.mark.parametrize(("sections", "beam", "sweeps"), [(2, 1, 0), (4, 3, 2), (6, 2, 1)])
+def test_reference_choice_is_the_definition(kind, sections, beam, sweeps):
+    rows, words, shift = random_choice(np.random.default_rng(sections), 4, sections, 4, kind)
+    codes, rest = kernels.choose_words(
+        rows, words, beam=beam, sweeps=sweeps, shift=shift, path="numpy"
+    )
+    for row, code, left in zip(rows, codes, rest, strict=True):
+        expected = choice_by_definition(row, words, beam, sweeps, shift)
+        assert [int(n, 16) for n in code.tobytes().hex()] == expected
+        chosen = words[16 * np.arange(sections) + expected].astype(int)
+        assert left.tolist() == np.clip(row - chosen.sum(0), -(2**15), 2**15 - 1).tolist()
 
 
 def test_reference_choice_does_not_depend_on_its_chunks(monkeypatch):
-    linear, gram = random_choice(np.random.default_rng(1), 20, 24)
-    whole = kernels.choose_bits(linear, gram, steps=30, tenure=4, path="numpy")
-    monkeypatch.setattr(reference, "_CHUNK_BYTES", 4 * 24 * 3)
-    again = kernels.choose_bits(linear, gram, steps=30, tenure=4, path="numpy")
-    np.testing.assert_array_equal(again, whole)
+    rows, words, shift = random_choice(np.random.default_rng(1), 20, 6)
+    whole = kernels.choose_words(rows, words, beam=3, sweeps=2, shift=shift, path="numpy")
+    monkeypatch.setattr(reference, "_CHUNK_BYTES", 4 * 3 * 96 * 3)
+    again = kernels.choose_words(rows, words, beam=3, sweeps=2, shift=shift, path="numpy")
+    assert_same(again, whole)
 
 
 @pytest.mark.parametrize("path", PATHS)
-@pytest.mark.parametrize("m", [8, 16, 24, 40, 96, 128, 200, 384, 512, 2048])
-def test_choice_widths(path, m):
-    rng = np.random.default_rng(m)
-    for kind in ("normal", "coarse", "extreme", "zero gram", "zero linear"):
-        for steps, tenure in [(0, 0), (1, 0), (50, min(8, m // 2 - 1)), (200, min(4, m // 2 - 1))]:
-            if m > 512 and (steps != 50 or kind != "extreme"):
-                continue
-            linear, gram = random_choice(rng, int(rng.integers(1, 9)), m, kind)
-            compare_choice(path, linear, gram, steps=steps, tenure=tenure)
+@pytest.mark.parametrize(("sections", "d"), [(2, 2), (2, 384), (4, 6), (22, 50), (32, 64), (64, 8)])
+def test_choice_widths(path, sections, d):
+    rng = np.random.default_rng(sections)
+    for kind in ("normal", "coarse", "extreme", "zero words", "zero rows"):
+        for beam, sweeps in [(1, 0), (1, 3), (2, 1), (4, 4), (16, 2)]:
+            rows, words, shift = random_choice(rng, int(rng.integers(1, 9)), sections, d, kind)
+            compare_choice(path, rows, words, beam=beam, sweeps=sweeps, shift=shift)
 
 
 @pytest.mark.parametrize("path", PATHS)
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_choice_of_anything(path, data):
-    m = 8 * data.draw(st.integers(1, 20))
-    linear, gram = random_choice(
-        np.random.default_rng(data.draw(st.integers(0, 99))), data.draw(st.integers(0, 70)), m,
-        data.draw(st.sampled_from(["normal", "coarse", "extreme", "zero gram", "zero linear"])),
+    rows, words, shift = random_choice(
+        np.random.default_rng(data.draw(st.integers(0, 99))), data.draw(st.integers(0, 200)),
+        2 * data.draw(st.integers(1, 12)), 2 * data.draw(st.integers(1, 40)),
+        data.draw(st.sampled_from(["normal", "coarse", "extreme", "zero words", "zero rows"])),
     )  # fmt: skip
     compare_choice(
-        path, linear, gram, threads=data.draw(st.sampled_from([0, 1, 3])),
-        steps=data.draw(st.sampled_from([0, 1, 50, 200])),
-        tenure=data.draw(st.sampled_from([t for t in (0, 3, 4, 8, m // 2 - 1) if 2 * t + 1 < m])),
+        path, rows, words, threads=data.draw(st.sampled_from([0, 1, 3])),
+        beam=data.draw(st.integers(1, 16)), sweeps=data.draw(st.integers(0, 4)),
+        shift=min(31, shift + data.draw(st.integers(0, 3))),
     )  # fmt: skip
-
-
-@pytest.mark.parametrize("path", PATHS)
-def test_choice_at_the_limit(path):
-    gram = np.full((16, 16), 2**25, np.int32)  # a row sums to 2**29
-    linear = np.array([[2**29 - 1] * 16, [1 - 2**29] * 16, [2**29 - 1, 1 - 2**29] * 8], np.int32)
-    for tenure in (0, 4, 7):
-        compare_choice(path, linear, gram, steps=200, tenure=tenure)
-        compare_choice(path, linear, -gram, steps=200, tenure=tenure)
 
 
 @pytest.mark.parametrize("path", ALL)
 def test_a_choice_depends_on_its_row_alone(path):
-    linear, gram = random_choice(np.random.default_rng(5), 70, 40)
-    whole = kernels.choose_bits(linear, gram, steps=60, tenure=4, threads=3, path=path)
+    rows, words, shift = random_choice(np.random.default_rng(5), 70, 10)
+    options = {"beam": 4, "sweeps": 3, "shift": shift, "path": path}
+    whole = kernels.choose_words(rows, words, threads=3, **options)
     for i in (0, 1, 33, 69):
-        one = kernels.choose_bits(linear[i : i + 1], gram, steps=60, tenure=4, path=path)
-        np.testing.assert_array_equal(one[0], whole[i])
-    shifted = gram + np.diag(np.arange(40, dtype=np.int32))  # the diagonal does not matter
-    again = kernels.choose_bits(linear, shifted, steps=60, tenure=4, path=path)
-    np.testing.assert_array_equal(again, whole)
+        one = kernels.choose_words(rows[i : i + 1], words, **options)
+        assert_same([part[0] for part in one], [part[i] for part in whole])
 
 
 @pytest.mark.parametrize("path", ALL)
-def test_choices_of_eight_bits_against_all_256(path):
-    every = np.arange(256, dtype=np.uint8)[:, None]
-    exact = total = 0
-    for seed in range(10):
-        linear, gram = random_choice(np.random.default_rng(seed), 20, 8)
-        costs = np.array([cost_of(every, u, gram) for u in linear])
-        rows = np.arange(len(linear))
+def test_choices_of_two_words_against_all_256(path):
+    every = np.arange(256)
+    for seed in range(5):
+        rows, words, shift = random_choice(np.random.default_rng(seed), 20, 2)
+        decoded = (words[every >> 4].astype(int) + words[16 + (every & 15)])[None]
+        costs = np.square(rows[:, None].astype(int) - decoded).sum(axis=2)
+        at = np.arange(len(rows))
 
-        def chosen(steps, tenure, linear=linear, gram=gram):
-            return kernels.choose_bits(linear, gram, steps=steps, tenure=tenure, path=path)[:, 0]
+        def chosen(beam, sweeps, rows=rows, words=words, shift=shift):
+            options = {"beam": beam, "sweeps": sweeps, "shift": shift, "path": path}
+            return kernels.choose_words(rows, words, **options)[0][:, 0]
 
-        start, greedy, tabu = chosen(0, 0), chosen(20, 0), chosen(60, 3)
-        assert (start == np.packbits(linear >= 0, axis=1)[:, 0]).all()
-        assert (costs[rows, greedy] <= costs[rows, start]).all()
-        for bit in range(8):  # no single flip improves on descent
-            assert (costs[rows, greedy] <= costs[rows, greedy ^ (1 << bit)]).all()
-        assert (costs[rows, tabu] <= costs[rows, start]).all()
-        exact += int((costs[rows, tabu] == costs.min(1)).sum())
-        total += len(rows)
-    assert (exact, total) == (196, 200)
+        slack = 2 ** (shift + 3)  # products are rounded
+        greedy, swept, wide = chosen(1, 0), chosen(1, 9), chosen(16, 0)
+        assert (costs[at, swept] <= costs[at, greedy] + slack).all()
+        for change in (*range(1, 16), *range(16, 256, 16)):  # no single word improves on descent
+            assert (costs[at, swept] <= costs[at, swept ^ change] + slack).all()
+        assert (costs[at, wide] <= costs.min(axis=1) + slack).all()  # 16 prefixes are all there are
+
+
+@pytest.mark.parametrize("path", ALL)
+@pytest.mark.parametrize(("n", "columns", "d"), [(0, 1, 2), (1, 3, 7), (300, 12, 40), (5, 48, 384)])
+def test_squared_norms(path, n, columns, d):
+    rng = np.random.default_rng(columns)
+    codes = random_codes(rng, n, columns)
+    words = rng.integers(-(2**15), 2**15, (32 * columns, d)).astype(np.int16)
+    start = rng.integers(-(2**15), 2**15, d).astype(np.int16)
+    found = kernels.squared_norms(codes, words, start, path=path)
+    assert found.dtype == np.int64
+    for code, norm in zip(codes[:9], found[:9], strict=True):
+        nibbles = [int(x, 16) for x in code.tobytes().hex()]
+        chosen = words[16 * np.arange(2 * columns) + nibbles].astype(object)
+        assert norm == ((start.astype(object) + chosen.sum(axis=0)) ** 2).sum()
+    np.testing.assert_array_equal(found, kernels.squared_norms(codes, words, start, path="numpy"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"codes": np.zeros((2, 3), np.int8)}, "codes is int8"),
+        ({"codes": np.zeros((2, 0), np.uint8)}, "codes.shape"),
+        ({"words": np.zeros((64, 4), np.int16)}, r"words is int16 of shape \(64, 4\)"),
+        ({"start": np.zeros(3, np.int16)}, r"start is int16 of shape \(3,\)"),
+        ({"codes": np.zeros((1, 257), np.uint8), "words": np.zeros((8224, 4), np.int16)}, "257 col"),
+        ({"threads": -1}, "threads is -1"),
+    ],
+)
+def test_squared_norms_refuse(changes, message):
+    arguments = {
+        "codes": np.zeros((2, 3), np.uint8), "words": np.zeros((96, 4), np.int16),
+        "start": np.zeros(4, np.int16),
+    }  # fmt: skip
+    kernels.squared_norms(**arguments)
+    with pytest.raises(ValueError, match=message):
+        kernels.squared_norms(**(arguments | changes))
 
 
 # ---------------------------------------------------------------------------------- the seam
@@ -549,8 +569,8 @@ def test_rows_that_do_not_exist_are_refused(rows):
 
 def choice_arguments(**changes):
     arguments = {
-        "linear": np.zeros((3, 16), np.int32), "gram": np.zeros((16, 16), np.int32),
-        "steps": 5, "tenure": 2,
+        "rows": np.zeros((3, 8), np.int16), "words": np.zeros((32, 8), np.int16),
+        "beam": 2, "sweeps": 1, "shift": 0,
     }  # fmt: skip
     return arguments | changes
 
@@ -558,29 +578,29 @@ def choice_arguments(**changes):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"linear": np.zeros((3, 16))}, "linear is float64"),
-        ({"linear": np.zeros(16, np.int32)}, r"linear is int32 of shape \(16,\)"),
-        ({"linear": np.zeros((3, 12), np.int32)}, "linear has 12 columns; a multiple of 8"),
-        ({"linear": np.zeros((3, 0), np.int32)}, "linear has 0 columns"),
-        ({"linear": np.zeros((0, 2056), np.int32)}, "from 8 to 2048 is needed"),
-        ({"linear": np.full((1, 16), -(2**31), np.int32)}, "gram and linear add up to 2147483648"),
-        ({"gram": np.zeros((16, 8), np.int32)}, r"gram is int32 of shape \(16, 8\)"),
-        ({"gram": np.zeros((16, 16), np.int64)}, "gram is int64"),
-        ({"gram": np.triu(np.ones((16, 16), np.int32))}, "gram is not symmetric"),
-        ({"gram": np.full((16, 16), 2**26, np.int32)}, "must stay below 1073741824"),
-        ({"gram": np.full((16, 16), -(2**31), np.int32)}, "gram and linear add up to"),
-        ({"steps": -1}, "steps is -1"),
-        ({"steps": 1.5}, "steps is 1.5"),
-        ({"steps": 2**30 + 1}, "at most 1073741824 are possible"),
-        ({"tenure": -1}, "tenure is -1"),
-        ({"tenure": 8}, "tenure is 8; with 16 bits it must stay below 8"),
+        ({"rows": np.zeros((3, 8))}, "rows is float64"),
+        ({"rows": np.zeros((3, 6), np.int16)}, r"rows is int16 of shape \(3, 6\)"),
+        ({"words": np.zeros((32, 8), np.int32)}, "words is int32"),
+        ({"words": np.zeros((16, 8), np.int16)}, "words has 16 rows; 16 for each of an even"),
+        ({"words": np.zeros((40, 8), np.int16)}, "words has 40 rows"),
+        ({"words": np.zeros((0, 8), np.int16)}, "words has 0 rows"),
+        ({"words": np.zeros((16 * 66, 8), np.int16)}, "at most 64"),
+        ({"words": np.zeros((32, 7), np.int16)}, "words has 7 columns"),
+        ({"words": np.full((32, 8), 2**15 - 1, np.int16)}, "shift is 0, too small"),
+        ({"beam": 0}, "beam is 0"),
+        ({"beam": 17}, "beam is 17; at most 16"),
+        ({"sweeps": -1}, "sweeps is -1"),
+        ({"sweeps": 1.5}, "sweeps is 1.5"),
+        ({"shift": -1}, "shift is -1"),
+        ({"shift": 32}, "shift is 32; at most 31"),
         ({"threads": -1}, "threads is -1"),
         ({"path": "sse9"}, "path is 'sse9'"),
     ],
 )
 def test_choice_refuses(changes, message):
+    kernels.choose_words(**choice_arguments())
     with pytest.raises(ValueError, match=message):
-        kernels.choose_bits(**choice_arguments(**changes))
+        kernels.choose_words(**choice_arguments(**changes))
 
 
 def run_with(path, code):

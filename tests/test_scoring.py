@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qama.encoding import bits, levels, scoring
-from qama.encoding.scoring import OFFSET_LIMIT, WEIGHT_LIMIT, QueryWeights
+from qama.encoding.scoring import (
+    ENTRY_LIMIT, OFFSET_LIMIT, WEIGHT_LIMIT, QueryTables, QueryWeights,
+)  # fmt: skip
 
 
 def whole_weights(weights, offset=0):
@@ -28,32 +30,31 @@ def nibble_sums(tables, stored):
 
 
 def test_a_score_by_hand():
-    queries = QueryWeights(
-        np.array([[5, -2, 100], [1, 1, 1]], dtype=np.int16),
-        np.array([7, 0], dtype=np.int32),
-        np.array([0.5, 2], dtype=np.float32),
+    tables = np.zeros((2, 2, 16), dtype=np.int16)
+    tables[0, 0, 5], tables[0, 1, 15], tables[1, 1, 2] = 5, -2, 100
+    queries = QueryTables(
+        tables, np.array([7, 0], dtype=np.int32), np.array([0.5, 2], dtype=np.float32)
     )
-    codes = np.array([[1, 1, 0], [0, 0, 1]], dtype=np.uint8)
+    codes = np.array([[0x5F], [0x52]], dtype=np.uint8)
     factors = np.array([2, 3], dtype=np.float32)
-    expected = [[(7 + 5 - 2) * 2 * 0.5, 107 * 3 * 0.5], [2 * 2 * 2, 1 * 3 * 2]]
+    expected = [[(7 + 5 - 2) * 2 * 0.5, (7 + 5) * 3 * 0.5], [0, 100 * 3 * 2]]
     assert scoring.scores(queries, codes, factors).tolist() == expected
 
 
 @given(st.integers(0, 2**32 - 1))
 def test_scores_equal_sums_of_python_integers(seed):
     random = np.random.default_rng(seed)
-    W = random.integers(-WEIGHT_LIMIT, WEIGHT_LIMIT + 1, size=(3, 40))
+    T = random.integers(-ENTRY_LIMIT, ENTRY_LIMIT + 1, size=(3, 10, 16))
     offsets = random.integers(-OFFSET_LIMIT, OFFSET_LIMIT + 1, size=3)
     scales = np.exp2(random.integers(-9, 3, size=3)).astype(np.float32)
-    queries = QueryWeights(W.astype(np.int16), offsets.astype(np.int32), scales)
-    codes = random.integers(0, 2, size=(4, 40)).astype(np.uint8)
+    queries = QueryTables(T.astype(np.int16), offsets.astype(np.int32), scales)
+    codes = random.integers(0, 256, size=(4, 5)).astype(np.uint8)
     factors = random.random(4).astype(np.float32) + 1
     found = scoring.scores(queries, codes, factors)
     for i in range(3):
         for j in range(4):
-            total = int(offsets[i]) + sum(
-                int(w) for w, bit in zip(W[i], codes[j], strict=True) if bit
-            )
+            nibbles = "".join(f"{byte:02x}" for byte in codes[j])
+            total = int(offsets[i]) + sum(int(T[i, k, int(n, 16)]) for k, n in enumerate(nibbles))
             assert found[i, j] == np.float32(total) * factors[j] * scales[i]
 
 
@@ -82,18 +83,18 @@ def test_a_scale_is_the_smallest_that_fits():
 
 
 def test_a_query_of_zeros_scores_zero():
-    made = scoring.integer_weights(np.zeros((1, 8), np.float32), np.zeros(1, np.float32))
-    assert scoring.scores(made, np.ones((3, 8), np.uint8), np.ones(3, np.float32)).tolist() == [
-        [0, 0, 0]
-    ]
+    made = scoring.integer_tables(np.zeros((1, 2, 16)), np.zeros(1))
+    found = scoring.scores(made, np.ones((3, 1), np.uint8), np.ones(3, np.float32))
+    assert found.tolist() == [[0, 0, 0]]
 
 
-def test_slices_of_queries():
-    made = scoring.integer_weights(np.eye(4, dtype=np.float32), np.arange(4, dtype=np.float32))
-    part = made[1:3]
-    np.testing.assert_array_equal(part.weights, made.weights[1:3])
-    np.testing.assert_array_equal(part.offsets, made.offsets[1:3])
-    np.testing.assert_array_equal(part.scales, made.scales[1:3])
+def test_tables_are_rounded_within_their_limit_by_one_scale_a_query():
+    entries = np.random.default_rng(0).standard_normal((2, 4, 16)) * [[[0.01]], [[40.0]]]
+    made = scoring.integer_tables(entries, np.array([0.5, -3.0]))
+    assert ENTRY_LIMIT / 2 < np.abs(made.tables.astype(int)).max() <= ENTRY_LIMIT
+    steps = made.scales[:, None, None]
+    assert (np.abs(made.tables * steps - entries) <= 0.5 * steps).all()
+    assert made.offsets.tolist() == np.rint([0.5, -3.0] / made.scales).tolist()
 
 
 # --- nibble tables ----------------------------------------------------------------------------
@@ -119,7 +120,7 @@ def test_tables_sum_to_the_definition(level, dims, seed, extreme):
     if extreme:
         W = WEIGHT_LIMIT * random.choice([-1, 1], size=size)
     queries = whole_weights(W)
-    tables = scoring.nibble_tables(queries, plan.bits(compact=True), plan.pairs)
+    tables = scoring.nibble_tables(queries, plan.bits(compact=True), plan.pairs).tables
     assert tables.shape == (3, 2 * plan.nbytes(compact=True), 16)
     np.testing.assert_array_equal(nibble_sums(tables, stored), W @ thermometer.T.astype(int))
 
@@ -129,21 +130,21 @@ def test_the_largest_weights_of_a_nibble_stay_within_int16(sign):
     """Two compact pairs in one nibble carry six weights."""
     plan = levels.plan(8, "2")
     queries = whole_weights(np.full((1, 24), sign * WEIGHT_LIMIT))
-    tables = scoring.nibble_tables(queries, 16, plan.pairs)
+    tables = scoring.nibble_tables(queries, 16, plan.pairs).tables
     assert tables[0, 0, 15] == sign * 6 * WEIGHT_LIMIT
     full = np.full((1, 2), 255, dtype=np.uint8)
     assert nibble_sums(tables, full) == sign * 24 * WEIGHT_LIMIT
 
 
 def test_padding_bits_weigh_nothing():
-    tables = scoring.nibble_tables(whole_weights([[1, 2, 4]]), stored_bits=3, pairs=0)
+    tables = scoring.nibble_tables(whole_weights([[1, 2, 4]]), stored_bits=3, pairs=0).tables
     assert tables[0, 0].tolist() == [0, 0, 4, 4, 2, 2, 6, 6, 1, 1, 5, 5, 3, 3, 7, 7]
     assert not tables[0, 1].any()
 
 
 def test_the_table_of_a_pair_by_hand():
     """Weights come as those of q >= 3, q >= 2, q >= 1; hi and lo are the two bits of q."""
-    tables = scoring.nibble_tables(whole_weights([[100, 10, 1, 0, 0, 0]]), 4, pairs=2)
+    tables = scoring.nibble_tables(whole_weights([[100, 10, 1, 0, 0, 0]]), 4, pairs=2).tables
     assert tables[0, 0, [0b0000, 0b0100, 0b1000, 0b1100]].tolist() == [0, 1, 11, 111]
 
 

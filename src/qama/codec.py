@@ -189,12 +189,12 @@ class Codec:
         queries = checks.vectors(Q, "Q", self.dims_in)
         stored = checks.codes(codes, "codes", code.stored_bytes if compact else code.nbytes)
         stored = stored if compact else code.stored_form(stored)
-        bits = code.thermometer_bits(stored)
         if scorer == "hamming" and isinstance(code, GridCode):
-            query_bits = code.thermometer_bits(code.encode(queries, compact=True))
+            encoded = code.encode(queries, compact=True)
+            bits, query_bits = code.thermometer_bits(stored), code.thermometer_bits(encoded)
             return similarity(_distances(query_bits, bits), code.similarity_bits)
         factors = code.factor_steps[code.factor_indices(stored)]
-        return scoring.scores(code.query_weights(queries), bits, factors)
+        return scoring.scores(code.query_tables(queries), stored, factors)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the codec to a file of any name, atomically.

@@ -1,15 +1,16 @@
-"""Byte codes: bits in order of worth, so that every byte prefix of a code is itself a code.
+"""Byte codes: words in order of worth, so that every byte prefix of a code is itself a code.
 
 A code of p bytes stands for the vector
 
-    x_hat = c + sum over j < 8 p of b_j D_j,        b_j = +1 or -1
+    x_hat = c + sum over j < 2 p of W_j[n_j]
 
-with free directions D_j (an additive quantizer of one-bit codebooks). The bits come in blocks;
-each block's bits are chosen together, given the blocks before, so as to minimise |x - x_hat|^2
-(`qama.kernels.choose_bits`). A document's score is the cosine of the float query with x_hat.
+n_j the j-th nibble of the code, W_j a codebook of 16 free words: an additive quantizer (Babenko and
+Lempitsky, CVPR 2014). The nibbles come in blocks; each block's words are chosen together, given the
+blocks before, so as to minimise |x - x_hat|^2 (`qama.kernels.choose_words`). A document's score is
+the cosine of the float query with x_hat.
 
-Vectors and directions are rounded to whole numbers before any product, and every product is exact
-in float64: a code depends on its vector alone, not on batches, threads or machines.
+Vectors, centre and words are whole numbers of 2^-14, and so is all that is computed of them: a code
+depends on its vector alone, not on batches, threads or machines.
 """
 
 from __future__ import annotations
@@ -22,22 +23,44 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qama import checks, kernels
+from qama import kernels
 from qama.checks import Bytes, Floats
 from qama.encoding import scoring
 from qama.encoding.transform import unit
 
-BLOCK_ENDS = (12, 24, 32, 48, 64, 96, 128, 192, 256)  # bytes at which a block of bits ends
+BUDGETS = (12, 24, 32, 48, 64, 96, 128, 192, 256)  # standard lengths in bytes
+# Bytes at which a block ends. An index keeps one more byte per row, so both a standard length and
+# one byte less are ends; no block is longer than 16 bytes, since its cost grows with its square.
+BLOCK_ENDS = (
+    *(11, 12, 23, 24, 31, 32, 47, 48, 63, 64, 80, 95, 96, 112, 127, 128),
+    *(144, 160, 176, 191, 192, 208, 224, 240, 255, 256),
+)
 DEFAULT_BYTES = 48
-SEARCH_STEPS = 100  # flips tried for the bits of a block
-TENURE = 4  # flips for which a flipped bit rests, at least
-
-_VECTOR_SCALE = 2.0**20
-_DIRECTION_SCALE = 2.0**22
-_LIMIT = 2.0**29  # of a row of the Gram matrix and the linear term together, so that int32 holds
+BEAM, SWEEPS = 4, 4  # of the search for a block's words
+UNIT = 2.0**-14
 
 Doubles = npt.NDArray[np.float64]
-Int32s = npt.NDArray[np.int32]
+Int16s = npt.NDArray[np.int16]
+
+
+def whole(V: npt.NDArray[np.floating]) -> Int16s:
+    """Return floats as whole numbers of UNIT, int16, clamped to +-2."""
+    return np.clip(np.rint(V / UNIT), -(2**15), 2**15 - 1).astype(np.int16)
+
+
+def choose(rows: Int16s, words: Int16s, beam: int, sweeps: int, threads: int) -> tuple[Bytes, Int16s]:
+    """Choose a block's words for rows int16 (n, d): codes, and the rows less their words.
+
+    Products are halved as often as it takes for a row of length 2, the farthest that a unit vector
+    can lie from the centre, to stay within what the kernel clamps to.
+    """
+    longest = float(np.linalg.norm(words.astype(np.float64), axis=1).max())
+    shift = 0
+    while kernels.choice_limit(words, shift) < 2 / UNIT * longest / 2**shift:
+        shift += 1
+    return kernels.choose_words(
+        rows, words, beam=beam, sweeps=sweeps, shift=shift, threads=threads
+    )
 
 
 @dataclass(frozen=True)
@@ -45,29 +68,29 @@ class ByteCoder:
     """What one fit holds for all its byte codes.
 
     Attributes:
-        center: float32 (d,), c.
-        directions: float32 (bits, d), D in order of worth.
+        center: int16 (d,), c in units of 2^-14.
+        words: int16 (nibbles, 16, d), W in order of worth, in units of 2^-14.
         lengths: float32 (bytes,), the mean |x_hat| of each byte prefix over the fitted rows.
     """
 
-    center: Floats
-    directions: Floats
+    center: Int16s
+    words: Int16s
     lengths: Floats
 
     @property
     def dims(self) -> int:
         """Width of the vectors."""
-        return int(self.directions.shape[1])
+        return int(self.words.shape[2])
 
     @property
     def max_bytes(self) -> int:
         """Length of the longest code."""
-        return int(self.directions.shape[0]) // 8
+        return len(self.words) // 2
 
     @property
     def budgets(self) -> tuple[int, ...]:
         """The standard lengths up to the longest."""
-        return (*(end for end in BLOCK_ENDS if end < self.max_bytes), self.max_bytes)
+        return (*(length for length in BUDGETS if length < self.max_bytes), self.max_bytes)
 
     def code(self, nbytes: int) -> ByteCode:
         """Return the code of that length.
@@ -75,9 +98,9 @@ class ByteCoder:
         Raises:
             ValueError: not a whole number from 1 to the longest code's length.
         """
-        whole = isinstance(nbytes, int | np.integer) and not isinstance(nbytes, bool)
-        if not whole or not 1 <= nbytes <= self.max_bytes:
-            near = [b for b in self.budgets if whole and abs(b - nbytes) < 48] or self.budgets
+        integral = isinstance(nbytes, int | np.integer) and not isinstance(nbytes, bool)
+        if not integral or not 1 <= nbytes <= self.max_bytes:
+            near = [b for b in self.budgets if integral and abs(b - nbytes) < 48] or self.budgets
             raise ValueError(
                 f"nbytes is {nbytes!r}; byte codes of this codec have 1 to {self.max_bytes} whole "
                 f"bytes, for instance {', '.join(map(str, near))}"
@@ -90,114 +113,58 @@ class ByteCoder:
         Raises:
             ValueError: the part that does not fit, and its shape.
         """
-        bits, d = self.directions.shape
-        if bits == 0 or bits % 8 or bits > 8 * BLOCK_ENDS[-1]:
-            raise ValueError(f"directions have shape {self.directions.shape}")
-        if self.center.shape != (d,) or self.lengths.shape != (bits // 8,):
+        if self.words.dtype != np.int16 or self.words.ndim != 3 or self.words.shape[1] != 16:
+            raise ValueError(f"words are {self.words.dtype} of shape {self.words.shape}")
+        nibbles, _, d = self.words.shape
+        if nibbles == 0 or nibbles % 2 or nibbles > 2 * BLOCK_ENDS[-1]:
+            raise ValueError(f"words have shape {self.words.shape}")
+        if self.center.shape != (d,) or self.lengths.shape != (nibbles // 2,):
             raise ValueError(f"center {self.center.shape} or lengths {self.lengths.shape} misfit")
-        if not (np.isfinite(self.directions).all() and np.isfinite(self.center).all()):
-            raise ValueError("directions or center are not finite")
-        if np.abs(self.directions).max() > 64 or not (self.lengths > 0).all():
-            raise ValueError("directions or lengths are out of range")
-
-    # -- encoding ---------------------------------------------------------------------------
+        if self.center.dtype != np.int16 or not (self.lengths > 0).all():
+            raise ValueError("center or lengths are out of range")
 
     def encode(self, X: Floats, nbytes: int) -> Bytes:
         """Encode finite float32 (n, d) into uint8 (n, nbytes)."""
-        away = np.rint(unit(X).astype(np.float64) * _VECTOR_SCALE) - self._center
-        blocks = [block for block in self._blocks if block.start < nbytes]
-        codes = np.empty((len(X), 8 * 0), dtype=np.uint8)
-        signs: Doubles = np.empty((len(X), 0))
-        for block in blocks:
-            linear = np.rint(away @ block.directions * block.scale) - signs @ block.cross
-            chosen = kernels.choose_bits(
-                linear.astype(np.int32), block.gram, steps=SEARCH_STEPS, tenure=block.tenure
-            )
-            codes = np.concatenate([codes, chosen], axis=1)
-            signs = np.concatenate([signs, _signs(chosen)], axis=1)
-        return np.ascontiguousarray(codes[:, :nbytes])
+        rest = whole(unit(X).astype(np.float64) - self.center * UNIT)
+        parts = []
+        for start, stop in blocks(self.max_bytes):
+            if start >= nbytes:
+                break
+            codes, rest = choose(rest, self._flat[32 * start : 32 * stop], BEAM, SWEEPS, 0)
+            parts.append(codes)
+        return np.ascontiguousarray(np.concatenate(parts, axis=1)[:, :nbytes])
 
     @cached_property
-    def _center(self) -> Doubles:
-        return np.rint(self.center.astype(np.float64) * _VECTOR_SCALE)
-
-    @cached_property
-    def _whole(self) -> Doubles:
-        return np.rint(self.directions.astype(np.float64) * _DIRECTION_SCALE)
-
-    @cached_property
-    def _blocks(self) -> list[_Block]:
-        return [self._block(start, stop) for start, stop in pairwise((0, *self.budgets))]
-
-    def _block(self, start: int, stop: int) -> _Block:
-        D, before = self._whole[8 * start : 8 * stop], self._whole[: 8 * start]
-        gram = D @ D.T
-        largest = np.abs(gram).sum(axis=1).max() / _DIRECTION_SCALE**2
-        farthest = np.sqrt(np.diagonal(gram).max()) / _DIRECTION_SCALE * self._reach(start)
-        unit_size = 2.0 ** np.floor(np.log2(_LIMIT / max(largest + farthest, 1e-6)))
-        unit_size = min(unit_size, 2.0**24)
-        per_gram = unit_size / _DIRECTION_SCALE**2
-        return _Block(
-            start,
-            np.ascontiguousarray(D.T),
-            unit_size / (_VECTOR_SCALE * _DIRECTION_SCALE),
-            np.rint(gram * per_gram).astype(np.int32),
-            np.rint(before @ D.T * per_gram),
-        )
-
-    def _reach(self, start: int) -> float:
-        """The farthest that a unit vector can lie from what the bits before ``start`` say."""
-        lengths = np.linalg.norm(self.directions[: 8 * start], axis=1)
-        return float(1 + np.linalg.norm(self.center) + lengths.sum())
+    def _flat(self) -> Int16s:
+        return self.words.reshape(-1, self.dims)
 
     # -- scoring ----------------------------------------------------------------------------
 
-    @cached_property
-    def _weights(self) -> Doubles:
-        return 2 * self.directions.astype(np.float64)
+    def query_tables(self, Q: Floats, nbytes: int) -> scoring.QueryTables:
+        """Weigh queries float32 (m, d): per nibble and value, what its word adds to q . x_hat."""
+        queries = unit(Q).astype(np.float64)
+        products = queries @ self._doubles[: 32 * nbytes].T
+        offsets = queries @ (self.center * UNIT)
+        return scoring.integer_tables(products.reshape(len(Q), -1, 16), offsets)
 
-    def query_weights(self, Q: Floats, nbytes: int) -> scoring.QueryWeights:
-        """Weigh queries float32 (m, d): setting bit j adds 2 q . D_j to q . x_hat."""
-        W = unit(Q).astype(np.float64) @ self._weights[: 8 * nbytes].T
-        base = unit(Q).astype(np.float64) @ self.center.astype(np.float64)
-        return scoring.integer_weights(W, base - W.sum(axis=1) / 2)
+    @cached_property
+    def _doubles(self) -> Doubles:
+        return self._flat * UNIT
 
     def squared_lengths(self, codes: Bytes) -> Doubles:
         """Return |x_hat|^2 of codes uint8 (n, bytes) as float64 (n,)."""
-        out = np.empty(len(codes), dtype=np.float64)
-        D = self.directions[: 8 * codes.shape[1]].astype(np.float64)
-        for rows in checks.chunks(codes):
-            decoded = self.center + _signs(codes[rows]) @ D
-            out[rows] = np.einsum("nd,nd->n", decoded, decoded)
-        return out
+        words = self._flat[: 32 * codes.shape[1]]
+        norms = kernels.squared_norms(codes, words, self.center)
+        return norms * UNIT**2
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Arrays to store, by name."""
-        return {"center": self.center, "directions": self.directions, "lengths": self.lengths}
+        return {"center": self.center, "words": self.words, "lengths": self.lengths}
 
 
-@dataclass(frozen=True)
-class _Block:
-    """A block of bits, made whole-numbered.
-
-    Attributes:
-        start: Bytes before it.
-        directions: (d, bits), its D times 2^22.
-        scale: From products of vectors and directions to the units of gram.
-        gram: int32 (bits, bits).
-        cross: (bits before, bits), the Gram matrix with the bits before, in the same units.
-    """
-
-    start: int
-    directions: Doubles
-    scale: float
-    gram: Int32s
-    cross: Doubles
-
-    @property
-    def tenure(self) -> int:
-        """Flips for which a flipped bit rests; fewer in a block of few bits."""
-        return min(TENURE, len(self.gram) // 4)
+def blocks(max_bytes: int) -> list[tuple[int, int]]:
+    """Return the first and the last but one byte of each block of codes of max_bytes."""
+    return list(pairwise((0, *(end for end in BLOCK_ENDS if end < max_bytes), max_bytes)))
 
 
 @dataclass(frozen=True)
@@ -243,9 +210,9 @@ class ByteCode:
         """Encode finite float32 (n, d) into uint8 (n, nbytes); compact changes nothing."""
         return self.coder.encode(X, self.nbytes)
 
-    def query_weights(self, Q: Floats) -> scoring.QueryWeights:
-        """Weigh queries float32 (m, d), see `ByteCoder.query_weights`."""
-        return self.coder.query_weights(Q, self.nbytes)
+    def query_tables(self, Q: Floats) -> scoring.QueryTables:
+        """Weigh queries float32 (m, d), see `ByteCoder.query_tables`."""
+        return self.coder.query_tables(Q, self.nbytes)
 
     @property
     def factor_steps(self) -> Floats:
@@ -256,11 +223,3 @@ class ByteCode:
         """Return uint8 (n,): the step of one over each code's |x_hat|."""
         square = self.coder.squared_lengths(stored)
         return scoring.nearest_step(1 / np.sqrt(np.maximum(square, 1e-12)), self.factor_steps)
-
-    def thermometer_bits(self, stored: Bytes) -> Bytes:
-        """Return the bits uint8 (n, 8 nbytes)."""
-        return np.unpackbits(stored, axis=1)
-
-
-def _signs(codes: Bytes) -> Doubles:
-    return np.unpackbits(codes, axis=1).astype(np.float64) * 2 - 1

@@ -224,6 +224,10 @@ class GridCode:
             offsets = offsets + by_state[:, :, 0].sum(axis=1)
         return scoring.integer_weights(np.concatenate(parts, axis=1), offsets)
 
+    def query_tables(self, Q: Floats) -> scoring.QueryTables:
+        """Weigh queries float32 (m, d) for codes in their stored form."""
+        return scoring.nibble_tables(self.query_weights(Q), self.stored_bits, self.pairs)
+
     def _by_state(self, Z: Floats, segment: levels.Segment) -> Floats:
         centers = self._rows(self.coder.centers, segment)  # (values, states, group)
         values = Z[:, segment.start : segment.stop].reshape(len(Z), segment.values, -1)

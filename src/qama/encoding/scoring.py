@@ -1,11 +1,11 @@
 """Asymmetric scores: a float query against codes, defined as integers.
 
-A coder turns a query into one weight per thermometer bit and an offset, so that the score of a
-code is offset + the sum of the weights of its set bits, times one factor of the code. Weights are
-rounded to whole numbers with one scale per query, so every kernel, thread count and machine gives
-the same sums; this file is the one home of that rounding.
+A coder turns a query into one table of 16 entries per nibble of a stored code and an offset: the
+score of a code is offset + the sum of its nibbles' entries, times one factor of the code. Entries
+are whole numbers with one scale per query, so every kernel, thread count and machine gives the same
+sums; this file is the one home of that rounding.
 
-    S = offset + sum of weights of the set bits        int32
+    S = offset + sum of the nibbles' entries          int32
     score = (float32(S) * factor of the code) * scale of the query
 
 The factor, one over the length of the decoded vector, is a function of the code alone. It is one
@@ -21,15 +21,15 @@ import numpy.typing as npt
 
 from qama.checks import Bytes, Floats
 
-# The six weights of a nibble (two pairs) sum within int16; 4096 of them and the offset in int32.
-WEIGHT_LIMIT = 5461
+ENTRY_LIMIT = 2**15 - 1  # of a table
+WEIGHT_LIMIT = 5461  # of a thermometer bit: the six weights of a nibble (two pairs) sum to an entry
 OFFSET_LIMIT = 2**30
 FACTOR_STEPS = 256
 
 
 @dataclass(frozen=True)
 class QueryWeights:
-    """Queries made ready for asymmetric scoring.
+    """Queries weighed per thermometer bit of a grid code.
 
     Attributes:
         weights: int16 (m, thermometer bits), within +-5461.
@@ -41,30 +41,52 @@ class QueryWeights:
     offsets: npt.NDArray[np.int32]
     scales: Floats
 
-    def __getitem__(self, rows: slice) -> QueryWeights:
-        """Some of the queries."""
-        return QueryWeights(self.weights[rows], self.offsets[rows], self.scales[rows])
+
+@dataclass(frozen=True)
+class QueryTables:
+    """Queries made ready for asymmetric scoring.
+
+    Attributes:
+        tables: int16 (m, 2 * stored bytes, 16): what each value of each nibble adds to S. Table
+            2j is for the high nibble of byte j, 2j + 1 for the low one.
+        offsets: int32 (m,), within +-2^30.
+        scales: float32 (m,), powers of two.
+    """
+
+    tables: npt.NDArray[np.int16]
+    offsets: npt.NDArray[np.int32]
+    scales: Floats
 
 
 def integer_weights(weights: npt.NDArray[np.floating], offsets: Floats) -> QueryWeights:
     """Round weights (m, bits) and offsets (m,) with one scale per query."""
-    largest = np.maximum(
-        np.abs(weights).max(axis=1, initial=0) / WEIGHT_LIMIT, np.abs(offsets) / OFFSET_LIMIT
-    )
+    return QueryWeights(*_rounded(weights, offsets, WEIGHT_LIMIT))
+
+
+def integer_tables(
+    entries: npt.NDArray[np.floating], offsets: npt.NDArray[np.floating]
+) -> QueryTables:
+    """Round entries (m, nibbles, 16) and offsets (m,) with one scale per query."""
+    return QueryTables(*_rounded(entries, offsets, ENTRY_LIMIT))
+
+
+def _rounded(
+    values: npt.NDArray[np.floating], offsets: npt.NDArray[np.floating], limit: int
+) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.int32], Floats]:
+    magnitudes = np.abs(values.reshape(len(values), -1)).max(axis=1, initial=0)
+    largest = np.maximum(magnitudes / limit, np.abs(offsets) / OFFSET_LIMIT)
     exponents = np.ceil(np.log2(np.where(largest > 0, largest, 1)))
     scales = np.exp2(exponents).astype(np.float32)
-    return QueryWeights(
-        np.clip(np.rint(weights / scales[:, None]), -WEIGHT_LIMIT, WEIGHT_LIMIT).astype(np.int16),
+    per_query = scales.reshape(-1, *[1] * (values.ndim - 1))
+    return (
+        np.clip(np.rint(values / per_query), -limit, limit).astype(np.int16),
         np.clip(np.rint(offsets / scales), -OFFSET_LIMIT, OFFSET_LIMIT).astype(np.int32),
         scales,
     )
 
 
-def nibble_tables(queries: QueryWeights, stored_bits: int, pairs: int) -> npt.NDArray[np.int16]:
-    """Return tables int16 (m, 2 * stored bytes, 16): what each value of each nibble adds to S.
-
-    Table 2j is for the high nibble of byte j, 2j + 1 for the low one; of a nibble's four bits the
-    first is the most significant.
+def nibble_tables(queries: QueryWeights, stored_bits: int, pairs: int) -> QueryTables:
+    """Turn weights of thermometer bits into tables; a nibble's first bit is the most significant.
 
     Args:
         queries: The weights, three per leading compact pair and one per other stored bit.
@@ -84,15 +106,16 @@ def nibble_tables(queries: QueryWeights, stored_bits: int, pairs: int) -> npt.ND
     patterns = np.unpackbits(np.arange(16, dtype=np.uint8)[:, None], axis=1)[:, 4:]
     set_pairs = patterns[:, 0::2] & patterns[:, 1::2]
     nibbles = single.reshape(len(W), -1, 4) @ patterns.T.astype(np.int16)
-    return np.ascontiguousarray(
-        nibbles + both.reshape(len(W), -1, 2) @ set_pairs.T.astype(np.int16), dtype=np.int16
-    )
+    tables = nibbles + both.reshape(len(W), -1, 2) @ set_pairs.T.astype(np.int16)
+    return QueryTables(np.ascontiguousarray(tables, np.int16), queries.offsets, queries.scales)
 
 
-def scores(queries: QueryWeights, bits: Bytes, factors: Floats) -> Floats:
-    """Return float32 (m, n) scores of thermometer bits uint8 (n, bits): the definition itself."""
-    products = queries.weights.astype(np.float64) @ bits.T.astype(np.float64)  # exact: < 2^53
-    sums = products.astype(np.int32) + queries.offsets[:, None]
+def scores(queries: QueryTables, stored: Bytes, factors: Floats) -> Floats:
+    """Return float32 (m, n) scores of stored codes uint8 (n, bytes): the definition itself."""
+    sums = np.repeat(queries.offsets[:, None], len(stored), axis=1)
+    for column, byte in enumerate(stored.T):
+        sums += queries.tables[:, 2 * column, byte >> 4]
+        sums += queries.tables[:, 2 * column + 1, byte & 15]
     return (sums.astype(np.float32) * factors) * queries.scales[:, None]
 
 

@@ -16,15 +16,18 @@ from __future__ import annotations
 import numpy as np
 
 from qama.kernels import _check
+from qama.kernels._check import choice_limit
 from qama.kernels._arrays import F32, I16, I32, I64, U8, U64, Factors
 from qama.kernels._dispatch import backend, chosen_path, native_paths
 
 __all__ = [
-    "choose_bits",
+    "choice_limit",
+    "choose_words",
     "from_blocks",
     "hamming_rows",
     "hamming_topk",
     "info",
+    "squared_norms",
     "table_rows",
     "table_topk",
     "to_blocks",
@@ -232,36 +235,71 @@ def table_rows(
     )
 
 
-def choose_bits(
-    linear: I32,
-    gram: I32,
+def choose_words(
+    rows: I16,
+    words: I16,
     *,
-    steps: int,
-    tenure: int,
+    beam: int,
+    sweeps: int,
+    shift: int,
     threads: int = 0,
     path: str | None = None,
-) -> U8:
-    """Choose all bits of each code jointly, by tabu search.
+) -> tuple[U8, I16]:
+    """Choose one word of each section for each row, all sections together.
 
-    Seeks ``b`` in ``{-1, +1}^m`` of low ``b @ gram @ b - 2 * b @ u`` for each row ``u`` of
-    ``linear``. The search starts at ``b = +1`` where ``u >= 0``, else -1. Each step flips the
-    allowed bit that lowers the cost most or raises it least, ties by lower bit; a bit that was
-    flipped may not flip back for the next ``tenure`` to ``2 * tenure`` steps. The first ``b`` of
-    the least cost seen is returned.
+    Seeks words of low ``|r - sum of the words|^2`` for each row ``r``: the encoding of an additive
+    quantizer with codebooks of 16 words (Babenko and Lempitsky, CVPR 2014). First a beam search:
+    section by section, the ``beam`` cheapest choices so far are kept, ties by the order of their
+    parents, then by lower word. Then coordinate descent on the cheapest: section by section, the
+    word of least cost given all others, ties by lower word; ``sweeps`` times, or until nothing
+    changes. Costs are whole numbers: products of words and rows are halved ``shift`` times,
+    rounding down.
 
     Args:
-        linear: int32 ``(n, m)``, ``m`` a positive multiple of 8, at most 2048.
-        gram: int32 ``(m, m)``, symmetric. The greatest sum of magnitudes in a row of it plus the
-            greatest magnitude in ``linear`` must stay below ``2**30``.
-        steps: Flips per row, 0 to ``2**30``.
-        tenure: How long a flipped bit rests, at least 0, with ``2 * tenure + 1 < m``.
+        rows: int16 ``(n, d)``, ``d`` even and below ``2**20``. The product of a row and a word is
+            taken modulo ``2**32``, halved, and clamped to ``+-choice_limit(words, shift)``.
+        words: int16 ``(16 s, d)``: 16 words for each of ``s`` sections, ``s`` even, at most 64.
+        beam: Choices kept, 1 to 16.
+        sweeps: Rounds of coordinate descent, at least 0.
+        shift: 0 to 31, large enough for the words: `choice_limit` is not below 0.
         threads: Threads to use.
         path: Force one path; None chooses.
 
     Returns:
-        uint8 ``(n, m // 8)``: 1 for +1, bits from the most significant one down. Each row depends
-        on its own ``u`` alone.
+        uint8 ``(n, s // 2)``: two words a byte, the earlier section in the high nibble; and the
+        rows less their words, int16 ``(n, d)``, clamped to int16. Each row's depend on it alone.
     """
-    linear, gram = _check.choice(linear, gram, steps, tenure)
+    rows, words = _check.choice(rows, words, beam, sweeps, shift)
     _check.at_least("threads", threads, 0)
-    return backend(path).choose_bits(linear, gram, steps=steps, tenure=tenure, threads=threads)
+    return backend(path).choose_words(
+        rows, words, beam=beam, sweeps=sweeps, shift=shift, threads=threads
+    )
+
+
+def squared_norms(
+    codes: U8, words: I16, start: I16, *, threads: int = 0, path: str | None = None
+) -> I64:
+    """Compute ``|start + the sum of a code's words|^2``.
+
+    Args:
+        codes: uint8 ``(n, b)``, ``b`` at most 256: two words a byte, as `choose_words`
+            returns them.
+        words: int16 ``(32 b, d)``, ``d < 2**14``: 16 words for each nibble.
+        start: int16 ``(d,)``.
+        threads: Threads to use.
+        path: Force one path; None chooses.
+
+    Returns:
+        int64 ``(n,)``, exact.
+    """
+    codes = _check.array("codes", codes, np.uint8, (None, None))
+    _check.at_least("codes.shape[1]", codes.shape[1], 1)
+    words = _check.array("words", words, np.int16, (32 * codes.shape[1], None))
+    start = _check.array("start", start, np.int16, (words.shape[1],))
+    if codes.shape[1] > 256 or len(start) >= 2**14:
+        raise ValueError(
+            f"codes have {codes.shape[1]} columns of {len(start)} dims; at most 256 of fewer than "
+            f"{2**14} are possible, or sums could leave int64"
+        )
+    _check.at_least("threads", threads, 0)
+    return backend(path).squared_norms(codes, words, start, threads=threads)

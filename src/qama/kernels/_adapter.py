@@ -8,6 +8,7 @@ from typing import cast
 import numpy as np
 
 from qama.kernels import _native, reference
+from qama.kernels._check import choice_limit
 from qama.kernels._arrays import F32, I16, I32, I64, U8, U64, Factors
 
 # Distances are summed in 16 bits; filter entries of very wide codes would lose their resolution.
@@ -122,13 +123,23 @@ class Native:
             )
         return scores
 
-    def choose_bits(
-        self, linear: I32, gram: I32, *, steps: int, tenure: int, threads: int = 0
-    ) -> U8:
-        """See `qama.kernels.choose_bits`."""
-        codes = np.empty((len(linear), linear.shape[1] // 8), np.uint8)
-        _native.choose_bits(self.path, linear, gram, steps, tenure, threads, codes)
-        return codes
+    def choose_words(
+        self, rows: I16, words: I16, *, beam: int, sweeps: int, shift: int, threads: int = 0
+    ) -> tuple[U8, I16]:
+        """See `qama.kernels.choose_words`."""
+        codes = np.empty((len(rows), len(words) // 32), np.uint8)
+        rest = np.empty_like(rows)
+        limit = choice_limit(words, shift)
+        _native.choose_words(
+            self.path, rows, words, beam, sweeps, shift, limit, threads, codes, rest
+        )
+        return codes, rest
+
+    def squared_norms(self, codes: U8, words: I16, start: I16, *, threads: int = 0) -> I64:
+        """See `qama.kernels.squared_norms`."""
+        norms = np.empty(len(codes), np.int64)
+        _native.squared_norms(codes, words, start, threads, norms)
+        return norms
 
 
 def _values(factors: Factors | None, steps: F32 | None) -> tuple[F32 | None, U8 | None]:

@@ -14,9 +14,8 @@ import numpy.typing as npt
 from qama.kernels._arrays import F32, I16, I32, I64, U8, U64, Factors
 
 _INT32_MAX = 2**31 - 1
-_CHOICE_BITS = 2048
-_CHOICE_LIMIT = 2**30
-_MOST_STEPS = 2**30
+_SECTIONS = 64  # of words that are chosen together, at most
+_MOST_BEAM = 16
 
 
 def array(
@@ -124,29 +123,43 @@ def rows(value: I64, queries: int, count: int) -> I64:
     return value
 
 
-def choice(linear: I32, gram: I32, steps: int, tenure: int) -> tuple[I32, I32]:
-    """Check what bits are chosen by, and that no sum can leave int32."""
-    linear = array("linear", linear, np.int32, (None, None))
-    m = linear.shape[1]
-    if m % 8 or not 8 <= m <= _CHOICE_BITS:
+def choice(rows: I16, words: I16, beam: int, sweeps: int, shift: int) -> tuple[I16, I16]:
+    """Check what words are chosen from, and that no sum can leave int32."""
+    words = array("words", words, np.int16, (None, None))
+    width, d = words.shape
+    if width % 32 or not 32 <= width <= 16 * _SECTIONS:
         raise ValueError(
-            f"linear has {m} columns; a multiple of 8 from 8 to {_CHOICE_BITS} is needed"
+            f"words has {width} rows; 16 for each of an even number of sections, at most "
+            f"{_SECTIONS}, are needed"
         )
-    gram = array("gram", gram, np.int32, (m, m))
-    if not np.array_equal(gram, gram.T):
-        raise ValueError("gram is not symmetric; gram[j, k] == gram[k, j] is needed")
-    most = int(np.abs(gram, dtype=np.int64).sum(axis=1).max())
-    if linear.size:
-        most += max(int(linear.max()), -int(linear.min()))
-    if most >= _CHOICE_LIMIT:
-        raise ValueError(
-            f"gram and linear add up to {most}; the greatest row sum of |gram| plus the greatest "
-            f"|linear| must stay below {_CHOICE_LIMIT}, or sums could leave int32"
-        )
-    at_least("steps", steps, 0)
-    if steps > _MOST_STEPS:
-        raise ValueError(f"steps is {steps}; at most {_MOST_STEPS} are possible")
-    at_least("tenure", tenure, 0)
-    if 2 * tenure + 1 >= m:
-        raise ValueError(f"tenure is {tenure}; with {m} bits it must stay below {m // 2}")
-    return linear, gram
+    if d % 2 or not 0 < d < 2**20:
+        raise ValueError(f"words has {d} columns; an even number below 2**20 is needed")
+    rows = array("rows", rows, np.int16, (None, d))
+    at_least("beam", beam, 1)
+    if beam > _MOST_BEAM:
+        raise ValueError(f"beam is {beam}; at most {_MOST_BEAM} are possible")
+    at_least("sweeps", sweeps, 0)
+    at_least("shift", shift, 0)
+    if shift > 31:
+        raise ValueError(f"shift is {shift}; at most 31 is possible")
+    if choice_limit(words, shift) < 0:
+        raise ValueError(f"shift is {shift}, too small for these words: costs could leave int32")
+    return rows, words
+
+
+def choice_limit(words: I16, shift: int) -> int:
+    """Return what `choose_words` clamps products to; below 0 where costs could leave int32.
+
+    A cost on the way is a sum of words' products, at most four times the square of the sum over
+    sections of their greatest norm, and of at most twice as many clamped products as there are
+    sections. Rounding adds at most one for each product of words.
+
+    Args:
+        words: int16 ``(16 s, d)``.
+        shift: Times that products are halved.
+    """
+    sections = len(words) // 16
+    norms = np.ceil(np.sqrt(np.square(words, dtype=np.int64).sum(axis=1)))
+    most = int(norms.reshape(-1, 16).max(axis=1).sum())
+    room = 2**31 - 2 - (4 * most**2 >> shift) - sections**2
+    return room // (2 * sections)

@@ -70,10 +70,13 @@ class Backend(Protocol):
     ) -> F32:
         """See `qama.kernels.table_rows`."""
 
-    def choose_bits(
-        self, linear: I32, gram: I32, *, steps: int, tenure: int, threads: int = 0
-    ) -> U8:
-        """See `qama.kernels.choose_bits`."""
+    def choose_words(
+        self, rows: I16, words: I16, *, beam: int, sweeps: int, shift: int, threads: int = 0
+    ) -> tuple[U8, I16]:
+        """See `qama.kernels.choose_words`."""
+
+    def squared_norms(self, codes: U8, words: I16, start: I16, *, threads: int = 0) -> I64:
+        """See `qama.kernels.squared_norms`."""
 
 
 @cache

@@ -47,12 +47,16 @@ def table_rows(
     threads: int,
     scores_out: F32,
 ) -> None: ...
-def choose_bits(
+def choose_words(
     path: str,
-    linear: I32,
-    gram: I32,
-    steps: int,
-    tenure: int,
+    rows: I16,
+    words: I16,
+    beam: int,
+    sweeps: int,
+    shift: int,
+    limit: int,
     threads: int,
     codes_out: U8,
+    rest_out: I16,
 ) -> None: ...
+def squared_norms(codes: U8, words: I16, start: I16, threads: int, norms_out: I64) -> None: ...

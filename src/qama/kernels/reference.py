@@ -12,12 +12,11 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
+from qama.kernels._check import choice_limit
 from qama.kernels._arrays import F32, I16, I32, I64, U8, U64, Factors
 
 _ROWS = 64
 _CHUNK_BYTES = 1 << 22  # of codes at a time
-_SEED = 12345  # where the pseudo-random numbers of choose_bits start
-_NEVER = np.int32(2**31 - 1)  # above every gain
 _HIGH, _LOW = np.uint8(0xAA), np.uint8(0x55)
 
 Values = npt.NDArray[Any]
@@ -121,44 +120,76 @@ def table_rows(
     return _of_rows(blocks, rows, tables.shape[1] // 2, np.dtype(np.float32), scores)
 
 
-def choose_bits(linear: I32, gram: I32, *, steps: int, tenure: int, threads: int = 0) -> U8:
-    """See `qama.kernels.choose_bits`."""
-    others = gram * ~np.eye(len(gram), dtype=bool)  # the diagonal adds the same to every b
-    step = max(1, _CHUNK_BYTES // (4 * len(gram)))
-    codes = np.empty((len(linear), len(gram) // 8), np.uint8)
-    for first in range(0, len(linear), step):
-        rows = slice(first, first + step)
-        codes[rows] = _chosen(linear[rows], others, _rests(steps, tenure))
-    return codes
+def choose_words(
+    rows: I16, words: I16, *, beam: int, sweeps: int, shift: int, threads: int = 0
+) -> tuple[U8, I16]:
+    """See `qama.kernels.choose_words`."""
+    W = words.astype(np.float64)
+    gram = (W @ W.T).astype(np.int64)  # exact: whole numbers below 2**53
+    twice, squares = ((2 * gram) >> shift).astype(np.int32), np.diagonal(gram) >> shift
+    limit = choice_limit(words, shift)
+    step = max(1, _CHUNK_BYTES // (4 * beam * len(words)))
+    codes, rest = np.empty((len(rows), len(words) // 32), np.uint8), np.empty_like(rows)
+    for first in range(0, len(rows), step):
+        some = rows[first : first + step]
+        products = (some.astype(np.float64) @ W.T).astype(np.int64)
+        halved = products.astype(np.int32) >> shift  # modulo 2**32 first
+        alone = (squares - 2 * np.clip(halved, -limit, limit)).astype(np.int32)
+        chosen = _descended(alone, twice, _beam_search(alone, twice, beam), sweeps)
+        codes[first : first + step] = chosen[:, ::2] << 4 | chosen[:, 1::2]
+        left = some.astype(np.int64)
+        for section, word in enumerate(chosen.T):
+            left -= words[16 * section + word.astype(np.int64)]
+        rest[first : first + step] = np.clip(left, -(2**15), 2**15 - 1)
+    return codes, rest
 
 
-def _rests(steps: int, tenure: int) -> Iterator[int]:
-    """Yield how many steps the bit that each step flips must rest: the same for every row."""
-    state = _SEED
-    for _ in range(steps):
-        state = (state * 1664525 + 1013904223) % 2**32
-        yield tenure + ((state >> 8) * (tenure + 1) >> 24)
+def _beam_search(alone: I32, twice: I32, beam: int) -> U8:
+    """Choose words (n, s) section by section; ``alone`` is what each word costs by itself."""
+    n = len(alone)
+    costs, totals = alone[:, None, :], np.zeros((n, 1), np.int32)
+    chosen = np.zeros((n, 1, alone.shape[1] // 16), np.uint8)
+    at = np.arange(n)[:, None]
+    for section in range(chosen.shape[2]):
+        words = slice(16 * section, 16 * section + 16)
+        candidates = (totals[:, :, None] + costs[:, :, words]).reshape(n, -1)
+        best = np.argsort(candidates, axis=1, kind="stable")[:, :beam]
+        parent, word = best // 16, best % 16
+        totals, chosen = np.take_along_axis(candidates, best, axis=1), chosen[at, parent]
+        chosen[:, :, section] = word
+        costs = costs[at, parent] + twice[16 * section + word]
+    return chosen[:, 0]
 
 
-def _chosen(linear: I32, gram: I32, rests: Iterator[int]) -> U8:
-    """Choose the bits of a few rows; ``gram`` has no diagonal."""
-    signs = np.where(linear >= 0, np.int32(1), np.int32(-1))
-    sums = signs.astype(np.float64) @ gram.astype(np.float64)  # exact: integers below 2**53
-    gains = signs * (linear - sums.astype(np.int32))  # a quarter of the change if a bit flips
-    held = np.full(signs.shape, -1, np.int64)
-    best, least = np.packbits(signs > 0, axis=1), np.zeros(len(signs), np.int64)
-    cost, rows = least.copy(), np.arange(len(signs))
-    for t, rest in enumerate(rests):
-        bits = np.where(held < t, gains, _NEVER).argmin(axis=1)
-        gain, sign = gains[rows, bits], signs[rows, bits]
-        gains += 2 * gram[bits] * signs * sign[:, None]
-        gains[rows, bits], signs[rows, bits] = -gain, -sign
-        held[rows, bits] = t + rest
-        cost += gain
-        better = cost < least
-        least[better] = cost[better]
-        best[better] = np.packbits(signs[better] > 0, axis=1)
-    return best
+def _descended(alone: I32, twice: I32, chosen: U8, sweeps: int) -> U8:
+    """Let each section take its best word given the others, some times over."""
+    first = 16 * np.arange(chosen.shape[1])
+    costs = alone + twice[first + chosen].sum(axis=1, dtype=np.int32)
+    for _ in range(sweeps):
+        before = chosen.copy()
+        for section, start in enumerate(first):
+            words = slice(start, start + 16)
+            own = twice[start + chosen[:, section]]
+            best = (costs[:, words] - own[:, words]).argmin(axis=1)
+            costs += twice[start + best] - own
+            chosen[:, section] = best
+        if (chosen == before).all():
+            break
+    return chosen
+
+
+def squared_norms(codes: U8, words: I16, start: I16, *, threads: int = 0) -> I64:
+    """See `qama.kernels.squared_norms`."""
+    norms = np.empty(len(codes), np.int64)
+    step = max(1, _CHUNK_BYTES // (8 * words.shape[1]))
+    for first in range(0, len(codes), step):
+        some = codes[first : first + step].astype(np.int64)
+        sums = np.repeat(start.astype(np.int64)[None], len(some), axis=0)
+        for column, byte in enumerate(some.T):
+            sums += words[32 * column + (byte >> 4)]
+            sums += words[32 * column + 16 + (byte & 15)]
+        norms[first : first + step] = np.square(sums).sum(axis=1)
+    return norms
 
 
 def _planes(codes: U8, bits: int, pairs: int) -> U64:

@@ -16,7 +16,6 @@ import numpy.typing as npt
 from qama import kernels
 from qama.checks import Bytes, Floats, Ids
 from qama.codec import Code, similarity
-from qama.encoding import scoring
 from qama.encoding.grid import GridCode
 
 Mask = npt.NDArray[np.uint64]
@@ -87,13 +86,12 @@ class Asymmetric:
 
     def __init__(self, code: Code, queries: Floats) -> None:
         self.code = code
-        self.weights = code.query_weights(queries)
-        self.tables = scoring.nibble_tables(self.weights, code.stored_bits, code.pairs)
+        self.queries = code.query_tables(queries)
 
     def top(self, rows: Rows, k: int, threads: int) -> tuple[Ids, Keys]:
         """See `Scorer`."""
         found, scores = kernels.table_topk(
-            rows.blocks, rows.count, self.tables, self.weights.offsets, k,
+            rows.blocks, rows.count, self.queries.tables, self.queries.offsets, k,
             factors=rows.factors(self.code), steps=self.code.factor_steps,
             mask=rows.mask, threads=threads,
         )  # fmt: skip
@@ -102,13 +100,13 @@ class Asymmetric:
     def chosen(self, rows: Rows, candidates: Ids, threads: int) -> Keys:
         """See `Scorer`."""
         return -kernels.table_rows(
-            rows.blocks, candidates, self.tables, self.weights.offsets,
+            rows.blocks, candidates, self.queries.tables, self.queries.offsets,
             factors=rows.factors(self.code), steps=self.code.factor_steps, threads=threads,
         )  # fmt: skip
 
     def scores(self, keys: Keys) -> Floats:
         """See `Scorer`."""
-        return np.asarray(-keys * self.weights.scales[:, None], dtype=np.float32)
+        return np.asarray(-keys * self.queries.scales[:, None], dtype=np.float32)
 
 
 def search(

@@ -27,7 +27,7 @@ from qama.training.agreement import HeldOut
 from qama.training.distillation import DistillationObjective
 from qama.training.nn import Adapter
 from qama.training.paper import PaperObjective, check_pairs
-from qama.training.superposition import fit_byte_coder
+from qama.training.additive import fit_byte_coder
 from qama.training.train import Callback, Objective, Report, train
 
 _MAX_HELD_OUT = 512
