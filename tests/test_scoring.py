@@ -9,7 +9,11 @@ from hypothesis import strategies as st
 
 from qama.encoding import bits, levels, scoring
 from qama.encoding.scoring import (
-    ENTRY_LIMIT, OFFSET_LIMIT, WEIGHT_LIMIT, QueryTables, QueryWeights,
+    ENTRY_LIMIT,
+    OFFSET_LIMIT,
+    WEIGHT_LIMIT,
+    QueryTables,
+    QueryWeights,
 )  # fmt: skip
 
 

@@ -16,8 +16,8 @@ from __future__ import annotations
 import numpy as np
 
 from qama.kernels import _check
-from qama.kernels._check import choice_limit
 from qama.kernels._arrays import F32, I16, I32, I64, U8, U64, Factors
+from qama.kernels._check import choice_limit
 from qama.kernels._dispatch import backend, chosen_path, native_paths
 
 __all__ = [

@@ -8,8 +8,8 @@ from typing import cast
 import numpy as np
 
 from qama.kernels import _native, reference
-from qama.kernels._check import choice_limit
 from qama.kernels._arrays import F32, I16, I32, I64, U8, U64, Factors
+from qama.kernels._check import choice_limit
 
 # Distances are summed in 16 bits; filter entries of very wide codes would lose their resolution.
 _MOST_BITS = 43_000

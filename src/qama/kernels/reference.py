@@ -12,8 +12,8 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from qama.kernels._check import choice_limit
 from qama.kernels._arrays import F32, I16, I32, I64, U8, U64, Factors
+from qama.kernels._check import choice_limit
 
 _ROWS = 64
 _CHUNK_BYTES = 1 << 22  # of codes at a time

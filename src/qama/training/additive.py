@@ -21,7 +21,15 @@ import numpy.typing as npt
 from qama import checks
 from qama.checks import Bytes, Floats
 from qama.encoding.bytecode import (
-    BEAM, BLOCK_ENDS, SWEEPS, UNIT, ByteCoder, Int16s, blocks, choose, whole,
+    BEAM,
+    BLOCK_ENDS,
+    SWEEPS,
+    UNIT,
+    ByteCoder,
+    Int16s,
+    blocks,
+    choose,
+    whole,
 )  # fmt: skip
 from qama.encoding.transform import unit
 
