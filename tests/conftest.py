@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 SEED = 0
+
+settings.register_profile("qama", deadline=None)  # a busy machine is not a failure
+settings.load_profile("qama")
 
 
 def mixture(n, d, seed=SEED):

@@ -342,7 +342,7 @@ def compare_choice(path, rows, words, threads=1, **options):
 @pytest.mark.parametrize("path", ALL)
 def test_choice_by_hand(path):
     words = np.zeros((32, 2), np.int16)
-    words[:, 0] = [10 * k for k in range(16)] + [k for k in range(16)]
+    words[:, 0] = [10 * k for k in range(16)] + list(range(16))
     rows = np.array([[137, 0], [-5, 3], [400, -2], [20, 0]], np.int16)
     codes, rest = kernels.choose_words(rows, words, beam=2, sweeps=2, shift=0, path=path)
     assert codes.tolist() == [[0xD7], [0x00], [0xFF], [0x20]]  # ties by the lower word: 20, not 1A

@@ -45,7 +45,7 @@ Int16s = npt.NDArray[np.int16]
 
 def whole(V: npt.NDArray[np.floating]) -> Int16s:
     """Return floats as whole numbers of UNIT, int16, clamped to +-2."""
-    return np.clip(np.rint(V / UNIT), -(2**15), 2**15 - 1).astype(np.int16)
+    return np.asarray(np.clip(np.rint(V / UNIT), -(2**15), 2**15 - 1), dtype=np.int16)
 
 
 def choose(
@@ -149,13 +149,13 @@ class ByteCoder:
 
     @cached_property
     def _doubles(self) -> Doubles:
-        return self._flat * UNIT
+        return self._flat.astype(np.float64) * UNIT
 
     def squared_lengths(self, codes: Bytes) -> Doubles:
         """Return |x_hat|^2 of codes uint8 (n, bytes) as float64 (n,)."""
         words = self._flat[: 32 * codes.shape[1]]
         norms = kernels.squared_norms(codes, words, self.center)
-        return norms * UNIT**2
+        return norms.astype(np.float64) * UNIT**2
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Arrays to store, by name."""
