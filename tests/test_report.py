@@ -12,20 +12,9 @@ from typer.testing import CliRunner
 
 from qama import Codec
 from qama.cli.main import app
-from qama.encoding.bytecode import ByteCoder
 from qama.evaluation.page import Line, Plot, Section, page
 from qama.evaluation.quantisability import Budget, Quantisability, quantisability, similarity_gains
 from qama.evaluation.spectrum import Spectrum
-
-
-@pytest.fixture(scope="module")
-def byte_codec(codec):
-    """A codec whose byte codes are steps along the axes: no fit."""
-    axes = np.eye(32, dtype=np.float32) / 6
-    directions = np.concatenate([axes, axes / 2, axes / 4, axes / 8])
-    coder = ByteCoder(np.zeros(32, np.float32), directions, np.ones(16, np.float32))
-    return Codec(codec.grid, "default", {}, coder)
-
 
 # --- spectrum ---------------------------------------------------------------------------------
 
