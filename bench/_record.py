@@ -35,9 +35,9 @@ class Rows:
         return key not in self.rows
 
     def add(self, **row: Any) -> dict[str, Any]:
-        """Add one row, print it and write the file."""
+        """Add one row, print its key and numbers, write the file."""
         self.rows[tuple(row[name] for name in self.key)] = row
-        print(" ".join(f"{value:.4g}" if isinstance(value, float) else str(value)
-                       for value in row.values()), flush=True)  # fmt: skip
+        plain = [v for v in row.values() if not isinstance(v, list | dict)]
+        print(*(f"{v:.4g}" if isinstance(v, float) else v for v in plain), flush=True)
         write_record(self.path, list(self.rows.values()), self.seed)
         return row
