@@ -1,6 +1,7 @@
 """Fill the tables and plots of README.md and docs/ from bench/results/ (`make docs`).
 
-A table stands between `<!-- table: NAME -->` and `<!-- end -->`; NAME is a function here.
+A table stands between `<!-- table: NAME -->` and `<!-- end -->`; NAME is a function here or in
+paper_tables.py.
 """
 
 import json
@@ -8,6 +9,9 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+
+import paper_tables
+from paper_verdicts import MINILM_L12
 
 from qama.evaluation.records import Record
 from qama.evaluation.report import plot
@@ -20,15 +24,6 @@ DRAWN = (  # level and scorer of the lines in the README's picture
     ("bytes", "asymmetric"), ("2", "asymmetric"), ("2", "hamming"), ("1", "hamming"),
     ("int8", "cosine"),
 )  # fmt: skip
-# QAMA, CIKM 2025: MiniLM-L12, nDCG@10, mean of five sets; columns as in LEVELS.
-PAPER_FP32 = 0.4286
-PAPER_MINILM = {
-    384: (0.3839, 0.4101, 0.4160, 0.4185),
-    192: (0.3724, 0.3923, 0.4017, 0.4109),
-    128: (0.3571, 0.3814, 0.3865, 0.3917),
-    96: (0.3417, 0.3649, 0.3695, 0.3712),
-    48: (0.2687, 0.2871, 0.2919, 0.2897),
-}
 
 
 def load(name):
@@ -84,9 +79,11 @@ def paper_levels():
     """This implementation beside the paper's Table for MiniLM-L12, retention in % of float32."""
     kept = cells(macro(load("paper")), "hamming")
     lines = ["| dims | level | here | paper | difference |", "|--:|---|--:|--:|--:|"]
-    for dims, row in PAPER_MINILM.items():
-        for level, ndcg in zip(LEVELS, row, strict=True):
-            there = 100 * ndcg / PAPER_FP32
+    full, cells_there = MINILM_L12
+    for part, row in cells_there.items():
+        dims = 384 // part
+        for level, ndcg in zip(LEVELS, row[:4], strict=True):
+            there = 100 * ndcg / full
             gap = kept[dims, level] - there
             lines.append(
                 f"| {dims} | {level} | {kept[dims, level]:.1f} | {there:.1f} | {gap:+.1f} |"
@@ -171,7 +168,8 @@ def fill(path):
     """Replace every marked table of a file."""
 
     def table(match):
-        return f"<!-- table: {match[1]} -->\n{globals()[match[1]]()}\n<!-- end -->"
+        make = globals().get(match[1]) or getattr(paper_tables, match[1])
+        return f"<!-- table: {match[1]} -->\n{make()}\n<!-- end -->"
 
     text = path.read_text()
     path.write_text(re.sub(r"<!-- table: (\w+) -->.*?<!-- end -->", table, text, flags=re.S))
@@ -197,6 +195,7 @@ def main():
     for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
         fill(path)
     shown = [r for r in macro(load("default")) if (r.level, r.scorer) in DRAWN]
+    paper_tables.draw(ROOT / "docs")
     plot(shown, ROOT / "docs" / "retention.svg", "Six collections, all-MiniLM-L6-v2")
 
 
