@@ -10,7 +10,7 @@ from quality_data import Scene
 import qama
 from qama.codec import Codec
 from qama.encoding.grid import GridCode
-from qama.encoding.levels import LEVELS, dims_grid
+from qama.encoding.levels import HYBRID, LEVELS, dims_grid, plan
 from qama.encoding.quantize import quantile_thresholds
 from qama.encoding.transform import Linear, apply
 from qama.evaluation.baselines import BASELINES, float_hits, unit
@@ -217,7 +217,7 @@ def allocation(scene: Scene, what: str, seed: int):
     """Return the cells of one way to spend the bytes of a hybrid code at all dims."""
     judged = Judge(scene)
     d = scene.docs.shape[1]
-    nbytes = qama.fit(scene.fit[:256], "default", steps=0, bytes=False).code(d, "hybrid").nbytes
+    nbytes = plan(d, HYBRID).nbytes()
     if what in FRACTIONS:
         codec = qama.fit(scene.fit, "default", seed, fractions=FRACTIONS[what], threads=1,
                          bytes=False)  # fmt: skip

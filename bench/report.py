@@ -7,12 +7,11 @@ codecs were fitted on the whole collections and judged with real queries.
 """
 
 import argparse
-import json
 import time
 from pathlib import Path
 
 import numpy as np
-from _record import write_record
+from _record import Rows
 from quality_data import COLLECTIONS, ROOT, data_folder
 
 import qama
@@ -40,12 +39,10 @@ def main():
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--out", type=Path, default=ROOT / "bench/results/report.json")
     args = parser.parse_args()
-    results = json.loads(args.out.read_text())["results"] if args.out.exists() else {}
+    rows = Rows(args.out, ("collection",))
     for name in args.collections:
-        if name not in results:
-            results[name] = estimate(name, args.threads)
-            print(name, results[name]["smallest"], results[name]["seconds"], "s", flush=True)
-            write_record(args.out, results, model=MODEL)
+        if rows.lacks(name):
+            rows.add(collection=name, model=MODEL, **estimate(name, args.threads))
 
 
 if __name__ == "__main__":

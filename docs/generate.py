@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import paper_tables
+from paper_results import rows
 from paper_verdicts import MINILM_L12
 
 from qama.evaluation.records import Record
@@ -115,9 +116,9 @@ def by_collection():
 
 def levels_cost():
     """Retention of a fit for one level and of one fit for all, mean over the collections run."""
-    rows = json.loads((RESULTS / "levels.json").read_text())["results"]
+    measured = rows("levels")
     groups = {}
-    for row in rows:
+    for row in measured:
         both = groups.setdefault((row["level"], row["dims"]), [])
         both.append((100 * row["alone"], 100 * row["together"]))
     lines = [
@@ -133,7 +134,7 @@ def levels_cost():
 
 def report_accuracy():
     """`qama report` beside what real queries kept, per length: mean and worst error in points."""
-    estimates = json.loads((RESULTS / "report.json").read_text())["results"]
+    estimates = rows("report")
     real = {
         (name, r.bytes_stored): 100 * r.retention
         for name, records in load("default").items()
@@ -141,9 +142,9 @@ def report_accuracy():
         if r.level == "bytes"
     }
     pairs = {}
-    for name, found in estimates.items():
+    for found in estimates:
         for budget in found["budgets"]:
-            both = (100 * budget["ndcg"], real[name, budget["nbytes"]])
+            both = (100 * budget["ndcg"], real[found["collection"], budget["nbytes"]])
             pairs.setdefault(budget["nbytes"], []).append(both)
     lines = [
         "| bytes | estimated % | kept % | mean error | largest error | collections |",
@@ -158,9 +159,9 @@ def report_accuracy():
 
 
 def basics():
-    rows = json.loads((RESULTS / "basics.json").read_text())["results"]
+    measured = rows("basics")
     lines = ["| what | seconds | peak memory (MiB) |", "|---|--:|--:|"]
-    lines += [f"| {r['what']} | {r['seconds']:.2f} | {r['peak_mib']:.0f} |" for r in rows]
+    lines += [f"| {r['what']} | {r['seconds']:.2f} | {r['peak_mib']:.0f} |" for r in measured]
     return "\n".join(lines)
 
 
@@ -195,7 +196,6 @@ def main():
     for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
         fill(path)
     shown = [r for r in macro(load("default")) if (r.level, r.scorer) in DRAWN]
-    paper_tables.draw(ROOT / "docs")
     plot(shown, ROOT / "docs" / "retention.svg", "Six collections, all-MiniLM-L6-v2")
 
 

@@ -1,15 +1,24 @@
 """The generated tables of docs/paper.md that bench/paper.py and bench/tasks.py fill."""
 
 from collections import defaultdict
+from pathlib import Path
 
-from paper_results import LSA, MINILM, RESULTS, WORDLLAMA, averages, rows, table
+from paper_results import LSA, MINILM, WORDLLAMA, averages, rows, table
 from paper_verdicts import LEVELS, verdicts
 
 __all__ = [
-    "ablation_cumulative", "ablation_without", "allocation_table", "draw_ablation",
-    "dynamic_table", "main_lsa", "main_minilm", "main_wordllama", "speed_table", "tasks_table",
+    "ablation_cumulative",
+    "ablation_figure",
+    "ablation_without",
+    "allocation_table",
+    "dynamic_table",
+    "main_lsa",
+    "main_minilm",
+    "main_wordllama",
+    "speed_table",
+    "tasks_table",
     "verdicts",
-]  # fmt: skip
+]
 MAIN = "`python bench/paper.py main`"
 COLUMNS = {  # of a main table: heading, method, scorer of codes, whether it has a float column
     "paper": ("paper", "hamming", "paper, float prefix"),
@@ -153,19 +162,25 @@ def tasks_table():
     return table(headings, lines, "`python bench/tasks.py`")
 
 
-def draw_ablation(path):
-    """Draw variance, imbalance of bits and margins by dims for the cumulative variants."""
+def ablation_figure():
+    """Variance, imbalance of bits and margins by dims, drawn beside the page, in a table's cell."""
+    picture = Path(__file__).parent / "ablation.svg"
+    found = defaultdict(list)
+    for row in rows("paper_ablation"):
+        if not row["variant"].startswith("-"):
+            found[row["variant"]].append(row["diagnostics"])
+    if found:
+        _draw_ablation(found, picture)
+    lines = [(f"![by dims, for each variant]({picture.name})",)] if found else []
+    return table(("what the parts do",), lines, "`python bench/paper.py ablation`")
+
+
+def _draw_ablation(found, path):
     import matplotlib as mpl
     import numpy as np
     from matplotlib.figure import Figure
 
     mpl.rcParams["svg.hashsalt"] = "qama"
-    found = defaultdict(list)
-    for row in rows("paper_ablation"):
-        if not row["variant"].startswith("-"):
-            found[row["variant"]].append(row["diagnostics"])
-    if not found:
-        return
     figure = Figure(figsize=(10, 9), layout="constrained")
     labels = {"variance": "variance of z", "imbalance": "|share of ones - 1/2|",
               "margin": "distance from the threshold / σ"}  # fmt: skip
@@ -179,9 +194,3 @@ def draw_ablation(path):
     figure.get_axes()[0].legend(ncols=2, fontsize="small")
     figure.get_axes()[0].set_yscale("log")
     figure.savefig(path, metadata={"Date": None})
-
-
-def draw(folder):
-    """Draw what was measured into a folder."""
-    if (RESULTS / "paper_ablation.json").exists():
-        draw_ablation(folder / "ablation.svg")

@@ -96,8 +96,15 @@ def test_ablation_and_advice(results):
 
 def test_tables_say_what_was_not_measured(results):
     for name in paper_tables.__all__:
-        if not name.startswith("draw"):
-            assert "not measured" in getattr(paper_tables, name)()
+        assert "not measured" in getattr(paper_tables, name)()
+
+
+def test_the_ablation_is_drawn_for_the_cumulative_variants(results, tmp_path, monkeypatch):
+    figures = {name: [0.1, 0.2, 0.3] for name in ("variance", "imbalance", "margin")}
+    results("paper_ablation", [row("a", variant=v, diagnostics=figures) for v in ("+ x", "- y")])
+    monkeypatch.setattr(paper_tables, "__file__", str(tmp_path / "paper_tables.py"))
+    assert "![by dims, for each variant](ablation.svg)" in paper_tables.ablation_figure()
+    assert "<svg" in (tmp_path / "ablation.svg").read_text()
 
 
 def test_tables_show_what_was_measured(results):
