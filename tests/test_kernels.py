@@ -474,10 +474,7 @@ def test_squared_norms(path, n, columns, d):
         ({"codes": np.zeros((2, 0), np.uint8)}, "codes.shape"),
         ({"words": np.zeros((64, 4), np.int16)}, r"words is int16 of shape \(64, 4\)"),
         ({"start": np.zeros(3, np.int16)}, r"start is int16 of shape \(3,\)"),
-        (
-            {"codes": np.zeros((1, 257), np.uint8), "words": np.zeros((8224, 4), np.int16)},
-            "257 col",
-        ),
+        ({"codes": np.zeros((1, 257), np.uint8), "words": np.zeros((8224, 4), np.int16)}, "257 col"),
         ({"threads": -1}, "threads is -1"),
     ],
 )

@@ -48,9 +48,7 @@ def whole(V: npt.NDArray[np.floating]) -> Int16s:
     return np.clip(np.rint(V / UNIT), -(2**15), 2**15 - 1).astype(np.int16)
 
 
-def choose(
-    rows: Int16s, words: Int16s, beam: int, sweeps: int, threads: int
-) -> tuple[Bytes, Int16s]:
+def choose(rows: Int16s, words: Int16s, beam: int, sweeps: int, threads: int) -> tuple[Bytes, Int16s]:
     """Choose a block's words for rows int16 (n, d): codes, and the rows less their words.
 
     Products are halved as often as it takes for a row of length 2, the farthest that a unit vector
@@ -60,7 +58,9 @@ def choose(
     shift = 0
     while kernels.choice_limit(words, shift) < 2 / UNIT * longest / 2**shift:
         shift += 1
-    return kernels.choose_words(rows, words, beam=beam, sweeps=sweeps, shift=shift, threads=threads)
+    return kernels.choose_words(
+        rows, words, beam=beam, sweeps=sweeps, shift=shift, threads=threads
+    )
 
 
 @dataclass(frozen=True)
