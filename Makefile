@@ -7,7 +7,7 @@ QAMA_DATA ?= ../shared
 COLLECTIONS := cranfield cisi nfcorpus scifact cosqa npl
 SOURCES := pyproject.toml constraints.txt CMakeLists.txt $(wildcard csrc/*)
 
-.PHONY: demo test lint bench bench-quality docs clean
+.PHONY: demo test lint bench bench-quality bench-paper bench-tasks docs clean
 
 demo: $(VENV)/demo.stamp
 	$(RUN) -m qama demo
@@ -32,6 +32,14 @@ bench: $(VENV)/dev.stamp
 
 bench-quality: $(VENV)/bench.stamp
 	$(RUN) bench/quality.py
+
+bench-paper: $(VENV)/bench.stamp
+	$(RUN) bench/paper.py
+
+bench-tasks: $(VENV)/bench.stamp
+	@$(INSTALL) -e ".[demo]" wordllama
+	$(RUN) bench/report.py
+	$(RUN) bench/tasks.py
 
 docs: $(VENV)/dev.stamp
 	$(RUN) docs/generate.py

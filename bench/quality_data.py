@@ -53,11 +53,11 @@ def data_folder() -> Path:
 def load_scene(model: str, name: str, setting: str) -> Scene:
     """Load what one run needs."""
     collection = load_collection(data_folder() / "data" / name)
-    docs = _vectors(model, f"{name}.docs")
-    queries = _vectors(model, f"{name}.queries")[list(collection.query_rows)]
+    docs = vectors(model, f"{name}.docs")
+    queries = vectors(model, f"{name}.queries")[list(collection.query_rows)]
     if setting == "small":
         return Scene(model, setting, collection, docs, docs, queries)
-    general = _vectors(model, "train-text")[_general_rows(name)]
+    general = vectors(model, "train-text")[_general_rows(name)]
     if setting == "transfer":
         return Scene(model, setting, collection, general, docs, queries)
     both = np.concatenate([docs, general])
@@ -76,7 +76,7 @@ def _passages() -> list[tuple[str, str]]:
         return [(row["source"], row["text"]) for row in map(json.loads, stream)]
 
 
-def _vectors(model: str, stem: str) -> Floats:
+def vectors(model: str, stem: str) -> Floats:
     """Unit vectors in float32; a zero vector (a text without a known word) stays zero."""
     folder = _lsa_folder() if model == LSA else data_folder() / "embeddings" / model
     return _unit(np.load(folder / f"{stem}.npy").astype(np.float32))

@@ -52,6 +52,19 @@ def paper_codec(rows):
     return _fit(rows, "paper")
 
 
+@pytest.fixture(scope="session")
+def byte_codec(codec):
+    """A codec whose byte codes are steps along the axes: no fit."""
+    from qama import Codec
+    from qama.encoding.bytecode import ByteCoder, whole
+
+    signs = np.unpackbits(np.arange(16, dtype=np.uint8)[:, None], axis=1)[:, 4:] * 2.0 - 1
+    axes = np.eye(32).reshape(8, 4, 32)  # a word steps along four axes
+    words = np.concatenate([signs @ axes / step for step in (6, 12, 24, 48)])
+    coder = ByteCoder(whole(np.zeros(32)), whole(words), np.ones(16, np.float32))
+    return Codec(codec.grid, "default", {}, coder)
+
+
 @pytest.fixture(params=["default", "paper"])
 def any_codec(request, codec, paper_codec):
     """Each of the two codecs."""

@@ -18,13 +18,14 @@ HEAVY = ("torch", "scipy", "pandas", "matplotlib", "typer", "rich", "pyarrow", "
 # line and the demo share the console: what is said, and how.
 LAYERS = (
     "errors", "checks", "kernels", "encoding", "container", "codec", "sources", "search",
-    "evaluation", "training", "console", "demo", "cli",
+    "tasks", "evaluation", "training", "console", "demo", "cli",
 )  # fmt: skip
 ONLY = {  # what a layer keeps away from, though it lies above
     "container": {"checks", "errors"},
     "sources": {"checks", "errors"},
     "kernels": {"checks", "errors"},
     "training": {"checks", "errors", "kernels", "encoding", "codec", "sources"},
+    "tasks": {"checks", "errors", "kernels", "encoding", "codec", "search"},
     "console": {"training"},
 }
 MAY_IMPORT_TORCH = {"training", "demo"}

@@ -21,6 +21,7 @@ from qama import checks, container
 from qama.checks import Bytes, Floats
 from qama.encoding import levels, scoring, transform
 from qama.encoding.bytecode import DEFAULT_BYTES, ByteCode, ByteCoder
+from qama.encoding.decode import decode
 from qama.encoding.grid import GridCode, GridCoder, PairNet
 from qama.errors import FormatError
 
@@ -154,6 +155,34 @@ class Codec:
             out[rows] = transform.apply(self.grid.transform, finite)[:, :width]
         return out
 
+    def decode(
+        self,
+        codes: Bytes,
+        *,
+        dims: int | None = None,
+        level: object | None = None,
+        nbytes: int | None = None,
+        compact: bool = False,
+    ) -> Floats:
+        """Return the vectors that codes stand for.
+
+        Args:
+            codes: uint8 (n, bytes) from `encode` with the same arguments.
+            dims: See `code`.
+            level: See `code`.
+            nbytes: See `code`.
+            compact: Whether the codes are compact.
+
+        Returns:
+            float32: of byte codes (n, d), estimates of the unit vectors; of grid codes (n, dims),
+            estimates of what `transform` returns.
+
+        Raises:
+            ValueError: unfitting codes.
+        """
+        code = self.code(dims, level, nbytes)
+        return decode(code, _stored(code, codes, compact))
+
     def score(
         self,
         Q: npt.NDArray[np.floating],
@@ -187,8 +216,7 @@ class Codec:
         code = self.code(dims, level, nbytes)
         checks.one_of(scorer, "scorer", code.scorers)
         queries = checks.vectors(Q, "Q", self.dims_in)
-        stored = checks.codes(codes, "codes", code.stored_bytes if compact else code.nbytes)
-        stored = stored if compact else code.stored_form(stored)
+        stored = _stored(code, codes, compact)
         if scorer == "hamming" and isinstance(code, GridCode):
             encoded = code.encode(queries, compact=True)
             bits, query_bits = code.thermometer_bits(stored), code.thermometer_bits(encoded)
@@ -282,6 +310,12 @@ class Codec:
             if coder.dims != grid.transform.dims:
                 raise ValueError(f"byte codes are of {coder.dims} dims, grid codes of another")
         return cls(grid, str(meta["preset"]), dict(meta.get("facts", {})), coder)
+
+
+def _stored(code: Code, codes: object, compact: bool) -> Bytes:
+    """Return checked codes in the compact form."""
+    given = checks.codes(codes, "codes", code.stored_bytes if compact else code.nbytes)
+    return given if compact else code.stored_form(given)
 
 
 def similarity(distances: npt.NDArray[np.integer[Any]], bits: int) -> Floats:

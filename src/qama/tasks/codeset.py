@@ -1,0 +1,95 @@
+"""Codes of one kind together with what they mean: what the tasks take and compare."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from qama import checks, kernels
+from qama.checks import Bytes, Floats
+from qama.codec import Code, Codec
+from qama.encoding.decode import decode
+from qama.encoding.grid import GridCode
+from qama.search import scan
+
+
+class CodeSet:
+    """Codes with their codec.
+
+    Args:
+        codec: What made them.
+        codes: uint8 (n, bytes), as `Codec.encode` returns them for the same request; n >= 1.
+        compact: Whether they are in the compact form.
+        **request: dims and level, or nbytes, as for `Codec.encode`.
+
+    Raises:
+        ValueError: unfitting codes, or a code that the codec does not have.
+    """
+
+    def __init__(
+        self, codec: Codec, codes: Bytes, *, compact: bool = False, **request: Any
+    ) -> None:
+        self.codec = codec
+        self.code: Code = codec.code(**request)
+        width = self.code.stored_bytes if compact else self.code.nbytes
+        given = checks.codes(codes, "codes", width)
+        if not len(given):
+            raise ValueError("codes has no rows; give at least one")
+        self.stored = given if compact else self.code.stored_form(given)
+
+    @classmethod
+    def encode(cls, codec: Codec, X: npt.NDArray[np.floating], **request: Any) -> CodeSet:
+        """Encode floats (n, d); the request is dims and level, or nbytes."""
+        return cls(codec, codec.encode(X, compact=True, **request), compact=True, **request)
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self.stored)
+
+    def __getitem__(self, rows: slice) -> CodeSet:
+        """Some of the codes."""
+        return CodeSet(self.codec, self.stored[rows], compact=True, **self.code.request)
+
+    def vectors(self, rows: slice = slice(None)) -> Floats:
+        """Return what some of the codes stand for, see `Codec.decode`."""
+        return decode(self.code, self.stored[rows])
+
+    @cached_property
+    def rows(self) -> scan.Rows:
+        """The codes as scans read them."""
+        factors: dict[int, Bytes] = {}
+
+        def factors_of(code: Code) -> Bytes:
+            if code.stored_bytes not in factors:
+                factors[code.stored_bytes] = code.factor_indices(self.stored)
+            return factors[code.stored_bytes]
+
+        return scan.Rows(kernels.to_blocks(self.stored), len(self), None, factors_of)
+
+    def scorer(self, queries: CodeSet | Floats) -> scan.Scorer:
+        """Return what compares queries with these codes.
+
+        Floats (m, d) are compared asymmetrically. Codes with codes: grid codes by Hamming
+        distance, byte codes by the cosine of what both stand for.
+
+        Raises:
+            ValueError: queries of another kind of code, or not fitting floats.
+        """
+        if not isinstance(queries, CodeSet):
+            return scan.Asymmetric(
+                self.code, checks.vectors(queries, "queries", self.codec.dims_in)
+            )
+        if queries.code.request != self.code.request or not self._same_codec(queries.codec):
+            raise ValueError(
+                f"the codes are of two kinds: {queries.code.label} by {queries.codec!r}, and "
+                f"{self.code.label} by {self.codec!r}"
+            )
+        if isinstance(self.code, GridCode):
+            return scan.Hamming(self.code, queries.stored)
+        return scan.Asymmetric(self.code, queries.vectors())
+
+    def _same_codec(self, other: Codec) -> bool:
+        return other is self.codec or other.fingerprint == self.codec.fingerprint
