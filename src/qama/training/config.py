@@ -30,7 +30,7 @@ class TrainConfig:
 
     Attributes:
         architecture: "feedforward" (W2 GELU(W1 x)) or "linear".
-        objective: "paper" (the losses above) or "distillation" (listwise, through the rounding).
+        objective: "paper" (the losses above) or "frame" (see `training/frame.py`).
         expansion: Hidden width of the feed-forward adapter over d.
         leaning: How much the start's early dims prefer strong directions, see `start.rotation`.
         start: "rotation" (the untrained adapter is a rotation) or "random" (plain initialisation).
@@ -45,9 +45,11 @@ class TrainConfig:
         warmup: Share of the steps in which the rate rises.
         clip: Largest gradient norm.
         threshold_memory: mu of theta <- mu theta + (1 - mu) theta_batch.
-        temperature: tau of the KL and contrastive losses and of the distillation.
+        temperature: tau of the KL and contrastive losses.
         evaluate_every: Steps between looks at the held-out slice.
         patience: Looks without gain before training stops; the best state is kept.
+        guarded: Whether a trained state ships only if no cell of the grid lost by it, see
+            `agreement.Guard`.
         held_out: Share of the rows kept for that look, at most 512.
         max_rows: Rows kept in memory; of more, an even sample is taken.
     """
@@ -71,6 +73,7 @@ class TrainConfig:
     temperature: float = 0.05
     evaluate_every: int = 100
     patience: int = 4
+    guarded: bool = False
     held_out: float = 0.05
     max_rows: int = 200_000
 
@@ -92,15 +95,14 @@ PAPER = TrainConfig()
 DEFAULT = replace(
     PAPER,
     architecture="linear",
-    objective="distillation",
+    objective="frame",
     bytes=True,
+    guarded=True,
     leaning=1.0,
-    steps=180,
+    steps=150,
     epochs=0,
-    batch=64,
-    learning_rate=3e-3,
-    warmup=0.15,
-    evaluate_every=180,
+    learning_rate=0.01,
+    evaluate_every=150,
     max_rows=65_536,
 )
 PRESETS = {"default": DEFAULT, "paper": PAPER}
@@ -122,11 +124,11 @@ def preset(name: str, **changes: object) -> TrainConfig:
 
 def _check(chosen: TrainConfig) -> None:
     checks.one_of(chosen.architecture, "architecture", ("feedforward", "linear"))
-    checks.one_of(chosen.objective, "objective", ("paper", "distillation"))
+    checks.one_of(chosen.objective, "objective", ("paper", "frame"))
     checks.one_of(chosen.start, "start", ("rotation", "random"))
-    if chosen.objective == "distillation" and chosen.architecture != "linear":
+    if chosen.objective == "frame" and chosen.architecture != "linear":
         raise ValueError(
-            f"architecture is {chosen.architecture!r}, but the objective 'distillation' trains "
+            f"architecture is {chosen.architecture!r}, but the objective 'frame' trains "
             f"'linear' only; give objective='paper' for the other"
         )
     least = {"expansion": 2, "steps": 0, "epochs": 0, "batch": 1, "evaluate_every": 1}

@@ -22,9 +22,8 @@ _PAIR_HIDDEN = 8
 class Adapter(nn.Module):
     """x -> z, the pair network of the 0.5-bit level, and thresholds.
 
-    Thresholds are ``theta_<level>``, float32 (values, count). In the paper's objective they follow
-    the batches' quantiles and no gradient reaches them (QAMA, CIKM 2025, section 3); in the
-    distillation they learn.
+    Thresholds are ``theta_<level>``, float32 (values, count). They follow the rows'
+    quantiles and no gradient reaches them (QAMA, CIKM 2025, section 3).
     """
 
     def __init__(self, config: TrainConfig, X: Floats, dims: tuple[int, ...], seed: int) -> None:
@@ -33,12 +32,20 @@ class Adapter(nn.Module):
         self.dims = dims
         self._init_transform(X, seed)
         self._init_pair(seed)
-        Z = transform.apply(self.to_transform(), X)
         for name in config.levels:
+            level = levels.LEVELS[name]
+            theta = torch.zeros(X.shape[1] // level.group, level.thresholds)
+            setattr(self, _theta(name), nn.Parameter(theta, requires_grad=False))
+        self.set_thresholds(X)
+
+    @torch.no_grad()
+    def set_thresholds(self, X: Floats) -> None:
+        """Put every threshold at its quantile over the rows X float32 (n, d)."""
+        Z = transform.apply(self.to_transform(), X)
+        for name in self.config.levels:
             values = self.to_pair()(Z) if levels.LEVELS[name].group == 2 else Z
             theta = quantile_thresholds(values, levels.LEVELS[name].thresholds)
-            learned = config.objective == "distillation"  # else they follow the batches' quantiles
-            setattr(self, _theta(name), nn.Parameter(torch.from_numpy(theta), learned))
+            self.thresholds(name).copy_(torch.from_numpy(theta))
 
     def _init_transform(self, X: Floats, seed: int) -> None:
         d, config = X.shape[1], self.config
@@ -77,12 +84,6 @@ class Adapter(nn.Module):
         """The linear map after the documents' mean direction is taken out of its input."""
         mean = self.get_buffer("mean")
         return self.w - torch.outer(mean, mean @ self.w)
-
-    @torch.no_grad()
-    def retract(self) -> None:
-        """Bring a linear map back to the rotations: one Newton-Schulz step."""
-        if self.config.architecture == "linear":
-            self.w.copy_(1.5 * self.w - 0.5 * self.w @ (self.w.T @ self.w))
 
     def pair(self, Z: Tensor) -> Tensor:
         """Map z (batch, dims) to one value per pair: (batch, dims / 2)."""

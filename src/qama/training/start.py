@@ -28,20 +28,28 @@ def rotation(X: Floats, dims: Sequence[int], seed: int, leaning: float) -> Float
         leaning: See above.
     """
     d = X.shape[1]
-    U = unit(X).astype(np.float64)
     mean = mean_direction(X).astype(np.float64)
-    U -= np.outer(U @ mean, mean)
-    values, axes = np.linalg.eigh(U.T @ U / len(U))
-    values = np.maximum(values[::-1], values[-1] * 1e-9 + 1e-30)
-    axes = axes[:, ::-1]
+    values, found = axes(X)
     random = np.random.default_rng(seed)
     chosen = mean[None] if mean.any() else np.zeros((0, d))  # chosen first, put last in the end
     last = len(chosen)
     for start, stop in _blocks(dims, d):
         size = stop - start - (last if stop == d else 0)
         drawn = random.standard_normal((size, d)) * (values / values[0]) ** (leaning / 2)
-        chosen = _extend(chosen, drawn @ axes.T)
+        chosen = _extend(chosen, drawn @ found.T)
     return np.ascontiguousarray(np.roll(chosen, -last, axis=0), dtype=np.float32)
+
+
+def axes(X: Floats) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return variances (d,), falling, and principal axes (columns, d x d) of the unit rows of X.
+
+    The mean direction is taken out of the rows first, so it is the last axis, without variance.
+    """
+    mean = mean_direction(X).astype(np.float64)
+    U = unit(X).astype(np.float64)
+    U -= np.outer(U @ mean, mean)
+    values, found = np.linalg.eigh(U.T @ U / len(U))
+    return np.maximum(values[::-1], values[-1] * 1e-9 + 1e-30), found[:, ::-1]
 
 
 def mean_direction(X: Floats) -> Floats:
