@@ -30,10 +30,11 @@ class TrainConfig:
 
     Attributes:
         architecture: "feedforward" (W2 GELU(W1 x)) or "linear".
-        objective: "paper" (the losses above) or "frame" (see `training/frame.py`).
+        objective: "paper" (the losses above) or "distillation" (listwise, through the rounding).
         expansion: Hidden width of the feed-forward adapter over d.
         leaning: How much the start's early dims prefer strong directions, see `start.rotation`.
-        start: "rotation" (the untrained adapter is a rotation) or "random" (plain initialisation).
+        start: "rotation" (the untrained adapter is a rotation), "random" (plain initialisation),
+            or, of a linear adapter, "water-filling" (see `start.water_filled`).
         bytes: Whether to fit byte codes too.
         levels: Levels to fit for; hybrid comes with all four.
         weights: Weights of the paper's losses.
@@ -45,7 +46,7 @@ class TrainConfig:
         warmup: Share of the steps in which the rate rises.
         clip: Largest gradient norm.
         threshold_memory: mu of theta <- mu theta + (1 - mu) theta_batch.
-        temperature: tau of the KL and contrastive losses.
+        temperature: tau of the KL and contrastive losses and of the distillation.
         evaluate_every: Steps between looks at the held-out slice.
         patience: Looks without gain before training stops; the best state is kept.
         guarded: Whether a trained state ships only if no cell of the grid lost by it, see
@@ -95,14 +96,16 @@ PAPER = TrainConfig()
 DEFAULT = replace(
     PAPER,
     architecture="linear",
-    objective="frame",
+    objective="distillation",
     bytes=True,
+    start="water-filling",
     guarded=True,
-    leaning=1.0,
-    steps=150,
+    steps=140,
     epochs=0,
-    learning_rate=0.01,
-    evaluate_every=150,
+    batch=64,
+    learning_rate=1e-3,
+    warmup=0.15,
+    evaluate_every=140,
     max_rows=65_536,
 )
 PRESETS = {"default": DEFAULT, "paper": PAPER}
@@ -124,13 +127,14 @@ def preset(name: str, **changes: object) -> TrainConfig:
 
 def _check(chosen: TrainConfig) -> None:
     checks.one_of(chosen.architecture, "architecture", ("feedforward", "linear"))
-    checks.one_of(chosen.objective, "objective", ("paper", "frame"))
-    checks.one_of(chosen.start, "start", ("rotation", "random"))
-    if chosen.objective == "frame" and chosen.architecture != "linear":
+    checks.one_of(chosen.objective, "objective", ("paper", "distillation"))
+    if chosen.objective == "distillation" and chosen.architecture != "linear":
         raise ValueError(
-            f"architecture is {chosen.architecture!r}, but the objective 'frame' trains "
+            f"architecture is {chosen.architecture!r}, but the objective 'distillation' trains "
             f"'linear' only; give objective='paper' for the other"
         )
+    starts = ("rotation", "water-filling" if chosen.architecture == "linear" else "random")
+    checks.one_of(chosen.start, "start", starts)
     least = {"expansion": 2, "steps": 0, "epochs": 0, "batch": 1, "evaluate_every": 1}
     for key, value in (least | {"patience": 1}).items():
         checks.integer(getattr(chosen, key), key, value)

@@ -24,7 +24,7 @@ from qama.codec import Codec
 from qama.encoding import levels as grid_levels
 from qama.training import config as configs
 from qama.training.agreement import Guard, HeldOut
-from qama.training.frame import FrameObjective
+from qama.training.distillation import DistillationObjective
 from qama.training.nn import Adapter
 from qama.training.paper import PaperObjective, check_pairs
 from qama.training.additive import fit_byte_coder
@@ -97,7 +97,7 @@ def fit(
         def judge(adapter: Adapter) -> float:
             grid = adapter.to_grid(shares)
             if guard is not None and not guard.passes(grid):
-                return -np.inf
+                return 0.0
             return float(np.mean(list(look.of(grid).values())))
 
         facts = train(
@@ -133,7 +133,7 @@ def _objective(
 ) -> Objective:
     if chosen.objective == "paper":
         return PaperObjective(chosen, X, pairs, seed)
-    return FrameObjective(adapter, X, fractions, seed)
+    return DistillationObjective(chosen, adapter, X, fractions, seed)
 
 
 def _level_names(names: Sequence[object]) -> tuple[str, ...]:

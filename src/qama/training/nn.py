@@ -22,8 +22,9 @@ _PAIR_HIDDEN = 8
 class Adapter(nn.Module):
     """x -> z, the pair network of the 0.5-bit level, and thresholds.
 
-    Thresholds are ``theta_<level>``, float32 (values, count). They follow the rows'
-    quantiles and no gradient reaches them (QAMA, CIKM 2025, section 3).
+    Thresholds are ``theta_<level>``, float32 (values, count). In the paper's objective they follow
+    the batches' quantiles and no gradient reaches them (QAMA, CIKM 2025, section 3); in the
+    distillation they learn.
     """
 
     def __init__(self, config: TrainConfig, X: Floats, dims: tuple[int, ...], seed: int) -> None:
@@ -32,25 +33,20 @@ class Adapter(nn.Module):
         self.dims = dims
         self._init_transform(X, seed)
         self._init_pair(seed)
-        for name in config.levels:
-            level = levels.LEVELS[name]
-            theta = torch.zeros(X.shape[1] // level.group, level.thresholds)
-            setattr(self, _theta(name), nn.Parameter(theta, requires_grad=False))
-        self.set_thresholds(X)
-
-    @torch.no_grad()
-    def set_thresholds(self, X: Floats) -> None:
-        """Put every threshold at its quantile over the rows X float32 (n, d)."""
         Z = transform.apply(self.to_transform(), X)
-        for name in self.config.levels:
+        for name in config.levels:
             values = self.to_pair()(Z) if levels.LEVELS[name].group == 2 else Z
             theta = quantile_thresholds(values, levels.LEVELS[name].thresholds)
-            self.thresholds(name).copy_(torch.from_numpy(theta))
+            learned = config.objective == "distillation"  # else they follow the batches' quantiles
+            setattr(self, _theta(name), nn.Parameter(torch.from_numpy(theta), learned))
 
     def _init_transform(self, X: Floats, seed: int) -> None:
         d, config = X.shape[1], self.config
         if config.architecture == "linear":
-            R = start.rotation(X, self.dims, seed, config.leaning)
+            if config.start == "water-filling":
+                R = start.water_filled(X, self.dims, seed)
+            else:
+                R = start.rotation(X, self.dims, seed, config.leaning)
             self.register_buffer("mean", torch.from_numpy(start.mean_direction(X)))
             self.w = nn.Parameter(torch.from_numpy(np.ascontiguousarray(R.T)))
             return

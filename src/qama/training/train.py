@@ -90,7 +90,7 @@ def train(
         config: Rates, looks, patience.
         steps: Steps to take.
         judge: Held-out agreement, larger is better; the start is looked at before any step. A state
-            that must not be shipped gets minus infinity.
+            that must not be shipped gets 0.
         device: "auto", "cpu", "cuda" or "mps".
         callbacks: Called after each step.
         checkpoint: A file to resume from if it exists, written at each look.

@@ -1,0 +1,147 @@
+"""The default preset's objective: codes learn whom the floats hold for neighbours.
+
+Documents serve as queries. For each, the batch holds some of its nearest rows and random ones; the
+softmax of float cosines over them is the teacher, the softmax of code similarities, both sides
+rounded, the student (listwise distillation: cross-entropy, one learned temperature per cell).
+Rounding is tanh at rising sharpness, then straight-through. All cells of the grid are trained
+together: every cell is a weighted sum of segments of dims, each rounded once per level.
+
+Real queries are not documents. Parameters between the start and the trained ones serve both
+(Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022).
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from qama.checks import Floats
+from qama.encoding import levels, transform
+from qama.training.config import TrainConfig
+from qama.training.nn import Adapter
+
+_ANCHORS = 8192  # rows that can be queries; the neighbours of these alone are computed
+_NEIGHBOURS = 32  # nearest rows known of each anchor
+_NEAR = 8  # of those, how many enter a batch with their anchor
+_RANDOM = 192  # random rows in a batch
+_SHARPNESS = (1.0, 4.0)  # of the tanh, first and last
+_STUDENT_TEMPERATURE = (0.06, 0.08)  # first guess at the widest and the narrowest dims
+_KEPT = 0.6  # of the way from the start to the trained parameters, how much is gone
+_FAR = -1e4  # the logit of a query's own row
+
+
+class DistillationObjective:
+    """Listwise distillation of the float neighbourhood into every cell of the grid."""
+
+    def __init__(
+        self, config: TrainConfig, adapter: Adapter, X: Floats, fractions: tuple[float, ...],
+        seed: int,
+    ) -> None:  # fmt: skip
+        self.config = config
+        self.random = torch.Generator().manual_seed(seed)
+        self.rows = torch.from_numpy(transform.unit(X))
+        picked = torch.randperm(len(X), generator=self.random)[:_ANCHORS]
+        self.anchors, self.nearest = picked, _nearest(self.rows, picked)
+        self.batch = config.batch_for(len(X))
+        self._plan(adapter, fractions)
+        self.start = [parameter.detach().clone() for parameter in adapter.parameters()]
+        with torch.no_grad():
+            Z = adapter(self.rows[:4096])
+            self.spread = {n: adapter.values(Z, n).std(dim=0) + 1e-6 for n in config.levels}
+
+    def _plan(self, adapter: Adapter, fractions: tuple[float, ...]) -> None:
+        """Cut dims where any cell begins or ends a level; a cell is a weighted sum of pieces."""
+        names = [name for name in self.config.levels if name != "0.5"] or ["0.5"]
+        if set(self.config.levels) == set(levels.LEVELS):
+            names.append(levels.HYBRID)
+        cells = [levels.plan(dims, name, fractions) for dims in adapter.dims for name in names]
+        ends = {s.start for cell in cells for s in cell.segments}
+        self.cuts = sorted(ends | {s.stop for cell in cells for s in cell.segments})
+        pieces = [(name, a) for name in self.config.levels for a in self.cuts[:-1]]
+        shares = torch.zeros(len(cells), len(pieces))
+        for row, cell in enumerate(cells):
+            for s in cell.segments:
+                for a in self.cuts:
+                    if s.start <= a < s.stop:
+                        shares[row, pieces.index((s.level.name, a))] = 1 / cell.bits()
+        self.shares = shares
+        low, high = _STUDENT_TEMPERATURE
+        first = torch.linspace(low, high, len(adapter.dims)).log().repeat_interleave(len(names))
+        self.log_temperatures = nn.Parameter(first)
+
+    def groups(self, adapter: Adapter) -> list[dict[str, Any]]:
+        """Parameter groups with their learning rates relative to the config's."""
+        thresholds = [adapter.thresholds(name) for name in self.config.levels]
+        pair = [adapter.pair_w1, adapter.pair_b1, adapter.pair_w2]
+        return [
+            {"params": [adapter.w], "factor": 20 * float(adapter.w.detach().std())},
+            {"params": pair, "factor": 3.0},
+            {"params": thresholds, "factor": 2.0},
+            {"params": [self.log_temperatures], "factor": 7.0},
+        ]
+
+    def __call__(self, adapter: Adapter, progress: float) -> dict[str, Tensor]:
+        """Return the loss of a batch drawn here."""
+        queries, rows = self._draw()
+        device = adapter.w.device
+        Q, D = self.rows[queries].to(device), self.rows[rows].to(device)
+        itself = (rows[None] == queries[:, None]).to(device)
+        teacher = (Q @ D.T / self.config.temperature).masked_fill(itself, _FAR).softmax(dim=1)
+        likeness = self._likeness(adapter, torch.cat([Q, D]), len(Q), progress)
+        student = (self.shares.to(device) @ likeness.flatten(1)).view(-1, *likeness.shape[1:])
+        student = student * (-self.log_temperatures).exp().to(device)[:, None, None]
+        logits = F.log_softmax(student.masked_fill(itself[None], _FAR), dim=2)
+        return {"listwise": -(logits * teacher).sum() / len(Q) / len(self.shares)}
+
+    def weights(self, progress: float) -> dict[str, float]:
+        """Return the weight of the one loss."""
+        return {"listwise": 1.0}
+
+    @torch.no_grad()
+    def settle(self, adapter: Adapter) -> None:
+        """Go part of the way back to the start."""
+        for parameter, start in zip(adapter.parameters(), self.start, strict=True):
+            parameter.copy_(torch.lerp(start.to(parameter.device), parameter, _KEPT))
+
+    def _draw(self) -> tuple[Tensor, Tensor]:
+        at = torch.randint(len(self.anchors), (self.batch,), generator=self.random)
+        near = torch.randperm(self.nearest.shape[1], generator=self.random)[:_NEAR]
+        few = min(_RANDOM, len(self.rows) // 2)
+        random = torch.randint(len(self.rows), (few,), generator=self.random)
+        queries = self.anchors[at]
+        return queries, torch.unique(
+            torch.cat([queries, self.nearest[at][:, near].flatten(), random])
+        )
+
+    def _likeness(self, adapter: Adapter, x: Tensor, queries: int, progress: float) -> Tensor:
+        """Products of rounded bits, queries by rows, for every piece (level, cut)."""
+        Z = adapter(x)
+        low, high = _SHARPNESS
+        sharpness = low * (high / low) ** min(1.0, progress / 0.8)
+        products = []
+        for name in self.config.levels:
+            level = levels.LEVELS[name]
+            values = adapter.values(Z, name).unsqueeze(2) - adapter.thresholds(name)
+            soft = torch.tanh(values * (sharpness / self.spread[name].to(x.device))[:, None])
+            if progress > 0.5:  # straight-through: rounded ahead, the tanh's slope back
+                soft = soft + (torch.copysign(torch.ones_like(soft), values) - soft).detach()
+            sizes = [(b - a) // level.group * level.thresholds for a, b in pairwise(self.cuts)]
+            pieces = torch.split(soft.flatten(1), sizes, dim=1)
+            products += [piece[:queries] @ piece[queries:].T for piece in pieces]
+        return torch.stack(products)
+
+
+def _nearest(rows: Tensor, anchors: Tensor) -> Tensor:
+    """Return the nearest other rows of each anchor: (anchors, 32 or fewer)."""
+    count = min(_NEIGHBOURS, len(rows) - 1)
+    parts = []
+    for part in torch.split(anchors, 512):
+        cosines = rows[part] @ rows.T
+        cosines[torch.arange(len(part)), part] = -np.inf
+        parts.append(cosines.topk(count, dim=1).indices)
+    return torch.cat(parts)
