@@ -23,11 +23,11 @@ from qama.checks import Floats
 from qama.codec import Codec
 from qama.encoding import levels as grid_levels
 from qama.training import config as configs
+from qama.training.additive import fit_byte_coder
 from qama.training.agreement import Guard, HeldOut
 from qama.training.distillation import DistillationObjective
 from qama.training.nn import Adapter
 from qama.training.paper import PaperObjective, check_pairs
-from qama.training.additive import fit_byte_coder
 from qama.training.train import Callback, Objective, Report, train
 
 _MAX_HELD_OUT = 512
