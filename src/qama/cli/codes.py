@@ -8,7 +8,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from qama import container, sources
+from qama import files, sources
 from qama.checks import CHUNK_ROWS, finite, matrix
 from qama.cli import options
 from qama.codec import Codec
@@ -42,7 +42,7 @@ def encode(
             part = finite(X[start : start + CHUNK_ROWS], "the vectors", start)
             codes[start : start + len(part)] = loaded.encode(part, compact=compact, **code.request)
             update(start + len(part), "")
-    with container.replacing(output) as file:
+    with files.replacing(output) as file:
         np.save(file, codes)
     say(f"{output}: {len(codes)} codes of {width} B ({code.label}), {codes.nbytes / 1e6:.1f} MB")
 

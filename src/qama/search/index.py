@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from qama import checks, container, kernels
-from qama.checks import Bytes, Floats, Ids
-from qama.codec import Code, Codec
-from qama.errors import FormatError
+from qama import checks
+from qama.checks import Floats, Ids
+from qama.codec import Codec
 from qama.search import ids as idmap
-from qama.search import scan
-
-KIND = "index"
-FORMAT = 1
-_WORD = 64  # rows per block, and bits per word of the mask of live rows
+from qama.search import scan, store
+from qama.search.base import Base
+from qama.search.snapshot import Snapshot, Table, compacted, mask_of
 
 Filter = npt.NDArray[Any] | Callable[[Ids], npt.NDArray[np.bool_]] | None
 
@@ -38,7 +39,11 @@ class SearchResult(NamedTuple):
 
 
 class Index:
-    """Codes of one kind from one codec, held in memory or mapped from a file.
+    """Codes of one kind from one codec, held in memory or kept in files.
+
+    Any number of threads may search while one changes the index: a search answers from the state
+    that was committed last when it began. Changes wait for each other. Several processes may have
+    one file open; a second one that changes it is refused.
 
     Args:
         codec: What encodes documents and queries.
@@ -61,18 +66,29 @@ class Index:
         self.codec = codec
         self.code = codec.code(dims, level, nbytes)
         self._read_only = False
-        self._rows = 0
-        self._blocks: Bytes = np.zeros((0, self.code.stored_bytes, _WORD), dtype=np.uint8)
-        self._factors: dict[int, Bytes] = {}  # by the stored bytes of the code or prefix
-        self._live: npt.NDArray[np.bool_] | None = None  # None while nothing was deleted
-        self._ids = idmap.IdMap()
+        self._path: Path | None = None
+        self._base: Base | None = None
+        self._store: store.Store | None = None
+        self._writer = threading.RLock()
+        self._publish(Table.empty(self.code.stored_bytes))
 
     def __len__(self) -> int:
         """Vectors that can be found."""
-        return self._rows if self._live is None else int(self._live.sum())
+        return len(self._now)
 
     def __repr__(self) -> str:
         return f"<qama.Index: {len(self)} vectors, {self.code.label}, {self.code_size} B each>"
+
+    def __enter__(self) -> Index:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
 
     @property
     def code_size(self) -> int:
@@ -82,58 +98,92 @@ class Index:
     @property
     def ids(self) -> Ids:
         """Ids of the vectors that can be found, int64 (len,), in insertion order."""
-        return self._ids.of_rows(self._live_rows())
+        return self._now.live_ids()
 
     # -- changing ---------------------------------------------------------------------------
 
-    def add(self, X: npt.NDArray[np.floating], ids: object = None) -> Ids:
+    def add(self, X: npt.NDArray[np.floating], ids: object = None, durable: bool = False) -> Ids:
         """Encode and append vectors.
 
         Args:
             X: Floats (n, d).
-            ids: n whole numbers >= 0, new to the index; default: row numbers, counted from 0.
+            ids: n whole numbers >= 0, new to the index; default: counted on from 0, one for every
+                vector that was ever added, so that an id of a deleted one does not return.
+            durable: Return when the change is on the disk; otherwise `flush` waits for it.
 
         Returns:
             The ids, int64 (n,).
 
         Raises:
             ValueError: unfitting vectors, or ids that repeat or exist; nothing was added.
+            OSError: the change could not be written; nothing was added.
         """
-        self._check_writable("add")
-        A = checks.matrix(X, "X", self.codec.dims_in)
-        given = None if ids is None else idmap.checked(ids, "ids", len(A))
-        fresh = np.arange(self._rows, self._rows + len(A)) if given is None else given
-        known = fresh[self._find(fresh) >= 0]
-        if len(known):
-            raise ValueError(
-                f"id {known[0]} is in the index already; upsert replaces, or give new ids"
-            )
-        return self._append(self.codec.encode(A, compact=True, **self.code.request), given)
+        with self._changing("add", durable):
+            A = checks.matrix(X, "X", self.codec.dims_in)
+            table = self._table
+            fresh = table.ids.fresh(len(A)) if ids is None else idmap.checked(ids, "ids", len(A))
+            known = fresh[table.find(fresh) >= 0]
+            if len(known):
+                raise ValueError(
+                    f"id {known[0]} is in the index already; upsert replaces, or give new ids"
+                )
+            self._commit("add", fresh, A, durable)
+        return fresh
 
-    def upsert(self, ids: object, X: npt.NDArray[np.floating]) -> Ids:
+    def upsert(self, ids: object, X: npt.NDArray[np.floating], durable: bool = False) -> Ids:
         """Replace the vectors of ids that exist and add the others; returns the ids.
+
+        Args:
+            ids: n whole numbers >= 0.
+            X: Floats (n, d).
+            durable: See `add`.
 
         Raises:
             ValueError: unfitting vectors or repeated ids; nothing was changed.
+            OSError: the change could not be written; nothing was changed.
         """
-        self._check_writable("upsert")
-        A = checks.matrix(X, "X", self.codec.dims_in)
-        given = idmap.checked(ids, "ids", len(A))
-        encoded = self.codec.encode(A, compact=True, **self.code.request)
-        self._bury(self._find(given))
-        return self._append(encoded, given)
+        with self._changing("upsert", durable):
+            A = checks.matrix(X, "X", self.codec.dims_in)
+            given = idmap.checked(ids, "ids", len(A))
+            self._commit("upsert", given, A, durable)
+        return given
 
-    def delete(self, ids: object) -> int:
+    def delete(self, ids: object, durable: bool = False) -> int:
         """Remove vectors by id; ids that are not there are ignored.
+
+        Args:
+            ids: Whole numbers >= 0.
+            durable: See `add`.
 
         Returns:
             How many were removed.
 
         Raises:
             ValueError: ids are not whole numbers >= 0, or repeat.
+            OSError: the change could not be written; nothing was removed.
         """
-        self._check_writable("delete")
-        return self._bury(self._find(idmap.checked(ids, "ids")))
+        with self._changing("delete", durable):
+            given = idmap.checked(ids, "ids")
+            held = given[self._table.find(given) >= 0]
+            if len(held):
+                self._commit("delete", held, None, durable)
+        return len(held)
+
+    def compact(self) -> None:
+        """Leave deleted vectors out for good, in memory and on the disk; rows keep their order.
+
+        An opened index writes a new file in place of the old one and its log; readers that have
+        the old one open keep it.
+
+        Raises:
+            ValueError: opened read-only.
+            OSError: the new file could not be written; the old one is intact.
+        """
+        with self._changing("compact"):
+            if self._store is None:
+                self._publish(compacted(self._now))
+            else:
+                self._follow(self._store.compact(self.codec, self.code, self._now))
 
     # -- searching --------------------------------------------------------------------------
 
@@ -168,40 +218,39 @@ class Index:
         k = checks.integer(k, "k", 1)
         checks.one_of(scorer, "scorer", self.code.scorers)
         threads = checks.threads(threads)
-        blocks = self._blocks[: _blocks_of(self._rows)]
-        rows = scan.Rows(blocks, self._rows, self._allowed(filter), self._cached_factors)
+        now = self._now  # one state for the whole search
+        rows = scan.Rows(now.blocks, now.rows, self._allowed(now, filter), now.factors)
         candidates = self._candidates(funnel, k)
         found, scores = scan.search(self.code, queries, rows, k, scorer, threads, candidates)
-        return SearchResult(self._ids.of_rows(found), scores)
+        return SearchResult(now.ids.of_rows(found), scores)
 
     # -- files ------------------------------------------------------------------------------
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a copy of the index, its codec included, atomically; deleted rows are left out.
 
+        The index stays bound to the file it was opened from, if any. Saving over that file in
+        mode "a" is `compact`.
+
         Raises:
+            LockedError: another index is open for writing at that path.
             OSError: the file cannot be written; what stood there before is intact.
         """
-        live = self._live_rows()
-        blocks = self._blocks[: _blocks_of(self._rows)]
-        if len(live) < self._rows:
-            blocks = kernels.to_blocks(kernels.from_blocks(blocks, self._rows)[live])
-        meta, codec_arrays = self.codec.parts()
-        arrays: dict[str, npt.NDArray[Any]] = {f"codec.{n}": a for n, a in codec_arrays.items()}
-        arrays["blocks"] = blocks
-        # Where ids were given or rows deleted, ids are no longer the new row numbers.
-        if self._ids.given is not None or len(live) < self._rows:
-            arrays["ids"] = self.ids
-        header = {"codec": meta, "code": self.code.request, "rows": len(live)}
-        container.write(path, KIND, FORMAT, header, arrays)
+        target = Path(path)
+        if self._store is not None and target.absolute() == self._store.path:
+            self.compact()
+        else:
+            store.save(target, self.codec, self.code, self._now)
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str], mode: str = "r") -> Index:
-        """Open a saved index by mapping its file.
+    def open(cls, path: str | os.PathLike[str], mode: str = "r", *, verify: bool = False) -> Index:
+        """Open a saved index by mapping its file and replaying its log.
 
         Args:
             path: A file that `save` wrote.
-            mode: "r" to search; "a" to change it too, in memory, until it is saved.
+            mode: "r" to search: nothing is ever written. "a" to change it too: every change goes
+                to ``path.log``; the first one takes the lock ``path.lock``.
+            verify: Compare the checksums of the whole file; it is read once from end to end.
 
         Raises:
             FormatError: not an index file, damaged, or of another version.
@@ -209,107 +258,114 @@ class Index:
             ValueError: another mode.
         """
         checks.one_of(mode, "mode", ("r", "a"))
-        contents = container.read(path, KIND, FORMAT)
-        prefix = "codec."
-        parts = {n[len(prefix) :]: a for n, a in contents.arrays.items() if n.startswith(prefix)}
-        try:
-            index = cls(Codec.from_parts(contents.meta["codec"], parts), **contents.meta["code"])
-            index._attach(contents)
-        except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
-            raise FormatError(f"{path}: the index is inconsistent: {error}") from error
+        target = Path(path).absolute()
+        state = store.load(target, verify)
+        index = cls(state.base.codec, **state.base.code.request)
+        index._follow(state)
         index._read_only = mode == "r"
+        index._path = target
+        index._store = store.Store(target, state) if mode == "a" else None
         return index
+
+    def refresh(self) -> None:
+        """See what other processes changed in the file since this index was opened.
+
+        In mode "a" nothing has to be done: no one else can change it, and the first change sees
+        what was changed before.
+
+        Raises:
+            ValueError: the index was not opened from a file.
+            FormatError, OSError: see `open`; the index stays as it was.
+        """
+        if self._path is None:
+            raise ValueError("refresh needs an index that was opened from a file")
+        with self._writer:
+            if self._store is None:
+                self._follow(store.load(self._path, like=self._base))
+
+    def flush(self) -> None:
+        """Return when every change so far is on the disk.
+
+        Raises:
+            ValueError: the index was not opened with mode="a".
+            OSError: the disk failed; open the index again to see what it kept.
+        """
+        with self._writer:
+            self._writable_store("flush").flush()
+
+    def close(self) -> None:
+        """Flush and give up the lock; searching goes on, and a later change takes it again.
+
+        Raises:
+            OSError: the disk failed.
+        """
+        with self._writer:
+            if self._store is not None:
+                self._store.close()
 
     # -- inside -----------------------------------------------------------------------------
 
-    def _attach(self, contents: container.Contents) -> None:
-        rows = checks.integer(contents.meta["rows"], "rows", 0)
-        blocks = contents.arrays["blocks"]
-        wanted = (_blocks_of(rows), self.code.stored_bytes, _WORD)
-        if blocks.shape != wanted or blocks.dtype != np.uint8:
-            raise ValueError(f"blocks have shape {blocks.shape}; {rows} rows need {wanted}")
-        given = contents.arrays.get("ids")
-        if given is not None and (given.shape != (rows,) or given.dtype != np.int64):
-            raise ValueError(f"ids have shape {given.shape} for {rows} rows")
-        self._rows, self._blocks = rows, blocks
-        self._ids = idmap.IdMap(rows, given)
+    @contextmanager
+    def _changing(self, verb: str, durable: bool = False) -> Iterator[None]:
+        """Let one thread at a time change the index, by the files as they are now."""
+        with self._writer:
+            if self._read_only:
+                raise ValueError(
+                    f'this index was opened read-only; to {verb}, open it with mode="a"'
+                )
+            if durable:
+                self._writable_store("durable=True")
+            if self._store is not None:
+                changed = self._store.claim()
+                if changed is not None:
+                    self._follow(changed)
+            yield
 
-    def _check_writable(self, verb: str) -> None:
-        if self._read_only:
-            raise ValueError(f'this index was opened read-only; to {verb}, open it with mode="a"')
+    def _writable_store(self, what: str) -> store.Store:
+        if self._store is None:
+            raise ValueError(
+                f"{what} needs an index that is kept in a file: save it, and open that with "
+                f'mode="a"'
+            )
+        return self._store
 
-    def _live_rows(self) -> Ids:
-        if self._live is None:
-            return np.arange(self._rows, dtype=np.int64)
-        return np.flatnonzero(self._live)
+    def _commit(self, kind: str, ids: Ids, A: npt.NDArray[Any] | None, durable: bool) -> None:
+        """Log a change, make it, and publish the state after it."""
+        table, codes = self._table, None
+        if A is not None:
+            codes = self.codec.encode(A, compact=True, **self.code.request)
+            table.reserve(len(codes))
+        if self._store is not None:
+            self._store.append(kind, ids, codes, durable)
+        table.bury(table.find(ids))
+        if codes is not None:
+            table.append(codes, ids)
+        self._publish(table)
 
-    def _find(self, ids: Ids) -> Ids:
-        rows = self._ids.rows_of(ids)
-        if self._live is not None:
-            rows = np.where((rows >= 0) & self._live[rows], rows, -1)
-        return rows
+    def _publish(self, table: Table) -> None:
+        self._table = table
+        self._now = table.snapshot()  # one assignment: a search sees all of it or nothing
 
-    def _bury(self, rows: Ids) -> int:
-        rows = rows[rows >= 0]
-        if len(rows):
-            if self._live is None:
-                self._live = np.ones(self._rows, dtype=bool)
-            self._live[rows] = False
-        return len(rows)
+    def _follow(self, state: store.State) -> None:
+        self._base = state.base
+        self._publish(state.table)
 
-    def _append(self, stored: Bytes, ids: Ids | None) -> Ids:
-        start, end = self._rows, self._rows + len(stored)
-        self._reserve(end)
-        first = start - start % _WORD  # the block that is not full yet is packed again
-        held = kernels.from_blocks(self._blocks[first // _WORD : _blocks_of(start)], start - first)
-        packed = kernels.to_blocks(np.concatenate([held, stored]))
-        self._blocks[first // _WORD : _blocks_of(end)] = packed
-        if self._live is not None:
-            self._live = np.concatenate([self._live, np.ones(len(stored), dtype=bool)])
-        self._rows = end
-        return self._ids.append(ids, len(stored))
-
-    def _reserve(self, rows: int) -> None:
-        held = len(self._blocks)
-        if _blocks_of(rows) <= held and self._blocks.flags.writeable:
-            return
-        wanted = max(_blocks_of(rows), held + held // 4)
-        larger = np.zeros((wanted, self.code.stored_bytes, _WORD), dtype=np.uint8)
-        larger[:held] = self._blocks
-        self._blocks = larger
-
-    def _cached_factors(self, code: Code) -> Bytes:
-        """Factors of all rows; they follow from the codes and are made when first needed."""
-        held = self._factors.get(code.stored_bytes, np.zeros(0, dtype=np.uint8))
-        if len(held) == self._rows:
-            return held
-        first = len(held) // _WORD  # whole blocks are read
-        parts = [held[: first * _WORD]]
-        step = checks.CHUNK_ROWS // _WORD
-        for block in range(first, _blocks_of(self._rows), step):
-            rows = min(self._rows - block * _WORD, step * _WORD)
-            blocks = self._blocks[block : block + _blocks_of(rows)]
-            stored = kernels.from_blocks(blocks, rows)
-            parts.append(code.factor_indices(stored[:, : code.stored_bytes]))
-        self._factors[code.stored_bytes] = np.concatenate(parts)
-        return self._factors[code.stored_bytes]
-
-    def _allowed(self, filter: Filter) -> scan.Mask | None:
+    def _allowed(self, now: Snapshot, filter: Filter) -> scan.Mask | None:
         if filter is None:
-            return None if self._live is None else _words(self._live)
-        allowed = np.zeros(self._rows, dtype=bool)
-        chosen = np.asarray(filter(self.ids) if callable(filter) else filter)
+            return now.live
+        allowed = np.zeros(now.rows, dtype=bool)
+        chosen = np.asarray(filter(now.live_ids()) if callable(filter) else filter)
         if chosen.dtype == np.bool_:
-            if chosen.shape != (len(self),):
+            if chosen.shape != (len(now),):
                 raise ValueError(
                     f"filter has shape {chosen.shape}; a boolean filter has one entry for each of "
-                    f"the {len(self)} vectors, in insertion order"
+                    f"the {len(now)} vectors, in insertion order"
                 )
-            allowed[self._live_rows()[chosen]] = True
+            allowed[now.live_rows()[chosen]] = True
         else:
-            rows = self._find(idmap.checked(np.unique(chosen), "filter"))
+            rows = now.find(idmap.checked(np.unique(chosen), "filter"))
             allowed[rows[rows >= 0]] = True
-        return _words(allowed)
+        return mask_of(allowed)
 
     def _candidates(self, funnel: bool | int, k: int) -> int:
         if funnel is False:
@@ -320,14 +376,3 @@ class Index:
                 f"more bytes, or more dims at a level other than hybrid"
             )
         return max(1000, 20 * k) if funnel is True else checks.integer(funnel, "funnel", 1)
-
-
-def _blocks_of(rows: int) -> int:
-    return -(-rows // _WORD)
-
-
-def _words(allowed: npt.NDArray[np.bool_]) -> scan.Mask:
-    padded = np.zeros(_blocks_of(len(allowed)) * 8, dtype=np.uint8)
-    packed = np.packbits(allowed, bitorder="little")
-    padded[: len(packed)] = packed
-    return padded.view("<u8").astype(np.uint64, copy=False)
