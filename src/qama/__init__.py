@@ -12,14 +12,30 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qama.codec import Codec
-from qama.errors import FormatError, MissingExtraError
+from qama.errors import (
+    DriftWarning,
+    FormatError,
+    LockedError,
+    MissingExtraError,
+    RecoveryWarning,
+)
 from qama.search.index import Index, SearchResult
 
 if TYPE_CHECKING:
     from qama.training.fit import fit
 
 __version__ = "0.1.0"
-__all__ = ["Codec", "FormatError", "Index", "MissingExtraError", "SearchResult", "fit"]
+__all__ = [
+    "Codec",
+    "DriftWarning",
+    "FormatError",
+    "Index",
+    "LockedError",
+    "MissingExtraError",
+    "RecoveryWarning",
+    "SearchResult",
+    "fit",
+]
 
 
 def __getattr__(name: str) -> Any:
