@@ -16,7 +16,7 @@ from qama import Codec, Index
 from qama.cli.main import app
 from qama.encoding import levels
 
-COMMANDS = ("fit", "encode", "index", "search", "eval", "inspect", "demo")
+COMMANDS = ("fit", "encode", "index", "search", "eval", "inspect", "verify", "repair", "demo")
 
 
 def call(*arguments):

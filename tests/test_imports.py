@@ -17,8 +17,8 @@ HEAVY = ("torch", "scipy", "pandas", "matplotlib", "typer", "rich", "pyarrow", "
 # From the top of the picture down: a layer may import itself and the layers above it. The command
 # line and the demo share the console: what is said, and how.
 LAYERS = (
-    "errors", "checks", "files", "kernels", "encoding", "container", "codec", "drift", "sources",
-    "search", "evaluation", "training", "console", "demo", "cli",
+    "errors", "checks", "files", "kernels", "encoding", "container", "codec", "codefile", "drift",
+    "sources", "search", "evaluation", "training", "console", "demo", "cli",
 )  # fmt: skip
 ONLY = {  # what a layer keeps away from, though it lies above
     "files": {"checks", "errors"},

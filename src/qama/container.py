@@ -71,9 +71,12 @@ class Contents:
         Raises:
             FormatError: a section does not match; the message names it.
         """
-        for name, array in self.arrays.items():
-            if _crc(array) != self.checksums[name]:
-                raise FormatError(f"{self.path}: section {name!r} is damaged (checksum differs)")
+        for name in self.damaged():
+            raise FormatError(f"{self.path}: section {name!r} is damaged (checksum differs)")
+
+    def damaged(self) -> list[str]:
+        """Return the names of the sections that do not match their checksums; reads them all."""
+        return [name for name, array in self.arrays.items() if _crc(array) != self.checksums[name]]
 
 
 def write(
@@ -118,8 +121,17 @@ def read(
         FormatError: foreign, truncated, damaged, another kind, or a version this code cannot read.
         OSError: the file cannot be opened.
     """
-    target = Path(path)
-    data = files.mapped(target)
+    return parse(Path(path), files.mapped(path), kind, version, oldest)
+
+
+def parse(
+    target: Path, data: Bytes, kind: str, version: int, oldest: int | None = None
+) -> Contents:
+    """Read a file's bytes, uint8 (size,): see `read`; target is what messages call it.
+
+    Raises:
+        FormatError: see `read`.
+    """
     header = _read_header(target, data)
     if header.get("kind") != kind:
         raise FormatError(f"{target} holds a qama {header.get('kind')!r}; this needs a {kind!r}")
@@ -152,6 +164,22 @@ def kind_of(path: str | os.PathLike[str]) -> str:
         OSError: the file cannot be opened.
     """
     return str(_read_header(Path(path), files.mapped(path)).get("kind"))
+
+
+def claimed_size(path: str | os.PathLike[str]) -> int:
+    """Return how many bytes a file must have for all its sections; reads its header only.
+
+    Raises:
+        FormatError: not a file of qama, or its sections are not as the format wants them.
+        OSError: the file cannot be opened.
+    """
+    data = files.mapped(path)
+    sections = _read_header(Path(path), data).get("sections")
+    if not isinstance(sections, list):
+        raise FormatError(f"{path}: the header lacks 'sections'")
+    for entry in sections:
+        _check_section(Path(path), entry, 2**63)
+    return max((entry["offset"] + entry["nbytes"] for entry in sections), default=0)
 
 
 def identity_of(path: str | os.PathLike[str]) -> str:

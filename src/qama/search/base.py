@@ -74,11 +74,23 @@ def read(path: str | os.PathLike[str]) -> Base:
         FormatError: not an index file, damaged, or of another version.
         OSError: the file cannot be opened.
     """
-    contents = container.read(path, KIND, FORMAT, OLDEST)
+    return parse(container.read(path, KIND, FORMAT, OLDEST))
+
+
+def parse(contents: container.Contents, codec: Codec | None = None) -> Base:
+    """Return what the contents of an index file say.
+
+    Args:
+        contents: The contents.
+        codec: Used instead of the one in the file.
+
+    Raises:
+        FormatError: its parts do not fit each other.
+    """
     try:
-        return _base(contents)
+        return _base(contents, codec or _codec(contents))
     except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
-        raise FormatError(f"{path}: the index is inconsistent: {error}") from error
+        raise FormatError(f"{contents.path}: the index is inconsistent: {error}") from error
 
 
 def write(
@@ -93,10 +105,12 @@ def write(
     rows = table.snapshot()
     meta, codec_arrays = codec.parts()
     arrays: dict[str, npt.NDArray[Any]] = {_PREFIX + n: a for n, a in codec_arrays.items()}
-    arrays["blocks"] = blocks = _zero_padded(rows.blocks, rows.rows)
-    if rows.ids.given is not None:
-        arrays["ids"] = rows.live_ids()
-    arrays["chunks"] = chunk_checksums(blocks, arrays.get("ids"))
+    blocks = _zero_padded(rows.blocks, rows.rows)
+    ids = None if rows.ids.given is None else rows.live_ids()
+    arrays["chunks"] = chunk_checksums(blocks, ids)  # first: it proves what is left of a torso
+    arrays["blocks"] = blocks
+    if ids is not None:
+        arrays["ids"] = ids
     header = {
         "codec": meta, "code": code.request, "rows": rows.rows, "following": rows.following,
         "generation": generation, "replaces": replaces,
@@ -115,10 +129,17 @@ def chunk_checksums(blocks: Bytes, ids: Ids | None) -> npt.NDArray[np.uint64]:
     return np.array(sums, dtype=np.uint64)
 
 
-def _base(contents: container.Contents) -> Base:
+def _codec(contents: container.Contents) -> Codec:
+    parts = {
+        name.removeprefix(_PREFIX): array
+        for name, array in contents.arrays.items()
+        if name.startswith(_PREFIX)
+    }
+    return Codec.from_parts(contents.meta["codec"], parts)
+
+
+def _base(contents: container.Contents, codec: Codec) -> Base:
     meta, arrays = contents.meta, contents.arrays
-    parts = {n.removeprefix(_PREFIX): a for n, a in arrays.items() if n.startswith(_PREFIX)}
-    codec = Codec.from_parts(meta["codec"], parts)
     code = codec.code(**meta["code"])
     rows = checks.integer(meta["rows"], "rows", 0, 2**62)
     blocks, ids = arrays["blocks"], arrays.get("ids")

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qama import checks, drift
-from qama.checks import Ids
+from qama.checks import Bytes, Ids
 from qama.codec import Codec
 from qama.search import ids as idmap
 from qama.search import loading, store
@@ -91,15 +91,34 @@ class Collection:
         """
         with self._changing("add", durable):
             A = checks.matrix(X, "X", self.codec.dims_in)
-            table = self._table
-            fresh = table.ids.fresh(len(A)) if ids is None else idmap.checked(ids, "ids", len(A))
-            known = fresh[table.find(fresh) >= 0]
-            if len(known):
-                raise ValueError(
-                    f"id {known[0]} is in the index already; upsert replaces, or give new ids"
-                )
-            self._commit("add", fresh, A, durable)
+            fresh = self._fresh(ids, len(A))
+            self._commit("add", fresh, self._encoded(A), durable)
             self._watch.look(A)
+        return fresh
+
+    def add_codes(
+        self, codes: Bytes, ids: object = None, durable: bool = False, compact: bool = False
+    ) -> Ids:
+        """Append codes that this index's codec made.
+
+        Args:
+            codes: uint8 (n, bytes) from `Codec.encode`, of this index's code.
+            ids: See `add`.
+            durable: See `add`.
+            compact: Whether the codes are compact.
+
+        Returns:
+            The ids, int64 (n,).
+
+        Raises:
+            ValueError, OSError: see `add`.
+        """
+        with self._changing("add", durable):
+            width = self.code.stored_bytes if compact else self.code.nbytes
+            stored = checks.codes(codes, "codes", width)
+            fresh = self._fresh(ids, len(stored))
+            stored = stored if compact else self.code.stored_form(stored)
+            self._commit("add", fresh, stored, durable)
         return fresh
 
     def upsert(self, ids: object, X: npt.NDArray[np.floating], durable: bool = False) -> Ids:
@@ -117,7 +136,7 @@ class Collection:
         with self._changing("upsert", durable):
             A = checks.matrix(X, "X", self.codec.dims_in)
             given = idmap.checked(ids, "ids", len(A))
-            self._commit("upsert", given, A, durable)
+            self._commit("upsert", given, self._encoded(A), durable)
             self._watch.look(A)
         return given
 
@@ -272,11 +291,23 @@ class Collection:
             )
         return self._store
 
-    def _commit(self, kind: str, ids: Ids, A: npt.NDArray[Any] | None, durable: bool) -> None:
+    def _fresh(self, ids: object, count: int) -> Ids:
+        """Return the ids of new rows."""
+        fresh = self._table.ids.fresh(count) if ids is None else idmap.checked(ids, "ids", count)
+        known = fresh[self._table.find(fresh) >= 0]
+        if len(known):
+            raise ValueError(
+                f"id {known[0]} is in the index already; upsert replaces, or give new ids"
+            )
+        return fresh
+
+    def _encoded(self, A: npt.NDArray[Any]) -> Bytes:
+        return self.codec.encode(A, compact=True, **self.code.request)
+
+    def _commit(self, kind: str, ids: Ids, codes: Bytes | None, durable: bool) -> None:
         """Log a change, make it, and publish the state after it."""
-        table, codes = self._table, None
-        if A is not None:
-            codes = self.codec.encode(A, compact=True, **self.code.request)
+        table = self._table
+        if codes is not None:
             table.reserve(len(codes))
         if self._store is not None:
             self._store.append(kind, ids, codes, durable)

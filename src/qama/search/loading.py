@@ -77,11 +77,10 @@ def replay(table: Table, records: list[log.Record], name: object, strict: bool =
         table: The rows of the base.
         records: The records in their order.
         name: What messages call the log.
-        strict: Refuse a record that cannot follow from those before it; otherwise an id that is
-            there already is replaced.
+        strict: Refuse to add an id that is there already; otherwise its vector is replaced.
 
     Raises:
-        FormatError: such a record.
+        FormatError: a record that cannot follow from those before it.
     """
     table.reserve(sum(len(record.codes) for record in records))
     for record in records:

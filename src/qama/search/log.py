@@ -147,6 +147,11 @@ def read(data: Bytes, name: object) -> Log:
     return Log(header, records, at, len(data), damage, later)
 
 
+def salvage(data: Bytes, code_bytes: int) -> list[Record]:
+    """Return every whole record of a log whose header cannot be read, ascending."""
+    return list(_later(data, 0, code_bytes, 0))
+
+
 def read_header(data: Bytes, name: object) -> Header:
     """Read the header of a log.
 
