@@ -149,6 +149,8 @@ def _base(contents: container.Contents, codec: Codec) -> Base:
     if ids is not None and (ids.shape != (rows,) or ids.dtype != np.int64):
         raise ValueError(f"ids have shape {ids.shape} for {rows} rows")
     following, generation, replaces = rows, 0, None
+    if contents.version == 1 and ids is not None and rows:
+        following = max(rows, int(ids.max()) + 1)
     if contents.version > 1:
         following = checks.integer(meta["following"], "following", rows, 2**63 - 1)
         generation = checks.integer(meta["generation"], "generation", 0, 2**62)

@@ -35,18 +35,43 @@ def checked(ids: object, name: str, rows: int | None = None) -> Ids:
 
 
 @dataclass(frozen=True, eq=False)
+class Settled:
+    """The older rows, to be found by their ids; sorted when first needed.
+
+    Attributes:
+        given: The ids int64 (at least count,).
+        count: Rows.
+    """
+
+    given: Ids
+    count: int
+
+    def rows_of(self, ids: Ids) -> Ids:
+        """Return the newest row of each id, or -1."""
+        return _newest(self._keys, self._order, ids)
+
+    @cached_property
+    def _order(self) -> Ids:
+        return np.argsort(self.given[: self.count], kind="stable")
+
+    @cached_property
+    def _keys(self) -> Ids:
+        return self.given[self._order]
+
+
+@dataclass(frozen=True, eq=False)
 class IdView:
     """The ids of the first rows of an `IdMap`: it stays as it is while the map grows.
 
     Attributes:
         count: Rows.
         given: The ids int64 (at least count,), or None while ids are row numbers.
-        order: Rows of the settled part, by (id, row).
+        settled: The older rows.
     """
 
     count: int
     given: Ids | None
-    order: Ids
+    settled: Settled
 
     def of_rows(self, rows: Ids) -> Ids:
         """Return the ids of rows."""
@@ -56,15 +81,16 @@ class IdView:
         """Return the newest row of each id, or -1."""
         if self.given is None:
             return np.where(ids < self.count, ids, -1)
-        old = _newest(self.given, self.order, ids)
-        new = _newest(self.given, self._tail, ids)
+        old = self.settled.rows_of(ids)
+        new = _newest(self.given[self._tail], self._tail, ids)
         return np.where(new >= 0, new, old)
 
     @cached_property
     def _tail(self) -> Ids:
+        """The newer rows, by (id, row)."""
         assert self.given is not None
-        settled = len(self.order)
-        return settled + np.argsort(self.given[settled : self.count], kind="stable")
+        first = self.settled.count
+        return first + np.argsort(self.given[first : self.count], kind="stable")
 
 
 class IdMap:
@@ -83,19 +109,19 @@ class IdMap:
         self.following = rows if following is None else following
         self._rows = rows
         self._ids = ids
-        self._order: Ids = np.empty(0, dtype=np.int64)
+        self._settled = Settled(np.empty(0, dtype=np.int64), 0)
         self._tail: dict[int, int] = {}
         self._settle()
 
     def view(self) -> IdView:
         """Return the ids as they are now."""
-        return IdView(self._rows, self._ids, self._order)
+        return IdView(self._rows, self._ids, self._settled)
 
     def rows_of(self, ids: Ids) -> Ids:
         """Return the newest row of each id, or -1."""
         if self._ids is None:
             return np.where(ids < self._rows, ids, -1)
-        found = _newest(self._ids, self._order, ids)
+        found = self._settled.rows_of(ids)
         for i, key in enumerate(ids.tolist() if self._tail else ()):
             found[i] = self._tail.get(key, found[i])
         return found
@@ -127,15 +153,14 @@ class IdMap:
 
     def _settle(self) -> None:
         if self._ids is not None:
-            self._order = np.argsort(self._ids[: self._rows], kind="stable")
+            self._settled = Settled(self._ids, self._rows)
             self._tail = {}
 
 
-def _newest(given: Ids, order: Ids, ids: Ids) -> Ids:
-    """Return the last of the rows in order (sorted by their ids) with each id, or -1."""
+def _newest(keys: Ids, order: Ids, ids: Ids) -> Ids:
+    """Return the last of the rows with each id, or -1; keys are the ids of the rows in order."""
     found = np.full(len(ids), -1, dtype=np.int64)
     if len(order):
-        keys = given[order]
         at = np.searchsorted(keys, ids, side="right") - 1
         hit = (at >= 0) & (keys[at] == ids)
         found[hit] = order[at[hit]]

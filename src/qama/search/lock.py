@@ -8,6 +8,7 @@ import socket
 import sys
 from pathlib import Path
 
+from qama import files
 from qama.errors import LockedError
 
 if sys.platform == "win32":
@@ -54,10 +55,15 @@ class Lock:
             if self._is_there(descriptor):
                 break
             os.close(descriptor)  # its holder removed it in between: the next one is another file
-        text = json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode()
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, text)
         self._descriptor = descriptor
+        try:
+            with files.naming(self.path):
+                files.cut(descriptor, 0)
+                holder = {"pid": os.getpid(), "host": socket.gethostname()}
+                files.write_all(descriptor, json.dumps(holder).encode())
+        except BaseException:
+            self.release()
+            raise
 
     def release(self) -> None:
         """Give the lock back; does nothing without it."""
