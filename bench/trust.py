@@ -42,6 +42,7 @@ def main() -> None:
     parser.add_argument("--fuzz", type=int, default=0, help="seconds of atheris, if installed")
     given = parser.parse_args()
     corrupt = start("corrupt.py", "--files", given.files)
+    fuzz = start("fuzz.py", "--seconds", given.fuzz) if given.fuzz else None
     results = {
         "kills": counts(start("kills.py", "--kills", given.kills)),
         "readers": counts(
@@ -49,8 +50,8 @@ def main() -> None:
         ),
         "corrupt": counts(corrupt),
     }
-    if given.fuzz:
-        results["fuzz"] = counts(start("fuzz.py", "--seconds", given.fuzz))
+    if fuzz:
+        results["fuzz"] = counts(fuzz)
     write_record(ROOT / "bench" / "results" / "trust.json", results, seed=0)
     print(json.dumps(results, indent=1))
 

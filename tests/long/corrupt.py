@@ -24,8 +24,10 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+from pyarrow import parquet
 
-from qama import Codec, DriftWarning, Index, RecoveryWarning, codefile
+from qama import Codec, DriftWarning, Index, RecoveryWarning, codefile, sources
 from qama.search.repair import repair
 from qama.search.verify import verify
 
@@ -41,14 +43,14 @@ VALUES = (*NUMBERS, None, True, "", "8", "x" * 300, "NaN", 0.5, -1e308, [], {}, 
           {"dims": 8}, "0123456789abcdef")  # fmt: skip
 SLOWEST = 5.0  # seconds that one file may take
 MEMORY = 2  # times the file, and
-SPARE = 4 * 2**20  # bytes for what does not depend on it
+SPARE = 8 * 2**20  # bytes for what does not depend on it
 
 
 # --- files to damage --------------------------------------------------------------------------
 
 
 def whole_files(folder):
-    """Bytes of files by kind: codec, codes, index (old and new rows), log with its index."""
+    """Bytes of files by kind, each with its log."""
     codec = Codec.load(GOLDEN)
     files = {"codec": [(GOLDEN.read_bytes(), b"")], "codes": [], "index": [], "log": []}
     for number, cell in enumerate(CELLS):
@@ -65,6 +67,11 @@ def whole_files(folder):
         files["log"].append((path.read_bytes(), log))
         codefile.write(path, codec, index.code, codec.encode(POOL, **cell), compact=False)
         files["codes"].append((path.read_bytes(), b""))
+    np.save(folder / "x.npy", POOL)
+    files["npy"] = [((folder / "x.npy").read_bytes(), b"")]
+    table = pa.table({"vectors": pa.array(list(POOL[:50]))})
+    parquet.write_table(table, folder / "x.parquet")
+    files["parquet"] = [((folder / "x.parquet").read_bytes(), b"")]
     return files
 
 
@@ -151,7 +158,7 @@ MUTATIONS = (flip, cut, stretch, splice, number, header, header)
 def damaged(dice, raw, other):
     for _ in range(dice.choice((1, 1, 1, 2, 4))):
         raw = dice.choice(MUTATIONS)(dice, raw or b"\0", other)
-    return sign(raw) if len(raw) >= 64 and dice.random() < 0.5 else raw
+    return sign(raw) if len(raw) >= 64 and raw[:5] == b"\x93QAMA" and dice.random() < 0.5 else raw
 
 
 # --- what is done with them -------------------------------------------------------------------
@@ -164,6 +171,10 @@ def use_codec(path):
 def use_codes(path):
     codefile.read(path, Codec.load(GOLDEN))
     verify(path, Codec.load(GOLDEN), POOL)
+
+
+def use_vectors(path):
+    Codec.load(GOLDEN).encode(sources.open_vectors(path))
 
 
 def use_index(path):
@@ -189,10 +200,15 @@ def refuses(use, path):
 def outcome(kind, folder, raw, log):
     """Use one damaged file in every way; returns "refused" or "used"."""
     path = folder / "file"
-    for name, content in ((path, raw), (folder / "file.log", log)):
-        name.write_bytes(content) if content else name.unlink(missing_ok=True)
+    path = path.with_suffix({"npy": ".npy", "parquet": ".parquet"}.get(kind, ""))
+    path.write_bytes(raw)
+    (folder / "file.log").unlink(missing_ok=True)
+    if log:
+        (folder / "file.log").write_bytes(log)
     verify(path)
-    use = {"codec": use_codec, "codes": use_codes}.get(kind, use_index)
+    use = {"codec": use_codec, "codes": use_codes, "npy": use_vectors, "parquet": use_vectors}.get(
+        kind, use_index
+    )
     if kind in ("index", "log"):
         refuses(lambda path: repair(path, folder / "repaired"), path)
         if (folder / "repaired").exists():
