@@ -84,7 +84,7 @@ def _of_codes(loaded: Codec, path: Path, ids: Path | None) -> Index:
     opened.contents.check_sections()
     built = Index(loaded, **opened.code.request)
     given = None if ids is None else sources.read_ids(ids)
-    built.add_codes(opened.codes, given, compact=opened.compact)
+    built.add_codes(opened.codes, given)
     return built
 
 

@@ -91,33 +91,38 @@ class Collection:
         """
         with self._changing("add", durable):
             A = checks.matrix(X, "X", self.codec.dims_in)
-            fresh = self._fresh(ids, len(A))
+            fresh = self._new_ids(ids, len(A))
             self._commit("add", fresh, self._encoded(A), durable)
             self._watch.look(A)
         return fresh
 
     def add_codes(
-        self, codes: Bytes, ids: object = None, durable: bool = False, compact: bool = False
+        self, codes: npt.NDArray[np.uint8], ids: object = None, durable: bool = False
     ) -> Ids:
-        """Append codes that this index's codec made.
+        """Append vectors that this index's codec encoded already.
 
         Args:
-            codes: uint8 (n, bytes) from `Codec.encode`, of this index's code.
+            codes: uint8 (n, bytes): what ``codec.encode`` returns for the index's code, compact
+                (code_size bytes, the faster way) or as thermometer codes.
             ids: See `add`.
             durable: See `add`.
-            compact: Whether the codes are compact.
 
         Returns:
             The ids, int64 (n,).
 
         Raises:
-            ValueError, OSError: see `add`.
+            ValueError: no such codes, or ids that repeat or exist; nothing was added.
+            OSError: the change could not be written; nothing was added.
         """
-        with self._changing("add", durable):
-            width = self.code.stored_bytes if compact else self.code.nbytes
-            stored = checks.codes(codes, "codes", width)
-            fresh = self._fresh(ids, len(stored))
-            stored = stored if compact else self.code.stored_form(stored)
+        with self._changing("add_codes", durable):
+            width = np.shape(codes)[1] if np.ndim(codes) == 2 else self.code_size
+            thermometer = width == self.code.nbytes != self.code_size
+            stored = checks.codes(
+                codes, "codes", self.code.nbytes if thermometer else self.code_size
+            )
+            if thermometer:
+                stored = self.code.stored_form(stored)
+            fresh = self._new_ids(ids, len(stored))
             self._commit("add", fresh, stored, durable)
         return fresh
 
@@ -291,18 +296,18 @@ class Collection:
             )
         return self._store
 
-    def _fresh(self, ids: object, count: int) -> Ids:
-        """Return the ids of new rows."""
-        fresh = self._table.ids.fresh(count) if ids is None else idmap.checked(ids, "ids", count)
-        known = fresh[self._table.find(fresh) >= 0]
+    def _encoded(self, A: npt.NDArray[Any]) -> Bytes:
+        return self.codec.encode(A, compact=True, **self.code.request)
+
+    def _new_ids(self, ids: object, count: int) -> Ids:
+        table = self._table
+        fresh = table.ids.fresh(count) if ids is None else idmap.checked(ids, "ids", count)
+        known = fresh[table.find(fresh) >= 0]
         if len(known):
             raise ValueError(
                 f"id {known[0]} is in the index already; upsert replaces, or give new ids"
             )
         return fresh
-
-    def _encoded(self, A: npt.NDArray[Any]) -> Bytes:
-        return self.codec.encode(A, compact=True, **self.code.request)
 
     def _commit(self, kind: str, ids: Ids, codes: Bytes | None, durable: bool) -> None:
         """Log a change, make it, and publish the state after it."""

@@ -146,7 +146,7 @@ class Table:
         if self._live is not None:
             grown = np.zeros(blocks_of(end), dtype=np.uint64)
             grown[: len(self._live)] = self._live
-            self._live = _with(grown, np.arange(self.rows, end), True)
+            self._live = with_bits(grown, np.arange(self.rows, end), True)
         self.ids.append(ids)
         self.rows = end
 
@@ -154,8 +154,7 @@ class Table:
         """Delete rows (-1 is ignored); returns how many."""
         rows = rows[rows >= 0]
         if len(rows):
-            before = mask_of(np.ones(self.rows, dtype=bool)) if self._live is None else self._live
-            self._live = _with(before, rows, False)
+            self._live = with_bits(live_bits(self.snapshot()), rows, False)
             self._deleted += len(rows)
         return len(rows)
 
@@ -198,7 +197,17 @@ def _bits(words: Mask, rows: int) -> npt.NDArray[np.bool_]:
     return np.unpackbits(raw, count=rows, bitorder="little").astype(bool)
 
 
-def _with(words: Mask, rows: Ids, value: bool) -> Mask:
+def live_bits(snapshot: Snapshot) -> Mask:
+    """Return the rows that can be found as a mask, also where none was deleted."""
+    if snapshot.live is not None:
+        return snapshot.live
+    words = np.full(blocks_of(snapshot.rows), ~np.uint64(0))
+    if snapshot.rows % WORD:
+        words[-1] >>= np.uint64(WORD - snapshot.rows % WORD)
+    return words
+
+
+def with_bits(words: Mask, rows: Ids, value: bool) -> Mask:
     """Return a copy of the words with the bits of rows set or cleared."""
     changed = words.copy()
     bits = np.uint64(1) << (rows % WORD).astype(np.uint64)
