@@ -106,12 +106,12 @@ class Store:
         Raises:
             OSError: it could not be written (or, if durable, synced); the log is as before.
         """
-        packed = log.pack(kind, self._records + 1, self._synced, ids, codes)
         with files.naming(log_path(self.path)):
             if self._descriptor is None:
                 self._start_log()
             assert self._descriptor is not None
             self._trim()
+            packed = log.pack(kind, self._records + 1, self._synced, ids, codes)
             syncing = False
             try:
                 files.write_all(self._descriptor, packed)
