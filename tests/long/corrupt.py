@@ -41,7 +41,8 @@ NUMBERS = (-1, 0, 1, 2, 7, 63, 64, 65, 2**16, 2**31, 2**32 - 1, 2**32, 2**40, 2*
            2**63 - 1, 2**63, 2**64 - 1, 2**70)  # fmt: skip
 VALUES = (*NUMBERS, None, True, "", "8", "x" * 300, "NaN", 0.5, -1e308, [], {}, [[]], [2**62] * 4,
           {"dims": 8}, "0123456789abcdef")  # fmt: skip
-SLOWEST = 5.0  # seconds that one file may take
+SLOWEST = 5.0  # seconds of processor that one file may take, and
+LONGEST = 60.0  # of the clock: syncing waits for whatever else the disk does
 MEMORY = 2  # times the file, and
 SPARE = 8 * 2**20  # bytes for what does not depend on it
 
@@ -235,7 +236,8 @@ def run(files, seed):
             else:
                 raw = damaged(dice, raw, dice.choice(everything))
             tracemalloc.reset_peak()
-            before, began = tracemalloc.get_traced_memory()[0], time.perf_counter()
+            before = tracemalloc.get_traced_memory()[0]
+            began, busy = time.perf_counter(), time.process_time()
             try:
                 counts[f"{kind} {outcome(kind, folder, raw, log)}"] += 1
             except Exception:
@@ -243,7 +245,8 @@ def run(files, seed):
                 (Path(tempfile.gettempdir()) / f"damaged {kind}").write_bytes(raw)
                 (Path(tempfile.gettempdir()) / f"damaged {kind}.log").write_bytes(log)
                 raise
-            slowest = max(slowest, time.perf_counter() - began)
+            slowest = max(slowest, time.process_time() - busy)
+            assert time.perf_counter() - began < LONGEST, f"file {number_} waited"
             used = tracemalloc.get_traced_memory()[1] - before
             most = max(most, used - MEMORY * (len(raw) + len(log)))
             assert slowest < SLOWEST, f"file {number_} took {slowest} s"
@@ -251,7 +254,7 @@ def run(files, seed):
     tracemalloc.stop()
     return dict(sorted(counts.items())) | {
         "files": files,
-        "slowest_seconds": round(slowest, 3),
+        "slowest_processor_seconds": round(slowest, 3),
         "most_bytes_beyond_twice_the_file": most,
         "process_peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
     }
