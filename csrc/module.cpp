@@ -73,7 +73,10 @@ Factors factors_of(const Optional<float>& values, const Optional<std::uint8_t>& 
     require(!indices || (values && size(*values, 0) == 256), "indices need 256 values");
     const std::int64_t given = indices ? size(*indices, 0) : values ? size(*values, 0) : rows;
     require(given >= rows, "factors do not fit rows");
-    return {values ? values->data() : nullptr, indices ? indices->data() : nullptr};
+    if (!values) return {nullptr, nullptr, false};
+    const float* data = values->data();
+    return {data, indices ? indices->data() : nullptr,
+            indices && std::is_sorted(data, data + 256)};
 }
 
 void require_rows(const Array<const std::int64_t, 2>& rows, std::int64_t queries,
