@@ -142,7 +142,7 @@ struct Avx2 {
     }
     static Bytes differing(Nibbles x, const std::uint32_t* word) {
         std::uint16_t at[2];
-        __builtin_memcpy(at, word, sizeof at);
+        std::memcpy(at, word, sizeof at);
         return shuffle(kDiffering.at[0] + at[0], x.high)
             .add(shuffle(kDiffering.at[0] + at[1], x.low));
     }

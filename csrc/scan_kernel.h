@@ -16,6 +16,8 @@
 //     kHammingTile, kTableTile         queries that one pass over a block serves
 #pragma once
 
+#include <cstring>
+
 #include "choose_kernel.h"
 #include "expand.h"
 
@@ -59,19 +61,19 @@ static inline void count_columns(const std::uint8_t* block, int c, int stop,
 template <class I, int T>
 static inline void count_block(const std::uint8_t* block, int width, std::uint8_t last,
                                const std::uint32_t* words, typename I::Total (&sums)[T]) {
-    int c = 0;
-    for (; width - c > kSpill; c += kSpill) {
+    const int end = width - 1; // its column holds the last bits
+    for (int c = 0; c < width; c += kSpill) {
+        const bool final = width - c <= kSpill;
         typename I::Vector counts[T];
         for (int t = 0; t < T; ++t) counts[t] = I::Vector::splat(0);
-        count_columns<I, T>(block, c, c + kSpill, words, counts);
+        count_columns<I, T>(block, c, final ? end : c + kSpill, words, counts);
+        if (final) {
+            const auto x = I::column(I::Vector::load(block + kRows * end) & I::Vector::splat(last));
+            for (int t = 0; t < T; ++t)
+                counts[t] = counts[t].add(I::differing(x, words + end * T + t));
+        }
         for (int t = 0; t < T; ++t) sums[t].add(counts[t]);
     }
-    typename I::Vector counts[T];
-    const int end = width - 1;
-    const auto column = I::column(I::Vector::load(block + kRows * end) & I::Vector::splat(last));
-    for (int t = 0; t < T; ++t) counts[t] = I::differing(column, words + end * T + t);
-    count_columns<I, T>(block, c, end, words, counts);
-    for (int t = 0; t < T; ++t) sums[t].add(counts[t]);
 }
 
 template <class I, int T>
@@ -227,12 +229,12 @@ static inline FactorSpan span_of(const float* values, std::int64_t count) {
     std::uint32_t span[2] = {0xFFFFFFFF, 0};
     for (std::int64_t i = 0; i < count; ++i) {
         std::uint32_t bits;
-        __builtin_memcpy(&bits, values + i, sizeof bits);
+        std::memcpy(&bits, values + i, sizeof bits);
         span[0] = bits < span[0] ? bits : span[0];
         span[1] = bits > span[1] ? bits : span[1];
     }
     FactorSpan out;
-    __builtin_memcpy(&out, span, sizeof out);
+    std::memcpy(&out, span, sizeof out);
     return out;
 }
 
