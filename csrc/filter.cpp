@@ -124,7 +124,8 @@ Filter::Filter(const TableQueries& q, const Kernels& kernels)
     : queries_(q), tile_(kernels.table_tile), wide_(kernels.wide && all_split(q)) {
     const std::int64_t padded = (q.count + tile_ - 1) / tile_ * tile_;
     entry_bytes_ = wide_ ? 64 * (q.columns + (q.columns + 2) / 3) : 32 * q.columns;
-    entries_.resize(static_cast<std::size_t>(padded * entry_bytes_));
+    memory_.resize(static_cast<std::size_t>(padded * entry_bytes_ + 64));
+    entries_ = memory_.data() + (64 - reinterpret_cast<std::uintptr_t>(memory_.data()) % 64) % 64;
     bounds_.assign(static_cast<std::size_t>(padded), Bound{1.0f, 0.0f});
 }
 
@@ -133,7 +134,7 @@ void Filter::fill(std::int64_t query) {
     const std::int32_t scale = scale_of(parts, entry_bytes_ / (wide_ ? 64 : 16));
     const std::int64_t first = query / tile_ * tile_, lane = query - first;
     const int lanes = tile_width(queries_.count - first, tile_);
-    std::uint8_t* tile = entries_.data() + first * entry_bytes_;
+    std::uint8_t* tile = entries_ + first * entry_bytes_;
     const int group = wide_ ? 3 : 1, per_column = wide_ ? 3 : 2;
     for (int c = 0; c < queries_.columns; c += group) {
         const int some = std::min(group, queries_.columns - c);
@@ -149,7 +150,7 @@ void Filter::fill(std::int64_t query) {
 void Filter::describe(TableScan& scan) const {
     scan.wide = wide_;
     scan.entry_bytes = entry_bytes_;
-    scan.entries = entries_.data();
+    scan.entries = entries_;
     scan.bounds = bounds_.data();
 }
 

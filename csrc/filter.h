@@ -21,6 +21,7 @@ struct TableQueries {
 class Filter {
   public:
     Filter(const TableQueries&, const Kernels&);
+    Filter(const Filter&) = delete;
 
     void fill(std::int64_t query);
     void describe(TableScan&) const;
@@ -31,7 +32,8 @@ class Filter {
     int tile_;
     bool wide_;
     std::int64_t entry_bytes_;
-    std::vector<std::uint8_t> entries_;
+    std::vector<std::uint8_t> memory_;
+    std::uint8_t* entries_; // in memory_, at the start of a cache line
     std::vector<Bound> bounds_;
 };
 
