@@ -90,9 +90,9 @@ void hamming_topk(const Kernels& kernels, const Blocks& blocks, const Rows& rows
     const auto words = tiled_words(q, expansion, width, kernels);
     const HammingScan scan{blocks.data, blocks.stride, rows,         expansion,
                            q.pairs > 0, width,         words.data()};
-    const double work = static_cast<double>(blocks.count) * kRows * width *
+    const double work = static_cast<double>(rows.blocks) * kRows * width *
                         static_cast<double>(q.count);
-    search({blocks.count, q.count, k, kernels.hamming_tile, threads, work},
+    search({rows.blocks, q.count, k, kernels.hamming_tile, threads, work},
            [&](Range some, Range tiles, Sink* sinks) {
                const std::int64_t bytes = scan.expands ? group_blocks(width, kGroupBytes) * width * kRows : 0;
                std::vector<std::uint8_t> scratch(static_cast<std::size_t>(bytes));

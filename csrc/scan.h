@@ -29,7 +29,9 @@ struct Sink {
 // The rows that may be returned.
 struct Rows {
     std::int64_t count;          // rows past it are padding
+    std::int64_t blocks;         // blocks to scan
     const std::uint64_t* mask;   // bit i of word b = row 64 * b + i, or null: all
+    const std::int64_t* visited; // numbers of the blocks to scan, ascending, or null: all
 };
 
 // How the byte columns of a code become columns to XOR (see expand.h).
@@ -107,7 +109,7 @@ struct Choice {
     std::int16_t* rest;  // (rows, dims)
 };
 
-// `tiles` counts tiles of hamming_tile / table_tile queries; `sinks` belongs to the queries of
+// `blocks` counts those that are visited. `tiles` counts tiles of hamming_tile / table_tile queries; `sinks` belongs to the queries of
 // `tiles`, those that pad the last tile among them. `scratch` holds group_blocks() expanded blocks.
 using HammingFn = void (*)(const HammingScan&, Range blocks, Range tiles, std::int64_t queries,
                            Sink* sinks, std::uint8_t* scratch);

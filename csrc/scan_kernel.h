@@ -23,6 +23,11 @@
 
 namespace qama {
 
+// The number of the i-th block of a scan.
+static inline std::int64_t block_at(const Rows& rows, std::int64_t i) {
+    return rows.visited ? rows.visited[i] : i;
+}
+
 static inline std::uint64_t allowed_rows(const Rows& rows, std::int64_t block) {
     const std::int64_t left = rows.count - block * kRows;
     const std::uint64_t real = left >= kRows ? ~0ull : (1ull << left) - 1;
@@ -80,11 +85,12 @@ template <class I, int T>
 static void hamming_tile(const HammingScan& scan, Range group, const std::uint8_t* expanded,
                          const std::uint32_t* words, Sink* sinks) {
     const std::uint8_t last = scan.expands ? 0xFF : scan.expansion.last;
-    for (std::int64_t b = group.first; b < group.last; ++b) {
+    for (std::int64_t i = group.first; i < group.last; ++i) {
+        const std::int64_t b = block_at(scan.rows, i);
         const std::uint64_t allowed = allowed_rows(scan.rows, b);
         if (allowed == 0) continue;
         const std::uint8_t* block = scan.expands
-                                        ? expanded + (b - group.first) * scan.width * kRows
+                                        ? expanded + (i - group.first) * scan.width * kRows
                                         : scan.blocks + b * scan.stride;
         typename I::Total sums[T] = {};
         count_block<I, T>(block, scan.width, last, words, sums);
@@ -114,10 +120,12 @@ static void hamming_scan(const HammingScan& scan, Range blocks, Range tiles, std
     const std::int64_t size = group_blocks(scan.width, kGroupBytes);
     for (std::int64_t first = blocks.first; first < blocks.last; first += size) {
         const Range group = group_at(first, size, blocks.last);
-        for (std::int64_t b = first; scan.expands && b < group.last; ++b)
+        for (std::int64_t i = first; scan.expands && i < group.last; ++i) {
+            const std::int64_t b = block_at(scan.rows, i);
             if (allowed_rows(scan.rows, b))
                 expand<typename I::Vector>(scan.expansion, scan.blocks + b * scan.stride, kRows,
-                          scratch + (b - first) * scan.width * kRows, kRows);
+                                           scratch + (i - first) * scan.width * kRows, kRows);
+        }
         for (std::int64_t tile = tiles.first; tile < tiles.last; ++tile)
             hamming_tile_of<I, T>(tile_width(queries - tile * T, T), scan, group, scratch,
                                   scan.words + tile * T * scan.width,
@@ -197,7 +205,8 @@ static void table_tile(const TableScan& scan, Range group, FactorSpan factors,
     std::uint32_t least[T];
     for (int t = 0; t < T; ++t)
         least[t] = least_sum(scan.bounds[query + t], factors, sinks[t].floor);
-    for (std::int64_t b = group.first; b < group.last; ++b) {
+    for (std::int64_t i = group.first; i < group.last; ++i) {
+        const std::int64_t b = block_at(scan.rows, i);
         const std::uint64_t allowed = allowed_rows(scan.rows, b);
         if (allowed == 0) continue;
         typename I::Total sums[T] = {};
@@ -250,6 +259,20 @@ static inline FactorSpan span_of(const Factors& factors, std::int64_t row, std::
     return {factors.values[least], factors.values[most]};
 }
 
+// The factors of a group, which are looked at in runs of blocks that follow each other.
+static inline FactorSpan group_span(const TableScan& scan, Range group) {
+    FactorSpan all{};
+    for (std::int64_t i = group.first, j; i < group.last; i = j) {
+        const std::int64_t first = block_at(scan.rows, i);
+        for (j = i + 1; j < group.last && block_at(scan.rows, j) == first + j - i;) ++j;
+        const std::int64_t left = scan.rows.count - first * kRows, held = (j - i) * kRows;
+        const FactorSpan run = span_of(scan.factors, first * kRows, left < held ? left : held);
+        if (i == group.first || run.least < all.least) all.least = run.least;
+        if (i == group.first || run.most > all.most) all.most = run.most;
+    }
+    return all;
+}
+
 template <class I, bool Wide>
 static void table_scan_of(const TableScan& scan, Range blocks, Range tiles, std::int64_t queries,
                           Sink* sinks) {
@@ -257,9 +280,7 @@ static void table_scan_of(const TableScan& scan, Range blocks, Range tiles, std:
     const std::int64_t size = group_blocks(scan.columns, kTableGroupBytes);
     for (std::int64_t first = blocks.first; first < blocks.last; first += size) {
         const Range group = group_at(first, size, blocks.last);
-        const std::int64_t row = group.first * kRows, left = scan.rows.count - row;
-        const std::int64_t held = (group.last - group.first) * kRows;
-        const FactorSpan factors = span_of(scan.factors, row, left < held ? left : held);
+        const FactorSpan factors = group_span(scan, group);
         for (std::int64_t tile = tiles.first; tile < tiles.last; ++tile)
             table_tile_of<I, T, Wide>(tile_width(queries - tile * T, T), scan, group, factors,
                                       scan.entries + tile * T * scan.entry_bytes, tile * T,

@@ -47,7 +47,7 @@ void table_topk(const Kernels& kernels, const Blocks& blocks, const Rows& rows,
                 const TableQueries& q, const Factors& factors, std::int64_t k, int threads,
                 std::int64_t* rows_out, float* scores_out) {
     const double per_query = 32.0 * q.columns;
-    const double work = static_cast<double>(blocks.count) * kRows * q.columns *
+    const double work = static_cast<double>(rows.blocks) * kRows * q.columns *
                         static_cast<double>(q.count);
     Filter filter(q, kernels);
     parallel_for(q.count, thread_count(threads, per_query * static_cast<double>(q.count)),
@@ -55,7 +55,7 @@ void table_topk(const Kernels& kernels, const Blocks& blocks, const Rows& rows,
     TableScan scan{blocks.data, blocks.stride, rows,    q.columns, false,    0,
                    nullptr,     nullptr,       factors, q.tables,  q.offsets};
     filter.describe(scan);
-    search({blocks.count, q.count, k, kernels.table_tile, threads, work},
+    search({rows.blocks, q.count, k, kernels.table_tile, threads, work},
            [&](Range some, Range tiles, Sink* sinks) {
                kernels.tables(scan, some, tiles, q.count, sinks);
            },

@@ -83,6 +83,7 @@ def hamming_topk(
     bits: int,
     pairs: int = 0,
     mask: U64 | None = None,
+    visited: I64 | None = None,
     threads: int = 0,
     path: str | None = None,
 ) -> tuple[I64, I32]:
@@ -98,21 +99,24 @@ def hamming_topk(
             each pair adds ``|q - q'|``, the distance of its three thermometer bits.
         mask: uint64 ``(ceil(n / 64),)``; only rows ``64 * word + bit`` (value ``1 << bit``) whose
             bit is set are returned. None allows all.
+        visited: int64 ``(v,)``, ascending numbers of the only blocks to scan. None scans all.
         threads: Threads to use.
         path: Force one path; None chooses.
 
     Returns:
         Rows, int64 ``(m, k')``, and distances, int32 ``(m, k')``, with
-        ``k' = min(k, number of allowed rows)``.
+        ``k' = min(k, number of allowed rows that are visited)``.
     """
     _check.blocks(blocks, n)
     queries = _check.queries(queries, blocks, bits, pairs)
     mask = _check.mask(mask, blocks)
+    visited = _check.visited(visited, blocks)
     _check.at_least("k", k, 1)
     _check.at_least("threads", threads, 0)
     return backend(path).hamming_topk(
-        blocks, n, queries, k, bits=bits, pairs=pairs, mask=mask, threads=threads
-    )
+        blocks, n, queries, k,
+        bits=bits, pairs=pairs, mask=mask, visited=visited, threads=threads,
+    )  # fmt: skip
 
 
 def hamming_rows(
@@ -158,6 +162,7 @@ def table_topk(
     factors: Factors | None = None,
     steps: F32 | None = None,
     mask: U64 | None = None,
+    visited: I64 | None = None,
     threads: int = 0,
     path: str | None = None,
 ) -> tuple[I64, F32]:
@@ -177,22 +182,25 @@ def table_topk(
             ``steps``, uint8 ``(n,)``: which of the steps is the row's factor.
         steps: float32 ``(256,)``, positive and finite.
         mask: As for `hamming_topk`.
+        visited: As for `hamming_topk`.
         threads: Threads to use.
         path: Force one path; None chooses.
 
     Returns:
         Rows, int64 ``(m, k')``, and scores, float32 ``(m, k')``, with
-        ``k' = min(k, number of allowed rows)``.
+        ``k' = min(k, number of allowed rows that are visited)``.
     """
     _check.blocks(blocks, n)
     tables, offsets = _check.tables(tables, offsets, blocks)
     factors, steps = _check.factors(factors, steps, n)
     mask = _check.mask(mask, blocks)
+    visited = _check.visited(visited, blocks)
     _check.at_least("k", k, 1)
     _check.at_least("threads", threads, 0)
     return backend(path).table_topk(
-        blocks, n, tables, offsets, k, factors=factors, steps=steps, mask=mask, threads=threads
-    )
+        blocks, n, tables, offsets, k,
+        factors=factors, steps=steps, mask=mask, visited=visited, threads=threads,
+    )  # fmt: skip
 
 
 def table_rows(
