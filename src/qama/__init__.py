@@ -19,7 +19,11 @@ from qama.errors import (
     MissingExtraError,
     RecoveryWarning,
 )
-from qama.search.index import Index, SearchResult
+from qama.search.filters import Filter
+from qama.search.index import Index
+from qama.search.many import search_many
+from qama.search.names import Names
+from qama.search.results import SearchResult
 
 if TYPE_CHECKING:
     from qama.training.fit import fit

@@ -19,6 +19,7 @@ from qama.codec import Codec
 from qama.search import ids as idmap
 from qama.search import loading, store
 from qama.search.base import Base
+from qama.search.batches import batches
 from qama.search.snapshot import Table, compacted
 
 
@@ -125,6 +126,27 @@ class Collection:
             fresh = self._new_ids(ids, len(stored))
             self._commit("add", fresh, stored, durable)
         return fresh
+
+    def add_from(self, source: object, ids: object = None, durable: bool = False) -> int:
+        """Encode and append vectors batch by batch, in bounded memory.
+
+        Args:
+            source: An array (n, d), memory-mapped or not; the path of a .npy or Parquet file; or
+                an iterator of arrays.
+            ids: See `add`; for an iterator, one array of ids for each batch.
+            durable: See `add`.
+
+        Returns:
+            How many were added.
+
+        Raises:
+            ValueError, OSError: see `add`; the batches before the unfitting one were added.
+        """
+        added = 0
+        for X, some in batches(source, ids):
+            self.add(X, some, durable)
+            added += len(X)
+        return added
 
     def upsert(self, ids: object, X: npt.NDArray[np.floating], durable: bool = False) -> Ids:
         """Replace the vectors of ids that exist and add the others; returns the ids.

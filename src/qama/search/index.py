@@ -2,34 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Iterable
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
 from qama import checks
-from qama.checks import Floats, Ids
-from qama.search import ids as idmap
-from qama.search import scan
+from qama.search import filters, merging, ranges, scan
 from qama.search.collection import Collection
-from qama.search.snapshot import Snapshot, mask_of
-
-Filter = npt.NDArray[Any] | Callable[[Ids], npt.NDArray[np.bool_]] | None
-
-
-class SearchResult(NamedTuple):
-    """What a search found.
-
-    Attributes:
-        ids: int64 (n_queries, k'), best first, ties in insertion order.
-        scores: float32 (n_queries, k'): the cosine with the decoded vector (of a grid code: of the
-            adapted prefix, not calibrated to the float32 cosine), or 1 - distance / bits.
-            k' is the lesser of k and the number of rows that may be returned.
-    """
-
-    ids: Ids
-    scores: Floats
+from qama.search.filters import Choice, Filter
+from qama.search.results import SearchResult
 
 
 class Index(Collection):
@@ -57,9 +40,10 @@ class Index(Collection):
         k: int = 10,
         *,
         scorer: str = "asymmetric",
-        filter: Filter = None,
+        filter: Choice = None,
+        exclude: object = None,
         threads: int = 0,
-        funnel: bool | int = False,
+        funnel: bool | int | str = False,
     ) -> SearchResult:
         """Find the k nearest vectors of each query.
 
@@ -69,11 +53,14 @@ class Index(Collection):
             scorer: "asymmetric" (float query against codes) or
                 "hamming" (the query is encoded too).
             filter: What may be returned: bool (len(index),) in insertion order, an array of ids
-                (unknown ids are ignored), or a function from ids to bool.
+                (unknown ids are ignored), a function from ids int64 (n,) to bool (n,), or what
+                `filter` compiled of one of these.
+            exclude: Ids that may not be returned; unknown ones are ignored.
             threads: 0 uses all cores; more than there are is clamped.
             funnel: Progressive search: scan a prefix of the codes first and finish only the
                 best candidates on all of them; a number says how many (True: max(1000, 20 k)).
-                Approximate. Codes without a shorter prefix (hybrid) refuse it.
+                Approximate. Codes without a shorter prefix (hybrid) refuse it. "auto" uses it
+                only where it pays and costs next to nothing: see `qama.search.scan.candidates`.
 
         Raises:
             ValueError: unfitting queries, k < 1, threads < 0, unknown scorer, unfitting filter.
@@ -83,36 +70,73 @@ class Index(Collection):
         checks.one_of(scorer, "scorer", self.code.scorers)
         threads = checks.threads(threads)
         now = self._now  # one state for the whole search
-        rows = scan.Rows(now.blocks, now.rows, self._allowed(now, filter), now.factors)
-        candidates = self._candidates(funnel, k)
+        mask = filters.allowed(now, filter, exclude)
+        rows = scan.Rows(now.blocks, now.rows, mask, now.factors)
+        candidates = scan.candidates(self.code, funnel, k, rows, len(queries))
         found, scores = scan.search(self.code, queries, rows, k, scorer, threads, candidates)
         return SearchResult(now.ids.of_rows(found), scores)
 
-    # -- inside -----------------------------------------------------------------------------
+    def range_search(
+        self,
+        Q: npt.NDArray[np.floating],
+        score: float | npt.NDArray[np.floating],
+        *,
+        scorer: str = "asymmetric",
+        filter: Choice = None,
+        exclude: object = None,
+        threads: int = 0,
+    ) -> list[SearchResult]:
+        """Find every vector that scores at least ``score``.
 
-    def _allowed(self, now: Snapshot, filter: Filter) -> scan.Mask | None:
-        if filter is None:
-            return now.live
-        allowed = np.zeros(now.rows, dtype=bool)
-        chosen = np.asarray(filter(now.live_ids()) if callable(filter) else filter)
-        if chosen.dtype == np.bool_:
-            if chosen.shape != (len(now),):
-                raise ValueError(
-                    f"filter has shape {chosen.shape}; a boolean filter has one entry for each of "
-                    f"the {len(now)} vectors, in insertion order"
-                )
-            allowed[now.live_rows()[chosen]] = True
-        else:
-            rows = now.find(idmap.checked(np.unique(chosen), "filter"))
-            allowed[rows[rows >= 0]] = True
-        return mask_of(allowed)
+        Args:
+            Q: Floats (m, d).
+            score: The least score, or one for each query, float (m,).
+            scorer: See `search`.
+            filter: See `search`.
+            exclude: See `search`.
+            threads: See `search`.
 
-    def _candidates(self, funnel: bool | int, k: int) -> int:
-        if funnel is False:
-            return 0
-        if not self.code.prefixes():
-            raise ValueError(
-                f"funnel needs a code with a shorter prefix; {self.code.label} has none: use "
-                f"more bytes, or more dims at a level other than hybrid"
-            )
-        return max(1000, 20 * k) if funnel is True else checks.integer(funnel, "funnel", 1)
+        Returns:
+            For each query ids int64 (n,) and scores float32 (n,), best first, ties in insertion
+            order; n differs. Exact: queries with many results are scanned again with a larger k.
+
+        Raises:
+            ValueError: see `search`; or a score that is NaN, or not one for each query.
+        """
+        queries = checks.vectors(Q, "Q", self.codec.dims_in)
+        least = ranges.checked(score, len(queries))
+        checks.one_of(scorer, "scorer", self.code.scorers)
+        threads = checks.threads(threads)
+        now = self._now
+        rows = scan.Rows(now.blocks, now.rows, filters.allowed(now, filter, exclude), now.factors)
+        found = ranges.search(self.code, queries, least, rows, scorer, threads)
+        return [SearchResult(now.ids.of_rows(r), scores) for r, scores in found]
+
+    def filter(self, choice: Choice = None, *, exclude: object = None) -> Filter:
+        """Compile a filter once, for searches to come.
+
+        Args:
+            choice: See ``filter`` of `search`; None allows all.
+            exclude: Ids that may not be returned.
+
+        Raises:
+            ValueError: unfitting, see `search`.
+        """
+        return filters.compiled(self._now, choice, exclude)
+
+    @classmethod
+    def merge(cls, indexes: Iterable[Index], *, renumber: bool = False) -> Self:
+        """Return a new index, in memory, of all vectors of others, in their order.
+
+        Args:
+            indexes: Indexes of the same codec and code, at least one.
+            renumber: Number the vectors from 0 instead of keeping their ids.
+
+        Raises:
+            ValueError: no indexes, other codecs or codes, or an id that two of them have.
+        """
+        parts = merging.checked(list(indexes))
+        merged = cls(parts[0].codec, **parts[0].code.request)
+        for stored, ids in merging.pieces([part._now for part in parts], renumber):
+            merged.add_codes(stored, ids)
+        return merged
