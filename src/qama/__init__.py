@@ -23,6 +23,7 @@ from qama.search.filters import Filter
 from qama.search.index import Index
 from qama.search.many import search_many
 from qama.search.names import Names
+from qama.search.partitioned import PartitionedIndex
 from qama.search.results import SearchResult
 
 if TYPE_CHECKING:
@@ -32,13 +33,17 @@ __version__ = "0.1.0"
 __all__ = [
     "Codec",
     "DriftWarning",
+    "Filter",
     "FormatError",
     "Index",
     "LockedError",
     "MissingExtraError",
+    "Names",
+    "PartitionedIndex",
     "RecoveryWarning",
     "SearchResult",
     "fit",
+    "search_many",
 ]
 
 

@@ -38,7 +38,9 @@ def from_blocks(blocks: U8, n: int) -> U8:
 def allowed_count(n: int, mask: U64 | None, visited: I64 | None = None) -> int:
     """Count the rows that may be returned."""
     whole, rest = divmod(n, _ROWS)
-    last = rest if mask is None else (int(mask[whole]) & ((1 << rest) - 1)).bit_count() if rest else 0
+    last = (
+        rest if mask is None else (int(mask[whole]) & ((1 << rest) - 1)).bit_count() if rest else 0
+    )
     if visited is None:
         words = None if mask is None else mask[:whole]
         seen, ends = whole, True
