@@ -7,7 +7,7 @@ QAMA_DATA ?= ../shared
 COLLECTIONS := cranfield cisi nfcorpus scifact cosqa npl
 SOURCES := pyproject.toml constraints.txt CMakeLists.txt $(wildcard csrc/*)
 
-.PHONY: demo test lint bench bench-quality docs clean
+.PHONY: demo test lint bench bench-quality bench-speed sanitize emulated docs clean
 
 demo: $(VENV)/demo.stamp
 	$(RUN) -m qama demo
@@ -32,6 +32,15 @@ bench: $(VENV)/dev.stamp
 
 bench-quality: $(VENV)/bench.stamp
 	$(RUN) bench/quality.py
+
+bench-speed: $(VENV)/bench.stamp
+	$(RUN) bench/speed.py
+
+sanitize: $(VENV)/dev.stamp
+	PYTHON=$(RUN) tests/sanitized.sh
+
+emulated:
+	tests/emulated.sh
 
 docs: $(VENV)/dev.stamp
 	$(RUN) docs/generate.py
