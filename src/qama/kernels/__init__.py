@@ -44,11 +44,12 @@ def info() -> dict[str, object]:
     return {"native": path != "numpy", "path": path, "available": [*native_paths(), "numpy"]}
 
 
-def to_blocks(codes: U8, *, path: str | None = None) -> U8:
+def to_blocks(codes: U8, *, out: U8 | None = None, path: str | None = None) -> U8:
     """Rearrange rows of bytes into blocks.
 
     Args:
         codes: uint8 ``(n, nbytes)``.
+        out: Where to write, C-contiguous and of the shape below; None: a new array.
         path: Force one path; None chooses.
 
     Returns:
@@ -56,7 +57,12 @@ def to_blocks(codes: U8, *, path: str | None = None) -> U8:
     """
     codes = _check.array("codes", codes, np.uint8, (None, None))
     _check.at_least("codes.shape[1]", codes.shape[1], 1)
-    return backend(path).to_blocks(codes)
+    if out is None:
+        out = np.empty((-(-len(codes) // 64), codes.shape[1], 64), np.uint8)
+    _check.blocks(out, len(codes))
+    _check.array("out", out, np.uint8, (None, codes.shape[1], 64))
+    backend(path).to_blocks(codes, out)
+    return out
 
 
 def from_blocks(blocks: U8, n: int, *, path: str | None = None) -> U8:

@@ -22,12 +22,9 @@ class Native:
 
     path: str
 
-    def to_blocks(self, codes: U8) -> U8:
+    def to_blocks(self, codes: U8, out: U8) -> None:
         """See `qama.kernels.to_blocks`."""
-        n, columns = codes.shape
-        blocks = np.empty((-(-n // 64), columns, 64), np.uint8)
-        _native.to_blocks(codes, blocks)
-        return blocks
+        _native.to_blocks(codes, out)
 
     def from_blocks(self, blocks: U8, n: int) -> U8:
         """See `qama.kernels.from_blocks`."""

@@ -17,7 +17,7 @@ VARIABLE = "QAMA_KERNEL"
 class Backend(Protocol):
     """What computes; arguments were checked (see `qama.kernels`)."""
 
-    def to_blocks(self, codes: U8) -> U8:
+    def to_blocks(self, codes: U8, out: U8) -> None:
         """See `qama.kernels.to_blocks`."""
 
     def from_blocks(self, blocks: U8, n: int) -> U8:

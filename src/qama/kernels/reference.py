@@ -22,12 +22,12 @@ _HIGH, _LOW = np.uint8(0xAA), np.uint8(0x55)
 Values = npt.NDArray[Any]
 
 
-def to_blocks(codes: U8) -> U8:
+def to_blocks(codes: U8, out: U8) -> None:
     """See `qama.kernels.to_blocks`."""
     n, columns = codes.shape
     padded = np.zeros((-(-n // _ROWS) * _ROWS, columns), np.uint8)
     padded[:n] = codes
-    return np.ascontiguousarray(padded.reshape(-1, _ROWS, columns).transpose(0, 2, 1))
+    out[:] = padded.reshape(-1, _ROWS, columns).transpose(0, 2, 1)
 
 
 def from_blocks(blocks: U8, n: int) -> U8:

@@ -118,9 +118,7 @@ class Collection:
         with self._changing("add_codes", durable):
             width = np.shape(codes)[1] if np.ndim(codes) == 2 else self.code_size
             thermometer = width == self.code.nbytes != self.code_size
-            stored = checks.codes(
-                codes, "codes", self.code.nbytes if thermometer else self.code_size
-            )
+            stored = checks.codes(codes, "codes", width if thermometer else self.code_size)
             if thermometer:
                 stored = self.code.stored_form(stored)
             fresh = self._new_ids(ids, len(stored))

@@ -174,8 +174,12 @@ class PartitionedIndex:
             found, keys = part.top(rows, k, 1)
             return found[0], part.scores(keys)[0]
 
-        with ThreadPoolExecutor(checks.threads(threads)) as pool:
-            found = list(pool.map(one, range(len(queries))))
+        workers = min(checks.threads(threads), len(queries))
+        if workers == 1:
+            found = [one(query) for query in range(len(queries))]
+        else:
+            with ThreadPoolExecutor(workers) as pool:
+                found = list(pool.map(one, range(len(queries))))
         rows = np.stack([rows for rows, _ in found])
         return SearchResult(self._pool.ids[rows], np.stack([scores for _, scores in found]))
 

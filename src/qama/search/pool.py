@@ -32,6 +32,7 @@ class Pool:
         self._last = np.full(lists, -1, dtype=np.int64)  # the last block of each list
         self._room = np.zeros(lists, dtype=np.int64)  # lanes free in it
         self._by_list: list[Ids] | None = None
+        self._sizes: tuple[Mask, Ids] | None = None  # of the lists, for the mask they are of
 
     def append(self, lists: Ids, stored: Bytes, ids: Ids, factors: Bytes) -> None:
         """Append rows: their lists, codes uint8 (n, bytes), ids and factor steps, each (n,)."""
@@ -46,7 +47,7 @@ class Pool:
         block, lane = np.divmod(rows[~fresh], WORD)
         self._grow(self.used + len(packed) // WORD)
         self.blocks[block, :, lane] = stored[order[~fresh]]
-        self.blocks[self.used : self.used + len(packed) // WORD] = kernels.to_blocks(packed)
+        kernels.to_blocks(packed, out=self.blocks[self.used : self.used + len(packed) // WORD])
         self.ids[rows], self.factors[rows] = ids[order], factors[order]
         self.live = with_bits(self.live, rows, True)
         self._take(sizes)
@@ -61,9 +62,11 @@ class Pool:
 
     def sizes(self, mask: Mask) -> Ids:
         """Return how many rows of each list the mask allows."""
-        counts = np.bitwise_count(mask[: self.used]).astype(np.int64)
-        weighed = np.bincount(self.owners[: self.used], counts, minlength=len(self._last))
-        return weighed.astype(np.int64)
+        if self._sizes is None or self._sizes[0] is not mask:
+            counts = np.bitwise_count(mask[: self.used]).astype(np.int64)
+            weighed = np.bincount(self.owners[: self.used], counts, minlength=len(self._last))
+            self._sizes = mask, weighed.astype(np.int64)
+        return self._sizes[1]
 
     def rows_of(self, ids: Ids) -> Ids:
         """Return the rows in use that have one of the ids."""

@@ -140,9 +140,8 @@ class Table:
         lane, full = self.rows % WORD, blocks_of(self.rows)
         if begun:
             self._blocks[full - 1, :, lane : lane + begun] = stored[:begun].T
-        packed = kernels.to_blocks(stored[begun:])
-        self._blocks[full : full + len(packed)] = packed
         end = self.rows + len(stored)
+        kernels.to_blocks(stored[begun:], out=self._blocks[full : blocks_of(end)])
         if self._live is not None:
             grown = np.zeros(blocks_of(end), dtype=np.uint64)
             grown[: len(self._live)] = self._live
