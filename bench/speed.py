@@ -29,7 +29,6 @@ from speed_timing import measure  # noqa: E402
 
 import qama  # noqa: E402
 from qama import kernels  # noqa: E402
-from qama.encoding import scoring  # noqa: E402
 
 K = 10
 BATCHES = (1, 16, 256, 1000)
@@ -75,9 +74,8 @@ class Codes:
         Q = data.vectors(1000, seed=2)
         code = bench.codec.code(nbytes=nbytes)
         self.queries = bench.codec.encode(Q, nbytes=nbytes)
-        weights = code.query_weights(Q)
-        self.offsets = weights.offsets
-        self.tables = scoring.nibble_tables(weights, code.stored_bits, code.pairs)
+        ready = code.query_tables(Q)
+        self.offsets, self.tables = ready.offsets, ready.tables
         some = code.factor_indices(self.codes[:20_000])
         self.factors, self.steps = np.resize(some, rows), code.factor_steps
 

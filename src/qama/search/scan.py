@@ -16,6 +16,7 @@ import numpy.typing as npt
 from qama import checks, kernels
 from qama.checks import Bytes, Floats, Ids
 from qama.codec import Code, similarity
+from qama.encoding import scoring
 from qama.encoding.grid import GridCode
 
 Mask = npt.NDArray[np.uint64]
