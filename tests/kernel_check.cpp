@@ -171,21 +171,23 @@ void check(const Case& c, const Data& d, const Kernels& kernels) {
     hamming_rows(stored, found.data(), k, hq, c.threads, again.data());
 }
 
-// Every path must choose the bits that the plain loops of the portable one choose.
+// Every path must choose the words that the first one chooses.
 void check_choices() {
-    for (int bits : {8, 24, 96, 200}) {
-        std::vector<std::int32_t> gram(size(bits * bits)), linear(size(13 * bits));
-        for (int i = 0; i < bits; ++i)
-            for (int j = i; j < bits; ++j)
-                gram[size(i * bits + j)] = gram[size(j * bits + i)] = draw(2000) - 1000;
-        for (auto& x : linear) x = draw(20000) - 10000;
-        std::vector<std::vector<std::uint8_t>> all;
+    for (int sections : {2, 8, 24}) {
+        const int dims = 6 + 8 * sections;
+        std::vector<std::int16_t> words(size(16 * sections * dims)), rows(size(13 * dims));
+        for (auto& x : words) x = static_cast<std::int16_t>(draw(400) - 200);
+        for (auto& x : rows) x = static_cast<std::int16_t>(draw(2000) - 1000);
+        std::vector<std::uint8_t> first;
         for (const Kernels* kernels : available_kernels()) {
-            all.emplace_back(size(13 * bits / 8));
-            choose_bits(*kernels, {linear.data(), gram.data(), 13, bits, 60, 2}, 2,
-                        all.back().data());
-            if (all.back() == all.front()) continue;
-            std::printf("FAILED choice of %d bits on %s\n", bits, kernels->name);
+            std::vector<std::uint8_t> codes(size(13 * sections / 2));
+            std::vector<std::int16_t> rest(rows.size());
+            choose_words(*kernels,
+                         {rows.data(), words.data(), 13, dims, sections, 2, 2, 0, 16000}, 2,
+                         codes.data(), rest.data());
+            if (first.empty()) first = codes;
+            if (codes == first) continue;
+            std::printf("FAILED choice of %d sections on %s\n", sections, kernels->name);
             std::exit(1);
         }
     }
