@@ -7,7 +7,7 @@ QAMA_DATA ?= ../shared
 COLLECTIONS := cranfield cisi nfcorpus scifact cosqa npl
 SOURCES := pyproject.toml constraints.txt CMakeLists.txt $(wildcard csrc/*)
 
-.PHONY: demo test lint bench bench-quality bench-paper bench-tasks docs clean
+.PHONY: demo test lint bench bench-quality bench-paper bench-tasks bench-speed sanitize emulated docs clean
 
 demo: $(VENV)/demo.stamp
 	$(RUN) -m qama demo
@@ -40,6 +40,15 @@ bench-tasks: $(VENV)/bench.stamp
 	@$(INSTALL) -e ".[demo]" wordllama
 	$(RUN) bench/report.py
 	$(RUN) bench/tasks.py
+
+bench-speed: $(VENV)/bench.stamp
+	$(RUN) bench/speed.py
+
+sanitize: $(VENV)/dev.stamp
+	PYTHON=$(RUN) tests/sanitized.sh
+
+emulated:
+	tests/emulated.sh
 
 docs: $(VENV)/dev.stamp
 	$(RUN) docs/generate.py

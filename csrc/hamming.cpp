@@ -34,9 +34,10 @@ Expansion expansion_of(const HammingQueries& q) {
             rest ? leading(rest) : std::uint8_t{0xFF}};
 }
 
-// Query bytes in the order in which a tile meets them, each four times.
+// Query bytes in the order in which a tile meets them, in the form that it wants.
 std::vector<std::uint32_t> tiled_words(const HammingQueries& q, const Expansion& e, int width,
-                                       int tile) {
+                                       const Kernels& kernels) {
+    const int tile = kernels.hamming_tile;
     const std::int64_t tiles = (q.count + tile - 1) / tile;
     std::vector<std::uint32_t> words(static_cast<std::size_t>(tiles * tile * width));
     std::vector<std::uint8_t> bytes(static_cast<std::size_t>(width));
@@ -46,7 +47,7 @@ std::vector<std::uint32_t> tiled_words(const HammingQueries& q, const Expansion&
         const int lanes = tile_width(q.count - first, tile);
         for (int c = 0; c < width; ++c)
             words[static_cast<std::size_t>(first * width + c * lanes + lane)] =
-                bytes[static_cast<std::size_t>(c)] * 0x01010101u;
+                kernels.word(bytes[static_cast<std::size_t>(c)]);
     }
     return words;
 }
@@ -86,14 +87,14 @@ void hamming_topk(const Kernels& kernels, const Blocks& blocks, const Rows& rows
                   std::int32_t* distances_out) {
     const Expansion expansion = expansion_of(q);
     const int width = expanded_width(expansion);
-    const auto words = tiled_words(q, expansion, width, kernels.hamming_tile);
+    const auto words = tiled_words(q, expansion, width, kernels);
     const HammingScan scan{blocks.data, blocks.stride, rows,         expansion,
                            q.pairs > 0, width,         words.data()};
-    const double work = static_cast<double>(blocks.count) * kRows * width *
+    const double work = static_cast<double>(rows.blocks) * kRows * width *
                         static_cast<double>(q.count);
-    search({blocks.count, q.count, k, kernels.hamming_tile, threads, work},
+    search({rows.blocks, q.count, k, kernels.hamming_tile, threads, work},
            [&](Range some, Range tiles, Sink* sinks) {
-               const std::int64_t bytes = scan.expands ? group_blocks(width) * width * kRows : 0;
+               const std::int64_t bytes = scan.expands ? group_blocks(width, kGroupBytes) * width * kRows : 0;
                std::vector<std::uint8_t> scratch(static_cast<std::size_t>(bytes));
                kernels.hamming(scan, some, tiles, q.count, sinks, scratch.data());
            },

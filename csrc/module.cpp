@@ -42,10 +42,16 @@ template <class T> Blocks blocks_of(const Array<T, 3>& blocks) {
     return {blocks.data(), size(blocks, 0), size(blocks, 1) * kRows};
 }
 
-Rows rows_of(const Blocks& blocks, std::int64_t n, const Optional<std::uint64_t>& mask) {
+Rows rows_of(const Blocks& blocks, std::int64_t n, const Optional<std::uint64_t>& mask,
+             const Optional<std::int64_t>& visited) {
     require(n >= 0 && (n + kRows - 1) / kRows == blocks.count, "n does not fit blocks");
     require(!mask || size(*mask, 0) == blocks.count, "mask does not fit blocks");
-    return {n, mask ? mask->data() : nullptr};
+    const std::uint64_t* words = mask ? mask->data() : nullptr;
+    if (!visited) return {n, blocks.count, words, nullptr};
+    const std::int64_t* numbers = visited->data();
+    for (std::int64_t i = 0, last = -1; i < size(*visited, 0); last = numbers[i++])
+        require(numbers[i] > last && numbers[i] < blocks.count, "visited must ascend in blocks");
+    return {n, size(*visited, 0), words, numbers};
 }
 
 HammingQueries queries_of(const Blocks& blocks, const Array<const std::uint8_t, 2>& queries,
@@ -73,7 +79,10 @@ Factors factors_of(const Optional<float>& values, const Optional<std::uint8_t>& 
     require(!indices || (values && size(*values, 0) == 256), "indices need 256 values");
     const std::int64_t given = indices ? size(*indices, 0) : values ? size(*values, 0) : rows;
     require(given >= rows, "factors do not fit rows");
-    return {values ? values->data() : nullptr, indices ? indices->data() : nullptr};
+    if (!values) return {nullptr, nullptr, false};
+    const float* data = values->data();
+    return {data, indices ? indices->data() : nullptr,
+            indices && std::is_sorted(data, data + 256)};
 }
 
 void require_rows(const Array<const std::int64_t, 2>& rows, std::int64_t queries,
@@ -116,11 +125,11 @@ void py_from_blocks(Array<const std::uint8_t, 3> blocks, Array<std::uint8_t, 2> 
 
 void py_hamming_topk(const std::string& path, Array<const std::uint8_t, 3> blocks, std::int64_t n,
                      Array<const std::uint8_t, 2> queries, int bits, int pairs,
-                     Optional<std::uint64_t> mask, int threads, Array<std::int64_t, 2> rows_out,
+                     Optional<std::uint64_t> mask, Optional<std::int64_t> visited, int threads, Array<std::int64_t, 2> rows_out,
                      Array<std::int32_t, 2> distances_out) {
     const Kernels& kernels = kernels_named(path);
     const Blocks b = blocks_of(blocks);
-    const Rows rows = rows_of(b, n, mask);
+    const Rows rows = rows_of(b, n, mask, visited);
     const HammingQueries q = queries_of(b, queries, bits, pairs);
     require(3 * static_cast<std::int64_t>(bits) / 2 + 64 < 65535, "codes are too wide");
     const std::int64_t k = output_k(rows_out, distances_out, q.count);
@@ -142,11 +151,11 @@ void py_hamming_rows(Array<const std::uint8_t, 3> blocks, Array<const std::int64
 void py_table_topk(const std::string& path, Array<const std::uint8_t, 3> blocks, std::int64_t n,
                    Array<const std::int16_t, 3> tables, Array<const std::int32_t, 1> offsets,
                    Optional<float> values, Optional<std::uint8_t> indices,
-                   Optional<std::uint64_t> mask, int threads,
+                   Optional<std::uint64_t> mask, Optional<std::int64_t> visited, int threads,
                    Array<std::int64_t, 2> rows_out, Array<float, 2> scores_out) {
     const Kernels& kernels = kernels_named(path);
     const Blocks b = blocks_of(blocks);
-    const Rows rows = rows_of(b, n, mask);
+    const Rows rows = rows_of(b, n, mask, visited);
     const TableQueries q = queries_of(b, tables, offsets);
     require(q.columns <= 16384, "codes are too wide");
     const Factors f = factors_of(values, indices, n);
@@ -215,7 +224,8 @@ NB_MODULE(_native, m) {
           nb::arg("out").noconvert());
     m.def("hamming_topk", &py_hamming_topk, nb::arg("path"), nb::arg("blocks").noconvert(),
           nb::arg("n"), nb::arg("queries").noconvert(), nb::arg("bits"), nb::arg("pairs"),
-          nb::arg("mask").noconvert().none(), nb::arg("threads"), nb::arg("rows_out").noconvert(),
+          nb::arg("mask").noconvert().none(), nb::arg("visited").noconvert().none(),
+          nb::arg("threads"), nb::arg("rows_out").noconvert(),
           nb::arg("distances_out").noconvert());
     m.def("hamming_rows", &py_hamming_rows, nb::arg("blocks").noconvert(),
           nb::arg("rows").noconvert(), nb::arg("queries").noconvert(), nb::arg("bits"),
@@ -223,7 +233,7 @@ NB_MODULE(_native, m) {
     m.def("table_topk", &py_table_topk, nb::arg("path"), nb::arg("blocks").noconvert(),
           nb::arg("n"), nb::arg("tables").noconvert(), nb::arg("offsets").noconvert(),
           nb::arg("values").noconvert().none(), nb::arg("indices").noconvert().none(),
-          nb::arg("mask").noconvert().none(),
+          nb::arg("mask").noconvert().none(), nb::arg("visited").noconvert().none(),
           nb::arg("threads"), nb::arg("rows_out").noconvert(), nb::arg("scores_out").noconvert());
     m.def("table_rows", &py_table_rows, nb::arg("blocks").noconvert(),
           nb::arg("rows").noconvert(), nb::arg("tables").noconvert(),

@@ -13,9 +13,9 @@ namespace qama {
 
 constexpr int kRows = 64;                      // rows in a block = bytes in a column of it
 constexpr int kSpill = 31;                     // columns of at most 8 per byte: 31 * 8 <= 255
-constexpr int kTableGroup = 2;                 // columns whose 8-bit table entries add up to <= 255
 constexpr int kMaxGroupBlocks = 32;            // blocks that a tile of queries visits in a row
-constexpr std::int64_t kGroupBytes = 16 << 10; // their size, so that they stay in the L1 cache
+constexpr std::int64_t kGroupBytes = 16 << 10; // their size, so that they stay in the L1 cache;
+constexpr std::int64_t kTableGroupBytes = 128 << 10; // in the L2 cache, where tables fill the L1
 
 class TopK;
 
@@ -29,7 +29,9 @@ struct Sink {
 // The rows that may be returned.
 struct Rows {
     std::int64_t count;          // rows past it are padding
+    std::int64_t blocks;         // blocks to scan
     const std::uint64_t* mask;   // bit i of word b = row 64 * b + i, or null: all
+    const std::int64_t* visited; // numbers of the blocks to scan, ascending, or null: all
 };
 
 // How the byte columns of a code become columns to XOR (see expand.h).
@@ -47,7 +49,7 @@ struct HammingScan {
     Expansion expansion;
     bool expands;               // whether columns must be expanded before the XOR
     int width;                  // columns after the expansion
-    const std::uint32_t* words; // query bytes, each four times: [tile][column][query of the tile]
+    const std::uint32_t* words; // word(query byte): [tile][column][query of the tile]
 };
 
 // One query's filter: S <= base + scale * (sum of its 8-bit entries) for every row.
@@ -56,10 +58,17 @@ struct Bound {
     float base;
 };
 
+// The highest S that this sum of entries allows, in float32. The sum is exact in double and rounded
+// once, so that the result rises with it.
+static inline float highest(Bound bound, std::uint32_t sum) {
+    return static_cast<float>(double{bound.base} + double{bound.scale} * sum);
+}
+
 // One positive factor per row: values[row], or values[indices[row]], or 1 where values is null.
 struct Factors {
     const float* values;
     const std::uint8_t* indices;
+    bool ascending; // whether values is, where there are indices
 };
 
 struct TableScan {
@@ -67,7 +76,9 @@ struct TableScan {
     std::int64_t stride;
     Rows rows;
     int columns;
-    const std::uint8_t* entries; // filter tables: [tile][column][query of the tile][high, low][16]
+    bool wide;
+    std::int64_t entry_bytes;    // per query
+    const std::uint8_t* entries; // filter tables of a tile, see tables.cpp
     const Bound* bounds;         // per query, those that pad the last tile among them
     Factors factors;
     const std::int16_t* tables;  // exact tables: [query][column][high, low][16]
@@ -98,12 +109,12 @@ struct Choice {
     std::int16_t* rest;  // (rows, dims)
 };
 
-// `tiles` counts tiles of hamming_tile / table_tile queries; `sinks` belongs to the queries of
+// `blocks` counts those that are visited. `tiles` counts tiles of hamming_tile / table_tile queries; `sinks` belongs to the queries of
 // `tiles`, those that pad the last tile among them. `scratch` holds group_blocks() expanded blocks.
 using HammingFn = void (*)(const HammingScan&, Range blocks, Range tiles, std::int64_t queries,
                            Sink* sinks, std::uint8_t* scratch);
 using TableFn = void (*)(const TableScan&, Range blocks, Range tiles, std::int64_t queries,
-                         Sink* sinks, std::uint8_t* scratch);
+                         Sink* sinks);
 // `scratch` holds kChoiceRows + 2 * kBeam rows of `width` integers, each at a cache line's start,
 // then `dims` integers.
 using ChooseFn = void (*)(const Choice&, Range rows, std::int32_t* scratch);
@@ -111,6 +122,8 @@ using ChooseFn = void (*)(const Choice&, Range rows, std::int32_t* scratch);
 struct Kernels {
     const char* name;
     int hamming_tile, table_tile; // queries per tile, powers of two
+    bool wide;                    // whether the scan takes wide tables
+    std::uint32_t (*word)(std::uint8_t); // a query's byte as the Hamming scan wants it
     HammingFn hamming;
     TableFn tables;
     ChooseFn choose;
@@ -124,7 +137,8 @@ const Kernels* neon_kernels();
 
 // Called by the kernels for the rows that pass; compiled for the plain target.
 void offer_distances(Sink&, std::uint64_t rows, const std::uint16_t* distances, std::int64_t row);
-void offer_scores(Sink&, std::uint64_t rows, const TableScan&, std::int64_t query,
-                  std::int64_t block);
+// True when the sink's floor rose.
+bool offer_scores(Sink&, std::uint64_t rows, const std::uint16_t* sums, const TableScan&,
+                  std::int64_t query, std::int64_t block);
 
 } // namespace qama

@@ -19,14 +19,6 @@ struct Differing {
 };
 constexpr Differing kDiffering;
 
-// Bit i of x goes to bit 4i.
-inline std::uint64_t spread4(std::uint64_t x) {
-    x = (x | x << 24) & 0x000000FF000000FFull;
-    x = (x | x << 12) & 0x000F000F000F000Full;
-    x = (x | x << 6) & 0x0303030303030303ull;
-    return (x | x << 3) & 0x1111111111111111ull;
-}
-
 struct Bytes {
     __m256i a, b; // rows 0 to 31, rows 32 to 63
 
@@ -91,36 +83,6 @@ struct Sums {
         const Bytes e = even();
         return half_below(e.a, odd.a, top) | std::uint64_t{half_below(e.b, odd.b, top)} << 32;
     }
-
-    static std::uint64_t beats(__m256i sums, Bound bound, const float* factors,
-                                      float floor) {
-        const __m256 most = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sums),
-                                            _mm256_set1_ps(bound.scale),
-                                            _mm256_set1_ps(bound.base));
-        const __m256 score = _mm256_mul_ps(most, _mm256_load_ps(factors));
-        const __m256 kept = _mm256_cmp_ps(score, _mm256_set1_ps(floor), _CMP_NLE_UQ);
-        return static_cast<std::uint32_t>(_mm256_movemask_ps(kept));
-    }
-    static std::uint64_t low_half(Bytes x, Bound bound, const float* f, float floor) {
-        const __m256i mask = _mm256_set1_epi32(0xFFFF);
-        return beats(_mm256_and_si256(x.a, mask), bound, f, floor) |
-               beats(_mm256_and_si256(x.b, mask), bound, f + 8, floor) << 8;
-    }
-    static std::uint64_t high_half(Bytes x, Bound bound, const float* f, float floor) {
-        return beats(_mm256_srli_epi32(x.a, 16), bound, f, floor) |
-               beats(_mm256_srli_epi32(x.b, 16), bound, f + 8, floor) << 8;
-    }
-
-    // Factors come as rows 0, 4, 8, ..; 1, 5, ..; 2, 6, ..; 3, 7, ..
-    std::uint64_t beating(Bound bound, const float* factors, float floor) const {
-        const Bytes e = even();
-        const std::uint64_t r0 = low_half(e, bound, factors, floor);
-        const std::uint64_t r1 = low_half(odd, bound, factors + 16, floor);
-        const std::uint64_t r2 = high_half(e, bound, factors + 32, floor);
-        const std::uint64_t r3 = high_half(odd, bound, factors + 48, floor);
-        if ((r0 | r1 | r2 | r3) == 0) return 0;
-        return spread4(r0) | spread4(r1) << 1 | spread4(r2) << 2 | spread4(r3) << 3;
-    }
 };
 
 struct Ints {
@@ -155,6 +117,7 @@ struct Ints {
 
 struct Avx2 {
     static constexpr int kHammingTile = 4, kTableTile = 2;
+    static constexpr bool kWide = false;
     using Vector = Bytes;
     using Total = Sums;
     using Lanes = Ints;
@@ -173,21 +136,15 @@ struct Avx2 {
     }
 
     static Nibbles column(Bytes x) { return nibbles(x); }
-    static Bytes differing(Nibbles x, const std::uint32_t* word) {
-        return shuffle(kDiffering.at[(*word >> 4) & 15], x.high)
-            .add(shuffle(kDiffering.at[*word & 15], x.low));
+    // Where the tables of both nibbles start: no arithmetic is left for the scan.
+    static std::uint32_t word(std::uint8_t byte) {
+        return (byte & 0xF0u) | (byte & 0x0Fu) << 20;
     }
-
-    static void arrange(const float* from, float* to) {
-        for (int i = 0; i < kRows; i += 16) {
-            __m128 p = _mm_loadu_ps(from + i), q = _mm_loadu_ps(from + i + 4),
-                   r = _mm_loadu_ps(from + i + 8), s = _mm_loadu_ps(from + i + 12);
-            _MM_TRANSPOSE4_PS(p, q, r, s);
-            _mm_store_ps(to + i / 4, p);
-            _mm_store_ps(to + 16 + i / 4, q);
-            _mm_store_ps(to + 32 + i / 4, r);
-            _mm_store_ps(to + 48 + i / 4, s);
-        }
+    static Bytes differing(Nibbles x, const std::uint32_t* word) {
+        std::uint16_t at[2];
+        std::memcpy(at, word, sizeof at);
+        return shuffle(kDiffering.at[0] + at[0], x.high)
+            .add(shuffle(kDiffering.at[0] + at[1], x.low));
     }
 };
 

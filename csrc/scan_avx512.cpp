@@ -1,14 +1,14 @@
-// The scan for CPUs with AVX-512 F, BW, VL and BITALG: a column of a block is one register.
+// The scan for CPUs with AVX-512 F, BW, VL, VBMI and BITALG: a column of a block is one register.
 #include "scan_kernel.h"
 
 #if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VL__) && \
-    defined(__AVX512BITALG__)
+    defined(__AVX512VBMI__) && defined(__AVX512BITALG__)
 #include <immintrin.h>
 
 namespace qama {
 namespace {
 
-// Bit i of x goes to bit 2i, or to bit 4i.
+// Bit i of x goes to bit 2i.
 inline std::uint64_t spread2(std::uint64_t x) {
     x = (x | x << 16) & 0x0000FFFF0000FFFFull;
     x = (x | x << 8) & 0x00FF00FF00FF00FFull;
@@ -16,7 +16,6 @@ inline std::uint64_t spread2(std::uint64_t x) {
     x = (x | x << 2) & 0x3333333333333333ull;
     return (x | x << 1) & 0x5555555555555555ull;
 }
-inline std::uint64_t spread4(std::uint64_t x) { return spread2(spread2(x)); }
 
 struct Bytes {
     __m512i v;
@@ -62,26 +61,6 @@ struct Sums {
         const __mmask32 o = _mm512_cmplt_epu16_mask(odd, top);
         return (e | o) == 0 ? 0 : spread2(e) | spread2(o) << 1;
     }
-
-    static std::uint64_t beats(__m512i sums, Bound bound, const float* factors,
-                                      float floor) {
-        const __m512 most = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums),
-                                            _mm512_set1_ps(bound.scale),
-                                            _mm512_set1_ps(bound.base));
-        const __m512 score = _mm512_mul_ps(most, _mm512_load_ps(factors));
-        return _mm512_cmp_ps_mask(score, _mm512_set1_ps(floor), _CMP_NLE_UQ);
-    }
-
-    // Factors come as rows 0, 4, 8, ..; 1, 5, ..; 2, 6, ..; 3, 7, ..
-    std::uint64_t beating(Bound bound, const float* factors, float floor) const {
-        const __m512i low = _mm512_set1_epi32(0xFFFF), e = even();
-        const std::uint64_t r0 = beats(_mm512_and_si512(e, low), bound, factors, floor);
-        const std::uint64_t r1 = beats(_mm512_and_si512(odd, low), bound, factors + 16, floor);
-        const std::uint64_t r2 = beats(_mm512_srli_epi32(e, 16), bound, factors + 32, floor);
-        const std::uint64_t r3 = beats(_mm512_srli_epi32(odd, 16), bound, factors + 48, floor);
-        if ((r0 | r1 | r2 | r3) == 0) return 0;
-        return spread4(r0) | spread4(r1) << 1 | spread4(r2) << 2 | spread4(r3) << 3;
-    }
 };
 
 struct Ints {
@@ -111,11 +90,13 @@ struct Ints {
 
 struct Avx512 {
     static constexpr int kHammingTile = 8, kTableTile = 4;
+    static constexpr bool kWide = true;
     using Vector = Bytes;
     using Total = Sums;
     using Lanes = Ints;
 
     static Bytes column(Bytes x) { return x; }
+    static std::uint32_t word(std::uint8_t byte) { return byte * 0x01010101u; }
     static Bytes differing(Bytes x, const std::uint32_t* word) {
         const __m512i query = _mm512_set1_epi32(static_cast<int>(*word));
         return {_mm512_popcnt_epi8(_mm512_xor_si512(x.v, query))};
@@ -133,20 +114,24 @@ struct Avx512 {
                                 _mm512_shuffle_epi8(table(entries + 16), x.low))};
     }
 
-    static void arrange(const float* from, float* to) {
-        const __m512i evens = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26,
-                                                28, 30);
-        const __m512i odds = _mm512_add_epi32(evens, _mm512_set1_epi32(1));
-        const __m512 a = _mm512_loadu_ps(from), b = _mm512_loadu_ps(from + 16),
-                     c = _mm512_loadu_ps(from + 32), d = _mm512_loadu_ps(from + 48);
-        const __m512 e0 = _mm512_permutex2var_ps(a, evens, b),
-                     e1 = _mm512_permutex2var_ps(c, evens, d),
-                     o0 = _mm512_permutex2var_ps(a, odds, b),
-                     o1 = _mm512_permutex2var_ps(c, odds, d);
-        _mm512_store_ps(to, _mm512_permutex2var_ps(e0, evens, e1));
-        _mm512_store_ps(to + 16, _mm512_permutex2var_ps(o0, evens, o1));
-        _mm512_store_ps(to + 32, _mm512_permutex2var_ps(e0, odds, e1));
-        _mm512_store_ps(to + 48, _mm512_permutex2var_ps(o0, odds, o1));
+    // Shifts of 16-bit lanes bring bits of a neighbour; the blends and find() ignore them.
+    static Bytes tops(const Bytes (&x)[1]) { return {_mm512_srli_epi16(x[0].v, 6) & low(0x03)}; }
+    static Bytes tops(const Bytes (&x)[2]) {
+        const __m512i two = blend(low(0x0C), _mm512_srli_epi16(x[1].v, 4),
+                                  _mm512_srli_epi16(x[0].v, 6));
+        return {two & low(0x0F)};
+    }
+    static Bytes tops(const Bytes (&x)[3]) {
+        const __m512i two = blend(low(0x0C), _mm512_srli_epi16(x[1].v, 4),
+                                  _mm512_srli_epi16(x[0].v, 6));
+        return {blend(low(0x30), _mm512_srli_epi16(x[2].v, 2), two)};
+    }
+    static __m512i low(char bits) { return _mm512_set1_epi8(bits); }
+    static __m512i blend(__m512i mask, __m512i a, __m512i b) {
+        return _mm512_ternarylogic_epi64(mask, a, b, 0xCA);
+    }
+    static Bytes find(Bytes x, const std::uint8_t* entries) {
+        return {_mm512_permutexvar_epi8(x.v, _mm512_loadu_si512(entries))};
     }
 };
 

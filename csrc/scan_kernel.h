@@ -3,20 +3,30 @@
 //
 //     Vector                           64 bytes, one per row: load, store, splat, add,
 //                                      and the operators & |, shl1, shr1 (see expand.h)
-//     Total                            64 sums of 16 bits: add, store, below, beating
+//     Total                            64 sums of 16 bits: add, store, below
 //     column(Vector)                   made ready to be compared with many query bytes
+//     word(byte)                       a query's byte in the form that differing() wants
 //     differing(column, word)          per row: how many of the 8 bits differ from the query's
 //     nibbles(Vector)                  made ready for look-ups
 //     look_up(nibbles, entries)        per row: high entry + low entry, in 8 bits
-//     arrange(from, to)                64 factors in the order in which Total::beating wants them
+//     kWide                            whether it also looks up in tables of 64 entries:
+//     tops(columns)                    the top bit pairs of up to three columns, in six bits
+//     find(column, entries)            per row: the entry at its low six bits
 //     Lanes                            int32 lanes: see choose_kernel.h
 //     kHammingTile, kTableTile         queries that one pass over a block serves
 #pragma once
+
+#include <cstring>
 
 #include "choose_kernel.h"
 #include "expand.h"
 
 namespace qama {
+
+// The number of the i-th block of a scan.
+static inline std::int64_t block_at(const Rows& rows, std::int64_t i) {
+    return rows.visited ? rows.visited[i] : i;
+}
 
 static inline std::uint64_t allowed_rows(const Rows& rows, std::int64_t block) {
     const std::int64_t left = rows.count - block * kRows;
@@ -24,8 +34,8 @@ static inline std::uint64_t allowed_rows(const Rows& rows, std::int64_t block) {
     return rows.mask ? rows.mask[block] & real : real;
 }
 
-static inline std::int64_t group_blocks(std::int64_t columns) {
-    const std::int64_t fitting = kGroupBytes / (columns * kRows);
+static inline std::int64_t group_blocks(std::int64_t columns, std::int64_t bytes) {
+    const std::int64_t fitting = bytes / (columns * kRows);
     return fitting < 1 ? 1 : fitting > kMaxGroupBlocks ? kMaxGroupBlocks : fitting;
 }
 
@@ -56,30 +66,31 @@ static inline void count_columns(const std::uint8_t* block, int c, int stop,
 template <class I, int T>
 static inline void count_block(const std::uint8_t* block, int width, std::uint8_t last,
                                const std::uint32_t* words, typename I::Total (&sums)[T]) {
-    int c = 0;
-    for (; width - c > kSpill; c += kSpill) {
+    const int end = width - 1; // its column holds the last bits
+    for (int c = 0; c < width; c += kSpill) {
+        const bool final = width - c <= kSpill;
         typename I::Vector counts[T];
         for (int t = 0; t < T; ++t) counts[t] = I::Vector::splat(0);
-        count_columns<I, T>(block, c, c + kSpill, words, counts);
+        count_columns<I, T>(block, c, final ? end : c + kSpill, words, counts);
+        if (final) {
+            const auto x = I::column(I::Vector::load(block + kRows * end) & I::Vector::splat(last));
+            for (int t = 0; t < T; ++t)
+                counts[t] = counts[t].add(I::differing(x, words + end * T + t));
+        }
         for (int t = 0; t < T; ++t) sums[t].add(counts[t]);
     }
-    typename I::Vector counts[T];
-    const int end = width - 1;
-    const auto column = I::column(I::Vector::load(block + kRows * end) & I::Vector::splat(last));
-    for (int t = 0; t < T; ++t) counts[t] = I::differing(column, words + end * T + t);
-    count_columns<I, T>(block, c, end, words, counts);
-    for (int t = 0; t < T; ++t) sums[t].add(counts[t]);
 }
 
 template <class I, int T>
 static void hamming_tile(const HammingScan& scan, Range group, const std::uint8_t* expanded,
                          const std::uint32_t* words, Sink* sinks) {
     const std::uint8_t last = scan.expands ? 0xFF : scan.expansion.last;
-    for (std::int64_t b = group.first; b < group.last; ++b) {
+    for (std::int64_t i = group.first; i < group.last; ++i) {
+        const std::int64_t b = block_at(scan.rows, i);
         const std::uint64_t allowed = allowed_rows(scan.rows, b);
         if (allowed == 0) continue;
         const std::uint8_t* block = scan.expands
-                                        ? expanded + (b - group.first) * scan.width * kRows
+                                        ? expanded + (i - group.first) * scan.width * kRows
                                         : scan.blocks + b * scan.stride;
         typename I::Total sums[T] = {};
         count_block<I, T>(block, scan.width, last, words, sums);
@@ -106,13 +117,15 @@ template <class I>
 static void hamming_scan(const HammingScan& scan, Range blocks, Range tiles, std::int64_t queries,
                          Sink* sinks, std::uint8_t* scratch) {
     constexpr int T = I::kHammingTile;
-    const std::int64_t size = group_blocks(scan.width);
+    const std::int64_t size = group_blocks(scan.width, kGroupBytes);
     for (std::int64_t first = blocks.first; first < blocks.last; first += size) {
         const Range group = group_at(first, size, blocks.last);
-        for (std::int64_t b = first; scan.expands && b < group.last; ++b)
+        for (std::int64_t i = first; scan.expands && i < group.last; ++i) {
+            const std::int64_t b = block_at(scan.rows, i);
             if (allowed_rows(scan.rows, b))
                 expand<typename I::Vector>(scan.expansion, scan.blocks + b * scan.stride, kRows,
-                          scratch + (b - first) * scan.width * kRows, kRows);
+                                           scratch + (i - first) * scan.width * kRows, kRows);
+        }
         for (std::int64_t tile = tiles.first; tile < tiles.last; ++tile)
             hamming_tile_of<I, T>(tile_width(queries - tile * T, T), scan, group, scratch,
                                   scan.words + tile * T * scan.width,
@@ -122,101 +135,170 @@ static void hamming_scan(const HammingScan& scan, Range blocks, Range tiles, std
 
 // ----------------------------------------------------------------------------------- tables
 
+// Narrow tables: one of 16 entries per nibble.
 template <class I, int T, int Group>
-static inline void look_up_columns(const std::uint8_t* block, int c, const std::uint8_t* entries,
-                                   typename I::Total (&sums)[T]) {
+static inline void look_up_narrow(const std::uint8_t* block, const std::uint8_t* entries,
+                                  typename I::Total (&sums)[T]) {
     typename I::Vector total[T];
     for (int g = 0; g < Group; ++g) {
-        const auto nibbles = I::nibbles(I::Vector::load(block + kRows * (c + g)));
-        const std::uint8_t* at = entries + 32 * T * (c + g);
+        const auto nibbles = I::nibbles(I::Vector::load(block + kRows * g));
         for (int t = 0; t < T; ++t) {
-            const auto found = I::look_up(nibbles, at + 32 * t);
+            const auto found = I::look_up(nibbles, entries + 32 * (T * g + t));
             total[t] = g == 0 ? found : total[t].add(found);
         }
     }
     for (int t = 0; t < T; ++t) sums[t].add(total[t]);
 }
 
-template <class I, int T>
-static inline void look_up_block(const std::uint8_t* block, int columns,
-                                 const std::uint8_t* entries, typename I::Total (&sums)[T]) {
-    int c = 0;
-    for (; c + kTableGroup <= columns; c += kTableGroup)
-        look_up_columns<I, T, kTableGroup>(block, c, entries, sums);
-    for (; c < columns; ++c) look_up_columns<I, T, 1>(block, c, entries, sums);
+// Wide tables: one of 64 entries for the low six bits of each column, one for the top bits of all.
+template <class I, int T, int Group>
+static inline void look_up_wide(const std::uint8_t* block, const std::uint8_t* entries,
+                                typename I::Total (&sums)[T]) {
+    typename I::Vector columns[Group];
+    for (int g = 0; g < Group; ++g) columns[g] = I::Vector::load(block + kRows * g);
+    const auto tops = I::tops(columns);
+    for (int t = 0; t < T; ++t, entries += 64 * (Group + 1)) {
+        auto total = I::find(tops, entries + 64 * Group);
+        for (int g = 0; g < Group; ++g) total = total.add(I::find(columns[g], entries + 64 * g));
+        sums[t].add(total);
+    }
 }
 
-template <class I, int T>
-static void table_tile(const TableScan& scan, Range group, const float* factors,
-                       std::int64_t query, Sink* sinks) {
-    const std::uint8_t* entries = scan.entries + query * scan.columns * 32;
-    for (std::int64_t b = group.first; b < group.last; ++b) {
+template <class I, int T, bool Wide>
+static inline void look_up_block(const std::uint8_t* block, int columns,
+                                 const std::uint8_t* entries, typename I::Total (&sums)[T]) {
+    if constexpr (Wide) {
+        for (; columns >= 3; columns -= 3, block += 3 * kRows, entries += 256 * T)
+            look_up_wide<I, T, 3>(block, entries, sums);
+        if (columns == 2) look_up_wide<I, T, 2>(block, entries, sums);
+        if (columns == 1) look_up_wide<I, T, 1>(block, entries, sums);
+    } else {
+        for (; columns >= 2; columns -= 2, block += 2 * kRows, entries += 64 * T)
+            look_up_narrow<I, T, 2>(block, entries, sums);
+        if (columns == 1) look_up_narrow<I, T, 1>(block, entries, sums);
+    }
+}
+
+// The least and the greatest factor in a group of blocks.
+struct FactorSpan {
+    float least, most;
+};
+
+// The least sum of filter entries with which a row of these factors may beat the floor: 65536
+// where none can. Whatever has fewer is beaten, since bound_score() rises with both arguments.
+static inline std::uint32_t least_sum(Bound bound, FactorSpan factors, float floor) {
+    if (!(floor == floor)) return 0; // NaN: no floor yet
+    const auto beaten = [&](std::uint32_t sum) {
+        const float most = highest(bound, sum);
+        return most * (most < 0 ? factors.least : factors.most) <= floor;
+    };
+    const double wanted = double{floor} / double{floor < 0 ? factors.least : factors.most};
+    const double guess = (wanted - double{bound.base}) / double{bound.scale} + 2;
+    std::uint32_t sum = guess < 0 ? 0 : guess > 65536 ? 65536 : static_cast<std::uint32_t>(guess);
+    while (sum > 0 && !beaten(sum - 1)) --sum;
+    return sum;
+}
+
+template <class I, int T, bool Wide>
+static void table_tile(const TableScan& scan, Range group, FactorSpan factors,
+                       const std::uint8_t* entries, std::int64_t query, Sink* sinks) {
+    std::uint32_t least[T];
+    for (int t = 0; t < T; ++t)
+        least[t] = least_sum(scan.bounds[query + t], factors, sinks[t].floor);
+    for (std::int64_t i = group.first; i < group.last; ++i) {
+        const std::int64_t b = block_at(scan.rows, i);
         const std::uint64_t allowed = allowed_rows(scan.rows, b);
         if (allowed == 0) continue;
         typename I::Total sums[T] = {};
-        look_up_block<I, T>(scan.blocks + b * scan.stride, scan.columns, entries, sums);
-        const float* arranged = factors + (scan.factors.values ? (b - group.first) * kRows : 0);
+        look_up_block<I, T, Wide>(scan.blocks + b * scan.stride, scan.columns, entries, sums);
         for (int t = 0; t < T; ++t) {
-            const std::uint64_t found =
-                sums[t].beating(scan.bounds[query + t], arranged, sinks[t].floor) & allowed;
-            if (found) offer_scores(sinks[t], found, scan, query + t, b);
+            if (least[t] > 0xFFFF) continue;
+            const std::uint64_t found = ~sums[t].below(least[t]) & allowed;
+            if (found == 0) continue;
+            std::uint16_t bounds[kRows];
+            sums[t].store(bounds);
+            if (offer_scores(sinks[t], found, bounds, scan, query + t, b))
+                least[t] = least_sum(scan.bounds[query + t], factors, sinks[t].floor);
         }
     }
 }
 
-template <class I, int T>
-static void table_tile_of(int width, const TableScan& scan, Range group, const float* factors,
-                          std::int64_t query, Sink* sinks) {
+template <class I, int T, bool Wide>
+static void table_tile_of(int width, const TableScan& scan, Range group, FactorSpan factors,
+                          const std::uint8_t* entries, std::int64_t query, Sink* sinks) {
     if constexpr (T > 1)
-        if (width < T) return table_tile_of<I, T / 2>(width, scan, group, factors, query, sinks);
-    table_tile<I, T>(scan, group, factors, query, sinks);
+        if (width < T)
+            return table_tile_of<I, T / 2, Wide>(width, scan, group, factors, entries, query,
+                                                 sinks);
+    table_tile<I, T, Wide>(scan, group, factors, entries, query, sinks);
 }
 
-// The factors of one block; rows past the last get 1.
-static inline void gather_factors(const TableScan& scan, std::int64_t block, float* to) {
-    const std::int64_t row = block * kRows, left = scan.rows.count - row;
-    const float* values = scan.factors.values;
-    const std::uint8_t* indices = scan.factors.indices;
-    const int real = left < kRows ? static_cast<int>(left) : kRows;
-    if (indices)
-        for (int i = 0; i < real; ++i) to[i] = values[indices[row + i]];
-    else
-        for (int i = 0; i < real; ++i) to[i] = values[row + i];
-    for (int i = real; i < kRows; ++i) to[i] = 1.0f;
-}
-
-// The factors of a group in the order of I; where there are none, ones for a single block.
-template <class I>
-static void arrange_factors(const TableScan& scan, Range group, float* to) {
-    float block[kRows];
-    if (!scan.factors.values) {
-        for (int i = 0; i < kRows; ++i) to[i] = 1.0f;
-        return;
+// Positive floats are ordered like the integers of their bits, and loops over those vectorise.
+static inline FactorSpan span_of(const float* values, std::int64_t count) {
+    std::uint32_t span[2] = {0xFFFFFFFF, 0};
+    for (std::int64_t i = 0; i < count; ++i) {
+        std::uint32_t bits;
+        std::memcpy(&bits, values + i, sizeof bits);
+        span[0] = bits < span[0] ? bits : span[0];
+        span[1] = bits > span[1] ? bits : span[1];
     }
-    for (std::int64_t b = group.first; b < group.last; ++b, to += kRows) {
-        gather_factors(scan, b, block);
-        I::arrange(block, to);
+    FactorSpan out;
+    std::memcpy(&out, span, sizeof out);
+    return out;
+}
+
+static inline FactorSpan span_of(const Factors& factors, std::int64_t row, std::int64_t count) {
+    if (!factors.values) return {1.0f, 1.0f};
+    if (!factors.indices) return span_of(factors.values + row, count);
+    if (!factors.ascending) return span_of(factors.values, 256);
+    std::uint8_t least = 255, most = 0;
+    for (const std::uint8_t *at = factors.indices + row, *end = at + count; at < end; ++at) {
+        least = *at < least ? *at : least;
+        most = *at > most ? *at : most;
+    }
+    return {factors.values[least], factors.values[most]};
+}
+
+// The factors of a group, which are looked at in runs of blocks that follow each other.
+static inline FactorSpan group_span(const TableScan& scan, Range group) {
+    FactorSpan all{};
+    for (std::int64_t i = group.first, j; i < group.last; i = j) {
+        const std::int64_t first = block_at(scan.rows, i);
+        for (j = i + 1; j < group.last && block_at(scan.rows, j) == first + j - i;) ++j;
+        const std::int64_t left = scan.rows.count - first * kRows, held = (j - i) * kRows;
+        const FactorSpan run = span_of(scan.factors, first * kRows, left < held ? left : held);
+        if (i == group.first || run.least < all.least) all.least = run.least;
+        if (i == group.first || run.most > all.most) all.most = run.most;
+    }
+    return all;
+}
+
+template <class I, bool Wide>
+static void table_scan_of(const TableScan& scan, Range blocks, Range tiles, std::int64_t queries,
+                          Sink* sinks) {
+    constexpr int T = I::kTableTile;
+    const std::int64_t size = group_blocks(scan.columns, kTableGroupBytes);
+    for (std::int64_t first = blocks.first; first < blocks.last; first += size) {
+        const Range group = group_at(first, size, blocks.last);
+        const FactorSpan factors = group_span(scan, group);
+        for (std::int64_t tile = tiles.first; tile < tiles.last; ++tile)
+            table_tile_of<I, T, Wide>(tile_width(queries - tile * T, T), scan, group, factors,
+                                      scan.entries + tile * T * scan.entry_bytes, tile * T,
+                                      sinks + (tile - tiles.first) * T);
     }
 }
 
 template <class I>
 static void table_scan(const TableScan& scan, Range blocks, Range tiles, std::int64_t queries,
-                       Sink* sinks, std::uint8_t*) {
-    constexpr int T = I::kTableTile;
-    const std::int64_t size = group_blocks(scan.columns);
-    alignas(64) float factors[kMaxGroupBlocks * kRows];
-    for (std::int64_t first = blocks.first; first < blocks.last; first += size) {
-        const Range group = group_at(first, size, blocks.last);
-        if (scan.factors.values || first == blocks.first) arrange_factors<I>(scan, group, factors);
-        for (std::int64_t tile = tiles.first; tile < tiles.last; ++tile)
-            table_tile_of<I, T>(tile_width(queries - tile * T, T), scan, group, factors, tile * T,
-                                sinks + (tile - tiles.first) * T);
-    }
+                       Sink* sinks) {
+    if constexpr (I::kWide)
+        if (scan.wide) return table_scan_of<I, true>(scan, blocks, tiles, queries, sinks);
+    table_scan_of<I, false>(scan, blocks, tiles, queries, sinks);
 }
 
 template <class I> static constexpr Kernels kernels_of(const char* name) {
-    return {name,           I::kHammingTile, I::kTableTile, &hamming_scan<I>, &table_scan<I>,
-            &choose_rows<I>};
+    return {name,      I::kHammingTile,  I::kTableTile,  I::kWide,
+            &I::word, &hamming_scan<I>, &table_scan<I>, &choose_rows<I>};
 }
 
 } // namespace qama

@@ -64,27 +64,6 @@ struct Sums {
                     << (8 * i);
         return rows;
     }
-
-    static std::uint64_t beats(uint16x4_t sums, Bound bound, const float* factors,
-                                      float floor) {
-        const uint32x4_t place = {1, 2, 4, 8};
-        const float32x4_t most = vfmaq_f32(vdupq_n_f32(bound.base),
-                                           vcvtq_f32_u32(vmovl_u16(sums)),
-                                           vdupq_n_f32(bound.scale));
-        const float32x4_t score = vmulq_f32(most, vld1q_f32(factors));
-        const uint32x4_t beaten = vcleq_f32(score, vdupq_n_f32(floor));
-        return vaddvq_u32(vbicq_u32(place, beaten));
-    }
-    std::uint64_t beating(Bound bound, const float* factors, float floor) const {
-        std::uint64_t rows = 0;
-        for (int i = 0; i < 8; ++i) {
-            const float* f = factors + 8 * i;
-            rows |= (beats(vget_low_u16(s[i]), bound, f, floor) |
-                     beats(vget_high_u16(s[i]), bound, f + 4, floor) << 4)
-                    << (8 * i);
-        }
-        return rows;
-    }
 };
 
 struct Ints {
@@ -116,10 +95,12 @@ struct Ints {
 
 struct Neon {
     static constexpr int kHammingTile = 4, kTableTile = 2;
+    static constexpr bool kWide = false;
     using Vector = Bytes;
     using Total = Sums;
     using Lanes = Ints;
 
+    static std::uint32_t word(std::uint8_t byte) { return byte * 0x01010101u; }
     static Bytes column(Bytes x) { return x; }
     static Bytes differing(Bytes x, const std::uint32_t* word) {
         const uint8x16_t query = vreinterpretq_u8_u32(vdupq_n_u32(*word));
@@ -134,10 +115,6 @@ struct Neon {
         return Bytes::each([&](int i) {
             return vaddq_u8(vqtbl1q_u8(high, x.high.v[i]), vqtbl1q_u8(low, x.low.v[i]));
         });
-    }
-
-    static void arrange(const float* from, float* to) {
-        for (int i = 0; i < kRows; i += 4) vst1q_f32(to + i, vld1q_f32(from + i));
     }
 };
 

@@ -53,16 +53,6 @@ struct Sums {
         for (int i = 0; i < kRows; ++i) rows |= std::uint64_t{s[i] < limit} << i;
         return rows;
     }
-    // The sum is exact in double and rounded once: see docs/kernels.md, "The filter".
-    std::uint64_t beating(Bound bound, const float* factors, float floor) const {
-        std::uint64_t rows = 0;
-        for (int i = 0; i < kRows; ++i) {
-            const double most = double{bound.base} + double{bound.scale} * s[i];
-            const bool beaten = static_cast<float>(most) * factors[i] <= floor;
-            rows |= std::uint64_t{!beaten} << i;
-        }
-        return rows;
-    }
 };
 
 struct Ints {
@@ -130,10 +120,12 @@ struct Ints {
 
 struct Portable {
     static constexpr int kHammingTile = 1, kTableTile = 1;
+    static constexpr bool kWide = false;
     using Vector = Bytes;
     using Total = Sums;
     using Lanes = Ints;
 
+    static std::uint32_t word(std::uint8_t byte) { return byte * 0x01010101u; }
     static Bytes column(const Bytes& x) { return x; }
     static Bytes differing(const Bytes& column, const std::uint32_t* word) {
         const std::uint8_t query = static_cast<std::uint8_t>(*word);
@@ -149,10 +141,6 @@ struct Portable {
     static Bytes look_up(const Bytes& x, const std::uint8_t* entries) {
         const std::uint8_t* low = entries + 16;
         return Bytes::each([&](int i) { return entries[x.b[i] >> 4] + low[x.b[i] & 15]; });
-    }
-
-    static void arrange(const float* from, float* to) {
-        for (int i = 0; i < kRows; ++i) to[i] = from[i];
     }
 };
 

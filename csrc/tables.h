@@ -3,17 +3,11 @@
 
 #include <cstdint>
 
+#include "filter.h"
 #include "hamming.h"
 #include "scan.h"
 
 namespace qama {
-
-struct TableQueries {
-    const std::int16_t* tables; // (count, columns, high and low, 16)
-    const std::int32_t* offsets;
-    std::int64_t count;
-    int columns;
-};
 
 // rows_out, scores_out: (queries, k).
 void table_topk(const Kernels&, const Blocks&, const Rows&, const TableQueries&,

@@ -165,6 +165,108 @@ def basics():
     return "\n".join(lines)
 
 
+def speed():
+    return json.loads((RESULTS / "speed.json").read_text())
+
+
+def speed_rows(part):
+    return [row for row in speed()["results"].get(part, []) if "ms" in row]
+
+
+def speed_flat():
+    """Engines by bytes and batch, one thread."""
+    rows = speed_rows("flat")
+    if not rows:
+        return "Not measured."
+    columns = sorted({(r["nbytes"], r["batch"]) for r in rows})
+    cell = {(r["engine"], r["nbytes"], r["batch"]): r["ms"] for r in rows}
+    reads = [key for key in cell if key[0].startswith("read:")]
+    for nbytes in {key[1] for key in reads}:
+        cell["fastest plain read", nbytes, 1] = min(cell[k] for k in reads if k[1] == nbytes)
+    engines = dict.fromkeys(key[0] for key in cell if not key[0].startswith("read:"))
+    lines = [
+        f"{rows[0]['rows']:,} rows | " + " | ".join(f"{b} B, {m}" for b, m in columns) + " |",
+        "---|" + "--:|" * len(columns),
+    ]
+    for engine in engines:
+        shown = [cell.get((engine, *column)) for column in columns]
+        lines.append(
+            f"{engine} | " + " | ".join("" if v is None else f"{v:.3g}" for v in shown) + " |"
+        )
+    return "\n".join("| " + line for line in lines)
+
+
+def speed_targets():
+    """Every target of the search."""
+    lines = ["| target | wanted | measured | |", "|---|--:|--:|---|"]
+    for row in speed()["targets"]:
+        met = {True: "met", False: "missed", None: "not run"}[row["met"]]
+        measured = "" if row["measured"] is None else f"{row['measured']:.2f}"
+        lines.append(f"| {row['target']} | {row['wanted']} | {measured} | {met} |")
+    return "\n".join(lines)
+
+
+def speed_partitions():
+    """Recall by lists that are read."""
+    rows = [r for r in speed()["results"].get("partitions", []) if "share of bytes read" in r]
+    lines = ["| lists read | bytes read % | recall@10 of the flat scan |", "|--:|--:|--:|"]
+    for r in rows:
+        lines.append(
+            f"| {r['nprobe']} | {100 * r['share of bytes read']:.2f} | {r['recall']:.3f} |"
+        )
+    return "\n".join(lines)
+
+
+def scale():
+    """A billion vectors from measured constants."""
+    results, rows, lists, nbytes = speed()["results"], 1e9, 65_536, 48
+    if "large" not in results or "partitions" not in results:
+        return "Not measured."
+    one = next(
+        r for r in results["large"]
+        if (r["engine"], r["batch"], r["nbytes"]) == ("asymmetric", 1, nbytes)
+    )  # fmt: skip
+    full = one["ms"] * rows / one["rows"]
+    some = next(r for r in results["partitions"] if r["engine"] == "recall")
+    share = some["nprobe"] / some["nlist"]
+    add = next(r["value"] for r in results["partitions"] if r["engine"] == "add")
+    held = rows * (nbytes + 8 + 1) + lists * 384 * 4
+    more = (lists / some["nlist"] - 1) * 384 * 2 * some["nlist"] / 1e11 * 1e6  # at 100 GFLOP/s
+    return "\n".join((
+        "| | |", "|---|--:|",
+        f"| memory: codes, ids, factors, centres | {held / 2**30:.0f} GiB |",
+        f"| adding, core hours (measured {add:.0f} us a row, more lists included) "
+        f"| {rows * (add + more) / 3.6e9:.0f} |",
+        f"| one query, flat | {full:,.0f} ms |",
+        f"| one query, {100 * share:.1f} % of the bytes (measured recall {some['value']:.2f}) "
+        f"| {full * share:,.1f} ms |",
+    ))  # fmt: skip
+
+
+def speed_plot(path):
+    """Milliseconds per query of the engines at 48 bytes, one query and batches."""
+    from matplotlib import pyplot
+
+    rows = [r for r in speed_rows("flat") if r["nbytes"] == 48 and r["batch"] in (1, 256)]
+    rows = [r for r in rows if not r["engine"].startswith("read:") and "avx2" not in r["engine"]]
+    engines = list(dict.fromkeys(r["engine"] for r in rows))
+    pyplot.rcParams["svg.hashsalt"] = "qama"
+    figure, axes = pyplot.subplots(figsize=(7, 3.2))
+    for shift, batch in ((-0.2, 1), (0.2, 256)):
+        ms = {r["engine"]: r["ms"] for r in rows if r["batch"] == batch}
+        places = [i + shift for i, e in enumerate(engines) if e in ms]
+        label = "one query" if batch == 1 else f"batches of {batch}"
+        axes.barh(places, [ms[e] for e in engines if e in ms], 0.38, label=label)
+    axes.set_yticks(range(len(engines)), engines)
+    axes.invert_yaxis()
+    axes.set_xscale("log")
+    axes.set_xlabel("ms per query, 48 bytes, one thread")
+    axes.legend()
+    figure.tight_layout()
+    figure.savefig(path, metadata={"Date": None})
+    pyplot.close(figure)
+
+
 def fill(path):
     """Replace every marked table of a file."""
 
@@ -178,7 +280,10 @@ def fill(path):
 
 def command_help():
     """Write docs/cli.md from the commands' own help."""
-    names = ("fit", "encode", "index", "search", "eval", "inspect", "report", "demo")
+    names = (
+        "fit", "encode", "index", "search", "eval", "inspect", "verify", "repair",
+        "report", "demo",
+    )
     parts = ["# Command line\n\nGenerated by `make docs`. Data go to stdout, talk to stderr.\n"]
     for name in names:
         shown = subprocess.run(
@@ -196,6 +301,7 @@ def main():
     for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
         fill(path)
     shown = [r for r in macro(load("default")) if (r.level, r.scorer) in DRAWN]
+    speed_plot(ROOT / "docs" / "speed.svg")
     plot(shown, ROOT / "docs" / "retention.svg", "Six collections, all-MiniLM-L6-v2")
 
 

@@ -16,7 +16,10 @@ from qama import Codec, Index
 from qama.cli.main import app
 from qama.encoding import levels
 
-COMMANDS = ("fit", "encode", "index", "search", "eval", "inspect", "report", "demo")
+COMMANDS = (
+    "fit", "encode", "index", "search", "eval", "inspect", "verify", "repair",
+    "report", "demo",
+)
 
 
 def call(*arguments):

@@ -164,10 +164,9 @@ def test_every_flipped_bit_of_the_fixed_part_and_the_header_is_noticed(path):
 
 def test_every_flipped_byte_of_a_section_is_found_by_its_checksum(path):
     raw = bytearray(path.read_bytes())
-    contents = read(path)
-    for name in ("bytes", "floats"):
-        offset = contents.arrays[name].offset
-        for at in range(offset, offset + contents.arrays[name].nbytes):
+    for entry in json.loads(raw[24 : 24 + int.from_bytes(raw[16:24], "little")])["sections"]:
+        name, offset = entry["name"], entry["offset"]
+        for at in range(offset, offset + entry["nbytes"]):
             raw[at] ^= 0x10
             path.write_bytes(raw)
             with pytest.raises(FormatError, match=f"section '{name}' is damaged"):

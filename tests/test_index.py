@@ -274,7 +274,7 @@ def test_everything_can_be_deleted(index, queries, rows, tmp_path):
     index.save(tmp_path / "x")
     opened = Index.open(tmp_path / "x", mode="a")
     assert opened.search(queries, 5).ids.shape == (20, 0)
-    assert opened.add(rows[:2]).tolist() == [0, 1]
+    assert opened.add(rows[:2]).tolist() == [300, 301]  # ids are not given twice
 
 
 def test_upsert_replaces_and_adds(codec, rows):
@@ -475,7 +475,7 @@ def test_read_only_refuses_changes(index, rows, queries, tmp_path):
     assert state(opened, queries) == before
 
 
-def test_changes_of_an_opened_index_reach_the_file_only_when_saved(index, rows, tmp_path):
+def test_changes_of_an_opened_index_are_logged_and_the_file_stays_as_it_is(index, rows, tmp_path):
     path = tmp_path / "x"
     index.save(path)
     raw = path.read_bytes()
@@ -484,10 +484,14 @@ def test_changes_of_an_opened_index_reach_the_file_only_when_saved(index, rows, 
     opened.delete([0, 299])
     opened.upsert([7], rows[:1])
     assert path.read_bytes() == raw
-    opened.save(path)  # over the file that is mapped
-    again = Index.open(path)
-    np.testing.assert_array_equal(again.ids, opened.ids)
-    check(again.search(rows[:9], 5), *opened.search(rows[:9], 5))
+    for _ in range(2):
+        again = Index.open(path)
+        np.testing.assert_array_equal(again.ids, opened.ids)
+        check(again.search(rows[:9], 5), *opened.search(rows[:9], 5))
+        opened.save(path)  # over the file that is mapped
+    assert path.read_bytes() != raw
+    opened.close()
+    assert [file.name for file in tmp_path.iterdir()] == ["x"]
 
 
 def test_an_unknown_mode_is_refused(index, tmp_path):
@@ -572,8 +576,11 @@ class Changes(RuleBasedStateMachine):
         self.model = []
         self.rows = 0  # row numbers given out, the deleted ones included
         self.folder = tempfile.TemporaryDirectory()
+        self.path = Path(self.folder.name) / "index"
+        self.kept = False  # in a file
 
     def teardown(self):
+        self.index.close()
         self.folder.cleanup()
 
     def keys(self):
@@ -617,10 +624,24 @@ class Changes(RuleBasedStateMachine):
 
     @rule()
     def save_and_open(self):
-        path = Path(self.folder.name) / "index"
-        self.index.save(path)
-        self.index = Index.open(path, mode="a")
-        self.rows = len(self.model)
+        self.index.save(self.path)
+        self.index.close()
+        self.index = Index.open(self.path, mode="a")
+        self.kept = True
+
+    @precondition(lambda self: self.kept)
+    @rule(flush=st.booleans())
+    def open_again(self, flush):
+        if flush:
+            self.index.flush()
+        reader = Index.open(self.path)
+        assert reader.ids.tolist() == self.keys()
+        self.index.close()
+        self.index = Index.open(self.path, mode="a")
+
+    @rule()
+    def compact(self):
+        self.index.compact()
 
     @precondition(lambda self: self.model)
     @rule(

@@ -648,3 +648,119 @@ def test_info_lists_what_runs():
     info = kernels.info()
     assert info["path"] in info["available"]
     assert info["available"] == ALL
+
+
+# --------------------------------------------------------------------------- chosen blocks only
+
+
+@pytest.mark.parametrize("path", ALL)
+@pytest.mark.parametrize("kind", ["none", "sparse", "full"])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_visited_blocks_are_a_mask(path, kind, threads):
+    rng = np.random.default_rng(len(kind))
+    n, columns = 64 * 150 + 7, 13
+    blocks = kernels.to_blocks(random_codes(rng, n, columns))
+    queries, tables = random_codes(rng, 5, columns), random_tables(rng, 5, columns)
+    offsets, factors = np.arange(5, dtype=np.int32), random_factors(rng, n, "steps")
+    mask = random_mask(rng, n, kind)
+    for visited in ([], [150], [0, 3, 4, 5, 90, 149], np.arange(151)):
+        visited = np.array(visited, dtype=np.int64)
+        words = np.zeros(151, np.uint64)
+        words[visited] = ~np.uint64(0) if mask is None else mask[visited]
+        options = {"threads": threads, "path": path}
+        assert_same(
+            kernels.hamming_topk(
+                blocks, n, queries, 40, bits=100, pairs=9, mask=mask, visited=visited, **options
+            ),
+            kernels.hamming_topk(
+                blocks, n, queries, 40, bits=100, pairs=9, mask=words, path="numpy"
+            ),
+        )
+        assert_same(
+            kernels.table_topk(
+                blocks, n, tables, offsets, 40, mask=mask, visited=visited, **factors, **options
+            ),
+            kernels.table_topk(blocks, n, tables, offsets, 40, mask=words, path="numpy", **factors),
+        )
+
+
+@pytest.mark.parametrize(
+    ("visited", "message"),
+    [
+        (np.array([0, 2]), "visited reaches from 0 to 2; blocks 0 to 1 exist"),
+        (np.array([-1, 0]), "visited reaches from -1"),
+        (np.array([1, 0]), "visited (does not ascend|reaches)"),
+        (np.array([0, 0]), "visited does not ascend"),
+        (np.array([0], np.int32), "visited is int32"),
+    ],
+)
+def test_unfitting_visited_blocks_are_refused(visited, message):
+    blocks = np.zeros((2, 1, 64), np.uint8)
+    with pytest.raises(ValueError, match=message):
+        kernels.hamming_topk(blocks, 128, np.zeros((1, 1), np.uint8), 1, bits=8, visited=visited)
+
+
+# --------------------------------------------------- tables of weighted bits, and arbitrary ones
+
+
+def bit_tables(rng, m, columns, scale=300, pairs=False):
+    """Tables whose nibbles are sums over their bits, or over their two pairs of bits."""
+    if pairs:
+        quarters = np.round(np.clip(rng.normal(size=(m, 2 * columns, 2, 4)), -4, 4) * scale)
+        tables = quarters[:, :, 0, :, None] + quarters[:, :, 1, None, :]
+        return tables.reshape(m, 2 * columns, 16).astype(np.int16)
+    weights = np.round(np.clip(rng.normal(size=(m, 2 * columns, 4)), -2, 2) * scale)
+    patterns = np.unpackbits(np.arange(16, dtype=np.uint8)[:, None], axis=1)[:, 4:]
+    return (weights @ patterns.T).astype(np.int16)
+
+
+def expected(*args, **options):
+    with np.errstate(over="ignore"):  # scores may become infinite
+        return kernels.table_topk(*args, path="numpy", **options)
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("columns", WIDTHS)
+@pytest.mark.parametrize("pairs", [False, True])
+def test_tables_of_weighted_bits(path, columns, pairs):
+    rng = np.random.default_rng(columns)
+    n = 64 * 40 + 5
+    blocks = kernels.to_blocks(random_codes(rng, n, columns + 1))
+    for scale in (1, 300, 4000):
+        for kind in ("none", "steps", "near", "tiny", "huge"):
+            m = int(rng.integers(1, 11))
+            tables = bit_tables(rng, m, columns, scale, pairs)
+            offsets = rng.integers(-(2**20), 2**20, m).astype(np.int32)
+            options = random_factors(rng, n, kind)
+            assert_same(
+                kernels.table_topk(blocks, n, tables, offsets, 20, path=path, **options),
+                expected(blocks, n, tables, offsets, 20, **options),
+            )
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_one_table_that_does_not_split_changes_nothing(path):
+    rng = np.random.default_rng(7)
+    n = 64 * 60
+    blocks, offsets = kernels.to_blocks(random_codes(rng, n, 24)), np.zeros(9, np.int32)
+    tables = bit_tables(rng, 9, 24)
+    tables[4, 2 * 11, 9] += 1
+    assert_same(
+        kernels.table_topk(blocks, n, tables, offsets, 30, path=path),
+        kernels.table_topk(blocks, n, tables, offsets, 30, path="numpy"),
+    )
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_steps_in_any_order_are_a_factor_each(path):
+    rng = np.random.default_rng(8)
+    n = 64 * 30 + 1
+    blocks, tables = kernels.to_blocks(random_codes(rng, n, 9)), bit_tables(rng, 3, 9)
+    options = random_factors(rng, n, "steps")
+    options["steps"] = rng.permutation(options["steps"])
+    for offset in (-(2**24), 0, 2**24):
+        offsets = np.full(3, offset, np.int32)
+        assert_same(
+            kernels.table_topk(blocks, n, tables, offsets, 30, path=path, **options),
+            kernels.table_topk(blocks, n, tables, offsets, 30, path="numpy", **options),
+        )

@@ -12,14 +12,39 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qama.codec import Codec
-from qama.errors import FormatError, MissingExtraError
-from qama.search.index import Index, SearchResult
+from qama.errors import (
+    DriftWarning,
+    FormatError,
+    LockedError,
+    MissingExtraError,
+    RecoveryWarning,
+)
+from qama.search.filters import Filter
+from qama.search.index import Index
+from qama.search.many import search_many
+from qama.search.names import Names
+from qama.search.partitioned import PartitionedIndex
+from qama.search.results import SearchResult
 
 if TYPE_CHECKING:
     from qama.training.fit import fit
 
 __version__ = "0.1.0"
-__all__ = ["Codec", "FormatError", "Index", "MissingExtraError", "SearchResult", "fit"]
+__all__ = [
+    "Codec",
+    "DriftWarning",
+    "Filter",
+    "FormatError",
+    "Index",
+    "LockedError",
+    "MissingExtraError",
+    "Names",
+    "PartitionedIndex",
+    "RecoveryWarning",
+    "SearchResult",
+    "fit",
+    "search_many",
+]
 
 
 def __getattr__(name: str) -> Any:

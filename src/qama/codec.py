@@ -59,6 +59,24 @@ class Codec:
         return self.grid.transform.dims
 
     @property
+    def model(self) -> str | None:
+        """Name of the model whose vectors it was fitted on, if the fit was told."""
+        name = self.facts.get("model")
+        return None if name is None else str(name)
+
+    def check_model(self, model: str | None) -> None:
+        """Refuse a codec of another model; None, or a codec that records none, passes.
+
+        Raises:
+            ValueError: both are known and differ.
+        """
+        if model is not None and self.model is not None and model != self.model:
+            raise ValueError(
+                f"model is {model!r}, but codec {self.fingerprint} was fitted on vectors of "
+                f"{self.model!r}: vectors of different models cannot be compared"
+            )
+
+    @property
     def dims(self) -> tuple[int, ...]:
         """The dims that grid codes can use, widest first."""
         return self.grid.dims
@@ -233,19 +251,26 @@ class Codec:
         container.write(path, KIND, FORMAT, *self.parts())
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Codec:
+    def load(cls, path: str | os.PathLike[str], model: str | None = None) -> Codec:
         """Read a codec; needs NumPy only.
+
+        Args:
+            path: A file that `save` wrote.
+            model: Name of the model whose vectors will be encoded, to be checked.
 
         Raises:
             FormatError: not a codec file, damaged, or of another version.
+            ValueError: the codec was fitted on vectors of another model.
             OSError: the file cannot be opened.
         """
         contents = container.read(path, KIND, FORMAT)
         contents.check_sections()
         try:
-            return cls.from_parts(contents.meta, contents.arrays)
+            codec = cls.from_parts(contents.meta, contents.arrays)
         except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
             raise FormatError(f"{path}: the codec is inconsistent: {error!r}") from error
+        codec.check_model(model)
+        return codec
 
     def parts(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
         """Return what a file stores of the codec: JSON values and arrays."""

@@ -8,32 +8,35 @@ r"""The one file layout: a magic, a checked JSON header, and named arrays.
           ...  sections  each at a multiple of 64 bytes from the start of the file, zero padding
 
 A section names dtype, shape, offset, bytes and CRC-32. Opening checks the header and every bound
-in time independent of the arrays' sizes; `check_sections` reads them all.
+in time independent of the arrays' sizes; `check_sections` reads them all. docs/format.md is the
+specification.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
-import secrets
 import zlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from qama import files
+from qama.checks import Bytes
 from qama.errors import FormatError
 
 MAGIC = b"\x93QAMA\r\n\x1a"
 VERSION = 1
 ALIGN = 64
 FIXED = 24  # bytes before the header
-MAX_HEADER = 16 * 2**20
+MAX_HEADER = 2**20
+MAX_SECTIONS = 1024
 DTYPES = ("|u1", "<u8", "<i8", "<i4", "<i2", "<f4", "<f8")
 
 Array = npt.NDArray[Any]
@@ -45,17 +48,22 @@ class Contents:
 
     Attributes:
         path: Where it is.
-        kind: What it is: "codec" or "index".
+        kind: What it is: "codec", "index" or "codes".
+        version: Version of that kind.
         meta: The header's JSON object for that kind.
         arrays: Read-only views of the sections, mapped from the file.
         checksums: CRC-32 of each section as written.
+        identity: 16 hex digits that follow from the header, and through its checksums from every
+            byte of the file.
     """
 
     path: Path
     kind: str
+    version: int
     meta: dict[str, Any]
     arrays: dict[str, Array]
     checksums: dict[str, int]
+    identity: str
 
     def check_sections(self) -> None:
         """Compare every section with its checksum.
@@ -63,9 +71,12 @@ class Contents:
         Raises:
             FormatError: a section does not match; the message names it.
         """
-        for name, array in self.arrays.items():
-            if _crc(array) != self.checksums[name]:
-                raise FormatError(f"{self.path}: section {name!r} is damaged (checksum differs)")
+        for name in self.damaged():
+            raise FormatError(f"{self.path}: section {name!r} is damaged (checksum differs)")
+
+    def damaged(self) -> list[str]:
+        """Return the names of the sections that do not match their checksums; reads them all."""
+        return [name for name, array in self.arrays.items() if _crc(array) != self.checksums[name]]
 
 
 def write(
@@ -87,78 +98,100 @@ def write(
     _place(sections, start)
     header = _header(kind, version, meta, sections)
     header = header.ljust(start - FIXED)  # JSON may end in spaces
-    with replacing(path) as file:
-        file.write(MAGIC + VERSION.to_bytes(4, "little"))
-        file.write(zlib.crc32(header).to_bytes(4, "little"))
-        file.write(len(header).to_bytes(8, "little") + header)
+    with files.replacing(path) as file:
+        file.write(MAGIC + VERSION.to_bytes(4, "little") + zlib.crc32(header).to_bytes(4, "little"))
+        end = FIXED - 8 + file.write(len(header).to_bytes(8, "little") + header)
         for entry in sections:
-            file.write(b"\0" * (entry["offset"] - file.tell()))
-            file.write(stored[entry["name"]].data)
+            file.write(b"\0" * (entry["offset"] - end))
+            end = entry["offset"] + file.write(stored[entry["name"]].data)
 
 
-@contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """Yield a new file that takes the path's place, synced, when the block ends well.
-
-    Raises:
-        OSError: the file cannot be written; what stood there before is intact.
-    """
-    target = Path(path)
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
-    try:
-        with open(temporary, "xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    _sync_folder(target.parent)
-
-
-def read(path: str | os.PathLike[str], kind: str, version: int) -> Contents:
+def read(
+    path: str | os.PathLike[str], kind: str, version: int, oldest: int | None = None
+) -> Contents:
     """Open a file of a kind, mapping its arrays read-only.
+
+    Args:
+        path: The file.
+        kind: What it must hold.
+        version: The newest version of the kind that is read.
+        oldest: The oldest one (default: version).
 
     Raises:
         FormatError: foreign, truncated, damaged, another kind, or a version this code cannot read.
         OSError: the file cannot be opened.
     """
-    target = Path(path)
-    with open(target, "rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        header = _read_header(target, file.read(FIXED), size, file.read)
+    return parse(Path(path), files.mapped(path), kind, version, oldest)
+
+
+def parse(
+    target: Path, data: Bytes, kind: str, version: int, oldest: int | None = None
+) -> Contents:
+    """Read a file's bytes, uint8 (size,): see `read`; target is what messages call it.
+
+    Raises:
+        FormatError: see `read`.
+    """
+    header = _read_header(target, data)
     if header.get("kind") != kind:
         raise FormatError(f"{target} holds a qama {header.get('kind')!r}; this needs a {kind!r}")
-    if header.get("version") != version:
+    found: Any = header.get("version")
+    known = range(version if oldest is None else oldest, version + 1)
+    if not _is_count(found) or found not in known:
         raise FormatError(
-            f"{target} is a {kind} of version {header.get('version')}; this qama reads version "
+            f"{target} is a {kind} of version {found}; this qama reads version "
             f"{version}: use the qama that wrote it, or make the {kind} again"
         )
     meta, sections = header.get("meta"), header.get("sections")
     if not isinstance(meta, dict) or not isinstance(sections, list):
         raise FormatError(f"{target}: the header lacks 'meta' or 'sections'")
-    arrays = {}
-    checksums = {}
-    for entry in sections:
-        name = _check_section(target, entry, size)
-        arrays[name] = _mapped(target, entry)
-        checksums[name] = entry["crc32"]
-    if len(arrays) != len(sections):
+    if len(sections) > MAX_SECTIONS:
+        raise FormatError(f"{target}: {len(sections)} sections; the format allows {MAX_SECTIONS}")
+    names = [_check_section(target, entry, len(data)) for entry in sections]
+    if len(set(names)) != len(names):
         raise FormatError(f"{target}: two sections share a name")
-    return Contents(target, kind, meta, arrays, checksums)
+    _check_overlaps(target, sections, _header_end(data))
+    arrays = {name: _view(data, entry) for name, entry in zip(names, sections, strict=True)}
+    checksums = {name: entry["crc32"] for name, entry in zip(names, sections, strict=True)}
+    return Contents(target, kind, found, meta, arrays, checksums, _identity(data))
 
 
 def kind_of(path: str | os.PathLike[str]) -> str:
-    """Return what a file says it is: "codec" or "index".
+    """Return what a file says it is: "codec", "index" or "codes".
 
     Raises:
         FormatError: not a file of qama.
         OSError: the file cannot be opened.
     """
-    with open(path, "rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        return str(_read_header(Path(path), file.read(FIXED), size, file.read).get("kind"))
+    return str(_read_header(Path(path), files.mapped(path)).get("kind"))
+
+
+def claimed_size(path: str | os.PathLike[str]) -> int:
+    """Return how many bytes a file must have for all its sections; reads its header only.
+
+    Raises:
+        FormatError: not a file of qama, or its sections are not as the format wants them.
+        OSError: the file cannot be opened.
+    """
+    data = files.mapped(path)
+    sections = _read_header(Path(path), data).get("sections")
+    if not isinstance(sections, list):
+        raise FormatError(f"{path}: the header lacks 'sections'")
+    for entry in sections:
+        _check_section(Path(path), entry, 2**63)
+    return max((entry["offset"] + entry["nbytes"] for entry in sections), default=0)
+
+
+def identity_of(path: str | os.PathLike[str]) -> str:
+    """Return the identity of a file, see `Contents`; reads its header only.
+
+    Raises:
+        FormatError: not a file of qama.
+        OSError: the file cannot be opened.
+    """
+    data = files.mapped(path)
+    _read_header(Path(path), data)
+    return _identity(data)
 
 
 def _storable(array: Array) -> Array:
@@ -201,27 +234,42 @@ def _header(
     return json.dumps(header, allow_nan=False).encode()
 
 
-def _read_header(path: Path, fixed: bytes, size: int, read_on: Any) -> dict[str, Any]:
+def _header_end(data: Bytes) -> int:
+    return FIXED + int.from_bytes(data[16:24].tobytes(), "little")
+
+
+def _identity(data: Bytes) -> str:
+    return hashlib.blake2b(data[: _header_end(data)].data, digest_size=8).hexdigest()
+
+
+def _read_header(path: Path, data: Bytes) -> dict[str, Any]:
+    fixed = data[:FIXED].tobytes()
     if fixed[:8] != MAGIC:
         raise FormatError(f"{path} is not a qama file (its first bytes are {fixed[:8]!r})")
     if len(fixed) < FIXED:
-        raise FormatError(f"{path} is truncated: {size} bytes")
+        raise FormatError(f"{path} is truncated: {len(data)} bytes")
     version = int.from_bytes(fixed[8:12], "little")
     if version != VERSION:
         raise FormatError(f"{path} has container version {version}; this qama reads {VERSION}")
-    length = int.from_bytes(fixed[16:24], "little")
-    if length > min(MAX_HEADER, size - FIXED):
-        raise FormatError(f"{path} is truncated or damaged: a header of {length} bytes is claimed")
-    header = read_on(length)
+    end = _header_end(data)
+    if end - FIXED > MAX_HEADER or end > len(data):
+        raise FormatError(
+            f"{path} is truncated or damaged: a header of {end - FIXED} bytes is claimed"
+        )
+    header = data[FIXED:end].tobytes()
     if zlib.crc32(header) != int.from_bytes(fixed[12:16], "little"):
         raise FormatError(f"{path}: the header is damaged (checksum differs)")
     try:
-        parsed = json.loads(header)
+        parsed = json.loads(header, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise FormatError(f"{path}: the header is not JSON: {error}") from None
     if not isinstance(parsed, dict):
         raise FormatError(f"{path}: the header is not a JSON object")
     return parsed
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a JSON value")
 
 
 def _is_count(value: object) -> bool:
@@ -247,18 +295,15 @@ def _check_section(path: Path, entry: object, size: int) -> str:
     return name
 
 
-def _mapped(path: Path, entry: dict[str, Any]) -> Array:
-    shape = tuple(entry["shape"])
-    if entry["nbytes"] == 0:
-        return np.empty(shape, dtype=entry["dtype"])
-    return np.memmap(path, dtype=entry["dtype"], mode="r", offset=entry["offset"], shape=shape)
+def _check_overlaps(path: Path, sections: list[dict[str, Any]], end: int) -> None:
+    """Refuse sections that share bytes, which could make a reader copy more than the file holds."""
+    for entry in sorted(sections, key=lambda entry: (entry["offset"], entry["nbytes"])):
+        if entry["nbytes"] and entry["offset"] < end:
+            raise FormatError(f"{path}: section {entry['name']!r} overlaps what lies before it")
+        end = max(end, entry["offset"] + entry["nbytes"])
 
 
-def _sync_folder(folder: Path) -> None:
-    if os.name == "nt":
-        return  # Windows has no descriptor of a folder to sync
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _view(data: Bytes, entry: dict[str, Any]) -> Array:
+    part = data[entry["offset"] : entry["offset"] + entry["nbytes"]]
+    viewed: Array = part.view(entry["dtype"])
+    return viewed.reshape(entry["shape"])

@@ -7,6 +7,18 @@ class FormatError(ValueError):
     """A file is not what it was taken for: foreign, truncated, damaged, or of another version."""
 
 
+class LockedError(OSError):
+    """Another writer holds the file; the message names it."""
+
+
+class RecoveryWarning(UserWarning):
+    """An unfinished write was found and cut off; the message says what was kept."""
+
+
+class DriftWarning(UserWarning):
+    """Added vectors are unlike those that the codec was fitted on; the message has the measure."""
+
+
 class MissingExtraError(ImportError):
     """A feature needs an optional package; the message holds the command that installs it."""
 

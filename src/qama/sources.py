@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tokenize
 import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -16,6 +17,12 @@ from qama.checks import Floats
 from qama.errors import MissingExtraError
 
 MIN_ROWS = 16
+
+# What NumPy raises on headers that no .npy file should have.
+_HOSTILE = (
+    ValueError, EOFError, TypeError, SyntaxError, OverflowError, MemoryError, RecursionError,
+    tokenize.TokenError, zipfile.BadZipFile,
+)  # fmt: skip
 
 
 def load(source: object, max_rows: int, seed: int) -> tuple[Floats, int]:
@@ -54,7 +61,7 @@ def open_vectors(path: str | os.PathLike[str]) -> npt.NDArray[Any]:
         return _from_arrow(_parquet(file))
     try:
         array = np.load(file, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+    except _HOSTILE as error:
         raise ValueError(f"{file} is not a .npy file of plain numbers ({error})") from None
     if not isinstance(array, np.ndarray):
         raise ValueError(f"{file} is an .npz archive; give one .npy array (rows, dims)")

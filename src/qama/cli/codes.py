@@ -8,7 +8,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from qama import container, sources
+from qama import codefile, files, sources
 from qama.checks import CHUNK_ROWS, finite, matrix
 from qama.cli import options
 from qama.codec import Codec
@@ -31,7 +31,10 @@ def encode(
         bool, typer.Option(help="Two planes instead of three bits at 2-bit levels.")
     ] = False,
 ) -> None:
-    """Encode vectors into a .npy file of codes, uint8 (rows, bytes)."""
+    """Encode vectors into a file of codes: .npy for any engine, or .qama.
+
+    A .qama file records which codec made it. `qama index` takes it in place of vectors.
+    """
     loaded = Codec.load(codec)
     X = matrix(sources.open_vectors(vectors), "the vectors", loaded.dims_in)
     code = loaded.code(dims, level, nbytes)
@@ -42,15 +45,21 @@ def encode(
             part = finite(X[start : start + CHUNK_ROWS], "the vectors", start)
             codes[start : start + len(part)] = loaded.encode(part, compact=compact, **code.request)
             update(start + len(part), "")
-    with container.replacing(output) as file:
-        np.save(file, codes)
+    if output.suffix == ".qama":
+        codefile.write(output, loaded, code, codes, compact)
+    else:
+        with files.replacing(output) as file:
+            np.save(file, codes)
     say(f"{output}: {len(codes)} codes of {width} B ({code.label}), {codes.nbytes / 1e6:.1f} MB")
 
 
 @command
 def index(
     codec: CodecFile,
-    vectors: options.Vectors,
+    vectors: Annotated[
+        Path,
+        typer.Argument(help="Vectors (.npy or Parquet), or codes that `encode` wrote (.qama)."),
+    ],
     output: options.Output,
     dims: options.Dims = None,
     level: options.Level = None,
@@ -61,8 +70,26 @@ def index(
 ) -> None:
     """Encode vectors into a searchable index file."""
     loaded = Codec.load(codec)
-    built = Index(loaded, dims=dims, level=level, nbytes=nbytes)
-    X = matrix(sources.open_vectors(vectors), "the vectors", loaded.dims_in)
+    if vectors.suffix == ".qama":
+        built = _of_codes(loaded, vectors, ids)
+    else:
+        built = Index(loaded, dims=dims, level=level, nbytes=nbytes)
+        _fill(built, vectors, ids)
+    built.save(output)
+    say(f"{output}: {built!r}; as thermometer codes {built.code.nbytes} B each")
+
+
+def _of_codes(loaded: Codec, path: Path, ids: Path | None) -> Index:
+    opened = codefile.read(path, loaded)
+    opened.contents.check_sections()
+    built = Index(loaded, **opened.code.request)
+    given = None if ids is None else sources.read_ids(ids)
+    built.add_codes(opened.codes, given)
+    return built
+
+
+def _fill(built: Index, vectors: Path, ids: Path | None) -> None:
+    X = matrix(sources.open_vectors(vectors), "the vectors", built.codec.dims_in)
     given = None if ids is None else idmap.checked(sources.read_ids(ids), str(ids), len(X))
     with progress("indexing", len(X)) as update:
         for start in range(0, len(X), CHUNK_ROWS):
@@ -70,8 +97,6 @@ def index(
             part = finite(X[start:stop], "the vectors", start)
             built.add(part, None if given is None else given[start:stop])
             update(stop, "")
-    built.save(output)
-    say(f"{output}: {built!r}; as thermometer codes {built.code.nbytes} B each")
 
 
 @command

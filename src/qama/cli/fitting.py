@@ -29,6 +29,9 @@ def fit(
     checkpoint: Annotated[
         Path | None, typer.Option(help="File to resume from if it exists, written as it goes.")
     ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Name of the vectors' model, to be recorded.")
+    ] = None,
     json: options.Json = False,
 ) -> None:
     """Fit a codec on unlabelled vectors."""
@@ -46,6 +49,7 @@ def fit(
             device=device,
             threads=threads,
             checkpoint=checkpoint,
+            model=model,
             callbacks=[callback],
             **chosen,
         )

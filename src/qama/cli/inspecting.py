@@ -8,11 +8,11 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from qama import container, kernels
+from qama import codefile, container, kernels
 from qama.cli import options
 from qama.codec import Codec
 from qama.console import command, data, emit
-from qama.search.index import Index
+from qama.search import loading, log
 
 
 @command
@@ -26,8 +26,10 @@ def inspect(
         emit(facts)
         return
     for name, value in facts.items():
-        if name != "codes":
+        if name not in ("codes", "sections"):
             data.print(f"{name:>14}  {value}", markup=False, highlight=False, soft_wrap=True)
+    if "codes" not in facts:
+        return
     table = Table("level", "dims", "bytes", "compact bytes")
     for code in facts["codes"]:
         table.add_row(*(str(code[key]) for key in ("level", "dims", "bytes", "compact_bytes")))
@@ -42,20 +44,18 @@ def describe(file: Path) -> dict[str, Any]:
     """
     kind = container.kind_of(file)
     facts: dict[str, Any] = {"file": str(file), "kind": kind, "size": file.stat().st_size}
+    if kind == "codes":
+        return facts | {"fingerprint": codefile.codec_of(file), "kernel": kernels.info()}
     if kind == "index":
-        index = Index.open(file)
-        codec = index.codec
-        facts |= {
-            "vectors": len(index),
-            "code": index.code.label,
-            "stored_bytes": index.code_size,
-            "thermometer_bytes": index.code.nbytes,
-        }
+        state = loading.load(file)
+        codec = state.base.codec
+        facts |= _index_facts(state)
     else:
         codec = Codec.load(file)
     facts |= {
         "fingerprint": codec.fingerprint,
         "preset": codec.preset,
+        "model": codec.model,
         "transform": codec.grid.transform.kind,
         "vector_dims": codec.dims_in,
         "fit": {k: v for k, v in codec.facts.items() if k != "config"},
@@ -66,3 +66,29 @@ def describe(file: Path) -> dict[str, Any]:
         {**cell.request, "bytes": cell.nbytes, "compact_bytes": cell.stored_bytes} for cell in cells
     ]
     return facts
+
+
+def _index_facts(state: loading.State) -> dict[str, Any]:
+    base, record = state.base, state.log
+    records = [] if record is None else record.records
+    changes = {kind: sum(r.kind == kind for r in records) for kind in log.KINDS.values()}
+    return {
+        "version": base.contents.version,
+        "vectors": len(state.table.snapshot()),
+        "code": base.code.label,
+        "stored_bytes": base.code.stored_bytes,
+        "thermometer_bytes": base.code.nbytes,
+        "identity": base.identity,
+        "generation": base.generation,
+        "rows": base.rows,
+        "log": {
+            "bytes": record.size if record else 0,
+            "records": len(records),
+            **changes,
+            "unfinished_bytes": record.size - record.stop if record else 0,
+        },
+        "sections": {
+            name: {"dtype": array.dtype.str, "shape": list(array.shape)}
+            for name, array in base.contents.arrays.items()
+        },
+    }

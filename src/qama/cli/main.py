@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import qama
-from qama.cli import codes, evaluation, fitting, inspecting, reporting, showing
+from qama.cli import codes, evaluation, fitting, inspecting, reporting, showing, trust
 
 app = typer.Typer(
     help="Make any embedding 20 to 100 times smaller and search it faster.",
@@ -39,4 +39,6 @@ app.command()(codes.search)
 app.command(name="eval")(evaluation.evaluate)
 app.command()(inspecting.inspect)
 app.command()(reporting.report)
+app.command()(trust.verify)
+app.command()(trust.repair)
 app.command()(showing.demo)

@@ -57,6 +57,10 @@ class QueryTables:
     offsets: npt.NDArray[np.int32]
     scales: Floats
 
+    def __getitem__(self, rows: slice) -> QueryTables:
+        """Some of the queries."""
+        return QueryTables(self.tables[rows], self.offsets[rows], self.scales[rows])
+
 
 def integer_weights(weights: npt.NDArray[np.floating], offsets: Floats) -> QueryWeights:
     """Round weights (m, bits) and offsets (m,) with one scale per query."""

@@ -44,11 +44,12 @@ def info() -> dict[str, object]:
     return {"native": path != "numpy", "path": path, "available": [*native_paths(), "numpy"]}
 
 
-def to_blocks(codes: U8, *, path: str | None = None) -> U8:
+def to_blocks(codes: U8, *, out: U8 | None = None, path: str | None = None) -> U8:
     """Rearrange rows of bytes into blocks.
 
     Args:
         codes: uint8 ``(n, nbytes)``.
+        out: Where to write, C-contiguous and of the shape below; None: a new array.
         path: Force one path; None chooses.
 
     Returns:
@@ -56,7 +57,12 @@ def to_blocks(codes: U8, *, path: str | None = None) -> U8:
     """
     codes = _check.array("codes", codes, np.uint8, (None, None))
     _check.at_least("codes.shape[1]", codes.shape[1], 1)
-    return backend(path).to_blocks(codes)
+    if out is None:
+        out = np.empty((-(-len(codes) // 64), codes.shape[1], 64), np.uint8)
+    _check.blocks(out, len(codes))
+    _check.array("out", out, np.uint8, (None, codes.shape[1], 64))
+    backend(path).to_blocks(codes, out)
+    return out
 
 
 def from_blocks(blocks: U8, n: int, *, path: str | None = None) -> U8:
@@ -83,6 +89,7 @@ def hamming_topk(
     bits: int,
     pairs: int = 0,
     mask: U64 | None = None,
+    visited: I64 | None = None,
     threads: int = 0,
     path: str | None = None,
 ) -> tuple[I64, I32]:
@@ -98,21 +105,24 @@ def hamming_topk(
             each pair adds ``|q - q'|``, the distance of its three thermometer bits.
         mask: uint64 ``(ceil(n / 64),)``; only rows ``64 * word + bit`` (value ``1 << bit``) whose
             bit is set are returned. None allows all.
+        visited: int64 ``(v,)``, ascending numbers of the only blocks to scan. None scans all.
         threads: Threads to use.
         path: Force one path; None chooses.
 
     Returns:
         Rows, int64 ``(m, k')``, and distances, int32 ``(m, k')``, with
-        ``k' = min(k, number of allowed rows)``.
+        ``k' = min(k, number of allowed rows that are visited)``.
     """
     _check.blocks(blocks, n)
     queries = _check.queries(queries, blocks, bits, pairs)
     mask = _check.mask(mask, blocks)
+    visited = _check.visited(visited, blocks)
     _check.at_least("k", k, 1)
     _check.at_least("threads", threads, 0)
     return backend(path).hamming_topk(
-        blocks, n, queries, k, bits=bits, pairs=pairs, mask=mask, threads=threads
-    )
+        blocks, n, queries, k,
+        bits=bits, pairs=pairs, mask=mask, visited=visited, threads=threads,
+    )  # fmt: skip
 
 
 def hamming_rows(
@@ -158,6 +168,7 @@ def table_topk(
     factors: Factors | None = None,
     steps: F32 | None = None,
     mask: U64 | None = None,
+    visited: I64 | None = None,
     threads: int = 0,
     path: str | None = None,
 ) -> tuple[I64, F32]:
@@ -177,22 +188,25 @@ def table_topk(
             ``steps``, uint8 ``(n,)``: which of the steps is the row's factor.
         steps: float32 ``(256,)``, positive and finite.
         mask: As for `hamming_topk`.
+        visited: As for `hamming_topk`.
         threads: Threads to use.
         path: Force one path; None chooses.
 
     Returns:
         Rows, int64 ``(m, k')``, and scores, float32 ``(m, k')``, with
-        ``k' = min(k, number of allowed rows)``.
+        ``k' = min(k, number of allowed rows that are visited)``.
     """
     _check.blocks(blocks, n)
     tables, offsets = _check.tables(tables, offsets, blocks)
     factors, steps = _check.factors(factors, steps, n)
     mask = _check.mask(mask, blocks)
+    visited = _check.visited(visited, blocks)
     _check.at_least("k", k, 1)
     _check.at_least("threads", threads, 0)
     return backend(path).table_topk(
-        blocks, n, tables, offsets, k, factors=factors, steps=steps, mask=mask, threads=threads
-    )
+        blocks, n, tables, offsets, k,
+        factors=factors, steps=steps, mask=mask, visited=visited, threads=threads,
+    )  # fmt: skip
 
 
 def table_rows(

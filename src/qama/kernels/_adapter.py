@@ -22,12 +22,9 @@ class Native:
 
     path: str
 
-    def to_blocks(self, codes: U8) -> U8:
+    def to_blocks(self, codes: U8, out: U8) -> None:
         """See `qama.kernels.to_blocks`."""
-        n, columns = codes.shape
-        blocks = np.empty((-(-n // 64), columns, 64), np.uint8)
-        _native.to_blocks(codes, blocks)
-        return blocks
+        _native.to_blocks(codes, out)
 
     def from_blocks(self, blocks: U8, n: int) -> U8:
         """See `qama.kernels.from_blocks`."""
@@ -45,19 +42,21 @@ class Native:
         bits: int,
         pairs: int = 0,
         mask: U64 | None = None,
+        visited: I64 | None = None,
         threads: int = 0,
     ) -> tuple[I64, I32]:
         """See `qama.kernels.hamming_topk`."""
         if bits > _MOST_BITS:
             return reference.hamming_topk(
-                blocks, n, queries, k, bits=bits, pairs=pairs, mask=mask, threads=threads
+                blocks, n, queries, k, bits=bits, pairs=pairs, mask=mask, visited=visited
             )
-        shape = len(queries), min(k, reference.allowed_count(n, mask))
+        shape = len(queries), min(k, reference.allowed_count(n, mask, visited))
         rows, distances = np.empty(shape, np.int64), np.empty(shape, np.int32)
         if rows.size:
             _native.hamming_topk(
-                self.path, blocks, n, queries, bits, pairs, mask, threads, rows, distances
-            )
+                self.path, blocks, n, queries, bits, pairs, mask, visited, threads,
+                rows, distances,
+            )  # fmt: skip
         return rows, distances
 
     def hamming_rows(
@@ -80,14 +79,16 @@ class Native:
         factors: Factors | None = None,
         steps: F32 | None = None,
         mask: U64 | None = None,
+        visited: I64 | None = None,
         threads: int = 0,
     ) -> tuple[I64, F32]:
         """See `qama.kernels.table_topk`."""
         if tables.shape[1] > 2 * _MOST_COLUMNS:
             return reference.table_topk(
-                blocks, n, tables, offsets, k, factors=factors, steps=steps, mask=mask
-            )
-        shape = len(tables), min(k, reference.allowed_count(n, mask))
+                blocks, n, tables, offsets, k,
+                factors=factors, steps=steps, mask=mask, visited=visited,
+            )  # fmt: skip
+        shape = len(tables), min(k, reference.allowed_count(n, mask, visited))
         rows, scores = np.empty(shape, np.int64), np.empty(shape, np.float32)
         if rows.size:
             _native.table_topk(
@@ -98,6 +99,7 @@ class Native:
                 offsets,
                 *_values(factors, steps),
                 mask,
+                visited,
                 threads,
                 rows,
                 scores,

@@ -113,6 +113,20 @@ def mask(value: U64 | None, stored: U8) -> U64 | None:
     return None if value is None else array("mask", value, np.uint64, (len(stored),))
 
 
+def visited(value: I64 | None, stored: U8) -> I64 | None:
+    """Check the numbers of the blocks to scan."""
+    if value is None:
+        return None
+    value = array("visited", value, np.int64, (None,))
+    if value.size and not 0 <= value[0] <= value[-1] < len(stored):
+        raise ValueError(
+            f"visited reaches from {value[0]} to {value[-1]}; blocks 0 to {len(stored) - 1} exist"
+        )
+    if (np.diff(value) <= 0).any():
+        raise ValueError("visited does not ascend; give each block once, in order")
+    return value
+
+
 def rows(value: I64, queries: int, count: int) -> I64:
     """Check chosen rows, ``queries`` lists of them, each below ``count``."""
     value = array("rows", value, np.int64, (queries, None))

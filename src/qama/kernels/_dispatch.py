@@ -17,7 +17,7 @@ VARIABLE = "QAMA_KERNEL"
 class Backend(Protocol):
     """What computes; arguments were checked (see `qama.kernels`)."""
 
-    def to_blocks(self, codes: U8) -> U8:
+    def to_blocks(self, codes: U8, out: U8) -> None:
         """See `qama.kernels.to_blocks`."""
 
     def from_blocks(self, blocks: U8, n: int) -> U8:
@@ -33,6 +33,7 @@ class Backend(Protocol):
         bits: int,
         pairs: int = 0,
         mask: U64 | None = None,
+        visited: I64 | None = None,
         threads: int = 0,
     ) -> tuple[I64, I32]:
         """See `qama.kernels.hamming_topk`."""
@@ -53,6 +54,7 @@ class Backend(Protocol):
         factors: Factors | None = None,
         steps: F32 | None = None,
         mask: U64 | None = None,
+        visited: I64 | None = None,
         threads: int = 0,
     ) -> tuple[I64, F32]:
         """See `qama.kernels.table_topk`."""

@@ -22,12 +22,12 @@ _HIGH, _LOW = np.uint8(0xAA), np.uint8(0x55)
 Values = npt.NDArray[Any]
 
 
-def to_blocks(codes: U8) -> U8:
+def to_blocks(codes: U8, out: U8) -> None:
     """See `qama.kernels.to_blocks`."""
     n, columns = codes.shape
     padded = np.zeros((-(-n // _ROWS) * _ROWS, columns), np.uint8)
     padded[:n] = codes
-    return np.ascontiguousarray(padded.reshape(-1, _ROWS, columns).transpose(0, 2, 1))
+    out[:] = padded.reshape(-1, _ROWS, columns).transpose(0, 2, 1)
 
 
 def from_blocks(blocks: U8, n: int) -> U8:
@@ -35,15 +35,21 @@ def from_blocks(blocks: U8, n: int) -> U8:
     return np.ascontiguousarray(blocks.transpose(0, 2, 1).reshape(-1, blocks.shape[1])[:n])
 
 
-def allowed_count(n: int, mask: U64 | None) -> int:
+def allowed_count(n: int, mask: U64 | None, visited: I64 | None = None) -> int:
     """Count the rows that may be returned."""
-    if mask is None:
-        return n
     whole, rest = divmod(n, _ROWS)
-    count = int(np.bitwise_count(mask[:whole]).sum(dtype=np.int64))
-    if rest:
-        count += (int(mask[whole]) & ((1 << rest) - 1)).bit_count()
-    return count
+    last = (
+        rest if mask is None else (int(mask[whole]) & ((1 << rest) - 1)).bit_count() if rest else 0
+    )
+    if visited is None:
+        words = None if mask is None else mask[:whole]
+        seen, ends = whole, True
+    else:
+        inner = visited[visited < whole]
+        words = None if mask is None else mask[inner]
+        seen, ends = len(inner), len(inner) < len(visited)
+    count = seen * _ROWS if words is None else int(np.bitwise_count(words).sum(dtype=np.int64))
+    return count + (last if ends else 0)
 
 
 def hamming_topk(
@@ -55,16 +61,17 @@ def hamming_topk(
     bits: int,
     pairs: int = 0,
     mask: U64 | None = None,
+    visited: I64 | None = None,
     threads: int = 0,
 ) -> tuple[I64, I32]:
     """See `qama.kernels.hamming_topk`."""
     planes = _planes(queries, bits, pairs)
     best = [_Best(k, np.dtype(np.int32)) for _ in planes]
-    for rows, codes in _chunks(blocks, n, queries.shape[1], mask):
+    for rows, codes in _chunks(blocks, n, queries.shape[1], mask, visited):
         stored = _planes(codes, bits, pairs)
         for query, kept in zip(planes, best, strict=True):
             kept.add(rows, _distances(stored, query))
-    return _stacked(best, min(k, allowed_count(n, mask)), np.dtype(np.int32))
+    return _stacked(best, min(k, allowed_count(n, mask, visited)), np.dtype(np.int32))
 
 
 def hamming_rows(
@@ -89,15 +96,16 @@ def table_topk(
     factors: Factors | None = None,
     steps: F32 | None = None,
     mask: U64 | None = None,
+    visited: I64 | None = None,
     threads: int = 0,
 ) -> tuple[I64, F32]:
     """See `qama.kernels.table_topk`."""
     best = [_Best(k, np.dtype(np.float32)) for _ in tables]
-    for rows, codes in _chunks(blocks, n, tables.shape[1] // 2, mask):
+    for rows, codes in _chunks(blocks, n, tables.shape[1] // 2, mask, visited):
         weights = _weights(factors, steps, rows)
         for table, offset, kept in zip(tables, offsets, best, strict=True):
             kept.add(rows, -_scores(codes, table, offset, weights))
-    found, losses = _stacked(best, min(k, allowed_count(n, mask)), np.dtype(np.float32))
+    found, losses = _stacked(best, min(k, allowed_count(n, mask, visited)), np.dtype(np.float32))
     return found, -losses
 
 
@@ -236,18 +244,22 @@ def _scores(codes: U8, table: I16, offset: np.int32, weights: F32 | None) -> Val
     return scores if weights is None else scores * weights
 
 
-def _chunks(blocks: U8, n: int, columns: int, mask: U64 | None) -> Iterator[tuple[I64, U8]]:
+def _chunks(
+    blocks: U8, n: int, columns: int, mask: U64 | None, visited: I64 | None
+) -> Iterator[tuple[I64, U8]]:
     """Yield the numbers and leading bytes of the allowed rows, a bounded number at a time."""
     step = max(1, _CHUNK_BYTES // (columns * _ROWS))
-    for first in range(0, len(blocks), step):
-        some = blocks[first : first + step, :columns]
-        rows = np.arange(_ROWS * first, min(n, _ROWS * (first + len(some))))
-        codes = from_blocks(some, len(rows))
+    for first in range(0, len(blocks) if visited is None else len(visited), step):
+        numbers = np.arange(first, min(first + step, len(blocks)))
+        if visited is not None:
+            numbers = visited[first : first + step]
+        rows = (_ROWS * numbers[:, None] + np.arange(_ROWS)).reshape(-1)
+        allowed = rows < n
         if mask is not None:
-            words = mask[first : first + step].astype("<u8").view(np.uint8)
-            allowed = np.unpackbits(words, bitorder="little")[: len(rows)].astype(bool)
-            rows, codes = rows[allowed], codes[allowed]
-        yield rows, codes
+            words = mask[numbers].astype("<u8").view(np.uint8)
+            allowed &= np.unpackbits(words, bitorder="little").astype(bool)
+        codes = from_blocks(np.ascontiguousarray(blocks[numbers, :columns]), len(rows))
+        yield rows[allowed], codes[allowed]
 
 
 def _of_rows(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
+
 import numpy as np
 import numpy.typing as npt
 
@@ -31,63 +34,137 @@ def checked(ids: object, name: str, rows: int | None = None) -> Ids:
     return A
 
 
-class IdMap:
-    """Ids of rows in insertion order; a row's newest holder of an id is the valid one.
+@dataclass(frozen=True, eq=False)
+class Settled:
+    """The older rows, to be found by their ids; sorted when first needed.
 
-    While no id was ever given, ids are row numbers and nothing is stored.
+    Attributes:
+        given: The ids int64 (at least count,).
+        count: Rows.
     """
 
-    def __init__(self, rows: int = 0, ids: Ids | None = None) -> None:
-        self._rows = rows
-        self._ids = ids
-        self._order: Ids = np.empty(0, dtype=np.int64)  # rows of the settled part, by (id, row)
-        self._tail: dict[int, int] = {}
-        self._settle()
+    given: Ids
+    count: int
 
-    @property
-    def given(self) -> Ids | None:
-        """The stored ids int64 (rows,), or None while ids are row numbers."""
-        return None if self._ids is None else self._ids[: self._rows]
+    def rows_of(self, ids: Ids) -> Ids:
+        """Return the newest row of each id, or -1."""
+        return _newest(self._keys, self._order, ids)
+
+    @cached_property
+    def _order(self) -> Ids:
+        return np.argsort(self.given[: self.count], kind="stable")
+
+    @cached_property
+    def _keys(self) -> Ids:
+        return self.given[self._order]
+
+
+@dataclass(frozen=True, eq=False)
+class IdView:
+    """The ids of the first rows of an `IdMap`: it stays as it is while the map grows.
+
+    Attributes:
+        count: Rows.
+        given: The ids int64 (at least count,), or None while ids are row numbers.
+        settled: The older rows.
+    """
+
+    count: int
+    given: Ids | None
+    settled: Settled
 
     def of_rows(self, rows: Ids) -> Ids:
         """Return the ids of rows."""
-        return rows if self._ids is None else self._ids[rows]
+        return rows if self.given is None else self.given[rows]
+
+    def rows_of(self, ids: Ids) -> Ids:
+        """Return the newest row of each id, or -1."""
+        if self.given is None:
+            return np.where(ids < self.count, ids, -1)
+        old = self.settled.rows_of(ids)
+        new = _newest(self.given[self._tail], self._tail, ids)
+        return np.where(new >= 0, new, old)
+
+    @cached_property
+    def _tail(self) -> Ids:
+        """The newer rows, by (id, row)."""
+        assert self.given is not None
+        first = self.settled.count
+        return first + np.argsort(self.given[first : self.count], kind="stable")
+
+
+class IdMap:
+    """Ids of rows in insertion order; a row's newest holder of an id is the valid one.
+
+    While all ids are row numbers, nothing is stored.
+
+    Args:
+        rows: Rows that there are.
+        ids: Their ids; None: row numbers.
+        following: The id that the next row gets by default: one more for every row that was ever
+            appended, so that an id of a deleted row is not given again.
+    """
+
+    def __init__(self, rows: int = 0, ids: Ids | None = None, following: int | None = None) -> None:
+        self.following = rows if following is None else following
+        self._rows = rows
+        self._ids = ids
+        self._settled = Settled(np.empty(0, dtype=np.int64), 0)
+        self._tail: dict[int, int] = {}
+        self._settle()
+
+    def view(self) -> IdView:
+        """Return the ids as they are now."""
+        return IdView(self._rows, self._ids, self._settled)
 
     def rows_of(self, ids: Ids) -> Ids:
         """Return the newest row of each id, or -1."""
         if self._ids is None:
             return np.where(ids < self._rows, ids, -1)
-        keys = self._ids[self._order]
-        at = np.searchsorted(keys, ids, side="right") - 1
-        found = np.full(len(ids), -1, dtype=np.int64)
-        if len(keys):
-            hit = (at >= 0) & (keys[at] == ids)
-            found[hit] = self._order[at[hit]]
+        found = self._settled.rows_of(ids)
         for i, key in enumerate(ids.tolist() if self._tail else ()):
             found[i] = self._tail.get(key, found[i])
         return found
 
-    def append(self, ids: Ids | None, count: int) -> Ids:
-        """Give the next ``count`` rows these ids, or their row numbers; return them."""
-        fresh = np.arange(self._rows, self._rows + count, dtype=np.int64) if ids is None else ids
-        if ids is not None and self._ids is None:
+    def fresh(self, count: int) -> Ids:
+        """Return the default ids of the next rows.
+
+        Raises:
+            ValueError: they would pass 2^63 - 1.
+        """
+        if self.following > np.iinfo(np.int64).max - count:
+            raise ValueError(f"the next default id would be {self.following}; give ids")
+        return np.arange(self.following, self.following + count, dtype=np.int64)
+
+    def append(self, ids: Ids) -> None:
+        """Give the next rows these ids."""
+        count, end = len(ids), self._rows + len(ids)
+        if self._ids is None and not np.array_equal(ids, np.arange(self._rows, end)):
             self._ids = np.arange(self._rows, dtype=np.int64)
             self._settle()
         if self._ids is not None:
-            self._ids = _grown(self._ids, self._rows + count)
-            self._ids[self._rows : self._rows + count] = fresh
-            self._tail.update(
-                zip(fresh.tolist(), range(self._rows, self._rows + count), strict=True)
-            )
-        self._rows += count
+            self._ids = _grown(self._ids, end)
+            self._ids[self._rows : end] = ids
+            self._tail.update(zip(ids.tolist(), range(self._rows, end), strict=True))
+        self._rows = end
+        self.following += count
         if len(self._tail) > max(_TAIL_ROWS, self._rows // 8):
             self._settle()
-        return fresh
 
     def _settle(self) -> None:
         if self._ids is not None:
-            self._order = np.argsort(self._ids[: self._rows], kind="stable")
+            self._settled = Settled(self._ids, self._rows)
             self._tail = {}
+
+
+def _newest(keys: Ids, order: Ids, ids: Ids) -> Ids:
+    """Return the last of the rows with each id, or -1; keys are the ids of the rows in order."""
+    found = np.full(len(ids), -1, dtype=np.int64)
+    if len(order):
+        at = np.searchsorted(keys, ids, side="right") - 1
+        hit = (at >= 0) & (keys[at] == ids)
+        found[hit] = order[at[hit]]
+    return found
 
 
 def _grown(array: Ids, rows: int) -> npt.NDArray[np.int64]:

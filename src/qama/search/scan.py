@@ -13,15 +13,17 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from qama import kernels
+from qama import checks, kernels
 from qama.checks import Bytes, Floats, Ids
 from qama.codec import Code, similarity
+from qama.encoding import scoring
 from qama.encoding.grid import GridCode
 
 Mask = npt.NDArray[np.uint64]
 Keys = npt.NDArray[Any]  # int32 distances, or float32 minus the score: smaller is better
 
 _QUERY_BATCH = 256  # queries whose tables are held together
+AUTO_ROWS, AUTO_K, AUTO_BYTES = 500_000, 50, 32  # where funnel="auto" is progressive
 
 
 @dataclass(frozen=True)
@@ -34,12 +36,14 @@ class Rows:
         mask: uint64 (blocks,), bit i of word b allows row 64 b + i; None allows all.
         factors: Gives the factor steps uint8 (count,) of a code or of a prefix of it, which
             asymmetric scoring needs.
+        visited: int64 (v,), ascending: the only blocks to scan; None scans all.
     """
 
     blocks: Bytes
     count: int
     mask: Mask | None
     factors: Callable[[Code], Bytes]
+    visited: Ids | None = None
 
 
 class Scorer(Protocol):
@@ -47,6 +51,9 @@ class Scorer(Protocol):
 
     def top(self, rows: Rows, k: int, threads: int) -> tuple[Ids, Keys]:
         """Return the k best rows of each query and their ranks' keys."""
+
+    def part(self, queries: slice) -> Scorer:
+        """Return the scorer of some of the queries."""
 
     def chosen(self, rows: Rows, candidates: Ids, threads: int) -> Keys:
         """Return the keys of chosen rows (m, c); smaller keys are better."""
@@ -62,11 +69,16 @@ class Hamming:
         self.code = code
         self.queries = np.ascontiguousarray(encoded[:, : code.stored_bytes])
 
+    def part(self, queries: slice) -> Hamming:
+        """See `Scorer`."""
+        return Hamming(self.code, self.queries[queries])
+
     def top(self, rows: Rows, k: int, threads: int) -> tuple[Ids, Keys]:
         """See `Scorer`."""
         return kernels.hamming_topk(
             rows.blocks, rows.count, self.queries, k,
-            bits=self.code.stored_bits, pairs=self.code.pairs, mask=rows.mask, threads=threads,
+            bits=self.code.stored_bits, pairs=self.code.pairs,
+            mask=rows.mask, visited=rows.visited, threads=threads,
         )  # fmt: skip
 
     def chosen(self, rows: Rows, candidates: Ids, threads: int) -> Keys:
@@ -84,16 +96,25 @@ class Hamming:
 class Asymmetric:
     """Float queries; the key is minus the unscaled score."""
 
-    def __init__(self, code: Code, queries: Floats) -> None:
+    def __init__(self, code: Code, queries: scoring.QueryTables) -> None:
         self.code = code
-        self.queries = code.query_tables(queries)
+        self.queries = queries
+
+    @classmethod
+    def of(cls, code: Code, queries: Floats) -> Asymmetric:
+        """Return the scorer of queries float32 (m, d)."""
+        return cls(code, code.query_tables(queries))
+
+    def part(self, queries: slice) -> Asymmetric:
+        """See `Scorer`."""
+        return Asymmetric(self.code, self.queries[queries])
 
     def top(self, rows: Rows, k: int, threads: int) -> tuple[Ids, Keys]:
         """See `Scorer`."""
         found, scores = kernels.table_topk(
             rows.blocks, rows.count, self.queries.tables, self.queries.offsets, k,
             factors=rows.factors(self.code), steps=self.code.factor_steps,
-            mask=rows.mask, threads=threads,
+            mask=rows.mask, visited=rows.visited, threads=threads,
         )  # fmt: skip
         return found, -scores
 
@@ -136,10 +157,39 @@ def search(
     return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
 
 
+def candidates(code: Code, funnel: bool | int | str, k: int, rows: Rows, queries: int) -> int:
+    """Return how many candidates a progressive search finishes; 0: scan everything.
+
+    "auto" is progressive for one query over at least 500,000 rows without a mask, for k up to 50
+    and codes of at least 32 bytes: there it is faster, and loses less than docs/kernels.md says.
+
+    Raises:
+        ValueError: not a bool, a whole number >= 1 or "auto"; or a code without a prefix.
+    """
+    if funnel is False:
+        return 0
+    if isinstance(funnel, str):
+        checks.one_of(funnel, "funnel", (True, False, "auto"))
+        large = rows.count >= AUTO_ROWS and rows.mask is None and queries == 1
+        pays = large and k <= AUTO_K and code.stored_bytes >= AUTO_BYTES and code.prefixes()
+        return max(1000, 20 * k) if pays else 0
+    if not code.prefixes():
+        raise ValueError(
+            f"funnel needs a code with a shorter prefix; {code.label} has none: use "
+            f"more bytes, or more dims at a level other than hybrid"
+        )
+    return max(1000, 20 * k) if funnel is True else checks.integer(funnel, "funnel", 1)
+
+
+def scorer_of(code: Code, queries: Floats, scorer: str) -> Scorer:
+    """Return what scores whole codes for these queries."""
+    return _scorers(code, queries, scorer, 0)[0]
+
+
 def _scorers(code: Code, Q: Floats, scorer: str, candidates: int) -> tuple[Scorer, Scorer | None]:
     short = coarse_code(code) if candidates else None
     if scorer == "asymmetric":
-        return Asymmetric(code, Q), Asymmetric(short, Q) if short else None
+        return Asymmetric.of(code, Q), Asymmetric.of(short, Q) if short else None
     assert isinstance(code, GridCode)  # byte codes have no Hamming scorer to choose
     encoded = code.encode(Q, compact=True)
     coarse = Hamming(short, encoded) if isinstance(short, GridCode) else None

@@ -18,7 +18,7 @@ except ImportError:
 
     raise MissingExtraError("fitting a codec", "PyTorch", "train") from None
 
-from qama import checks, sources
+from qama import checks, drift, sources
 from qama.checks import Floats
 from qama.codec import Codec
 from qama.encoding import levels as grid_levels
@@ -46,6 +46,7 @@ def fit(
     threads: int = 0,
     callbacks: Sequence[Callback] = (),
     checkpoint: str | os.PathLike[str] | None = None,
+    model: str | None = None,
     **options: Any,
 ) -> Codec:
     """Fit a codec on unlabelled vectors of any frozen model.
@@ -66,6 +67,8 @@ def fit(
         threads: CPU threads; 0 uses all cores.
         callbacks: Functions called with a `qama.training.train.Report` after each step.
         checkpoint: A file to resume from if it exists, written as training goes.
+        model: Name of the model that made the vectors; recorded, and checked where a name is given
+            when the codec or an index is opened.
         **options: Fields of `qama.training.config.TrainConfig` to change.
 
     Returns:
@@ -112,6 +115,7 @@ def fit(
                 callback(Report(done, blocks, losses, facts["agreement_best"], "bytes"))
 
         coder = fit_byte_coder(kept, seed, checks.threads(threads), tell) if chosen.bytes else None
+    codec = Codec(grid, preset, facts, coder)
     facts |= {
         "shipped": "trained" if facts["best_step"] else "untrained start",
         "rows": total,
@@ -119,8 +123,10 @@ def fit(
         "seed": seed,
         "seconds": round(time.perf_counter() - began, 1),
         "config": chosen.json(),
+        "model": model,
+        drift.FACT: drift.reference(codec, held_out),
     }
-    return Codec(grid, preset, facts, coder)
+    return codec
 
 
 def _objective(

@@ -1,0 +1,157 @@
+#include "filter.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "scan_kernel.h"
+
+namespace qama {
+namespace {
+
+constexpr int kFraction = 8; // bits of a part below the point, before an entry is rounded up
+
+std::int32_t ceil_div(std::int32_t a, std::int32_t b) { return (a + b - 1) / b; }
+
+// high(4 a + b) = high(4 a) + high(b) - high(0): only then can a wide table split a high nibble.
+// Weighted bits and weighted pairs of bits are so; arbitrary tables need not be.
+bool splits(const std::int16_t* high) {
+    for (int x = 5; x < 16; ++x)
+        if (high[x] + high[0] != high[x & 12] + high[x & 3]) return false;
+    return true;
+}
+
+bool all_split(const TableQueries& q) {
+    for (std::int64_t i = 0; i < q.count * q.columns; ++i)
+        if (!splits(q.tables + 32 * i)) return false;
+    return true;
+}
+
+// A list of values that one bit field of a code adds to S, and the least of them.
+struct Part {
+    std::int32_t values[16];
+    int count;
+    std::int32_t least, reach;
+
+    Part(const std::int16_t* table, int first_step, int entries) : count(entries) {
+        for (int i = 0; i < count; ++i) values[i] = table[first_step * i];
+        const auto [low, high] = std::minmax_element(values, values + count);
+        least = *low, reach = *high - *low;
+    }
+};
+
+// The parts of one query, and the tables (of one or more parts) whose entries fit 8 bits together.
+struct Parts {
+    std::vector<Part> parts;
+    std::int64_t base;
+    std::int64_t reach = 0, most = 0; // of all, and of the group that reaches farthest
+
+    Parts(const TableQueries& q, std::int64_t query, bool wide) : base(q.offsets[query]) {
+        const std::int16_t* table = q.tables + query * q.columns * 32;
+        parts.reserve(static_cast<std::size_t>(3 * q.columns));
+        for (int c = 0; c < q.columns; ++c, table += 32) {
+            if (wide) {
+                parts.emplace_back(table, 4, 4); // top bits of the high nibble
+                parts.emplace_back(table, 1, 4); // its low bits, with the top ones zero
+                base -= table[0];                // which both of them hold
+            } else {
+                parts.emplace_back(table, 1, 16);
+            }
+            parts.emplace_back(table + 16, 1, 16);
+        }
+        const std::size_t group = wide ? 9 : 4;
+        for (std::size_t i = 0; i < parts.size(); i += group) {
+            std::int64_t sum = 0;
+            for (std::size_t j = i; j < std::min(i + group, parts.size()); ++j)
+                sum += parts[j].reach, base += parts[j].least;
+            reach += sum;
+            most = std::max(most, sum);
+        }
+    }
+};
+
+// The least scale for which no sum of the scan can overflow: the four tables of a group stay within
+// 255 and all of them within 65535. A table adds less than reach / scale + 1 + 1/64.
+std::int32_t scale_of(const Parts& parts, std::int64_t tables) {
+    const auto enough = [](std::int64_t reach, std::int64_t limit) {
+        return static_cast<std::int32_t>((reach + limit - 1) / limit);
+    };
+    return std::max({1, enough(parts.most, 255 - 5), enough(parts.reach, 65535 - 2 * tables)});
+}
+
+// ceil(256 (value - least) / scale) of each value.
+void scaled(const Part& part, std::int32_t scale, std::uint16_t* to) {
+    for (int i = 0; i < part.count; ++i)
+        to[i] = static_cast<std::uint16_t>(
+            ceil_div((part.values[i] - part.least) << kFraction, scale));
+}
+
+std::uint8_t rounded_up(int value) {
+    return static_cast<std::uint8_t>((value + (1 << kFraction) - 1) >> kFraction);
+}
+
+float not_below(std::int64_t value) {
+    const float rounded = static_cast<float>(value);
+    const bool below = static_cast<double>(rounded) < static_cast<double>(value);
+    return below ? std::nextafter(rounded, std::numeric_limits<float>::infinity()) : rounded;
+}
+
+// Two tables of 16 entries.
+void write_narrow(const Part* parts, std::int32_t scale, std::uint8_t* to) {
+    std::uint16_t values[16];
+    for (int half = 0; half < 2; ++half, to += 16) {
+        scaled(parts[half], scale, values);
+        for (int i = 0; i < 16; ++i) to[i] = rounded_up(values[i]);
+    }
+}
+
+// One table of 64 entries per column for its low six bits, then one for the top bits of all.
+void write_wide(const Part* parts, int columns, std::int32_t scale, std::uint8_t* to) {
+    std::uint16_t tops[3][4] = {}, high[4], low[16];
+    for (int c = 0; c < columns; ++c, parts += 3, to += 64) {
+        scaled(parts[0], scale, tops[c]);
+        scaled(parts[1], scale, high);
+        scaled(parts[2], scale, low);
+        for (int i = 0; i < 64; ++i) to[i] = rounded_up(high[i >> 4] + low[i & 15]);
+    }
+    for (int i = 0; i < 64; ++i)
+        to[i] = rounded_up(tops[0][i & 3] + tops[1][i >> 2 & 3] + tops[2][i >> 4]);
+}
+
+} // namespace
+
+Filter::Filter(const TableQueries& q, const Kernels& kernels)
+    : queries_(q), tile_(kernels.table_tile), wide_(kernels.wide && all_split(q)) {
+    const std::int64_t padded = (q.count + tile_ - 1) / tile_ * tile_;
+    entry_bytes_ = wide_ ? 64 * (q.columns + (q.columns + 2) / 3) : 32 * q.columns;
+    memory_.resize(static_cast<std::size_t>(padded * entry_bytes_ + 64));
+    entries_ = memory_.data() + (64 - reinterpret_cast<std::uintptr_t>(memory_.data()) % 64) % 64;
+    bounds_.assign(static_cast<std::size_t>(padded), Bound{1.0f, 0.0f});
+}
+
+void Filter::fill(std::int64_t query) {
+    const Parts parts(queries_, query, wide_);
+    const std::int32_t scale = scale_of(parts, entry_bytes_ / (wide_ ? 64 : 16));
+    const std::int64_t first = query / tile_ * tile_, lane = query - first;
+    const int lanes = tile_width(queries_.count - first, tile_);
+    std::uint8_t* tile = entries_ + first * entry_bytes_;
+    const int group = wide_ ? 3 : 1, per_column = wide_ ? 3 : 2;
+    for (int c = 0; c < queries_.columns; c += group) {
+        const int some = std::min(group, queries_.columns - c);
+        const std::int64_t bytes = wide_ ? 64 * (some + 1) : 32;
+        const Part* from = parts.parts.data() + per_column * c;
+        if (wide_) write_wide(from, some, scale, tile + lane * bytes);
+        else write_narrow(from, scale, tile + lane * bytes);
+        tile += lanes * bytes;
+    }
+    bounds_[static_cast<std::size_t>(query)] = {static_cast<float>(scale), not_below(parts.base)};
+}
+
+void Filter::describe(TableScan& scan) const {
+    scan.wide = wide_;
+    scan.entry_bytes = entry_bytes_;
+    scan.entries = entries_;
+    scan.bounds = bounds_.data();
+}
+
+} // namespace qama

@@ -1,0 +1,40 @@
+// The 8-bit tables by which a scan rejects rows: see "Tables" in docs/kernels.md.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "scan.h"
+
+namespace qama {
+
+struct TableQueries {
+    const std::int16_t* tables; // (count, columns, high and low, 16)
+    const std::int32_t* offsets;
+    std::int64_t count;
+    int columns;
+};
+
+// Entries u with S <= base + scale * (sum of a row's u). They are narrow, [tile][column][query of
+// the tile][high, low][16], or wide, [tile][three columns][query of the tile][low six bits of each
+// column, top bits of all][64].
+class Filter {
+  public:
+    Filter(const TableQueries&, const Kernels&);
+    Filter(const Filter&) = delete;
+
+    void fill(std::int64_t query);
+    void describe(TableScan&) const;
+
+  private:
+
+    const TableQueries& queries_;
+    int tile_;
+    bool wide_;
+    std::int64_t entry_bytes_;
+    std::vector<std::uint8_t> memory_;
+    std::uint8_t* entries_; // in memory_, at the start of a cache line
+    std::vector<Bound> bounds_;
+};
+
+} // namespace qama

@@ -1,0 +1,161 @@
+"""Drift: whether vectors are still like those that a codec was fitted on.
+
+The measure is what a user loses by it: the cosine of a vector with what its code stands for, at the
+codec's default code. A fit records mean and deviation of it over rows that it did not train on.
+Vectors whose mean lies more than `LIMIT` deviations below, and three standard errors more, have
+drifted.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from qama import checks
+from qama.checks import Floats
+from qama.codec import Codec
+from qama.errors import DriftWarning
+
+FACT = "reconstruction"  # the key in Codec.facts
+LIMIT = 1.0  # deviations
+SAMPLE = 128  # rows looked at together
+PAUSE = 4096  # rows that pass unseen after a look
+
+_STEP = 64  # rows scored together: scores of all pairs are computed, those of a row itself kept
+
+
+@dataclass(frozen=True)
+class Drift:
+    """How far vectors are from those of the fit.
+
+    Attributes:
+        rows: Vectors looked at.
+        mean: Their mean cosine with what their codes stand for.
+        fitted: The same at the fit.
+        deviation: Standard deviation of the cosine at the fit.
+        fitted_rows: Vectors that the fit looked at.
+    """
+
+    rows: int
+    mean: float
+    fitted: float
+    deviation: float
+    fitted_rows: int
+
+    @property
+    def shift(self) -> float:
+        """How many deviations the mean lies below that of the fit."""
+        return (self.fitted - self.mean) / max(self.deviation, 1e-6)
+
+    @property
+    def drifted(self) -> bool:
+        """Whether that is more than sampling explains and quality bears."""
+        return self.shift > LIMIT + 3 * math.sqrt(1 / self.rows + 1 / self.fitted_rows)
+
+    def __str__(self) -> str:
+        verdict = "drifted: refit the codec on a sample of them" if self.drifted else "no drift"
+        return (
+            f"{self.rows} vectors have a mean cosine of {self.mean:.3f} with what their codes "
+            f"stand for; at the fit it was {self.fitted:.3f} +- {self.deviation:.3f} "
+            f"({self.shift:+.1f} deviations worse): {verdict}"
+        )
+
+
+def quality(codec: Codec, X: Floats) -> npt.NDArray[np.float64]:
+    """Return each vector's cosine with what its code stands for, float64 (n,); X float32 (n, d)."""
+    request = codec.code().request
+    found = [
+        np.diagonal(codec.score(X[rows], codec.encode(X[rows], **request), **request))
+        for rows in checks.chunks(X, _STEP)
+    ]
+    return np.concatenate(found).astype(np.float64)
+
+
+def reference(codec: Codec, held_out: Floats) -> dict[str, Any]:
+    """Return what a fit records: JSON values for `Codec.facts` under the key `FACT`.
+
+    Args:
+        codec: The codec.
+        held_out: Vectors like the fitted ones that it was not fitted on, float32 (n, d).
+    """
+    found = quality(codec, held_out)
+    return {
+        "rows": len(found),
+        "mean": round(float(found.mean()), 6),
+        "deviation": round(float(found.std()), 6),
+    }
+
+
+def measure(codec: Codec, X: npt.NDArray[np.floating], rows: int = 1024) -> Drift | None:
+    """Compare vectors with those that a codec was fitted on.
+
+    Args:
+        codec: The codec.
+        X: Floats (n, d).
+        rows: Vectors to look at, evenly spread over X.
+
+    Returns:
+        The measure; None where the codec records nothing to compare with.
+
+    Raises:
+        ValueError: X is not finite floats (n, d).
+    """
+    recorded = _recorded(codec)
+    if recorded is None:
+        return None
+    found = quality(codec, _some(checks.matrix(X, "X", codec.dims_in), rows))
+    return Drift(len(found), float(found.mean()), *recorded)
+
+
+class Watch:
+    """Looks at a sample of what is added and warns once."""
+
+    def __init__(self, codec: Codec) -> None:
+        self._codec = codec
+        self._recorded = _recorded(codec)
+        self._seen: list[npt.NDArray[np.float64]] = []
+        self._pause = 0
+        self._warned = self._recorded is None
+
+    def look(self, X: npt.NDArray[np.floating]) -> None:
+        """Look at added vectors, floats (n, d) that the codec has accepted.
+
+        Warns:
+            DriftWarning: `SAMPLE` vectors have drifted; the message has the measure.
+        """
+        if self._warned or self._pause >= len(X):
+            self._pause = max(0, self._pause - len(X))
+            return
+        assert self._recorded is not None
+        held = sum(map(len, self._seen))
+        self._seen.append(quality(self._codec, _some(X[self._pause :], SAMPLE - held)))
+        self._pause = 0
+        found = np.concatenate(self._seen)
+        if len(found) < SAMPLE:
+            return
+        self._seen, self._pause = [], PAUSE
+        drift = Drift(len(found), float(found.mean()), *self._recorded)
+        if drift.drifted:
+            self._warned = True
+            warnings.warn(str(drift), DriftWarning, stacklevel=3)
+
+
+def _some(X: npt.NDArray[Any], rows: int) -> Floats:
+    chosen = np.unique(np.linspace(0, len(X) - 1, min(rows, len(X))).astype(np.int64))
+    return checks.finite(X[chosen], "X", rows=chosen)
+
+
+def _recorded(codec: Codec) -> tuple[float, float, int] | None:
+    """Return mean, deviation and rows of the fit; None where a file holds no such numbers."""
+    found: Any = codec.facts.get(FACT)
+    try:
+        mean, deviation, rows = float(found["mean"]), float(found["deviation"]), int(found["rows"])
+    except (TypeError, KeyError, ValueError, OverflowError):
+        return None
+    usable = math.isfinite(mean) and math.isfinite(deviation) and rows > 0
+    return (mean, deviation, rows) if usable else None

@@ -1,0 +1,50 @@
+"""Vectors of any source, batch by batch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from qama import checks, sources
+
+Batch = tuple[npt.NDArray[Any], object]
+
+
+def batches(source: object, ids: object) -> Iterator[Batch]:
+    """Yield vectors and their ids (None: default ones), at most 16,384 rows of an array at a time.
+
+    Raises:
+        ValueError: not an array, a path or an iterable of arrays; or ids that do not go with it.
+    """
+    opened = sources.open_vectors(source) if isinstance(source, str | os.PathLike) else source
+    if isinstance(opened, np.ndarray):
+        return _of_array(opened, ids)
+    if isinstance(opened, Iterable):
+        return _of_batches(opened, ids)
+    raise ValueError(
+        f"source is {type(source).__name__}; give an array (n, d), a .npy or Parquet path, or an "
+        f"iterator of arrays"
+    )
+
+
+def _of_array(X: npt.NDArray[Any], ids: object) -> Iterator[Batch]:
+    given = None if ids is None else np.asarray(ids)
+    if given is not None and given.shape != (len(X),):
+        raise ValueError(f"ids have shape {given.shape} for {len(X)} vectors; give one for each")
+    for rows in checks.chunks(X):
+        yield X[rows], None if given is None else given[rows]
+
+
+def _of_batches(source: Iterable[Any], ids: object) -> Iterator[Batch]:
+    if ids is None:
+        for batch in source:
+            yield np.asarray(batch), None
+    elif isinstance(ids, Iterable):
+        for batch, some in zip(source, ids, strict=True):
+            yield np.asarray(batch), some
+    else:
+        raise ValueError(f"ids is {type(ids).__name__}; give one array of ids for each batch")

@@ -1,0 +1,350 @@
+"""Codes with ids that are changed, and kept in memory or in files."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from qama import checks, drift
+from qama.checks import Bytes, Ids
+from qama.codec import Codec
+from qama.search import ids as idmap
+from qama.search import loading, store
+from qama.search.base import Base
+from qama.search.batches import batches
+from qama.search.snapshot import Table, compacted
+
+
+class Collection:
+    """What `qama.Index` is but for the searching; its arguments are documented there."""
+
+    def __init__(
+        self,
+        codec: Codec,
+        *,
+        dims: int | None = None,
+        level: object | None = None,
+        nbytes: int | None = None,
+    ) -> None:
+        self.codec = codec
+        self.code = codec.code(dims, level, nbytes)
+        self._read_only = False
+        self._path: Path | None = None
+        self._base: Base | None = None
+        self._store: store.Store | None = None
+        self._writer = threading.RLock()
+        self._watch = drift.Watch(codec)
+        self._publish(Table.empty(self.code.stored_bytes))
+
+    def __len__(self) -> int:
+        """Vectors that can be found."""
+        return len(self._now)
+
+    def __repr__(self) -> str:
+        return f"<qama.Index: {len(self)} vectors, {self.code.label}, {self.code_size} B each>"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def code_size(self) -> int:
+        """Bytes that the index stores per vector: the compact form of the code."""
+        return self.code.stored_bytes
+
+    @property
+    def ids(self) -> Ids:
+        """Ids of the vectors that can be found, int64 (len,), in insertion order."""
+        return self._now.live_ids()
+
+    # -- changing ---------------------------------------------------------------------------
+
+    def add(self, X: npt.NDArray[np.floating], ids: object = None, durable: bool = False) -> Ids:
+        """Encode and append vectors.
+
+        Args:
+            X: Floats (n, d).
+            ids: n whole numbers >= 0, new to the index; default: counted on from 0, one for every
+                vector that was ever added, so that an id of a deleted one does not return.
+            durable: Return when the change is on the disk; otherwise `flush` waits for it.
+
+        Returns:
+            The ids, int64 (n,).
+
+        Raises:
+            ValueError: unfitting vectors, or ids that repeat or exist; nothing was added.
+            OSError: the change could not be written; nothing was added.
+        """
+        with self._changing("add", durable):
+            A = checks.matrix(X, "X", self.codec.dims_in)
+            fresh = self._new_ids(ids, len(A))
+            self._commit("add", fresh, self._encoded(A), durable)
+            self._watch.look(A)
+        return fresh
+
+    def add_codes(
+        self, codes: npt.NDArray[np.uint8], ids: object = None, durable: bool = False
+    ) -> Ids:
+        """Append vectors that this index's codec encoded already.
+
+        Args:
+            codes: uint8 (n, bytes): what ``codec.encode`` returns for the index's code, compact
+                (code_size bytes, the faster way) or as thermometer codes.
+            ids: See `add`.
+            durable: See `add`.
+
+        Returns:
+            The ids, int64 (n,).
+
+        Raises:
+            ValueError: no such codes, or ids that repeat or exist; nothing was added.
+            OSError: the change could not be written; nothing was added.
+        """
+        with self._changing("add_codes", durable):
+            width = np.shape(codes)[1] if np.ndim(codes) == 2 else self.code_size
+            thermometer = width == self.code.nbytes != self.code_size
+            stored = checks.codes(codes, "codes", width if thermometer else self.code_size)
+            if thermometer:
+                stored = self.code.stored_form(stored)
+            fresh = self._new_ids(ids, len(stored))
+            self._commit("add", fresh, stored, durable)
+        return fresh
+
+    def add_from(self, source: object, ids: object = None, durable: bool = False) -> int:
+        """Encode and append vectors batch by batch, in bounded memory.
+
+        Args:
+            source: An array (n, d), memory-mapped or not; the path of a .npy or Parquet file; or
+                an iterator of arrays.
+            ids: See `add`; for an iterator, one array of ids for each batch.
+            durable: See `add`.
+
+        Returns:
+            How many were added.
+
+        Raises:
+            ValueError, OSError: see `add`; the batches before the unfitting one were added.
+        """
+        added = 0
+        for X, some in batches(source, ids):
+            self.add(X, some, durable)
+            added += len(X)
+        return added
+
+    def upsert(self, ids: object, X: npt.NDArray[np.floating], durable: bool = False) -> Ids:
+        """Replace the vectors of ids that exist and add the others; returns the ids.
+
+        Args:
+            ids: n whole numbers >= 0.
+            X: Floats (n, d).
+            durable: See `add`.
+
+        Raises:
+            ValueError: unfitting vectors or repeated ids; nothing was changed.
+            OSError: the change could not be written; nothing was changed.
+        """
+        with self._changing("upsert", durable):
+            A = checks.matrix(X, "X", self.codec.dims_in)
+            given = idmap.checked(ids, "ids", len(A))
+            self._commit("upsert", given, self._encoded(A), durable)
+            self._watch.look(A)
+        return given
+
+    def delete(self, ids: object, durable: bool = False) -> int:
+        """Remove vectors by id; ids that are not there are ignored.
+
+        Args:
+            ids: Whole numbers >= 0.
+            durable: See `add`.
+
+        Returns:
+            How many were removed.
+
+        Raises:
+            ValueError: ids are not whole numbers >= 0, or repeat.
+            OSError: the change could not be written; nothing was removed.
+        """
+        with self._changing("delete", durable):
+            given = idmap.checked(ids, "ids")
+            held = given[self._table.find(given) >= 0]
+            if len(held):
+                self._commit("delete", held, None, durable)
+        return len(held)
+
+    def compact(self) -> None:
+        """Leave deleted vectors out for good, in memory and on the disk; rows keep their order.
+
+        An opened index writes a new file in place of the old one and its log; readers that have
+        the old one open keep it.
+
+        Raises:
+            ValueError: opened read-only.
+            OSError: the new file could not be written; the old one is intact.
+        """
+        with self._changing("compact"):
+            if self._store is None:
+                self._publish(compacted(self._now))
+            else:
+                self._follow(self._store.compact(self.codec, self.code, self._now))
+
+    # -- files ------------------------------------------------------------------------------
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a copy of the index, its codec included, atomically; deleted rows are left out.
+
+        The index stays bound to the file it was opened from, if any. Saving over that file in
+        mode "a" is `compact`.
+
+        Raises:
+            LockedError: another index is open for writing at that path.
+            OSError: the file cannot be written; what stood there before is intact.
+        """
+        target = Path(path)
+        if self._store is not None and target.absolute() == self._store.path:
+            self.compact()
+        else:
+            store.save(target, self.codec, self.code, self._now)
+
+    @classmethod
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        mode: str = "r",
+        *,
+        model: str | None = None,
+        verify: bool = False,
+    ) -> Self:
+        """Open a saved index by mapping its file and replaying its log.
+
+        Args:
+            path: A file that `save` wrote.
+            mode: "r" to search: nothing is ever written. "a" to change it too: every change goes
+                to ``path.log``; the first one takes the lock ``path.lock``.
+            model: Name of the model whose vectors will be searched and added, to be checked.
+            verify: Compare the checksums of the whole file; it is read once from end to end.
+
+        Raises:
+            FormatError: not an index file, damaged, or of another version.
+            OSError: the file cannot be opened.
+            ValueError: another mode, or the codec was fitted on vectors of another model.
+        """
+        checks.one_of(mode, "mode", ("r", "a"))
+        target = Path(path).absolute()
+        state = loading.load(target, verify)
+        state.base.codec.check_model(model)
+        index = cls(state.base.codec, **state.base.code.request)
+        index._follow(state)
+        index._read_only = mode == "r"
+        index._path = target
+        index._store = store.Store(target, state) if mode == "a" else None
+        return index
+
+    def refresh(self) -> None:
+        """See what other processes changed in the file since this index was opened.
+
+        In mode "a" nothing has to be done: no one else can change it, and the first change sees
+        what was changed before.
+
+        Raises:
+            ValueError: the index was not opened from a file.
+            FormatError, OSError: see `open`; the index stays as it was.
+        """
+        if self._path is None:
+            raise ValueError("refresh needs an index that was opened from a file")
+        with self._writer:
+            if self._store is None:
+                self._follow(loading.load(self._path, like=self._base))
+
+    def flush(self) -> None:
+        """Return when every change so far is on the disk.
+
+        Raises:
+            ValueError: the index was not opened with mode="a".
+            OSError: the disk failed; open the index again to see what it kept.
+        """
+        with self._writer:
+            self._writable_store("flush").flush()
+
+    def close(self) -> None:
+        """Flush and give up the lock; searching goes on, and a later change takes it again.
+
+        Raises:
+            OSError: the disk failed.
+        """
+        with self._writer:
+            if self._store is not None:
+                self._store.close()
+
+    # -- inside -----------------------------------------------------------------------------
+
+    @contextmanager
+    def _changing(self, verb: str, durable: bool = False) -> Iterator[None]:
+        """Let one thread at a time change the index, by the files as they are now."""
+        with self._writer:
+            if self._read_only:
+                raise ValueError(
+                    f'this index was opened read-only; to {verb}, open it with mode="a"'
+                )
+            if durable:
+                self._writable_store("durable=True")
+            if self._store is not None:
+                changed = self._store.claim()
+                if changed is not None:
+                    self._follow(changed)
+            yield
+
+    def _writable_store(self, what: str) -> store.Store:
+        if self._store is None:
+            raise ValueError(
+                f"{what} needs an index that is kept in a file: save it, and open that with "
+                f'mode="a"'
+            )
+        return self._store
+
+    def _encoded(self, A: npt.NDArray[Any]) -> Bytes:
+        return self.codec.encode(A, compact=True, **self.code.request)
+
+    def _new_ids(self, ids: object, count: int) -> Ids:
+        table = self._table
+        fresh = table.ids.fresh(count) if ids is None else idmap.checked(ids, "ids", count)
+        known = fresh[table.find(fresh) >= 0]
+        if len(known):
+            raise ValueError(
+                f"id {known[0]} is in the index already; upsert replaces, or give new ids"
+            )
+        return fresh
+
+    def _commit(self, kind: str, ids: Ids, codes: Bytes | None, durable: bool) -> None:
+        """Log a change, make it, and publish the state after it."""
+        table = self._table
+        if codes is not None:
+            table.reserve(len(codes))
+        if self._store is not None:
+            self._store.append(kind, ids, codes, durable)
+        table.bury(table.find(ids))
+        if codes is not None:
+            table.append(codes, ids)
+        self._publish(table)
+
+    def _publish(self, table: Table) -> None:
+        self._table = table
+        self._now = table.snapshot()  # one assignment: a search sees all of it or nothing
+
+    def _follow(self, state: loading.State) -> None:
+        self._base = state.base
+        self._publish(state.table)

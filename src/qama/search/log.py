@@ -1,0 +1,223 @@
+r"""The write-ahead log beside an index file: its bytes, and what they prove.
+
+    offset 0   8 bytes   magic "\x93QAMALOG"
+           8   u32 LE    version
+          12   u32 LE    CRC-32 of bytes 16 to 63
+          16   8 bytes   identity of the base file it belongs to
+          24   8 bytes   fingerprint of the codec
+          32   u32 LE    bytes per code
+          36   28 bytes  zero
+          64   records
+
+    a record:  4 bytes   mark "QREC"
+               u32 LE    CRC-32 of the rest of the record
+               u64 LE    number of the record, counted from 1
+               u64 LE    bytes of the log that were synced when it was written
+               u32 LE    kind: 1 add, 2 upsert, 3 delete
+               u32 LE    zero
+               u64 LE    count
+               u64 LE    bytes of the payload
+               payload   count ids (i64 LE), then, unless it deletes, count codes
+
+docs/format.md is the specification.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from qama.checks import Bytes, Ids
+from qama.errors import FormatError
+
+MAGIC = b"\x93QAMALOG"
+VERSION = 1
+MARK = b"QREC"
+KINDS = {1: "add", 2: "upsert", 3: "delete"}
+
+_HEADER = struct.Struct("<8sII8s8sI28x")
+_RECORD = struct.Struct("<4sIQQIIQQ")
+_PIECE = 2**20  # bytes that are searched for marks at a time
+_NUMBERS = {name: number for number, name in KINDS.items()}
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a log belongs to.
+
+    Attributes:
+        base: Identity of the base file, 16 hex digits.
+        codec: Fingerprint of the codec, 16 hex digits.
+        code_bytes: Bytes per code.
+    """
+
+    base: str
+    codec: str
+    code_bytes: int
+
+    def pack(self) -> bytes:
+        """Return the first 64 bytes of the log."""
+        base, codec = bytes.fromhex(self.base), bytes.fromhex(self.codec)
+        packed = _HEADER.pack(MAGIC, VERSION, 0, base, codec, self.code_bytes)
+        return packed[:12] + zlib.crc32(packed[16:]).to_bytes(4, "little") + packed[16:]
+
+
+HEADER_BYTES = _HEADER.size
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """One change.
+
+    Attributes:
+        kind: "add", "upsert" or "delete".
+        number: Its number in the log, from 1.
+        synced: Bytes of the log that were on the disk for certain when it was written.
+        ids: int64 (count,).
+        codes: uint8 (count, bytes); no rows where it deletes.
+        stop: Where it ends in the log.
+    """
+
+    kind: str
+    number: int
+    synced: int
+    ids: Ids
+    codes: Bytes
+    stop: int
+
+
+@dataclass(frozen=True)
+class Log:
+    """What a log proves.
+
+    Attributes:
+        header: What it belongs to.
+        records: The records up to the first that is unfinished or damaged.
+        stop: Bytes of the log up to there.
+        size: Bytes of the log.
+        damage: What is wrong, if bytes that were synced are damaged; None if everything past
+            ``stop`` is the unfinished end of a write.
+        later: Whole records past the damage.
+    """
+
+    header: Header
+    records: list[Record]
+    stop: int
+    size: int
+    damage: str | None
+    later: list[Record]
+
+
+def pack(kind: str, number: int, synced: int, ids: Ids, codes: Bytes | None) -> bytes:
+    """Return the bytes of a record."""
+    payload = np.ascontiguousarray(ids, dtype="<i8").tobytes()
+    payload += b"" if codes is None else np.ascontiguousarray(codes).tobytes()
+    fields = (number, synced, _NUMBERS[kind], 0, len(ids), len(payload))
+    body = _RECORD.pack(MARK, 0, *fields)[8:] + payload
+    return MARK + zlib.crc32(body).to_bytes(4, "little") + body
+
+
+def read(data: Bytes, name: object) -> Log:
+    """Read a log.
+
+    Args:
+        data: The file, uint8 (size,).
+        name: What messages call it.
+
+    Returns:
+        What it proves.
+
+    Raises:
+        FormatError: not a log, of another version, or its header is damaged.
+    """
+    header = read_header(data, name)
+    records: list[Record] = []
+    at = HEADER_BYTES
+    while (record := _record(data, at, header.code_bytes)) and record.number == len(records) + 1:
+        records.append(record)
+        at = record.stop
+    later = [] if at == len(data) else list(_later(data, at, header.code_bytes, len(records) + 1))
+    damage = None
+    if any(record.synced > at for record in later):
+        damage = f"record {len(records) + 1} at byte {at} is damaged"
+    return Log(header, records, at, len(data), damage, later)
+
+
+def salvage(data: Bytes, code_bytes: int) -> list[Record]:
+    """Return every whole record of a log whose header cannot be read, ascending."""
+    return list(_later(data, 0, code_bytes, 0))
+
+
+def read_header(data: Bytes, name: object) -> Header:
+    """Read the header of a log.
+
+    Raises:
+        FormatError: not a log, of another version, or damaged.
+    """
+    raw = data[:HEADER_BYTES].tobytes()
+    if raw[:8] != MAGIC:
+        raise FormatError(f"{name} is not a log of qama (its first bytes are {raw[:8]!r})")
+    if len(raw) < HEADER_BYTES:
+        raise FormatError(f"{name} is truncated: {len(raw)} bytes")
+    _, version, crc, base, codec, code_bytes = _HEADER.unpack(raw)
+    if version != VERSION:
+        raise FormatError(f"{name} is a log of version {version}; this qama reads {VERSION}")
+    if crc != zlib.crc32(raw[16:]) or any(raw[36:]):
+        raise FormatError(f"{name}: the header of the log is damaged (checksum differs)")
+    if code_bytes == 0:
+        raise FormatError(f"{name}: the header of the log gives codes no bytes")
+    return Header(base.hex(), codec.hex(), code_bytes)
+
+
+def _record(data: Bytes, at: int, code_bytes: int) -> Record | None:
+    """Return the record that starts there, or None if no whole one does."""
+    head = data[at : at + _RECORD.size].tobytes()
+    if len(head) < _RECORD.size:
+        return None
+    mark, crc, number, synced, kind, zero, count, payload = _RECORD.unpack(head)
+    each = 8 + (0 if KINDS.get(kind) == "delete" else code_bytes)
+    start = at + _RECORD.size
+    stop = start + payload
+    if mark != MARK or kind not in KINDS or zero or payload != count * each or stop > len(data):
+        return None
+    if crc != zlib.crc32(data[at + 8 : stop].data) or synced > at:
+        return None
+    ids = data[start : start + 8 * count].view("<i8").astype(np.int64)
+    codes = data[start + 8 * count : stop].reshape(-1, code_bytes)
+    return Record(KINDS[kind], number, synced, ids, codes, stop)
+
+
+def _later(data: Bytes, at: int, code_bytes: int, number: int) -> Iterator[Record]:
+    """Yield whole records of higher numbers past a place where none starts.
+
+    Of hostile bytes, in which every mark claims a long record, only so many are looked at that the
+    work stays proportional to the size.
+    """
+    budget = 4 * (len(data) - at) + 2**20
+    at += 1
+    for start in _marks(data, at):
+        if start < at:
+            continue
+        head = data[start : start + _RECORD.size].tobytes()
+        claimed = _RECORD.unpack(head)[-1] if len(head) == _RECORD.size else 0
+        budget -= _RECORD.size + (claimed if claimed <= len(data) - start else 0)
+        if budget < 0:
+            return
+        record = _record(data, start, code_bytes)
+        if record and record.number > number:
+            yield record
+            number, at = record.number, record.stop
+
+
+def _marks(raw: Bytes, at: int) -> Iterator[int]:
+    """Yield where marks are, ascending."""
+    for start in range(at, len(raw), _PIECE):
+        piece = raw[start : start + _PIECE + len(MARK) - 1].tobytes()
+        found = piece.find(MARK)
+        while found >= 0:
+            yield start + found
+            found = piece.find(MARK, found + 1)

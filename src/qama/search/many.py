@@ -1,0 +1,65 @@
+"""Several indexes as one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from qama import checks
+from qama.checks import Floats, Ids
+from qama.search.index import Index
+from qama.search.results import SearchResult
+
+
+class ManyResult(NamedTuple):
+    """What a search of several indexes found.
+
+    Attributes:
+        ids: int64 (n_queries, k'), best first, ties in the order of the indexes.
+        scores: float32 (n_queries, k').
+        sources: int64 (n_queries, k'): the position of the index that holds each id.
+    """
+
+    ids: Ids
+    scores: Floats
+    sources: Ids
+
+
+def search_many(
+    indexes: Sequence[Index], Q: npt.NDArray[np.floating], k: int = 10, *, threads: int = 0,
+    **options: Any,
+) -> ManyResult:  # fmt: skip
+    """Search several indexes side by side and merge their results.
+
+    Args:
+        indexes: At least one; what they hold may differ, scores are compared as they are.
+        Q: Floats (m, d).
+        k: How many in all.
+        threads: 0 uses all cores; the indexes share them.
+        options: Further arguments of `Index.search`.
+
+    Raises:
+        ValueError: no index, or what `Index.search` refuses.
+    """
+    if not indexes:
+        raise ValueError("indexes is empty; give at least one")
+    total = checks.threads(threads)
+    each = max(1, total // len(indexes))
+
+    def one(index: Index) -> SearchResult:
+        return index.search(Q, k, threads=each, **options)
+
+    with ThreadPoolExecutor(min(total, len(indexes))) as pool:
+        parts = list(pool.map(one, indexes))
+    ids, scores = (np.concatenate([part[i] for part in parts], axis=1) for i in (0, 1))
+    sources = np.repeat(np.arange(len(parts)), [part.ids.shape[1] for part in parts])
+    order = np.argsort(-scores, axis=1, kind="stable")[:, : checks.integer(k, "k", 1)]
+    return ManyResult(
+        np.take_along_axis(ids, order, axis=1),
+        np.take_along_axis(scores, order, axis=1),
+        sources[order],
+    )

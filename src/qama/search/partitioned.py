@@ -1,0 +1,334 @@
+"""A partitioned index: a search reads only the lists whose centres are nearest to the query."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from qama import checks, container
+from qama.checks import Bytes, Floats, Ids
+from qama.codec import Codec
+from qama.encoding.transform import unit
+from qama.errors import FormatError
+from qama.search import ids as idmap
+from qama.search import kmeans, scan
+from qama.search.pool import Pool
+from qama.search.results import SearchResult
+from qama.search.snapshot import WORD, Mask, mask_of
+
+KIND = "partitions"
+FORMAT = 1
+DEFAULT_RECALL = 0.95
+SAMPLE = 64  # vectors per list that a training looks at, at most
+
+
+class PartitionedIndex:
+    """Codes in lists around centres, for ten million vectors and more.
+
+    `train` finds the centres, `add` puts every vector into the list of the nearest one, at any time
+    and without rebuilding; `search` scans the nearest lists with the kernels of `qama.Index`.
+
+    Args:
+        codec: What encodes documents and queries.
+        dims: Dims of a grid code.
+        level: Level of a grid code.
+        nbytes: Length of a byte code; excludes dims and level.
+        nlist: Lists; about 2 to 4 times the square root of the number of vectors does well.
+
+    Raises:
+        ValueError: a code that the codec does not have, or nlist < 1.
+    """
+
+    def __init__(
+        self,
+        codec: Codec,
+        *,
+        dims: int | None = None,
+        level: object | None = None,
+        nbytes: int | None = None,
+        nlist: int = 1024,
+    ) -> None:
+        self.codec = codec
+        self.code = codec.code(dims, level, nbytes)
+        self.nlist = checks.integer(nlist, "nlist", 1)
+        self.centres: Floats | None = None
+        self._curve: Floats | None = None
+        self._following = 0
+        self._pool = Pool(self.nlist, self.code.stored_bytes)
+
+    def __len__(self) -> int:
+        """Vectors that can be found."""
+        return int(np.bitwise_count(self._pool.live).sum())
+
+    def __repr__(self) -> str:
+        return (
+            f"<qama.PartitionedIndex: {len(self)} vectors, {self.code.label}, {self.nlist} lists>"
+        )
+
+    # -- changing ---------------------------------------------------------------------------
+
+    def train(self, X: npt.NDArray[np.floating], seed: int = 0) -> None:
+        """Find the centres by spherical k-means over a sample of vectors.
+
+        Args:
+            X: Floats (n, d), n >= nlist; at most 64 nlist rows of it are used.
+            seed: Of the sample and the start.
+
+        Raises:
+            ValueError: unfitting vectors, fewer than nlist, or the index is not empty.
+        """
+        if self._pool.used:
+            raise ValueError("the index holds vectors already; train before the first add")
+        A = checks.matrix(X, "X", self.codec.dims_in)
+        if len(A) < self.nlist:
+            raise ValueError(f"X has {len(A)} rows; {self.nlist} lists need at least as many")
+        some = min(len(A), SAMPLE * self.nlist)
+        picked = np.sort(np.random.default_rng(seed).choice(len(A), some, replace=False))
+        sample = checks.finite(A[picked], "X", rows=picked)
+        self.centres = kmeans.centres(sample, self.nlist, seed)
+
+    def add(self, X: npt.NDArray[np.floating], ids: object = None) -> Ids:
+        """Encode and append vectors.
+
+        Args:
+            X: Floats (n, d).
+            ids: n whole numbers >= 0, new to the index; default: counted on from 0.
+
+        Returns:
+            The ids, int64 (n,).
+
+        Raises:
+            ValueError: not trained, unfitting vectors, or ids that repeat or exist.
+        """
+        centres = self._trained("add")
+        A = checks.matrix(X, "X", self.codec.dims_in)
+        fresh = self._new_ids(ids, len(A))
+        stored = self.codec.encode(A, compact=True, **self.code.request)
+        lists = np.empty(len(A), dtype=np.int64)
+        for rows in checks.chunks(A):
+            lists[rows] = kmeans.nearest(unit(checks.finite(A[rows], "X", rows.start)), centres)[0]
+        self._append(lists, stored, fresh, self._factors(stored))
+        return fresh
+
+    def delete(self, ids: object) -> int:
+        """Remove vectors by id, unknown ones are ignored; returns how many. Looks at every id."""
+        rows = self._pool.rows_of(idmap.checked(ids, "ids"))
+        keep = self._pool.in_use()
+        keep[rows] = False
+        self._pool.live = mask_of(keep)
+        return len(rows)
+
+    # -- searching --------------------------------------------------------------------------
+
+    def search(
+        self,
+        Q: npt.NDArray[np.floating],
+        k: int = 10,
+        *,
+        nprobe: int | None = None,
+        recall: float | None = None,
+        scorer: str = "asymmetric",
+        filter: npt.NDArray[Any] | None = None,
+        threads: int = 0,
+    ) -> SearchResult:
+        """Find the k nearest vectors of each query in the lists nearest to it.
+
+        Args:
+            Q: Floats (m, d).
+            k: How many; more than there are returns all there are. Further lists are scanned
+                where the nearest ones hold fewer than k vectors that may be returned.
+            nprobe: How many lists; at most nlist, which is the search of everything.
+            recall: Instead, a share of the k best vectors to be found on average: as many lists as
+                `calibrate` saw were needed. Default: 0.95.
+            scorer: See `Index.search`.
+            filter: Ids that may be returned (unknown ones are ignored); None allows all.
+            threads: 0 uses all cores; queries are spread over them.
+
+        Returns:
+            As `Index.search`; ties by list, then in the order in which they were added.
+
+        Raises:
+            ValueError: unfitting queries or arguments, not trained, a recall without `calibrate`.
+        """
+        queries = checks.vectors(Q, "Q", self.codec.dims_in)
+        k = checks.integer(k, "k", 1)
+        checks.one_of(scorer, "scorer", self.code.scorers)
+        lists = self._lists_for(nprobe, recall)
+        mask = self._pool.live if filter is None else self._allowed(filter)
+        order = self._order(queries)
+        probes = np.maximum(lists, self._enough(order, mask, k))
+        of_lists, used = self._pool.of_lists(), self._pool.used
+        single = scan.scorer_of(self.code, queries, scorer)
+
+        def one(query: int) -> tuple[Ids, Floats]:
+            visited = np.sort(np.concatenate([of_lists[i] for i in order[query, : probes[query]]]))
+            rows = scan.Rows(
+                self._pool.blocks[:used], WORD * used, mask[:used],
+                lambda code: self._pool.factors[: WORD * used], visited,
+            )  # fmt: skip
+            part = single.part(slice(query, query + 1))
+            found, keys = part.top(rows, k, 1)
+            return found[0], part.scores(keys)[0]
+
+        workers = min(checks.threads(threads), len(queries))
+        if workers == 1:
+            found = [one(query) for query in range(len(queries))]
+        else:
+            with ThreadPoolExecutor(workers) as pool:
+                found = list(pool.map(one, range(len(queries))))
+        rows = np.stack([rows for rows, _ in found])
+        return SearchResult(self._pool.ids[rows], np.stack([scores for _, scores in found]))
+
+    def calibrate(
+        self, Q: npt.NDArray[np.floating], k: int = 10, scorer: str = "asymmetric"
+    ) -> Floats:
+        """Measure, on sample queries, how many lists a recall needs.
+
+        Args:
+            Q: Floats (m, d), like the queries to come.
+            k: How many results the recall counts.
+            scorer: See `Index.search`.
+
+        Returns:
+            float32 (nlist,): at i, the share of the k best vectors of all that i + 1 lists hold.
+
+        Raises:
+            ValueError: see `search`; or an empty index.
+        """
+        if not len(self):
+            raise ValueError("the index is empty; add vectors before calibrate")
+        queries = checks.vectors(Q, "Q", self.codec.dims_in)
+        best = self._flat_rows(queries, k, scorer)
+        order = self._order(queries)
+        ranks = np.empty_like(order)
+        np.put_along_axis(ranks, order, np.arange(self.nlist)[None, :], axis=1)
+        found = np.take_along_axis(ranks, self._pool.owners[best // WORD], axis=1)
+        counts = np.bincount(found.reshape(-1), minlength=self.nlist)
+        self._curve = (counts.cumsum() / found.size).astype(np.float32)
+        return self._curve
+
+    # -- files ------------------------------------------------------------------------------
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the index, its codec included, atomically.
+
+        Raises:
+            ValueError: not trained.
+            OSError: the file cannot be written; what stood there before is intact.
+        """
+        pool, used = self._pool, self._pool.used
+        meta, codec_arrays = self.codec.parts()
+        arrays: dict[str, npt.NDArray[Any]] = {f"codec.{n}": a for n, a in codec_arrays.items()}
+        arrays |= {
+            "centres": self._trained("save"), "owners": pool.owners[:used],
+            "blocks": pool.blocks[:used], "live": pool.live[:used],
+            "ids": pool.ids[: WORD * used], "factors": pool.factors[: WORD * used],
+        }  # fmt: skip
+        if self._curve is not None:
+            arrays["recall"] = self._curve
+        header = {
+            "codec": meta, "code": self.code.request, "nlist": self.nlist,
+            "following": self._following,
+        }  # fmt: skip
+        container.write(path, KIND, FORMAT, header, arrays)
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> PartitionedIndex:
+        """Open a saved index by mapping its file; changes stay in memory until it is saved.
+
+        Raises:
+            FormatError: not such a file, damaged, or of another version.
+            OSError: the file cannot be opened.
+        """
+        contents = container.read(path, KIND, FORMAT)
+        arrays, meta = contents.arrays, contents.meta
+        parts = {n.removeprefix("codec."): a for n, a in arrays.items() if n.startswith("codec.")}
+        try:
+            codec = Codec.from_parts(meta["codec"], parts)
+            index = cls(codec, **meta["code"], nlist=meta["nlist"])
+            index._attach(arrays, checks.integer(meta["following"], "following", 0))
+        except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
+            raise FormatError(f"{path}: the index is inconsistent: {error}") from error
+        return index
+
+    # -- inside -----------------------------------------------------------------------------
+
+    def _attach(self, arrays: Any, following: int) -> None:
+        pool, owners = self._pool, arrays["owners"]
+        used, d = len(owners), self.codec.dims_in
+        wanted = {
+            "owners": (used,), "blocks": (used, *pool.blocks.shape[1:]), "live": (used,),
+            "ids": (used * WORD,), "factors": (used * WORD,), "centres": (self.nlist, d),
+        }  # fmt: skip
+        for name, shape in wanted.items():
+            if arrays[name].shape != shape:
+                raise ValueError(f"{name} have shape {arrays[name].shape}, not {shape}")
+        if used and not 0 <= owners.min() <= owners.max() < self.nlist:
+            raise ValueError("owners name lists that do not exist")
+        self.centres, self._curve = arrays["centres"], arrays.get("recall")
+        for name in ("blocks", "live", "ids", "factors"):
+            setattr(pool, name, arrays[name].astype(getattr(pool, name).dtype, copy=False))
+        pool.restore(owners)
+        self._following = following
+
+    def _append(self, lists: Ids, stored: Bytes, ids: Ids, factors: Bytes) -> None:
+        self._pool.append(lists, stored, ids, factors)
+        self._following = max(self._following, int(ids.max(initial=-1)) + 1)
+
+    def _trained(self, verb: str) -> Floats:
+        if self.centres is None:
+            raise ValueError(f"the index has no lists yet; call train before {verb}")
+        return self.centres
+
+    def _new_ids(self, ids: object, count: int) -> Ids:
+        if ids is None:
+            return np.arange(self._following, self._following + count, dtype=np.int64)
+        given = idmap.checked(ids, "ids", count)
+        known = self._pool.ids[self._pool.rows_of(given)]
+        if len(known):
+            raise ValueError(f"id {known[0]} is in the index already; delete it, or give new ids")
+        return given
+
+    def _factors(self, stored: Bytes) -> Bytes:
+        return self.code.factor_indices(stored)
+
+    def _lists_for(self, nprobe: int | None, recall: float | None) -> int:
+        self._trained("search")
+        if nprobe is not None:
+            if recall is not None:
+                raise ValueError("nprobe excludes recall; give one of them")
+            return checks.integer(nprobe, "nprobe", 1, self.nlist)
+        if self._curve is None:
+            raise ValueError("a recall needs calibrate with sample queries; or give nprobe")
+        wanted = DEFAULT_RECALL if recall is None else recall
+        if not 0 < wanted <= 1:
+            raise ValueError(f"recall is {wanted}; give a share above 0 and at most 1")
+        return min(int(np.searchsorted(self._curve, np.float32(wanted))) + 1, self.nlist)
+
+    def _order(self, queries: Floats) -> Ids:
+        return np.argsort(-(unit(queries) @ self._trained("search").T), axis=1, kind="stable")
+
+    def _enough(self, order: Ids, mask: Mask, k: int) -> Ids:
+        """Return how many of the nearest lists hold k allowed vectors, for each query."""
+        sizes = self._pool.sizes(mask)
+        held = np.cumsum(sizes[order], axis=1)
+        wanted = min(k, int(sizes.sum()))
+        return np.asarray(np.argmax(held >= wanted, axis=1) + 1, dtype=np.int64)
+
+    def _allowed(self, filter: npt.NDArray[Any]) -> Mask:
+        rows = self._pool.rows_of(idmap.checked(np.unique(np.asarray(filter)), "filter"))
+        allowed = np.zeros(WORD * len(self._pool.live), dtype=bool)
+        allowed[rows] = True
+        return mask_of(allowed)
+
+    def _flat_rows(self, queries: Floats, k: int, scorer: str) -> Ids:
+        used = self._pool.used
+        rows = scan.Rows(
+            self._pool.blocks[:used], WORD * used, self._pool.live[:used],
+            lambda code: self._pool.factors[: WORD * used],
+        )  # fmt: skip
+        return scan.search(self.code, queries, rows, k, scorer, checks.threads(0), 0)[0]

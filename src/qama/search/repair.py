@@ -1,0 +1,145 @@
+"""What is left of a damaged index: the rows and records that their checksums prove."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from qama import container, files
+from qama.checks import Bytes
+from qama.codec import Codec
+from qama.errors import FormatError
+from qama.search import base, loading, log
+from qama.search import ids as idmap
+from qama.search.base import CHUNK_BLOCKS, Base
+from qama.search.snapshot import WORD, Table
+from qama.search.verify import damaged_chunks
+
+_MOST_MISSING = 16  # a file may have lost all but this part of what its header claims
+
+
+@dataclass
+class Salvage:
+    """What a repair saved and what it lost.
+
+    Attributes:
+        rows: Vectors of the base that are proven.
+        lost_rows: Vectors of the base that are not.
+        records: Changes of the log that were made again.
+        lost_records: Changes that are known to be missing or could not be made.
+        vectors: Vectors that the new file holds.
+        notes: Sentences on what was found.
+    """
+
+    rows: int = 0
+    lost_rows: int = 0
+    records: int = 0
+    lost_records: int = 0
+    vectors: int = 0
+    notes: list[str] = field(default_factory=list)
+
+
+def repair(path: Path, output: Path, codec: Codec | None = None) -> Salvage:
+    """Write what is proven of an index and its log to a new file.
+
+    Args:
+        path: The damaged index.
+        output: The new file.
+        codec: Used if the codec in the index is damaged; it must be the same one.
+
+    Raises:
+        FormatError: header or codec are damaged: nothing can be proven.
+        ValueError: output is the damaged file, or codec is another one.
+        OSError: a file cannot be read or written.
+    """
+    if output.absolute() == path.absolute():
+        raise ValueError(f"the output is {output}, the damaged file itself; give another name")
+    salvage = Salvage()
+    found = _base(path, codec, salvage)
+    table = _proven(found, salvage)
+    _replay(table, found, path, salvage)
+    now = table.snapshot()
+    salvage.vectors = len(now)
+    base.write(output, found.codec, found.code, now, found.generation, None)
+    return salvage
+
+
+def _base(path: Path, codec: Codec | None, salvage: Salvage) -> Base:
+    data = files.mapped(path)
+    claimed = container.claimed_size(path)
+    if len(data) < claimed <= _MOST_MISSING * len(data):
+        whole = np.zeros(claimed, dtype=np.uint8)
+        whole[: len(data)] = data
+        salvage.notes.append(f"{path} lacks {claimed - len(data)} bytes at its end")
+        data = whole
+    contents = container.parse(path, data, base.KIND, base.FORMAT, base.OLDEST)
+    salvage.notes += [f"section {name!r} is damaged" for name in contents.damaged()]
+    if codec is not None:
+        meta = contents.meta.get("codec")
+        wanted = meta.get("fingerprint") if isinstance(meta, dict) else None
+        if codec.fingerprint != wanted:
+            raise ValueError(f"the codec is {codec.fingerprint}; {path} was made with {wanted}")
+    return base.parse(contents, codec)
+
+
+def _proven(found: Base, salvage: Salvage) -> Table:
+    """Return the rows of the base that its checksums prove, in their order."""
+    chunks = np.ones(-(-len(found.blocks) // CHUNK_BLOCKS), dtype=bool)
+    damaged = set(found.contents.damaged())
+    if damaged & {"blocks", "ids"}:
+        chunks[:] = False
+        if "chunks" not in damaged:
+            chunks[:] = True
+            chunks[damaged_chunks(found)] = False
+    rows = np.flatnonzero(np.repeat(chunks, CHUNK_BLOCKS * WORD)[: found.rows])
+    table = Table(found.blocks, found.rows, idmap.IdMap(found.rows))
+    stored = table.snapshot().codes()[rows]
+    ids = rows if found.ids is None else np.array(found.ids[rows])
+    first = np.sort(np.unique(ids, return_index=True)[1])
+    first = first[ids[first] >= 0]
+    proven = Table.empty(found.code.stored_bytes)
+    proven.append(stored[first], ids[first])
+    proven.ids.following = found.following
+    salvage.rows, salvage.lost_rows = len(first), found.rows - len(first)
+    return proven
+
+
+def _replay(table: Table, found: Base, path: Path, salvage: Salvage) -> None:
+    name = loading.log_path(path)
+    try:
+        data = files.mapped(name)
+    except FileNotFoundError:
+        salvage.notes.append("there is no log")
+        return
+    records = _records(data, found, name, salvage)
+    missing = (records[-1].number if records else 0) - len(records)
+    salvage.lost_records += missing
+    for record in records:
+        try:
+            loading.replay(table, [record], name, strict=False)
+            salvage.records += 1
+        except FormatError as error:
+            salvage.lost_records += 1
+            salvage.notes.append(str(error))
+
+
+def _records(data: Bytes, found: Base, name: Path, salvage: Salvage) -> list[log.Record]:
+    try:
+        record = log.read(data, name)
+    except FormatError as error:
+        salvage.notes.append(f"{error}; its records are taken one by one")
+        return log.salvage(data, found.code.stored_bytes)
+    if record.header.base == found.replaces:
+        salvage.notes.append(f"{name} is of an older base, which {found.identity} contains")
+        return []
+    if record.header.base != found.identity:
+        salvage.notes.append(f"{name} belongs to another index, {record.header.base}: not used")
+        return []
+    if record.stop < record.size:
+        salvage.notes.append(
+            f"{name}: {record.damage or 'an unfinished write'} after record {len(record.records)}; "
+            f"{len(record.later)} whole records follow"
+        )
+    return [*record.records, *record.later]

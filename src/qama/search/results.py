@@ -1,0 +1,21 @@
+"""What a search returns."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from qama.checks import Floats, Ids
+
+
+class SearchResult(NamedTuple):
+    """What a search found.
+
+    Attributes:
+        ids: int64 (n_queries, k'), best first, ties in insertion order.
+        scores: float32 (n_queries, k'): the cosine with the decoded vector (of a grid code: of the
+            adapted prefix, not calibrated to the float32 cosine), or 1 - distance / bits.
+            k' is the lesser of k and the number of rows that may be returned.
+    """
+
+    ids: Ids
+    scores: Floats

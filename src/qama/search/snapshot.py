@@ -1,0 +1,217 @@
+"""Rows in memory: what a search reads, and what a writer changes.
+
+A `Snapshot` never changes. A `Table` makes the next one: it writes new rows where no snapshot
+looks (behind the rows of them all) and replaces the bitmap of deleted rows as a whole, so that any
+number of searches may run beside one writer. A row that a snapshot can see is never written again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from qama import checks, kernels
+from qama.checks import Bytes, Ids
+from qama.codec import Code
+from qama.search import ids as idmap
+
+WORD = 64  # rows per block, and bits per word of the mask of live rows
+
+Mask = npt.NDArray[np.uint64]
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """The rows of an index at one moment.
+
+    Attributes:
+        rows: Rows, the deleted ones included.
+        blocks: uint8 (ceil(rows / 64), stored bytes, 64), see `qama.kernels`; what lies past the
+            last row is not defined.
+        live: uint64 (blocks,), the rows that were not deleted; None while none was.
+        deleted: How many were.
+        ids: The ids of the rows.
+        following: The id that the next row gets by default.
+        cache: Factors by stored bytes, for all snapshots of these rows.
+    """
+
+    rows: int
+    blocks: Bytes
+    live: Mask | None
+    deleted: int
+    ids: idmap.IdView
+    following: int
+    cache: dict[int, Bytes]
+
+    def __len__(self) -> int:
+        """Rows that can be found."""
+        return self.rows - self.deleted
+
+    def live_rows(self) -> Ids:
+        """Return the rows that can be found, ascending."""
+        if self.live is None:
+            return np.arange(self.rows, dtype=np.int64)
+        return np.flatnonzero(_bits(self.live, self.rows))
+
+    def live_ids(self) -> Ids:
+        """Return their ids, int64 (len,)."""
+        return self.ids.of_rows(self.live_rows())
+
+    def find(self, ids: Ids) -> Ids:
+        """Return the row of each id, or -1."""
+        return alive(self.ids.rows_of(ids), self.live)
+
+    def codes(self, first: int = 0, stop: int | None = None) -> Bytes:
+        """Return the stored codes uint8 (n, bytes) of rows [first, stop); first starts a block."""
+        stop = self.rows if stop is None else stop
+        blocks = self.blocks[first // WORD : blocks_of(stop)]
+        return kernels.from_blocks(blocks, stop - first)
+
+    def live_codes(self) -> Bytes:
+        """Return the stored codes uint8 (len, bytes) of the rows that can be found."""
+        return self.codes() if self.live is None else self.codes()[self.live_rows()]
+
+    def factors(self, code: Code) -> Bytes:
+        """Return the factor steps uint8 (rows,) of a code or of a prefix of it.
+
+        They follow from the codes and are made when first needed.
+        """
+        held = self.cache.get(code.stored_bytes, np.zeros(0, dtype=np.uint8))
+        if len(held) >= self.rows:
+            return held[: self.rows]
+        first = len(held) // WORD * WORD  # whole blocks are read
+        parts = [held[:first]]
+        for start in range(first, self.rows, checks.CHUNK_ROWS):
+            stored = self.codes(start, min(start + checks.CHUNK_ROWS, self.rows))
+            parts.append(code.factor_indices(stored[:, : code.stored_bytes]))
+        made = np.concatenate(parts)
+        self.cache[code.stored_bytes] = made
+        return made
+
+
+class Table:
+    """The rows that one writer changes, and the snapshots that it publishes.
+
+    Args:
+        blocks: uint8 (ceil(rows / 64), stored bytes, 64); mapped from a file or not.
+        rows: Rows.
+        ids: Their ids.
+    """
+
+    def __init__(self, blocks: Bytes, rows: int, ids: idmap.IdMap) -> None:
+        self.ids = ids
+        self.rows = rows
+        self._blocks = blocks
+        self._live: Mask | None = None
+        self._deleted = 0
+        self._cache: dict[int, Bytes] = {}
+
+    @classmethod
+    def empty(cls, stored_bytes: int) -> Table:
+        """Return a table without rows."""
+        return cls(np.zeros((0, stored_bytes, WORD), dtype=np.uint8), 0, idmap.IdMap())
+
+    def snapshot(self) -> Snapshot:
+        """Return the rows as they are now."""
+        return Snapshot(
+            self.rows, self._blocks[: blocks_of(self.rows)], self._live, self._deleted,
+            self.ids.view(), self.ids.following, self._cache,
+        )  # fmt: skip
+
+    def find(self, ids: Ids) -> Ids:
+        """Return the row of each id, or -1."""
+        return alive(self.ids.rows_of(ids), self._live)
+
+    def reserve(self, count: int) -> None:
+        """Make room for more rows; blocks mapped from a file are copied into memory first."""
+        held, wanted = len(self._blocks), blocks_of(self.rows + count)
+        if wanted <= held and self._blocks.flags.writeable:
+            return
+        larger = np.zeros((max(wanted, held + held // 4), *self._blocks.shape[1:]), dtype=np.uint8)
+        larger[:held] = self._blocks
+        self._blocks = larger
+
+    def append(self, stored: Bytes, ids: Ids) -> None:
+        """Append codes uint8 (n, bytes) with ids that no live row has."""
+        self.reserve(len(stored))
+        begun = min(-self.rows % WORD, len(stored))  # lanes left in the last block
+        lane, full = self.rows % WORD, blocks_of(self.rows)
+        if begun:
+            self._blocks[full - 1, :, lane : lane + begun] = stored[:begun].T
+        end = self.rows + len(stored)
+        kernels.to_blocks(stored[begun:], out=self._blocks[full : blocks_of(end)])
+        if self._live is not None:
+            grown = np.zeros(blocks_of(end), dtype=np.uint64)
+            grown[: len(self._live)] = self._live
+            self._live = with_bits(grown, np.arange(self.rows, end), True)
+        self.ids.append(ids)
+        self.rows = end
+
+    def bury(self, rows: Ids) -> int:
+        """Delete rows (-1 is ignored); returns how many."""
+        rows = rows[rows >= 0]
+        if len(rows):
+            self._live = with_bits(live_bits(self.snapshot()), rows, False)
+            self._deleted += len(rows)
+        return len(rows)
+
+
+def compacted(snapshot: Snapshot) -> Table:
+    """Return a table of the rows that can be found, in their order."""
+    blocks, ids = snapshot.blocks, snapshot.ids.given
+    if snapshot.deleted:
+        blocks, ids = kernels.to_blocks(snapshot.live_codes()), snapshot.live_ids()
+    rows = len(snapshot)
+    ids = None if ids is None else ids[:rows]
+    if ids is None and snapshot.following != rows:
+        ids = np.arange(rows, dtype=np.int64)
+    return Table(blocks, rows, idmap.IdMap(rows, ids, snapshot.following))
+
+
+def blocks_of(rows: int) -> int:
+    """Return the blocks that hold so many rows."""
+    return -(-rows // WORD)
+
+
+def mask_of(allowed: npt.NDArray[np.bool_]) -> Mask:
+    """Return bools (rows,) as the words of a kernel's mask, uint64 (blocks,)."""
+    padded = np.zeros(blocks_of(len(allowed)) * 8, dtype=np.uint8)
+    packed = np.packbits(allowed, bitorder="little")
+    padded[: len(packed)] = packed
+    return padded.view("<u8").astype(np.uint64, copy=False)
+
+
+def alive(rows: Ids, live: Mask | None) -> Ids:
+    """Return rows with -1 in place of the deleted ones."""
+    if live is None or not len(live):
+        return rows
+    bits = live[rows // WORD] >> (rows % WORD).astype(np.uint64) & np.uint64(1)
+    return np.where((rows >= 0) & (bits == 1), rows, -1)
+
+
+def _bits(words: Mask, rows: int) -> npt.NDArray[np.bool_]:
+    raw = words.astype("<u8", copy=False).view(np.uint8)
+    return np.unpackbits(raw, count=rows, bitorder="little").astype(bool)
+
+
+def live_bits(snapshot: Snapshot) -> Mask:
+    """Return the rows that can be found as a mask, also where none was deleted."""
+    if snapshot.live is not None:
+        return snapshot.live
+    words = np.full(blocks_of(snapshot.rows), ~np.uint64(0))
+    if snapshot.rows % WORD:
+        words[-1] >>= np.uint64(WORD - snapshot.rows % WORD)
+    return words
+
+
+def with_bits(words: Mask, rows: Ids, value: bool) -> Mask:
+    """Return a copy of the words with the bits of rows set or cleared."""
+    changed = words.copy()
+    bits = np.uint64(1) << (rows % WORD).astype(np.uint64)
+    if value:
+        np.bitwise_or.at(changed, rows // WORD, bits)
+    else:
+        np.bitwise_and.at(changed, rows // WORD, ~bits)
+    return changed

@@ -1,0 +1,225 @@
+// A program of the kernels alone, for sanitizers and emulated CPUs: every path that runs here is
+// compared with sums written in plain loops, on random and on adversarial inputs.
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <numeric>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "../csrc/blocks.h"
+#include "../csrc/choose.h"
+#include "../csrc/dispatch.h"
+#include "../csrc/hamming.h"
+#include "../csrc/tables.h"
+
+using namespace qama;
+
+namespace {
+
+std::mt19937 random_bits(1);
+int draw(int most) { return static_cast<int>(random_bits() % static_cast<unsigned>(most)); }
+
+struct Case {
+    int rows, columns, bits, pairs, queries, k, threads;
+    int kind; // 0: random, 1: few different rows, 2: extreme tables
+    bool masked, visits;
+    int factors; // 0: none, 1: floats, 2: steps in order, 3: steps in any order
+};
+
+struct Data {
+    std::vector<std::uint8_t> codes, blocks, queries, indices;
+    std::vector<std::int16_t> tables;
+    std::vector<std::int32_t> offsets;
+    std::vector<float> values;
+    std::vector<std::uint64_t> mask;
+    std::vector<std::int64_t> visited;
+};
+
+std::size_t size(std::int64_t n) { return static_cast<std::size_t>(n); }
+
+void fill_tables(const Case& c, Data& d) {
+    const bool whole = draw(2) == 0; // tables of weighted bits, which wide look-ups can split
+    d.tables.resize(size(c.queries * c.columns * 32));
+    for (std::size_t t = 0; t < d.tables.size(); t += 16) {
+        const int most = c.kind == 2 ? 8000 : 600;
+        int weight[4];
+        for (int& w : weight) w = draw(2 * most) - most;
+        for (int x = 0; x < 16; ++x) {
+            int sum = 0;
+            for (int bit = 0; bit < 4; ++bit) sum += x >> bit & 1 ? weight[bit] : 0;
+            d.tables[t + size(x)] = static_cast<std::int16_t>(
+                whole ? sum : c.kind == 2 ? (draw(2) ? 32767 : -32768) : draw(1200) - 600);
+        }
+    }
+    d.offsets.resize(size(c.queries));
+    for (auto& o : d.offsets) o = draw(1 << 20) - (1 << 19);
+}
+
+Data data_of(const Case& c) {
+    Data d;
+    const std::int64_t blocks = (c.rows + kRows - 1) / kRows;
+    d.codes.resize(size(c.rows * c.columns));
+    for (auto& x : d.codes) x = static_cast<std::uint8_t>(draw(256));
+    for (int row = 3; c.kind == 1 && row < c.rows; ++row)
+        std::memcpy(&d.codes[size(row * c.columns)], &d.codes[size(row % 3 * c.columns)],
+                    size(c.columns));
+    d.blocks.resize(size(blocks * c.columns * kRows));
+    to_blocks(d.codes.data(), c.rows, c.columns, d.blocks.data());
+    d.queries.resize(size(c.queries * c.columns));
+    for (auto& x : d.queries) x = static_cast<std::uint8_t>(draw(256));
+    fill_tables(c, d);
+    if (c.factors == 1)
+        for (int i = 0; i < c.rows; ++i) d.values.push_back(0.5f + static_cast<float>(draw(100)) / 50);
+    if (c.factors > 1) {
+        for (int i = 0; i < 256; ++i) d.values.push_back(0.5f + static_cast<float>(i) / 100);
+        if (c.factors == 3) std::reverse(d.values.begin(), d.values.end());
+        for (int i = 0; i < c.rows; ++i) d.indices.push_back(static_cast<std::uint8_t>(draw(256)));
+    }
+    for (int b = 0; b < blocks; ++b) {
+        d.mask.push_back(draw(4) ? (std::uint64_t{random_bits()} << 32 | random_bits()) : 0);
+        if (draw(2)) d.visited.push_back(b);
+    }
+    return d;
+}
+
+bool may_return(const Case& c, const Data& d, int row) {
+    const std::int64_t block = row / kRows;
+    if (c.masked && !(d.mask[size(block)] >> row % kRows & 1)) return false;
+    return !c.visits || std::binary_search(d.visited.begin(), d.visited.end(), block);
+}
+
+int level(const std::uint8_t* code, int pair) { return code[pair / 4] >> (6 - 2 * (pair % 4)) & 3; }
+
+int plain_distance(const Case& c, const std::uint8_t* a, const std::uint8_t* b) {
+    int sum = 0;
+    for (int p = 0; p < c.pairs; ++p) sum += std::abs(level(a, p) - level(b, p));
+    for (int i = 2 * c.pairs; i < c.bits; ++i)
+        sum += ((a[i / 8] ^ b[i / 8]) >> (7 - i % 8)) & 1;
+    return sum;
+}
+
+float plain_score(const Case& c, const Data& d, int query, int row) {
+    std::int32_t sum = d.offsets[size(query)];
+    for (int column = 0; column < c.columns; ++column) {
+        const std::int16_t* table = &d.tables[size((query * c.columns + column) * 32)];
+        const std::uint8_t byte = d.codes[size(row * c.columns + column)];
+        sum += table[byte >> 4] + table[16 + (byte & 15)];
+    }
+    float factor = 1;
+    if (c.factors == 1) factor = d.values[size(row)];
+    if (c.factors > 1) factor = d.values[d.indices[size(row)]];
+    return static_cast<float>(sum) * factor;
+}
+
+template <class V, class F>
+std::vector<std::pair<V, std::int64_t>> plain_best(const Case& c, const Data& d, F value) {
+    std::vector<std::pair<V, std::int64_t>> all;
+    for (int row = 0; row < c.rows; ++row)
+        if (may_return(c, d, row)) all.emplace_back(value(row), row);
+    std::stable_sort(all.begin(), all.end(),
+                     [](const auto& a, const auto& b) { return a.first < b.first; });
+    all.resize(std::min(all.size(), size(c.k)));
+    return all;
+}
+
+void require(bool holds, const Case& c, const Kernels& kernels, const char* what) {
+    if (holds) return;
+    std::printf("FAILED %s on %s: rows %d columns %d bits %d pairs %d k %d kind %d factors %d\n", what,
+                kernels.name, c.rows, c.columns, c.bits, c.pairs, c.k, c.kind, c.factors);
+    std::exit(1);
+}
+
+void check(const Case& c, const Data& d, const Kernels& kernels) {
+    const std::int64_t blocks = (c.rows + kRows - 1) / kRows;
+    const Blocks stored{d.blocks.data(), blocks, std::int64_t{c.columns} * kRows};
+    const Rows rows{c.rows, c.visits ? static_cast<std::int64_t>(d.visited.size()) : blocks,
+                    c.masked ? d.mask.data() : nullptr, c.visits ? d.visited.data() : nullptr};
+    const Factors factors{d.values.empty() ? nullptr : d.values.data(),
+                          d.indices.empty() ? nullptr : d.indices.data(), c.factors == 2};
+    const HammingQueries hq{d.queries.data(), c.queries, (c.bits + 7) / 8, c.bits, c.pairs};
+    const TableQueries tq{d.tables.data(), d.offsets.data(), c.queries, c.columns};
+    const auto any = plain_best<int>(c, d, [](int) { return 0; });
+    if (any.empty()) return;
+    const std::int64_t k = static_cast<std::int64_t>(any.size());
+    std::vector<std::int64_t> found(size(c.queries * k));
+    std::vector<std::int32_t> distances(found.size());
+    std::vector<float> scores(found.size());
+    hamming_topk(kernels, stored, rows, hq, k, c.threads, found.data(), distances.data());
+    for (int q = 0; q < c.queries; ++q) {
+        const auto best = plain_best<int>(c, d, [&](int row) {
+            return plain_distance(c, &d.queries[size(q * ((c.bits + 7) / 8))],
+                                  &d.codes[size(row * c.columns)]);
+        });
+        for (std::int64_t i = 0; i < k; ++i)
+            require(found[size(q * k + i)] == best[size(i)].second &&
+                        distances[size(q * k + i)] == best[size(i)].first, c, kernels, "Hamming");
+    }
+    table_topk(kernels, stored, rows, tq, factors, k, c.threads, found.data(), scores.data());
+    for (int q = 0; q < c.queries; ++q) {
+        const auto best = plain_best<float>(c, d, [&](int row) { return -plain_score(c, d, q, row); });
+        for (std::int64_t i = 0; i < k; ++i)
+            require(found[size(q * k + i)] == best[size(i)].second &&
+                        scores[size(q * k + i)] == -best[size(i)].first, c, kernels, "tables");
+    }
+    std::vector<std::int32_t> again(found.size());
+    std::vector<float> scored(found.size());
+    table_rows(stored, found.data(), k, tq, factors, c.threads, scored.data());
+    require(scored == scores, c, kernels, "chosen rows");
+    hamming_rows(stored, found.data(), k, hq, c.threads, again.data());
+}
+
+// Every path must choose the words that the first one chooses.
+void check_choices() {
+    for (int sections : {2, 8, 24}) {
+        const int dims = 6 + 8 * sections;
+        std::vector<std::int16_t> words(size(16 * sections * dims)), rows(size(13 * dims));
+        for (auto& x : words) x = static_cast<std::int16_t>(draw(400) - 200);
+        for (auto& x : rows) x = static_cast<std::int16_t>(draw(2000) - 1000);
+        std::vector<std::uint8_t> first;
+        for (const Kernels* kernels : available_kernels()) {
+            std::vector<std::uint8_t> codes(size(13 * sections / 2));
+            std::vector<std::int16_t> rest(rows.size());
+            choose_words(*kernels,
+                         {rows.data(), words.data(), 13, dims, sections, 2, 2, 0, 16000}, 2,
+                         codes.data(), rest.data());
+            if (first.empty()) first = codes;
+            if (codes == first) continue;
+            std::printf("FAILED choice of %d sections on %s\n", sections, kernels->name);
+            std::exit(1);
+        }
+    }
+}
+
+} // namespace
+
+int main(int count, char** words) {
+    const int cases = count > 1 ? std::atoi(words[1]) : 300;
+    std::string names;
+    for (const Kernels* kernels : available_kernels()) names += std::string(" ") + kernels->name;
+    const int widths[] = {1, 2, 3, 4, 7, 24, 31, 32, 33, 48, 62, 63, 64, 96, 156, 257};
+    for (int i = 0; i < cases; ++i) {
+        Case c{};
+        c.columns = widths[draw(16)];
+        c.rows = 1 + draw(i % 5 ? 400 : 3000);
+        c.bits = 8 * c.columns - (c.columns > 1 ? draw(8) : 0);
+        c.pairs = draw(2) ? draw(c.bits / 2 + 1) : 0;
+        c.queries = 1 + draw(11);
+        c.k = 1 + draw(draw(2) ? 10 : 500);
+        c.threads = 1 + draw(3);
+        c.kind = draw(3);
+        c.masked = draw(2), c.visits = draw(4) == 0;
+        c.factors = draw(4);
+        const Data d = data_of(c);
+        std::vector<std::uint8_t> back(d.codes.size());
+        from_blocks(d.blocks.data(), c.rows, c.columns, back.data());
+        for (const Kernels* kernels : available_kernels()) {
+            require(back == d.codes, c, *kernels, "blocks");
+            check(c, d, *kernels);
+        }
+    }
+    check_choices();
+    std::printf("%d cases equal on:%s\n", cases, names.c_str());
+}

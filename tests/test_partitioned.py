@@ -1,0 +1,183 @@
+"""Partitions against the flat index and against brute force over the lists that are read."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from conftest import mixture
+
+import qama
+from qama import FormatError, Index, PartitionedIndex
+from qama.search import kmeans
+
+CELL = {"dims": 32, "level": "2"}
+LISTS = 13
+
+
+@pytest.fixture(scope="module")
+def vectors():
+    return mixture(2000, 32, seed=3)
+
+
+@pytest.fixture
+def index(codec, vectors):
+    made = PartitionedIndex(codec, **CELL, nlist=LISTS)
+    made.train(vectors)
+    for part in np.array_split(vectors, [1, 2, 70, 900, 901]):
+        made.add(part)
+    return made
+
+
+@pytest.fixture
+def flat(codec, vectors):
+    made = Index(codec, **CELL)
+    made.add(vectors)
+    return made
+
+
+def as_sets(found):
+    """Scores with the ids of equal scores in any order: ties differ between the indexes."""
+    return [sorted(zip(-s, i, strict=True)) for i, s in zip(found.ids, found.scores, strict=True)]
+
+
+@pytest.mark.parametrize("scorer", ["asymmetric", "hamming"])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_all_lists_are_the_flat_search(index, flat, queries, scorer, threads):
+    found = index.search(queries, 50, nprobe=LISTS, scorer=scorer, threads=threads)
+    expected = flat.search(queries, 50, scorer=scorer)
+    np.testing.assert_array_equal(found.scores, expected.scores)
+    below = expected.scores > expected.scores[:, -1:]  # the last score may be shared with others
+    for i in range(len(queries)):
+        assert set(found.ids[i, below[i]]) == set(expected.ids[i, below[i]])
+    every = index.search(queries, 5000, nprobe=LISTS, scorer=scorer)
+    assert as_sets(every) == as_sets(flat.search(queries, 5000, scorer=scorer))
+
+
+@pytest.mark.parametrize("nprobe", [1, 3])
+def test_some_lists_are_the_flat_search_of_their_vectors(index, flat, vectors, queries, nprobe):
+    found = index.search(queries, 10, nprobe=nprobe)
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    owners = (unit @ index.centres.T).argmax(axis=1)
+    order = np.argsort(-(queries @ index.centres.T), axis=1)
+    for i, query in enumerate(queries):
+        held = np.flatnonzero(np.isin(owners, order[i, :nprobe]))
+        expected = flat.search(query[None], 10, filter=held)
+        np.testing.assert_array_equal(found.scores[i], expected.scores[0])
+
+
+def test_fewer_than_k_in_the_nearest_lists_reads_further_ones(index, queries):
+    chosen = np.arange(0, 2000, 101)
+    found = index.search(queries, 15, nprobe=1, filter=[*chosen, 10**6])
+    assert found.ids.shape == (20, 15)
+    assert np.isin(found.ids, chosen).all()
+    assert index.search(queries, 50, nprobe=1, filter=chosen).ids.shape == (20, len(chosen))
+    assert index.search(queries, 5, nprobe=1, filter=[10**6]).ids.shape == (20, 0)
+
+
+def test_lists_grow_without_moving_a_row(index, codec, vectors, queries):
+    before = index.search(queries, 2000, nprobe=LISTS)
+    more = mixture(333, 32, seed=9)
+    assert index.add(more, ids=np.arange(333) + 5000)[0] == 5000
+    assert len(index) == 2333
+    after = index.search(queries, 2333, nprobe=LISTS)
+    for i in range(len(queries)):
+        old = after.ids[i] < 5000
+        np.testing.assert_array_equal(after.scores[i, old], before.scores[i])
+    assert index.add(more[:2]).tolist() == [5333, 5334]
+    every = Index(codec, **CELL)
+    every.add(np.concatenate([vectors, more, more[:2]]))
+    np.testing.assert_array_equal(
+        index.search(queries, 99, nprobe=LISTS).scores, every.search(queries, 99).scores
+    )
+
+
+def test_deleted_vectors_are_not_found(index, queries):
+    best = index.search(queries[:1], 10, nprobe=LISTS).ids[0]
+    assert index.delete([*best[:4], 10**6]) == 4
+    assert len(index) == 1996
+    assert index.search(queries[:1], 6, nprobe=LISTS).ids[0].tolist() == best[4:].tolist()
+    assert index.delete(best[:4]) == 0
+
+
+def test_a_recall_reads_as_many_lists_as_it_needs(index, queries):
+    curve = index.calibrate(mixture(200, 32, seed=4), k=10)
+    assert curve.shape == (LISTS,)
+    assert (np.diff(curve) >= 0).all()
+    assert curve[-1] == 1
+    nprobe = int(np.searchsorted(curve, 0.9)) + 1
+    for found in (index.search(queries, 10, recall=0.9), index.search(queries, 10, nprobe=nprobe)):
+        np.testing.assert_array_equal(found.ids, index.search(queries, 10, nprobe=nprobe).ids)
+    truth = index.search(mixture(200, 32, seed=4), 10, nprobe=LISTS).ids
+    found = index.search(mixture(200, 32, seed=4), 10, nprobe=nprobe).ids
+    hits = [len(set(a) & set(b)) for a, b in zip(truth, found, strict=True)]
+    assert np.mean(hits) / 10 == pytest.approx(curve[nprobe - 1], abs=0.005)
+
+
+def test_a_saved_index_is_the_same_and_can_grow(index, queries, tmp_path):
+    index.calibrate(queries)
+    index.delete([3, 4])
+    index.save(tmp_path / "partitions")
+    opened = PartitionedIndex.open(tmp_path / "partitions")
+    assert repr(opened) == repr(index)
+    for options in ({"nprobe": 2}, {"recall": 0.8}):
+        one, two = (i.search(queries, 20, **options) for i in (opened, index))
+        np.testing.assert_array_equal(one.ids, two.ids)
+        np.testing.assert_array_equal(one.scores, two.scores)
+    more = mixture(50, 32, seed=11)
+    assert opened.add(more).tolist() == index.add(more).tolist()
+    one, two = (i.search(queries, 2048, nprobe=LISTS) for i in (opened, index))
+    assert as_sets(one) == as_sets(two)
+
+
+def test_a_flat_index_file_is_not_a_partitioned_one(flat, tmp_path):
+    flat.save(tmp_path / "flat")
+    with pytest.raises(FormatError):
+        PartitionedIndex.open(tmp_path / "flat")
+
+
+def test_what_does_not_fit_is_refused(codec, index, vectors, queries):
+    fresh = PartitionedIndex(codec, **CELL, nlist=LISTS)
+    for call, message in [
+        (lambda: PartitionedIndex(codec, **CELL, nlist=0), "nlist is 0"),
+        (lambda: fresh.add(vectors), "call train before add"),
+        (lambda: fresh.search(queries, nprobe=1), "call train before search"),
+        (lambda: fresh.train(vectors[:5]), "X has 5 rows; 13 lists need at least as many"),
+        (lambda: fresh.calibrate(queries), "the index is empty"),
+        (lambda: index.train(vectors), "holds vectors already"),
+        (lambda: index.search(queries, nprobe=LISTS + 1), "nprobe is 14"),
+        (lambda: index.search(queries), "a recall needs calibrate"),
+        (lambda: index.search(queries, nprobe=1, recall=0.5), "nprobe excludes recall"),
+        (lambda: index.search(queries, 0, nprobe=1), "k is 0"),
+        (lambda: index.search(queries * np.nan, nprobe=1), "every value must be finite"),
+        (lambda: index.add(vectors[:2], ids=[5, 9000]), "id 5 is in the index already"),
+        (lambda: index.add(vectors[:2], ids=[9000]), "ids has 1 entries for 2 vectors"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            call()
+    assert len(index) == 2000
+    index.calibrate(queries)
+    with pytest.raises(ValueError, match=r"recall is 1\.5"):
+        index.search(queries, recall=1.5)
+
+
+def test_centres_of_separate_groups_are_their_means():
+    random = np.random.default_rng(0)
+    groups = np.eye(5, 20, dtype=np.float32) * 3
+    X = np.repeat(groups, 40, axis=0) + 0.05 * random.standard_normal((200, 20)).astype(np.float32)
+    best = 0.0
+    for seed in range(5):
+        centres = kmeans.centres(X, 5, seed)
+        np.testing.assert_allclose(np.linalg.norm(centres, axis=1), 1, atol=1e-5)
+        best = max(best, float((groups / 3 @ centres.T).max(axis=1).min()))
+    assert best > 0.99
+
+
+def test_a_centre_that_loses_everything_starts_again():
+    X = np.repeat(np.eye(3, dtype=np.float32), 4, axis=0)  # three different vectors only
+    owners, cosines = kmeans.nearest(X, kmeans.centres(X, 3, seed=2))
+    assert owners.shape == cosines.shape == (12,)
+    assert kmeans.centres(X, 12).shape == (12, 3)
+
+
+def test_it_is_public():
+    assert "PartitionedIndex" in qama.__all__

@@ -1,0 +1,317 @@
+"""Filters, ranges, added codes, merging, several indexes, names: against brute force."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from conftest import mixture
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import qama
+from qama import FormatError, Index, Names, search_many
+
+CELL = {"dims": 32, "level": "2"}
+
+
+@pytest.fixture
+def index(codec, rows):
+    made = Index(codec, **CELL)
+    made.add(rows, ids=np.arange(300) * 3 + 1)
+    made.delete(np.arange(0, 300, 9) * 3 + 1)
+    return made
+
+
+def same(one, two):
+    np.testing.assert_array_equal(one.ids, two.ids)
+    np.testing.assert_array_equal(one.scores, two.scores)
+
+
+def restricted(index, queries, keep, k, **options):
+    """All results of a search without a filter, then only those whose id may be returned."""
+    every = index.search(queries, len(index), **options)
+    ids = [row[np.isin(row, keep)][:k] for row in every.ids]
+    scores = [s[np.isin(row, keep)][:k] for row, s in zip(every.ids, every.scores, strict=True)]
+    return np.array(ids), np.array(scores)
+
+
+# --- filters ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scorer", ["asymmetric", "hamming"])
+@pytest.mark.parametrize("kind", ["mask", "ids", "function", "compiled"])
+def test_every_kind_of_filter_is_the_restricted_full_search(index, queries, scorer, kind):
+    wanted = np.random.default_rng(0).random(len(index)) < 0.2
+    keep = index.ids[wanted]
+    choice = {"mask": wanted, "ids": keep, "function": lambda ids: np.isin(ids, keep)}.get(kind)
+    if kind == "compiled":
+        choice = index.filter(wanted)
+        assert len(choice) == wanted.sum()
+    exclude = keep[::4]
+    for k in (1, 10, 300):  # k beyond the survivors returns all of them
+        found = index.search(queries, k, scorer=scorer, filter=choice, exclude=exclude)
+        ids, scores = restricted(index, queries, np.setdiff1d(keep, exclude), k, scorer=scorer)
+        np.testing.assert_array_equal(found.ids, ids)
+        np.testing.assert_array_equal(found.scores, scores)
+
+
+def test_exclusion_alone_leaves_everything_else(index, queries):
+    gone = index.search(queries[:1], 5).ids[0]
+    found = index.search(queries[:1], len(index), exclude=[*gone, *gone, 10**9])  # unknown: ignored
+    assert set(found.ids[0]) == set(index.ids) - set(gone)
+    same(found, index.search(queries[:1], 300, filter=index.filter(exclude=gone)))
+
+
+def test_a_compiled_filter_follows_deletions_and_ignores_newcomers(index, queries, rows):
+    chosen = index.filter(lambda ids: ids % 2 == 0)
+    index.delete(index.ids[:50])
+    index.add(rows[:70], ids=10_000 + np.arange(70) * 2)
+    found = index.search(queries, 400, filter=chosen)
+    old = index.ids[(index.ids % 2 == 0) & (index.ids < 10_000)]
+    assert set(found.ids[0]) == set(old)
+    same(found, index.search(queries, 400, filter=index.filter(chosen)))
+
+
+def test_a_compiled_filter_of_other_rows_is_refused(index, queries, codec, rows):
+    chosen = index.filter(exclude=[4])
+    other = Index(codec, **CELL)
+    other.add(rows)
+    with pytest.raises(ValueError, match="filter was compiled for other rows"):
+        other.search(queries, filter=chosen)
+    index.compact()
+    with pytest.raises(ValueError, match="filter was compiled for other rows"):
+        index.search(queries, filter=chosen)
+
+
+@pytest.mark.parametrize(
+    ("exclude", "message"),
+    [([-1], "exclude holds -1"), ([0.5], "exclude is float64"), (["a"], "exclude is <U1")],
+)
+def test_unfitting_exclusions_are_refused(index, queries, exclude, message):
+    with pytest.raises(ValueError, match=message):
+        index.search(queries, exclude=exclude)
+
+
+def test_the_filter_of_a_compacted_index_finds_the_same(index, queries):
+    before = index.search(queries, 10, filter=lambda ids: ids % 5 == 0)
+    index.compact()
+    same(index.search(queries, 10, filter=index.filter(lambda ids: ids % 5 == 0)), before)
+
+
+# --- ranges -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scorer", ["asymmetric", "hamming"])
+@pytest.mark.parametrize("first_k", [1, 7, 1024])
+def test_a_range_is_what_scores_enough(index, queries, scorer, first_k, monkeypatch):
+    monkeypatch.setattr("qama.search.ranges._FIRST_K", first_k)
+    every = index.search(queries, len(index), scorer=scorer)
+    least = np.quantile(every.scores, np.linspace(0, 1, len(queries)))
+    found = index.range_search(queries, least, scorer=scorer)
+    assert len(found) == len(queries)
+    for i, one in enumerate(found):
+        enough = every.scores[i] >= least[i]
+        np.testing.assert_array_equal(one.ids, every.ids[i, enough])
+        np.testing.assert_array_equal(one.scores, every.scores[i, enough])
+
+
+def test_a_range_with_a_filter_and_one_score_for_all(index, queries):
+    found = index.range_search(queries, -9, filter=index.ids[:40], exclude=index.ids[:10])
+    assert all(set(one.ids) == set(index.ids[10:40]) for one in found)
+    assert [len(one.ids) for one in index.range_search(queries, 9.0)] == [0] * len(queries)
+
+
+@pytest.mark.parametrize(
+    ("score", "message"),
+    [
+        (np.nan, "score is NaN"),
+        ([0.5, 0.5], r"score is float64 of shape \(2,\)"),
+        ("high", "score is <U4"),
+    ],
+)
+def test_unfitting_scores_are_refused(index, queries, score, message):
+    with pytest.raises(ValueError, match=message):
+        index.range_search(queries, score)
+
+
+# --- funnel -----------------------------------------------------------------------------------
+
+
+def test_an_automatic_funnel_is_the_full_scan_where_it_is_small(index, queries, monkeypatch):
+    same(index.search(queries, 10, funnel="auto"), index.search(queries, 10))
+    monkeypatch.setattr("qama.search.scan.AUTO_ROWS", 1)
+    monkeypatch.setattr("qama.search.scan.AUTO_BYTES", 1)
+    same(index.search(queries, 10, funnel="auto"), index.search(queries, 10))  # a batch
+    index.compact()  # and no mask
+    calls = []
+    monkeypatch.setattr("qama.search.scan._progressive", lambda *a: calls.append(a) or _stop())
+    with pytest.raises(_StopError):
+        index.search(queries[:1], 10, funnel="auto")
+    assert calls[0][-1] == 1000
+    with pytest.raises(ValueError, match="funnel is 'fast'"):
+        index.search(queries, 10, funnel="fast")
+
+
+class _StopError(Exception):
+    pass
+
+
+def _stop():
+    raise _StopError
+
+
+# --- adding codes and streams -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("level", ["1", "1.5", "hybrid", "2"])
+@pytest.mark.parametrize("compact", [True, False])
+def test_added_codes_are_added_vectors(codec, rows, queries, level, compact):
+    by_vectors, by_codes = (Index(codec, dims=32, level=level) for _ in range(2))
+    for part in (rows[:130], rows[130:]):
+        ids = by_vectors.add(part)
+        codes = codec.encode(part, dims=32, level=level, compact=compact)
+        assert by_codes.add_codes(codes).tolist() == ids.tolist()
+    same(by_codes.search(queries, 20), by_vectors.search(queries, 20))
+
+
+def test_unfitting_codes_are_refused(index, codec, rows):
+    codes = codec.encode(rows[:2], compact=True, **CELL)
+    for bad, message in [
+        (codes[:, :3], r"codes has 3 bytes a row; this code has 8"),
+        (codes.astype(np.int16), "codes is int16"),
+        (codes[0], "codes is uint8 with 1 axes"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            index.add_codes(bad)
+    with pytest.raises(ValueError, match="id 4 is in the index already"):
+        index.add_codes(codes, ids=[4, 5])
+    assert len(index) == 266
+
+
+def test_streams_arrays_and_files_add_the_same(codec, rows, queries, tmp_path, monkeypatch):
+    monkeypatch.setattr("qama.checks.CHUNK_ROWS", 64)
+    np.save(tmp_path / "rows.npy", rows)
+    whole = Index(codec, **CELL)
+    whole.add(rows, ids=np.arange(300) + 7)
+    sources = [
+        (rows, np.arange(300) + 7),
+        (str(tmp_path / "rows.npy"), np.arange(300) + 7),
+        (iter([rows[:10], rows[10:]]), [np.arange(10) + 7, np.arange(10, 300) + 7]),
+    ]
+    for source, ids in sources:
+        index = Index(codec, **CELL)
+        assert index.add_from(source, ids) == 300
+        same(index.search(queries, 10), whole.search(queries, 10))
+    index = Index(codec, **CELL)
+    index.add_from(iter([rows[:10], rows[10:]]))
+    assert index.ids.tolist() == list(range(300))
+
+
+@pytest.mark.parametrize(
+    ("source", "ids", "message"),
+    [
+        (3, None, "source is int"),
+        (np.ones((2, 32)), [1], r"ids have shape \(1,\) for 2 vectors"),
+        (iter([np.ones((2, 32))]), 5, "ids is int; give one array of ids for each batch"),
+    ],
+)
+def test_unfitting_streams_are_refused(index, source, ids, message):
+    with pytest.raises(ValueError, match=message):
+        index.add_from(source, ids)
+
+
+# --- several indexes --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def parts(codec):
+    made = []
+    for seed in range(3):
+        one = Index(codec, **CELL)
+        one.add(mixture(90 + seed, 32, seed + 5), ids=np.arange(90 + seed) + 1000 * seed)
+        made.append(one)
+    made[1].delete(np.arange(1000, 1040))
+    return made
+
+
+def test_a_merged_index_is_the_union(parts, queries, monkeypatch):
+    monkeypatch.setattr("qama.search.merging._ROWS", 64)
+    merged = Index.merge(parts)
+    assert merged.ids.tolist() == [i for part in parts for i in part.ids.tolist()]
+    many = search_many(parts, queries, 25, threads=2)
+    same(merged.search(queries, 25), many)
+    for found, source in zip(many.ids.ravel(), many.sources.ravel(), strict=True):
+        assert found in parts[source].ids
+    numbered = Index.merge(parts, renumber=True)
+    assert numbered.ids.tolist() == list(range(len(merged)))
+    np.testing.assert_array_equal(numbered.search(queries, 9).scores, merged.search(queries, 9)[1])
+
+
+def test_what_cannot_be_merged_is_refused(parts, codec, paper_codec):
+    with pytest.raises(ValueError, match="indexes is empty"):
+        Index.merge([])
+    with pytest.raises(ValueError, match=r"indexes\[1\] holds"):
+        Index.merge([parts[0], Index(codec, dims=16, level="2")])
+    with pytest.raises(ValueError, match=r"indexes\[1\] holds"):
+        Index.merge([parts[0], Index(paper_codec, **CELL)])
+    with pytest.raises(ValueError, match="id 0 is in two of the indexes"):
+        Index.merge([parts[0], parts[0]])
+
+
+def test_searching_several_takes_the_options_of_one(parts, queries):
+    found = search_many(parts, queries, 300, scorer="hamming", exclude=[0, 1, 2])
+    assert found.ids.shape == (20, sum(map(len, parts)) - 3)
+    with pytest.raises(ValueError, match="indexes is empty"):
+        search_many([], queries)
+    with pytest.raises(ValueError, match="threads is -1"):
+        search_many(parts, queries, threads=-1)
+
+
+# --- names ------------------------------------------------------------------------------------
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.lists(st.text(st.characters(exclude_categories=("Cs",)), max_size=5))))
+def test_names_are_a_dictionary_that_grows(groups):
+    names, known = Names(), {}
+    for group in groups:
+        for name in group:
+            known.setdefault(name, len(known))
+        assert names.number(group).tolist() == [known[name] for name in group]
+    assert len(names) == len(known)
+    assert names.find([*known, "never given"]).tolist() == [
+        *known.values(), *([known["never given"]] if "never given" in known else []),
+    ]  # fmt: skip
+    ids = np.arange(len(known))[None, ::-1]
+    assert names.of(ids).tolist() == [list(known)[::-1]]
+
+
+def test_names_beside_an_index(codec, rows, queries, tmp_path):
+    names = Names()
+    index = Index(codec, **CELL)
+    labels = [f"døc-{i}" for i in range(300)]
+    index.add(rows, names.number(labels))
+    found = index.search(queries, 3, filter=names.find(["døc-7", "døc-8", "nowhere"]))
+    assert {str(name) for name in names.of(found.ids).ravel()} == {"døc-7", "døc-8"}
+    names.save(tmp_path / "names")
+    loaded = Names.load(tmp_path / "names")
+    assert loaded.of(np.arange(300)).tolist() == labels
+    assert "døc-9" in loaded
+    index.save(tmp_path / "index")
+    with pytest.raises(FormatError):
+        Names.load(tmp_path / "index")
+
+
+def test_unfitting_names_are_refused():
+    names = Names(["a"])
+    with pytest.raises(ValueError, match="names is the string 'ab'"):
+        names.number("ab")
+    with pytest.raises(ValueError, match="names holds 3"):
+        names.number(["b", 3])
+    assert len(names) == 1
+    with pytest.raises(ValueError, match="ids reach from 0 to 1; 1 names exist"):
+        names.of(np.array([0, 1]))
+
+
+def test_everything_is_public():
+    assert {"Filter", "Names", "search_many"} <= set(qama.__all__)

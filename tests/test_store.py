@@ -1,0 +1,555 @@
+"""The files of an index: durable changes, one writer, readers beside it, and failing disks."""
+
+from __future__ import annotations
+
+import errno
+import gc
+import os
+import resource
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from qama import Codec, FormatError, Index, LockedError, RecoveryWarning, files
+from qama.search import base, loading
+
+GOLDEN = Path(__file__).parent / "golden" / "codec.qama"
+CELL = {"dims": 8, "level": "2"}
+X = np.random.default_rng(0).standard_normal((400, 8)).astype(np.float32)
+
+
+@pytest.fixture
+def path(tmp_path):
+    """A saved index of 100 vectors with ids 0 to 99."""
+    index = Index(Codec.load(GOLDEN), **CELL)
+    index.add(X[:100])
+    index.save(tmp_path / "index")
+    return tmp_path / "index"
+
+
+def names(path):
+    return sorted(file.name for file in path.parent.iterdir())
+
+
+def state(index):
+    found = index.search(X[:3], 1000)
+    return index.ids.tolist(), found.ids.tolist(), found.scores.tolist()
+
+
+class Disk:
+    """The module `os` as `qama.files` sees it, which fails when it is told to."""
+
+    def __init__(self):
+        self.failing = {}  # function: (errno, after so many calls)
+        self.calls = []
+        self.most = None  # bytes that one write takes
+
+    def __getattr__(self, name):
+        real = getattr(os, name)
+        if name not in ("write", "fsync", "replace", "ftruncate", "open", "unlink"):
+            return real
+
+        def call(*args, **kwargs):
+            self.calls.append(name)
+            number, left = self.failing.get(name, (0, 0))
+            if number and left <= 0:
+                file = (str(args[0]),) if name == "open" else ()  # as the system does
+                raise OSError(number, os.strerror(number), *file)
+            if number:
+                self.failing[name] = (number, left - 1)
+            if name == "write" and self.most:
+                return real(args[0], args[1][: self.most])
+            return real(*args, **kwargs)
+
+        return call
+
+
+@pytest.fixture
+def disk(monkeypatch):
+    made = Disk()
+    monkeypatch.setattr(files, "os", made)
+    return made
+
+
+# --- the log ----------------------------------------------------------------------------------
+
+
+def test_changes_are_in_the_log_and_the_base_is_never_written(path):
+    before = path.read_bytes()
+    with Index.open(path, mode="a") as index:
+        assert names(path) == ["index"]  # opening writes nothing
+        assert index.add(X[100:170]).tolist() == list(range(100, 170))
+        assert names(path) == ["index", "index.lock", "index.log"]
+        index.delete([3, 150])
+        index.upsert([7, 500], X[170:172])
+        expected = state(index)
+    assert path.read_bytes() == before
+    assert names(path) == ["index", "index.log"]
+    for mode in ("r", "a"):
+        again = Index.open(path, mode)
+        assert state(again) == expected
+    assert again.add(X[:1]).tolist() == [172]  # after 100 + 70 + 2
+
+
+def test_durable_changes_are_synced_before_they_return(path, disk):
+    index = Index.open(path, mode="a")
+    index.add(X[100:101])
+    for change in (
+        lambda durable: index.add(X[:1], durable=durable),
+        lambda durable: index.upsert([5], X[:1], durable=durable),
+        lambda durable: index.delete([6], durable=durable) or index.delete([9], durable=durable),
+    ):
+        disk.calls.clear()
+        change(durable=False)
+        assert "fsync" not in disk.calls
+        disk.calls.clear()
+        change(durable=True)
+        assert disk.calls[-1] == "fsync"
+    disk.calls.clear()
+    index.flush()
+    assert disk.calls == []  # everything is on the disk already
+    index.add(X[:1])
+    index.flush()
+    assert disk.calls == ["write", "fsync"]
+
+
+def test_an_index_in_memory_refuses_what_needs_a_file(path):
+    index = Index(Codec.load(GOLDEN), **CELL)
+    for change in (lambda: index.add(X[:1], durable=True), index.flush,
+                   lambda: index.upsert([1], X[:1], durable=True),
+                   lambda: index.delete([1], durable=True)):  # fmt: skip
+        with pytest.raises(ValueError, match="an index that is kept in a file: save it"):
+            change()
+    with pytest.raises(ValueError, match="opened from a file"):
+        index.refresh()
+    assert len(index) == 0
+    with pytest.raises(ValueError, match='mode="a"'):
+        Index.open(path).flush()
+
+
+def test_an_unfinished_write_is_cut_off_and_told(path):
+    with Index.open(path, mode="a") as index:
+        index.add(X[100:110])
+        expected = state(index)
+        index.add(X[110:120])
+    log = loading.log_path(path)
+    os.truncate(log, log.stat().st_size - 5)
+    length = log.stat().st_size
+    reader = Index.open(path)
+    assert state(reader) == expected
+    assert log.stat().st_size == length  # a reader writes nothing
+    index = Index.open(path, mode="a")
+    with pytest.warns(RecoveryWarning, match=r"index\.log: the last 143 bytes were an unfinished"):
+        index.add(X[110:112])
+    index.close()
+    assert len(Index.open(path)) == 112
+
+
+def test_damage_in_the_middle_of_the_log_is_refused(path):
+    with Index.open(path, mode="a") as index:
+        for start in range(100, 140, 10):
+            index.add(X[start : start + 10], durable=True)
+    log = loading.log_path(path)
+    raw = bytearray(log.read_bytes())
+    raw[200] ^= 1
+    log.write_bytes(raw)
+    for mode in ("r", "a"):
+        with pytest.raises(FormatError, match=r"record 1 at byte 64 is damaged .*qama repair"):
+            Index.open(path, mode)
+
+
+def test_a_log_of_another_index_is_refused(path, tmp_path):
+    with Index.open(path, mode="a") as index:
+        index.add(X[100:110])
+    other = Index(Codec.load(GOLDEN), **CELL)
+    other.add(X[:7])
+    other.save(tmp_path / "other")
+    (tmp_path / "index.log").rename(tmp_path / "other.log")
+    with pytest.raises(FormatError, match=r"other\.log belongs to the index .* move the log away"):
+        Index.open(tmp_path / "other")
+
+
+@pytest.mark.parametrize("records", [
+    [("add", [5], 1)],  # there already
+    [("add", [-1], 1)], [("add", [200, 200], 2)], [("delete", [-5], 0)],
+])  # fmt: skip
+def test_a_log_that_cannot_follow_is_refused(path, records):
+    from qama.search import log
+
+    found = base.read(path)
+    raw = log.Header(found.identity, found.codec.fingerprint, 2).pack()
+    for number, (kind, ids, codes) in enumerate(records, start=1):
+        raw += log.pack(kind, number, 64, np.array(ids), np.zeros((codes, 2), np.uint8))
+    loading.log_path(path).write_bytes(raw)
+    with pytest.raises(FormatError, match="record 1 is inconsistent"):
+        Index.open(path)
+
+
+# --- compaction -------------------------------------------------------------------------------
+
+
+def test_compaction_keeps_order_and_ids_and_ends_the_log(path):
+    with Index.open(path, mode="a") as index:
+        index.delete(np.arange(50))
+        index.upsert([60], X[200:201])
+        index.add(X[300:303])
+        reader = Index.open(path)
+        expected = state(index)
+        index.compact()
+        assert state(index) == expected
+        assert names(path) == ["index", "index.lock"]
+        assert base.read(path).rows == 53
+        assert state(reader) == expected  # by the file that is no longer there
+        assert index.add(X[:1]).tolist() == [104]  # 100 + 1 + 3 ids were given
+        reader.refresh()
+        assert state(reader) == state(index)
+    assert base.read(path).generation == 1
+
+
+def test_a_log_of_the_replaced_base_is_recognised(path):
+    with Index.open(path, mode="a") as index:
+        index.delete(np.arange(50))
+        old = loading.log_path(path).read_bytes()
+        index.compact()
+        expected = state(index)
+    loading.log_path(path).write_bytes(old)  # as if the kill came before it was removed
+    assert state(Index.open(path)) == expected
+    with Index.open(path, mode="a") as index:
+        index.delete([])
+        assert not loading.log_path(path).exists()
+        index.add(X[:1])
+    assert len(Index.open(path)) == 51
+
+
+def test_compaction_in_memory_forgets_deleted_rows(path):
+    index = Index(Codec.load(GOLDEN), **CELL)
+    index.add(X[:200])
+    index.delete(np.arange(0, 200, 2))
+    expected = state(index)
+    index.compact()
+    assert state(index) == expected
+    assert index._now.rows == 100
+    assert index.add(X[:1]).tolist() == [200]
+
+
+def test_saving_over_the_file_takes_its_log_along(path, tmp_path):
+    with Index.open(path, mode="a") as index:
+        index.add(X[100:110])
+    fresh = Index(Codec.load(GOLDEN), **CELL)
+    fresh.add(X[:5])
+    fresh.save(path)
+    assert names(path) == ["index"]
+    assert state(Index.open(path)) == state(fresh)
+    fresh.save(tmp_path / "a")
+    fresh.save(tmp_path / "b")
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_default_ids_do_not_start_again_after_saving(tmp_path):
+    index = Index(Codec.load(GOLDEN), **CELL)
+    index.add(X[:10])
+    index.delete([8, 9])
+    index.save(tmp_path / "index")
+    assert Index.open(tmp_path / "index", mode="a").add(X[:1]).tolist() == [10]
+
+
+# --- who may write ----------------------------------------------------------------------------
+
+
+def test_a_second_writer_is_refused_and_the_first_is_named(path):
+    first, second = Index.open(path, mode="a"), Index.open(path, mode="a")
+    first.add(X[100:101])
+    with pytest.raises(LockedError, match=rf"index is open for writing in process {os.getpid()} "):
+        second.add(X[:1])
+    with pytest.raises(LockedError, match="open for writing"):
+        Index(Codec.load(GOLDEN), **CELL).save(path)
+    assert len(second) == 100
+    first.close()
+    assert second.add(X[:1]).tolist() == [101]  # it saw what the first one did
+    assert len(second) == 102
+    second.close()
+
+
+def test_the_lock_falls_with_its_holder(path):
+    index = Index.open(path, mode="a")
+    index.add(X[100:101])
+    del index
+    gc.collect()
+    with Index.open(path, mode="a") as again:
+        again.add(X[:1])
+    (path.parent / "index.lock").write_text("what a killed process left")
+    with Index.open(path, mode="a") as again:
+        again.add(X[:1])
+    assert names(path) == ["index", "index.log"]
+
+
+def test_another_process_is_refused(path):
+    program = (
+        "import sys, numpy as np, qama\n"
+        "index = qama.Index.open(sys.argv[1], mode='a')\n"
+        "try: index.delete([1])\n"
+        "except qama.LockedError as error: print(error)"
+    )
+    with Index.open(path, mode="a") as index:
+        index.delete([1])
+        said = subprocess.run([sys.executable, "-c", program, str(path)], check=True,
+                              capture_output=True, text=True).stdout  # fmt: skip
+        assert f"process {os.getpid()} on " in said
+
+
+def test_a_copy_of_the_process_may_not_write(path):
+    index = Index.open(path, mode="a")
+    index.delete([1])
+    index._store._process += 1  # as after a fork
+    with pytest.raises(OSError, match="open it again in this one"):
+        index.delete([2])
+    index._store._process -= 1
+    index.close()
+
+
+def test_a_file_that_was_replaced_by_other_codes_is_refused(path):
+    index, reader = Index.open(path, mode="a"), Index.open(path)
+    other = Index(Codec.load(GOLDEN), dims=8, level="1")
+    other.save(path)
+    for change in (lambda: index.add(X[:1]), reader.refresh):
+        with pytest.raises(FormatError, match="was replaced by an index of codec"):
+            change()
+    assert len(reader) == 100
+    assert names(path) == ["index"]
+
+
+# --- disks that fail --------------------------------------------------------------------------
+
+
+CHANGES = {
+    "add": lambda index: index.add(X[100:150], durable=True),
+    "upsert": lambda index: index.upsert([5, 700], X[:2], durable=True),
+    "delete": lambda index: index.delete([5, 6], durable=True),
+    "compact": lambda index: index.compact(),
+    "save": lambda index: index.save(index._path.with_name("copy")),
+}
+
+
+def error_of(change):
+    try:
+        change()
+    except OSError as error:
+        return error
+    return None
+
+
+@pytest.mark.parametrize("failing", ["write", "fsync", "replace", "open"])
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EROFS, errno.EACCES])
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_failing_disk_leaves_the_earlier_state(path, disk, name, number, failing):
+    for warm in (False, True):  # without a log, and with one
+        for after in (0, 1, 2):
+            index = Index.open(path, mode="a")
+            if warm:
+                index.upsert([5], X[9:10])
+            before = state(index)
+            disk.failing = {failing: (number, after)}
+            error = error_of(lambda: CHANGES[name](index))  # noqa: B023
+            disk.failing = {}
+            if error is not None:
+                assert error.errno == number
+                assert str(path.parent) in str(error)
+                assert state(index) == before
+                assert state(Index.open(path)) == before or failing in ("fsync", "replace")
+            index.close()
+            assert state(Index.open(path, verify=True))[0]
+            assert not [name for name in names(path) if name.startswith(".")]
+
+
+def test_a_full_disk_can_be_emptied_and_used_again(path, disk):
+    with Index.open(path, mode="a") as index:
+        index.add(X[100:101])
+        disk.failing = {"write": (errno.ENOSPC, 0)}
+        with pytest.raises(OSError, match=r"No space left on device: .*index\.log"):
+            index.add(X[101:102])
+        disk.failing = {}
+        assert index.add(X[101:102]).tolist() == [101]
+    assert len(Index.open(path)) == 102
+
+
+def test_after_a_failed_sync_nothing_is_written_until_the_index_is_opened_again(path, disk):
+    index = Index.open(path, mode="a")
+    index.add(X[100:101])
+    disk.failing = {"fsync": (errno.EIO, 0)}
+    with pytest.raises(OSError, match="Input/output error"):
+        index.flush()
+    disk.failing = {}
+    with pytest.raises(OSError, match=r"open .* again to go on"):
+        index.add(X[:1])
+    assert len(index) == 101
+    index.close()
+    with Index.open(path, mode="a") as again:
+        again.add(X[:1])
+
+
+def test_a_write_that_cannot_be_undone_is_cut_off_by_the_next_writer(path, disk):
+    index = Index.open(path, mode="a")
+    index.add(X[100:101])
+    disk.most = 10
+    disk.failing = {"write": (errno.ENOSPC, 3), "ftruncate": (errno.EIO, 0)}
+    with pytest.raises(OSError, match="No space"):
+        index.add(X[101:102])
+    disk.failing, disk.most = {}, None
+    with pytest.raises(OSError, match="and so did undoing it"):
+        index.add(X[:1])
+    index.close()
+    again = Index.open(path, mode="a")
+    with pytest.warns(RecoveryWarning, match="the last 30 bytes"):
+        again.add(X[:1])
+    assert len(again) == 102
+    again.close()
+
+
+def test_short_writes_are_completed(path, disk):
+    disk.most = 7
+    with Index.open(path, mode="a") as index:
+        index.add(X[100:150])
+        index.compact()
+        index.add(X[150:160])
+        expected = state(index)
+    assert state(Index.open(path, verify=True)) == expected
+
+
+@pytest.mark.parametrize("after", range(4))
+def test_an_interrupt_leaves_a_state_that_opens(path, monkeypatch, after):
+    """Ctrl-C at any of the writes of an add: the change is there whole or not at all."""
+    index, real, left = Index.open(path, mode="a"), os.write, [after]
+
+    def write(descriptor, data):
+        if not left[0]:
+            real(descriptor, data[:20])
+            raise KeyboardInterrupt
+        left[0] -= 1
+        return real(descriptor, data)
+
+    monkeypatch.setattr(os, "write", write)
+    try:
+        index.add(X[100:110])
+        index.add(X[110:120])
+        index.compact()
+    except KeyboardInterrupt:
+        pass
+    monkeypatch.undo()
+    before = state(index)
+    assert state(Index.open(path)) == before
+    index.add(X[200:201])
+    index.close()
+    assert len(Index.open(path)) == len(before[0]) + 1
+
+
+LIMITED = """
+import resource, sys, numpy as np, qama
+index = qama.Index.open(sys.argv[1], mode="a")
+X = np.random.default_rng(0).standard_normal((5000, 8)).astype(np.float32)
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+kept = len(index)
+for name in ("add", "save", "compact"):
+    try:
+        for _ in range(3):
+            if name == "add": index.add(X[:700])
+            elif name == "save": index.add(X[:100]); index.save(sys.argv[1] + ".copy")
+            else: index.compact()
+            kept = len(index)
+    except OSError as error:
+        print(name, error.errno, error.filename)
+    assert len(index.search(X[:1], 10**6).ids[0]) == len(index)
+print(len(index))
+"""
+
+
+def test_a_limit_of_file_size_is_a_clear_error(path):
+    done = subprocess.run([sys.executable, "-c", LIMITED, str(path)], check=True,
+                          capture_output=True, text=True)  # fmt: skip
+    lines = done.stdout.splitlines()
+    assert lines[0] == f"add {errno.EFBIG} {path}.log"
+    assert len(Index.open(path, verify=True)) == int(lines[-1])
+
+
+def test_the_limit_of_file_size_of_this_process_is_untouched():
+    assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
+
+
+# --- readers beside a writer ------------------------------------------------------------------
+
+
+def test_a_snapshot_never_changes(path):
+    with Index.open(path, mode="a") as index:
+        index.add(X[100:130])
+        seen = index._now
+        before = seen.codes().copy(), seen.live_ids().copy()
+        index.upsert([5, 120], X[:2])
+        index.add(X[130:300])
+        index.delete([0, 110])
+        found = seen.find(np.array([5, 120, 0, 110, 131]))
+        assert found.tolist() == [5, 120, 0, 110, -1]
+        index.compact()
+        np.testing.assert_array_equal(seen.codes(), before[0])
+        np.testing.assert_array_equal(seen.live_ids(), before[1])
+
+
+@pytest.mark.parametrize("path_", ["numpy", None])
+def test_what_lies_past_the_last_row_is_not_looked_at(path_):
+    from qama import kernels
+
+    random = np.random.default_rng(0)
+    codes = random.integers(0, 256, (100, 6), dtype=np.uint8)
+    clean = kernels.to_blocks(codes)
+    dirty = clean.copy()
+    dirty[-1, :, 100 % 64 :] = random.integers(0, 256, (6, 64 - 100 % 64), dtype=np.uint8)
+    queries = random.integers(0, 256, (9, 6), dtype=np.uint8)
+    for pairs in (0, 10):
+        a, b = (
+            kernels.hamming_topk(blocks, 100, queries, 100, bits=48, pairs=pairs, path=path_)
+            for blocks in (clean, dirty)
+        )
+        np.testing.assert_array_equal(a[0], b[0])
+        np.testing.assert_array_equal(a[1], b[1])
+    tables = random.integers(-900, 900, (9, 12, 16), dtype=np.int16)
+    a, b = (
+        kernels.table_topk(blocks, 100, tables, np.zeros(9, np.int32), 100, path=path_)
+        for blocks in (clean, dirty)
+    )
+    np.testing.assert_array_equal(a[0], b[0])
+    np.testing.assert_array_equal(a[1], b[1])
+
+
+def test_two_threads_that_change_one_index_wait_for_each_other(path):
+    with Index.open(path, mode="a") as index:
+
+        def add(first):
+            for start in range(first, first + 40):
+                index.add(X[:2], ids=[2 * start, 2 * start + 1])
+
+        threads = [threading.Thread(target=add, args=(k,)) for k in (1000, 2000, 3000)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(index) == 340
+    assert len(Index.open(path)) == 340
+
+
+def test_readers_beside_a_writer():
+    from long.readers import run
+
+    counts = run(2.0, 4, 0)
+    assert counts["wrong"] == []
+    assert counts["searches"] > 10
+
+
+def test_a_few_kills():
+    """`tests/long/kills.py` does it 300 times."""
+    from long.kills import run
+
+    kills = int(os.environ.get("QAMA_KILLS", "15"))
+    counts = run(kills, kills)
+    assert (counts["kills"], counts["wrong"]) == (kills, 0)

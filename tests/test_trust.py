@@ -1,0 +1,278 @@
+"""verify, repair, code files, and damaged files of every kind."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_cli import call, done, refused
+from test_container import forge, with_section
+
+from qama import Codec, FormatError, Index, codefile, container, sources
+from qama.search import base, loading
+from qama.search.repair import repair
+from qama.search.verify import verify
+
+GOLDEN = Path(__file__).parent / "golden" / "codec.qama"
+CELL = {"dims": 8, "level": "2"}
+X = np.random.default_rng(0).standard_normal((3100, 8)).astype(np.float32)
+
+
+@pytest.fixture(params=[False, True], ids=["row numbers", "given ids"])
+def path(request, tmp_path):
+    """An index of 3000 rows, four chunks short of a block, and a log of three changes."""
+    index = Index(Codec.load(GOLDEN), **CELL)
+    index.add(X[:3000], ids=range(7000, 10_000) if request.param else None)
+    index.save(tmp_path / "index")
+    with Index.open(tmp_path / "index", mode="a") as opened:
+        opened.add(X[3000:3040], durable=True)
+        opened.delete(opened.ids[[3, 2000]], durable=True)
+        opened.upsert(opened.ids[[0, 2500]], X[3040:3042], durable=True)
+    return tmp_path / "index"
+
+
+def sections(path):
+    raw = path.read_bytes()
+    header = json.loads(raw[24 : 24 + int.from_bytes(raw[16:24], "little")])
+    return {entry["name"]: entry for entry in header["sections"]}
+
+
+def damage(path, at):
+    raw = bytearray(path.read_bytes())
+    raw[at] ^= 1
+    path.write_bytes(raw)
+
+
+def vectors_of(index):
+    return dict(zip(index.ids.tolist(), map(bytes, index._now.live_codes()), strict=True))
+
+
+# --- verify -----------------------------------------------------------------------------------
+
+
+def test_whole_files_are_whole(path):
+    assert verify(GOLDEN).passed == [f"codec {Codec.load(GOLDEN).fingerprint}: "
+                                     f"checksums and parts fit"]  # fmt: skip
+    findings = verify(path)
+    assert findings.problems == []
+    assert "index.log: 3 records follow each other" in findings.passed
+    assert "3038 vectors can be found" in findings.passed
+
+
+def test_every_damaged_byte_is_found(path):
+    whole = path.read_bytes()
+    for name, entry in sections(path).items():
+        for at in (entry["offset"], entry["offset"] + entry["nbytes"] - 1):
+            damage(path, at)
+            problems = verify(path).problems
+            assert any(name in problem or "fingerprint" in problem for problem in problems)
+            path.write_bytes(whole)
+    log = loading.log_path(path)
+    for at in (0, 20, 70, log.stat().st_size // 2):
+        damage(log, at)
+        assert not verify(path).whole
+        damage(log, at)
+    assert verify(path).whole
+
+
+def test_damaged_rows_are_named(path):
+    damage(path, sections(path)["blocks"]["offset"] + 2 * 1024 + 5)  # chunk 1: 2 bytes a row
+    problems = verify(path).problems
+    assert problems[0].endswith("section 'blocks' is damaged (checksum differs)")
+    assert problems[1].endswith("rows 1024 to 2047 are not proven")
+    with pytest.raises(FormatError, match="'blocks' is damaged"):
+        Index.open(path, verify=True)
+    assert len(Index.open(path)) == 3038  # opening looks at no rows
+
+
+def test_a_sample_is_encoded_again(tmp_path):
+    index = Index(Codec.load(GOLDEN), **CELL)
+    index.add(X[:3000])
+    index.save(tmp_path / "index")
+    assert "1000 vectors encode to what is stored" in verify(tmp_path / "index", None, X).passed
+    problems = verify(tmp_path / "index", None, -X).problems
+    assert len(problems) == 1
+    assert problems[0].endswith("of 1000 vectors encode to other codes")
+
+
+# --- repair -----------------------------------------------------------------------------------
+
+
+def test_a_whole_index_is_repaired_to_itself(path, tmp_path):
+    salvage = repair(path, tmp_path / "new")
+    assert (salvage.rows, salvage.lost_rows) == (3000, 0)
+    assert (salvage.records, salvage.lost_records, salvage.vectors) == (3, 0, 3038)
+    before, after = Index.open(path, mode="a"), Index.open(tmp_path / "new", mode="a")
+    assert list(vectors_of(after).items()) == list(vectors_of(before).items())
+    assert after.add(X[:1]).tolist() == before.add(X[:1]).tolist()
+
+
+@pytest.mark.parametrize("name", ["blocks", "ids"])
+def test_undamaged_rows_are_saved(path, tmp_path, name):
+    if name not in sections(path):
+        pytest.skip("row numbers are not stored")
+    before = vectors_of(Index.open(path))
+    entry = sections(path)[name]
+    each = entry["nbytes"] // (3008 if name == "blocks" else 3000)
+    damage(path, entry["offset"] + each * 1500)
+    salvage = repair(path, tmp_path / "new")
+    assert (salvage.rows, salvage.lost_rows, salvage.records) == (3000 - 1024, 1024, 3)
+    after = vectors_of(Index.open(tmp_path / "new", verify=True))
+    first = 7000 if "ids" in sections(path) else 0
+    lost = {first + row for row in range(1024, 2048)}
+    assert after == {key: code for key, code in before.items() if key not in lost}
+
+
+def test_a_torso_is_repaired(path, tmp_path):
+    raw, entry = path.read_bytes(), sections(path)["blocks"]
+    before = vectors_of(Index.open(path))
+    path.write_bytes(raw[: entry["offset"] + 2 * 2100])
+    with pytest.raises(FormatError, match="truncated"):
+        Index.open(path)
+    salvage = repair(path, tmp_path / "new")
+    assert "bytes at its end" in salvage.notes[0]
+    after = vectors_of(Index.open(tmp_path / "new"))
+    if "ids" in sections(path):
+        assert salvage.rows == 0
+        assert len(after) == 42  # what the log adds
+    else:
+        assert salvage.rows == 2048
+        assert after.items() <= before.items()
+
+
+def test_the_log_is_salvaged_around_damage(path, tmp_path):
+    log = loading.log_path(path)
+    for at, records, lost in ((70, 2, 1), (30, 3, 0), (log.stat().st_size - 3, 2, 0)):
+        damage(log, at)
+        salvage = repair(path, tmp_path / "new")
+        assert (salvage.rows, salvage.records, salvage.lost_records) == (3000, records, lost)
+        damage(log, at)
+
+
+def test_a_damaged_codec_can_be_given(path, tmp_path):
+    damage(path, sections(path)["codec.transform.w"]["offset"])
+    with pytest.raises(FormatError, match="fingerprint"):
+        repair(path, tmp_path / "new")
+    assert repair(path, tmp_path / "new", Codec.load(GOLDEN)).vectors == 3038
+    other = Codec.load(GOLDEN.with_name("codec-all.qama"))
+    with pytest.raises(ValueError, match="was made with"):
+        repair(path, tmp_path / "other", other)
+
+
+def test_what_proves_nothing_is_not_repaired(path, tmp_path):
+    whole = path.read_bytes()
+    for raw in (b"", whole[:20], whole[:100], b"x" * 500, whole[:30] + b"x" + whole[31:]):
+        path.write_bytes(raw)
+        with pytest.raises(FormatError):
+            repair(path, tmp_path / "new")
+        assert not (tmp_path / "new").exists()
+    path.write_bytes(whole)
+    with pytest.raises(ValueError, match="the damaged file itself"):
+        repair(path, path)
+
+
+# --- code files -------------------------------------------------------------------------------
+
+
+def test_codes_are_refused_by_another_codec(tmp_path):
+    codec, other = Codec.load(GOLDEN), Codec.load(GOLDEN.with_name("codec-all.qama"))
+    codefile.write(tmp_path / "c", codec, codec.code(**CELL), codec.encode(X, **CELL), False)
+    with pytest.raises(FormatError, match=f"{codec.fingerprint}.*{other.fingerprint}"):
+        codefile.read(tmp_path / "c", other)
+    assert codefile.codec_of(tmp_path / "c") == codec.fingerprint
+    with pytest.raises(FormatError, match="holds a qama 'codes'; this needs a 'index'"):
+        base.read(tmp_path / "c")
+
+
+@pytest.mark.parametrize("compact", [False, True])
+def test_codes_are_added_like_their_vectors(tmp_path, compact):
+    codec = Codec.load(GOLDEN)
+    codes = codec.encode(X[:100], compact=compact, **CELL)
+    from_codes, from_vectors = Index(codec, **CELL), Index(codec, **CELL)
+    assert from_codes.add_codes(codes).tolist() == list(range(100))
+    from_vectors.add(X[:100])
+    assert vectors_of(from_codes) == vectors_of(from_vectors)
+    with pytest.raises(ValueError, match="bytes a row"):
+        from_codes.add_codes(codes[:, :1])
+
+
+# --- the command line -------------------------------------------------------------------------
+
+
+def test_the_command_line_verifies_and_repairs(path, tmp_path):
+    assert "ok: padding is zero" in done("verify", path).stderr
+    damage(path, sections(path)["blocks"]["offset"])
+    result = call("verify", path, "--json")
+    assert result.exit_code == 1
+    findings = json.loads(result.stdout)
+    assert not findings["whole"]
+    assert "rows 0 to 1023 are not proven" in findings["problems"][1]
+    said = done("repair", path, "-o", tmp_path / "new").stderr
+    assert "of the base 1976 rows were kept and 1024 lost, of the log 3 changes were made" in said
+    assert json.loads(done("verify", tmp_path / "new", "--json").stdout)["whole"]
+    facts = json.loads(done("repair", path, "-o", tmp_path / "new", "--json").stdout)
+    assert facts["lost_rows"] == 1024
+    assert "No such file" in refused("verify", tmp_path / "nothing")
+
+
+def test_inspect_shows_the_log(path):
+    facts = json.loads(done("inspect", path, "--json").stdout)
+    assert (facts["version"], facts["generation"], facts["rows"]) == (2, 0, 3000)
+    assert facts["log"] == {
+        "bytes": loading.log_path(path).stat().st_size, "records": 3,
+        "add": 1, "upsert": 1, "delete": 1, "unfinished_bytes": 0,
+    }  # fmt: skip
+    assert facts["sections"]["blocks"] == {"dtype": "|u1", "shape": [47, 2, 64]}
+
+
+def test_encode_and_index_by_a_code_file(tmp_path):
+    np.save(tmp_path / "x.npy", X[:200])
+    codes = tmp_path / "codes.qama"
+    done("encode", GOLDEN, tmp_path / "x.npy", "-o", codes, "--dims", 8, "--level", 2)
+    assert json.loads(done("inspect", codes, "--json").stdout)["kind"] == "codes"
+    assert "ok: 200 codes" in done("verify", codes, "--codec", GOLDEN).stderr
+    assert "give that codec" in json.loads(call("verify", codes, "--json").stdout)["problems"][0]
+    done("index", GOLDEN, codes, "-o", tmp_path / "index")
+    direct = Index(Codec.load(GOLDEN), **CELL)
+    direct.add(X[:200])
+    assert vectors_of(Index.open(tmp_path / "index")) == vectors_of(direct)
+    other = GOLDEN.with_name("codec-all.qama")
+    assert "this codec is" in refused("index", other, codes, "-o", tmp_path / "no")
+
+
+# --- hostile files ----------------------------------------------------------------------------
+
+
+def test_a_few_hundred_damaged_files():
+    """`tests/long/corrupt.py` does it 20,000 times."""
+    from long.corrupt import run
+
+    counts = run(300, 1)
+    assert counts["files"] == 300
+    assert counts["index refused"] > 10
+    assert counts["log used"] > 10
+
+
+@pytest.mark.parametrize("header", [b"{'descr': \0", b"(" * 5000, b"{'descr': (1,", b"[" * 100])
+def test_a_npy_file_of_a_hostile_header_is_refused(tmp_path, header):
+    raw = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header
+    (tmp_path / "x.npy").write_bytes(raw)
+    with pytest.raises(ValueError, match=r"not a \.npy file of plain numbers"):
+        sources.open_vectors(tmp_path / "x.npy")
+
+
+def test_sections_that_overlap_are_refused(tmp_path):
+    header = with_section()
+    header["sections"].append({**header["sections"][0], "name": "b"})
+    path = forge(tmp_path / "x", header, bytes(600))
+    with pytest.raises(FormatError, match="'b' overlaps"):
+        container.read(path, "test", 7)
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(FormatError, match="not a regular file"):
+        Index.open(tmp_path / "pipe")
