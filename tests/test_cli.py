@@ -17,8 +17,16 @@ from qama.cli.main import app
 from qama.encoding import levels
 
 COMMANDS = (
-    "fit", "encode", "index", "search", "eval", "inspect", "verify", "repair",
-    "report", "demo",
+    "fit",
+    "encode",
+    "index",
+    "search",
+    "eval",
+    "inspect",
+    "verify",
+    "repair",
+    "report",
+    "demo",
 )
 
 
