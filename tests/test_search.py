@@ -134,32 +134,6 @@ def test_unfitting_scores_are_refused(index, queries, score, message):
         index.range_search(queries, score)
 
 
-# --- funnel -----------------------------------------------------------------------------------
-
-
-def test_an_automatic_funnel_is_the_full_scan_where_it_is_small(index, queries, monkeypatch):
-    same(index.search(queries, 10, funnel="auto"), index.search(queries, 10))
-    monkeypatch.setattr("qama.search.scan.AUTO_ROWS", 1)
-    monkeypatch.setattr("qama.search.scan.AUTO_BYTES", 1)
-    same(index.search(queries, 10, funnel="auto"), index.search(queries, 10))  # a batch
-    index.compact()  # and no mask
-    calls = []
-    monkeypatch.setattr("qama.search.scan._progressive", lambda *a: calls.append(a) or _stop())
-    with pytest.raises(_StopError):
-        index.search(queries[:1], 10, funnel="auto")
-    assert calls[0][-1] == 1000
-    with pytest.raises(ValueError, match="funnel is 'fast'"):
-        index.search(queries, 10, funnel="fast")
-
-
-class _StopError(Exception):
-    pass
-
-
-def _stop():
-    raise _StopError
-
-
 # --- adding codes and streams -----------------------------------------------------------------
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from qama import container
+from qama import files
 from qama.checks import Floats
 from qama.cli import options
 from qama.codec import Codec
@@ -59,7 +59,7 @@ def report(
     if output is not None:
         # a further measure (drift, say) is a further section
         sections = [*_summary(found, vectors.name), _retention(found), _spectrum(found)]
-        with container.replacing(output) as file:
+        with files.replacing(output) as file:
             file.write(page.page(f"Is {vectors.name} quantisable?", sections).encode())
         say(f"{output}: the report as a page")
 

@@ -43,7 +43,7 @@ class Index(Collection):
         filter: Choice = None,
         exclude: object = None,
         threads: int = 0,
-        funnel: bool | int | str = False,
+        funnel: bool | int = False,
     ) -> SearchResult:
         """Find the k nearest vectors of each query.
 
@@ -59,8 +59,8 @@ class Index(Collection):
             threads: 0 uses all cores; more than there are is clamped.
             funnel: Progressive search: scan a prefix of the codes first and finish only the
                 best candidates on all of them; a number says how many (True: max(1000, 20 k)).
-                Approximate. Codes without a shorter prefix (hybrid) refuse it. "auto" uses it
-                only where it pays and costs next to nothing: see `qama.search.scan.candidates`.
+                Approximate. Codes without a shorter prefix (hybrid) refuse it. Not yet
+                faster than the full scan: see docs/kernels.md.
 
         Raises:
             ValueError: unfitting queries, k < 1, threads < 0, unknown scorer, unfitting filter.
@@ -72,7 +72,7 @@ class Index(Collection):
         now = self._now  # one state for the whole search
         mask = filters.allowed(now, filter, exclude)
         rows = scan.Rows(now.blocks, now.rows, mask, now.factors)
-        candidates = scan.candidates(self.code, funnel, k, rows, len(queries))
+        candidates = scan.candidates(self.code, funnel, k)
         found, scores = scan.search(self.code, queries, rows, k, scorer, threads, candidates)
         return SearchResult(now.ids.of_rows(found), scores)
 

@@ -23,7 +23,6 @@ Mask = npt.NDArray[np.uint64]
 Keys = npt.NDArray[Any]  # int32 distances, or float32 minus the score: smaller is better
 
 _QUERY_BATCH = 256  # queries whose tables are held together
-AUTO_ROWS, AUTO_K, AUTO_BYTES = 500_000, 50, 32  # where funnel="auto" is progressive
 
 
 @dataclass(frozen=True)
@@ -157,22 +156,14 @@ def search(
     return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
 
 
-def candidates(code: Code, funnel: bool | int | str, k: int, rows: Rows, queries: int) -> int:
+def candidates(code: Code, funnel: bool | int, k: int) -> int:
     """Return how many candidates a progressive search finishes; 0: scan everything.
 
-    "auto" is progressive for one query over at least 500,000 rows without a mask, for k up to 50
-    and codes of at least 32 bytes: there it is faster, and loses less than docs/kernels.md says.
-
     Raises:
-        ValueError: not a bool, a whole number >= 1 or "auto"; or a code without a prefix.
+        ValueError: not a bool or a whole number >= 1; or a code without a prefix.
     """
     if funnel is False:
         return 0
-    if isinstance(funnel, str):
-        checks.one_of(funnel, "funnel", (True, False, "auto"))
-        large = rows.count >= AUTO_ROWS and rows.mask is None and queries == 1
-        pays = large and k <= AUTO_K and code.stored_bytes >= AUTO_BYTES and code.prefixes()
-        return max(1000, 20 * k) if pays else 0
     if not code.prefixes():
         raise ValueError(
             f"funnel needs a code with a shorter prefix; {code.label} has none: use "

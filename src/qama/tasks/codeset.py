@@ -79,7 +79,7 @@ class CodeSet:
             ValueError: queries of another kind of code, or not fitting floats.
         """
         if not isinstance(queries, CodeSet):
-            return scan.Asymmetric(
+            return scan.Asymmetric.of(
                 self.code, checks.vectors(queries, "queries", self.codec.dims_in)
             )
         if queries.code.request != self.code.request or not self._same_codec(queries.codec):
@@ -89,7 +89,7 @@ class CodeSet:
             )
         if isinstance(self.code, GridCode):
             return scan.Hamming(self.code, queries.stored)
-        return scan.Asymmetric(self.code, queries.vectors())
+        return scan.Asymmetric.of(self.code, queries.vectors())
 
     def _same_codec(self, other: Codec) -> bool:
         return other is self.codec or other.fingerprint == self.codec.fingerprint
