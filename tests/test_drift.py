@@ -19,7 +19,7 @@ CELL = {"dims": 8, "level": "1"}
 def fitted():
     """A codec with 50 held-out rows, and its vectors."""
     X = mixture(1000, 32)
-    return qama.fit(X, steps=4, epochs=0, threads=1, device="cpu", bytes=False, model="a"), X
+    return qama.fit(X, steps=4, epochs=0, threads=1, device="cpu", model="a"), X
 
 
 def foreign(n):

@@ -12,7 +12,7 @@ from test_cli import call, done, refused
 from test_container import forge, with_section
 
 from qama import Codec, FormatError, Index, codefile, container, sources
-from qama.search import base, loading
+from qama.search import base, loading, log
 from qama.search.repair import repair
 from qama.search.verify import verify
 
@@ -70,11 +70,11 @@ def test_every_damaged_byte_is_found(path):
             problems = verify(path).problems
             assert any(name in problem or "fingerprint" in problem for problem in problems)
             path.write_bytes(whole)
-    log = loading.log_path(path)
-    for at in (0, 20, 70, log.stat().st_size // 2):
-        damage(log, at)
+    logged = loading.log_path(path)
+    for at in (0, 20, 70, logged.stat().st_size // 2):
+        damage(logged, at)
         assert not verify(path).whole
-        damage(log, at)
+        damage(logged, at)
     assert verify(path).whole
 
 
@@ -144,12 +144,43 @@ def test_a_torso_is_repaired(path, tmp_path):
 
 
 def test_the_log_is_salvaged_around_damage(path, tmp_path):
-    log = loading.log_path(path)
-    for at, records, lost in ((70, 2, 1), (30, 3, 0), (log.stat().st_size - 3, 2, 0)):
-        damage(log, at)
+    logged = loading.log_path(path)
+    for at, records, lost in ((70, 2, 1), (30, 3, 0), (logged.stat().st_size - 3, 2, 0)):
+        damage(logged, at)
         salvage = repair(path, tmp_path / "new")
         assert (salvage.rows, salvage.records, salvage.lost_records) == (3000, records, lost)
-        damage(log, at)
+        damage(logged, at)
+
+
+def test_logs_that_do_not_belong_to_the_index_are_not_used(path, tmp_path):
+    own = loading.log_path(path).read_bytes()
+    identity = base.read(path).identity
+    with Index.open(path, mode="a") as index:
+        index.compact()
+    loading.log_path(path).write_bytes(own)
+    salvage = repair(path, tmp_path / "new")
+    assert salvage.notes == [f"{path}.log is of an older base, which "
+                             f"{base.read(path).identity} contains"]  # fmt: skip
+    with Index.open(path, mode="a") as index:
+        index.compact()
+    loading.log_path(path).write_bytes(own)
+    salvage = repair(path, tmp_path / "new")
+    assert salvage.notes == [f"{path}.log belongs to another index, {identity}: not used"]
+    loading.log_path(path).unlink()
+    salvage = repair(path, tmp_path / "new")
+    assert (salvage.notes, salvage.records) == (["there is no log"], 0)
+    assert salvage.vectors == 3038
+
+
+def test_a_record_that_makes_no_sense_is_left_out(path, tmp_path):
+    found = base.read(path)
+    raw = log.Header(found.identity, found.codec.fingerprint, 2).pack()
+    for number, ids in enumerate(([-4], [70_000]), start=1):
+        raw += log.pack("add", number, 64, np.array(ids), np.zeros((1, 2), np.uint8))
+    loading.log_path(path).write_bytes(raw)
+    salvage = repair(path, tmp_path / "new")
+    assert (salvage.records, salvage.lost_records, salvage.vectors) == (1, 1, 3001)
+    assert "record 1 is inconsistent: ids holds -4" in salvage.notes[0]
 
 
 def test_a_damaged_codec_can_be_given(path, tmp_path):
@@ -172,6 +203,25 @@ def test_what_proves_nothing_is_not_repaired(path, tmp_path):
     path.write_bytes(whole)
     with pytest.raises(ValueError, match="the damaged file itself"):
         repair(path, path)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"following": 3}, {"following": None}, {"generation": -1}, {"generation": "1"},
+     {"replaces": 7}, {"replaces": "xyz"}, {"replaces": "0" * 17}, {"replaces": "G" * 16},
+     {"following": 3001}, {"rows": 2999}, {"rows": 4000}],
+    ids=repr,
+)  # fmt: skip
+def test_meta_that_does_not_fit_is_refused(tmp_path, changes):
+    index = Index(Codec.load(GOLDEN), **CELL)
+    index.add(X[:3000])
+    index.save(tmp_path / "index")
+    found = container.read(tmp_path / "index", "index", 2)
+    chunks = {**found.arrays, "chunks": np.zeros(2, np.uint64)}
+    for meta, arrays in ((found.meta | changes, found.arrays), (found.meta, chunks)):
+        container.write(tmp_path / "forged", "index", 2, meta, arrays)
+        with pytest.raises(FormatError, match="the index is inconsistent"):
+            Index.open(tmp_path / "forged")
 
 
 # --- code files -------------------------------------------------------------------------------

@@ -4,6 +4,9 @@ The measure is what a user loses by it: the cosine of a vector with what its cod
 codec's default code. A fit records mean and deviation of it over rows that it did not train on.
 Vectors whose mean lies more than `LIMIT` deviations below, and three standard errors more, have
 drifted.
+
+Of a fit on 3000 SciFact abstracts (MiniLM-L6, byte codes), other collections lie 8 to 10 deviations
+below, medical ones (NFCorpus) 0.8; of a fit without byte codes 1.5 to 1.9 and 0.2.
 """
 
 from __future__ import annotations
