@@ -171,3 +171,11 @@ def test_constant_and_duplicate_rows_fit():
     assert np.isfinite(small.lengths).all()
     codes = small.encode(X, 12)
     assert len(np.unique(codes, axis=0)) == 4
+
+
+@pytest.mark.parametrize("d", [8, 16])
+def test_few_dims_fit(d):
+    X = rows(100, d)
+    small = fit_byte_coder(X, seed=0, threads=1)
+    assert small.max_bytes == d
+    assert ((unit(X) - decoded(small, small.encode(X, d))) ** 2).sum(axis=1).mean() < 0.01

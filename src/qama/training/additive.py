@@ -37,9 +37,10 @@ from qama.encoding.transform import unit
 _DISTORTION = (1.0, 0.3634, 0.1175, 0.03454, 0.0095, 0.0025, 0.0007)
 _ROUNDS = {0: 30, 12: 16, 48: 8}  # by the byte where a block starts
 _FEW_ROUNDS = 6  # for a block of one byte
+_MANY_ROWS = 30_000  # fewer rows get more rounds, up to twice as many
 _NOISE = 0.5  # of the words in the first round, in standard deviations of a word's share
 _QUIET = 0.8  # of the rounds have noise
-_RIDGE = 1.0
+_RIDGE = 4.0  # rows: a word that few rows chose stays near zero
 _BEAM, _SWEEPS = 2, 3  # of the search in a round
 
 Progress = Callable[[int, int, float], None]
@@ -63,7 +64,8 @@ def fit_byte_coder(
     rest = whole(U - center * np.float32(UNIT))
     words: list[Int16s] = []
     for done, (start, stop) in enumerate(parts):
-        words.append(_fit_block(rest, 2 * (stop - start), _rounds(start, stop), random, threads))
+        rounds = _rounds(start, stop, len(rest))
+        words.append(_fit_block(rest, 2 * (stop - start), rounds, random, threads))
         _, rest = choose(rest, words[-1], BEAM, SWEEPS, threads)
         if progress is not None:
             left = np.square(rest[:4096] * UNIT).sum(axis=1)
@@ -73,10 +75,10 @@ def fit_byte_coder(
     return ByteCoder(center, stacked, _prefix_lengths(coder, U[:4096]))
 
 
-def _rounds(start: int, stop: int) -> int:
-    if stop - start == 1:
-        return _FEW_ROUNDS
-    return next(rounds for byte, rounds in reversed(_ROUNDS.items()) if start >= byte)
+def _rounds(start: int, stop: int, rows: int) -> int:
+    rounds = next(rounds for byte, rounds in reversed(_ROUNDS.items()) if start >= byte)
+    rounds = _FEW_ROUNDS if stop - start == 1 else rounds
+    return round(rounds * min(2.0, max(1.0, _MANY_ROWS / rows)))
 
 
 def _fit_block(
@@ -99,7 +101,8 @@ def _start(rows: Int16s, sections: int, random: np.random.Generator) -> Floats:
     values, axes = np.linalg.eigh(_second_moments(rows))
     values = np.maximum(values, 1e-12)
     spent = np.zeros(len(values), dtype=int)
-    table = np.array([*_DISTORTION, _DISTORTION[-1]])
+    beyond = _DISTORTION[-1] * 0.25 ** np.arange(1, 4 * sections)  # about a quarter a bit
+    table = np.array([*_DISTORTION, *beyond])
     for _ in range(4 * sections):
         gains = values * (table[spent] - table[spent + 1])
         spent[np.argmax(gains)] += 1
