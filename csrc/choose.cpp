@@ -32,27 +32,18 @@ class Padded {
     std::int32_t* data_;
 };
 
-std::int64_t product(const std::int16_t* a, const std::int16_t* b, int dims) {
-    std::int64_t sum = 0;
-    for (int k = 0; k < dims; ++k) sum += std::int32_t{a[k]} * b[k];
-    return sum;
-}
-
 } // namespace
 
 void choose_words(const Kernels& kernels, const ChoiceQueries& q, int threads,
                   std::uint8_t* codes_out, std::int16_t* rest_out) {
     const int width = kWords * q.sections;
     Padded pairs(q.dims / 2, width), twice(width, width), squares(1, width);
-    for (std::int64_t j = 0; j < width; ++j) {
-        const std::int16_t* word = q.words + j * q.dims;
+    std::copy(q.twice, q.twice + std::int64_t{width} * width, twice.data());
+    std::copy(q.squares, q.squares + width, squares.data());
+    for (std::int64_t j = 0; j < width; ++j)
         for (std::int64_t k = 0; k < q.dims / 2; ++k)
-            std::memcpy(pairs.data() + k * width + j, word + 2 * k, sizeof(std::int32_t));
-        for (std::int64_t k = 0; k <= j; ++k)
-            twice.data()[j * width + k] = twice.data()[k * width + j] = static_cast<std::int32_t>(
-                2 * product(word, q.words + k * q.dims, q.dims) >> q.shift);
-        squares.data()[j] = static_cast<std::int32_t>(product(word, word, q.dims) >> q.shift);
-    }
+            std::memcpy(pairs.data() + k * width + j, q.words + j * q.dims + 2 * k,
+                        sizeof(std::int32_t));
     const Choice choice{q.rows, q.words,    pairs.data(), twice.data(), squares.data(),
                         q.dims, q.sections, width,        q.beam,       q.sweeps,
                         q.shift, q.limit,    codes_out,    rest_out};

@@ -10,6 +10,7 @@ namespace qama {
 struct ChoiceQueries {
     const std::int16_t* rows;  // (count, dims)
     const std::int16_t* words; // (16 sections, dims)
+    const std::int32_t *twice, *squares; // see Choice
     std::int64_t count;
     int dims, sections;
     int beam, sweeps, shift;

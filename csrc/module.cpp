@@ -181,7 +181,8 @@ void py_table_rows(Array<const std::uint8_t, 3> blocks, Array<const std::int64_t
 }
 
 void py_choose_words(const std::string& path, Array<const std::int16_t, 2> rows,
-                     Array<const std::int16_t, 2> words, int beam, int sweeps, int shift,
+                     Array<const std::int16_t, 2> words, Array<const std::int32_t, 2> twice,
+                     Array<const std::int32_t, 1> squares, int beam, int sweeps, int shift,
                      std::int32_t limit, int threads, Array<std::uint8_t, 2> codes_out,
                      Array<std::int16_t, 2> rest_out) {
     const Kernels& kernels = kernels_named(path);
@@ -189,6 +190,8 @@ void py_choose_words(const std::string& path, Array<const std::int16_t, 2> rows,
     const std::int64_t sections = width / kWords;
     require(dims > 0 && dims % 2 == 0 && dims < (1 << 20), "dims do not fit");
     require(size(words, 1) == dims && width == kWords * sections, "words and rows do not fit");
+    require(size(twice, 0) == width && size(twice, 1) == width && size(squares, 0) == width,
+            "products and words do not fit");
     require(sections > 0 && sections % 2 == 0 && sections <= kSections, "sections do not fit");
     require(beam > 0 && beam <= kBeam && sweeps >= 0, "beam or sweeps do not fit");
     require(shift >= 0 && shift < 32 && limit >= 0, "shift or limit do not fit");
@@ -197,7 +200,7 @@ void py_choose_words(const std::string& path, Array<const std::int16_t, 2> rows,
             "outputs do not fit");
     nb::gil_scoped_release release;
     choose_words(kernels,
-                 {rows.data(), words.data(), count, static_cast<int>(dims),
+                 {rows.data(), words.data(), twice.data(), squares.data(), count, static_cast<int>(dims),
                   static_cast<int>(sections), beam, sweeps, shift, limit},
                  threads, codes_out.data(), rest_out.data());
 }
@@ -241,7 +244,8 @@ NB_MODULE(_native, m) {
           nb::arg("indices").noconvert().none(), nb::arg("threads"),
           nb::arg("scores_out").noconvert());
     m.def("choose_words", &py_choose_words, nb::arg("path"), nb::arg("rows").noconvert(),
-          nb::arg("words").noconvert(), nb::arg("beam"), nb::arg("sweeps"), nb::arg("shift"),
+          nb::arg("words").noconvert(), nb::arg("twice").noconvert(),
+          nb::arg("squares").noconvert(), nb::arg("beam"), nb::arg("sweeps"), nb::arg("shift"),
           nb::arg("limit"), nb::arg("threads"), nb::arg("codes_out").noconvert(), nb::arg("rest_out").noconvert());
     m.def("squared_norms", &py_squared_norms, nb::arg("codes").noconvert(),
           nb::arg("words").noconvert(), nb::arg("start").noconvert(), nb::arg("threads"),

@@ -178,13 +178,24 @@ void check_choices() {
         std::vector<std::int16_t> words(size(16 * sections * dims)), rows(size(13 * dims));
         for (auto& x : words) x = static_cast<std::int16_t>(draw(400) - 200);
         for (auto& x : rows) x = static_cast<std::int16_t>(draw(2000) - 1000);
+        const int width = kWords * sections;
+        std::vector<std::int32_t> twice(size(width * width)), squares(size(width));
+        for (int i = 0; i < width; ++i)
+            for (int j = 0; j < width; ++j) {
+                std::int32_t sum = 0;
+                for (int k = 0; k < dims; ++k)
+                    sum += words[size(i * dims + k)] * words[size(j * dims + k)];
+                twice[size(i * width + j)] = 2 * sum;
+                if (i == j) squares[size(i)] = sum;
+            }
         std::vector<std::uint8_t> first;
         for (const Kernels* kernels : available_kernels()) {
             std::vector<std::uint8_t> codes(size(13 * sections / 2));
             std::vector<std::int16_t> rest(rows.size());
             choose_words(*kernels,
-                         {rows.data(), words.data(), 13, dims, sections, 2, 2, 0, 16000}, 2,
-                         codes.data(), rest.data());
+                         {rows.data(), words.data(), twice.data(), squares.data(), 13, dims,
+                          sections, 2, 2, 0, 16000},
+                         2, codes.data(), rest.data());
             if (first.empty()) first = codes;
             if (codes == first) continue;
             std::printf("FAILED choice of %d sections on %s\n", sections, kernels->name);

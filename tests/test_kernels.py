@@ -319,23 +319,21 @@ def test_blocks_and_back(path, columns):
 
 
 def random_choice(rng, n, sections, d=10, kind="normal"):
-    """Draw rows and words, and the least shift that leaves products room."""
+    """Draw rows, and words made ready."""
     size = 2**15 if kind == "extreme" else 40 if kind == "coarse" else 2000
     rows = np.clip(rng.normal(size=(n, d)) * size, -(2**15), 2**15 - 1).astype(np.int16)
     words = rng.normal(size=(16 * sections, d)) * size / np.sqrt(sections)
     words = np.clip(words, -(2**15), 2**15 - 1).astype(np.int16)
     words *= kind != "zero words"
-    shift = 0
-    while kernels.choice_limit(words, shift) < 2**10:
-        shift += 1
-    return rows * np.int16(kind != "zero rows"), words, shift
+    reach = np.linalg.norm(rows.astype(float), axis=1).max(initial=0) / 2  # some are clamped
+    return rows * np.int16(kind != "zero rows"), kernels.prepare_words(words, reach)
 
 
 def compare_choice(path, rows, words, threads=1, **options):
     expected = kernels.choose_words(rows, words, path="numpy", **options)
     found = kernels.choose_words(rows, words, path=path, threads=threads, **options)
     assert_same(found, expected)
-    assert found[0].shape == (len(rows), len(words) // 32)
+    assert found[0].shape == (len(rows), len(words.words) // 32)
     return found
 
 
@@ -344,14 +342,16 @@ def test_choice_by_hand(path):
     words = np.zeros((32, 2), np.int16)
     words[:, 0] = [10 * k for k in range(16)] + list(range(16))
     rows = np.array([[137, 0], [-5, 3], [400, -2], [20, 0]], np.int16)
-    codes, rest = kernels.choose_words(rows, words, beam=2, sweeps=2, shift=0, path=path)
+    codes, rest = kernels.choose_words(
+        rows, kernels.prepare_words(words, 500), beam=2, sweeps=2, path=path
+    )
     assert codes.tolist() == [[0xD7], [0x00], [0xFF], [0x20]]  # ties by the lower word: 20, not 1A
     assert rest.tolist() == [[0, 0], [-5, 3], [235, -2], [0, 0]]
 
 
-def choice_by_definition(row, words, beam, sweeps, shift):
+def choice_by_definition(row, words, beam, sweeps):
     """Search as documented, computing every cost anew with Python's integers."""
-    W, r, limit = words.astype(object), row.astype(object), kernels.choice_limit(words, shift)
+    W, r, limit, shift = words.words.astype(object), row.astype(object), words.limit, words.shift
     gram = W @ W.T
 
     def cost(chosen):
@@ -362,7 +362,7 @@ def choice_by_definition(row, words, beam, sweeps, shift):
         return alone + sum(2 * int(gram[i, j]) >> shift for i in at for j in at if i < j)
 
     prefixes = [()]
-    for _ in range(len(words) // 16):
+    for _ in range(len(words.words) // 16):
         longer = [(*p, word) for p in prefixes for word in range(16)]
         prefixes = sorted(longer, key=cost)[:beam]
     chosen = list(prefixes[0])
@@ -375,22 +375,20 @@ def choice_by_definition(row, words, beam, sweeps, shift):
 @pytest.mark.parametrize("kind", ["normal", "coarse", "extreme"])
 @pytest.mark.parametrize(("sections", "beam", "sweeps"), [(2, 1, 0), (4, 3, 2), (6, 2, 1)])
 def test_reference_choice_is_the_definition(kind, sections, beam, sweeps):
-    rows, words, shift = random_choice(np.random.default_rng(sections), 4, sections, 4, kind)
-    codes, rest = kernels.choose_words(
-        rows, words, beam=beam, sweeps=sweeps, shift=shift, path="numpy"
-    )
+    rows, words = random_choice(np.random.default_rng(sections), 4, sections, 4, kind)
+    codes, rest = kernels.choose_words(rows, words, beam=beam, sweeps=sweeps, path="numpy")
     for row, code, left in zip(rows, codes, rest, strict=True):
-        expected = choice_by_definition(row, words, beam, sweeps, shift)
+        expected = choice_by_definition(row, words, beam, sweeps)
         assert [int(n, 16) for n in code.tobytes().hex()] == expected
-        chosen = words[16 * np.arange(sections) + expected].astype(int)
+        chosen = words.words[16 * np.arange(sections) + expected].astype(int)
         assert left.tolist() == np.clip(row - chosen.sum(0), -(2**15), 2**15 - 1).tolist()
 
 
 def test_reference_choice_does_not_depend_on_its_chunks(monkeypatch):
-    rows, words, shift = random_choice(np.random.default_rng(1), 20, 6)
-    whole = kernels.choose_words(rows, words, beam=3, sweeps=2, shift=shift, path="numpy")
+    rows, words = random_choice(np.random.default_rng(1), 20, 6)
+    whole = kernels.choose_words(rows, words, beam=3, sweeps=2, path="numpy")
     monkeypatch.setattr(reference, "_CHUNK_BYTES", 4 * 3 * 96 * 3)
-    again = kernels.choose_words(rows, words, beam=3, sweeps=2, shift=shift, path="numpy")
+    again = kernels.choose_words(rows, words, beam=3, sweeps=2, path="numpy")
     assert_same(again, whole)
 
 
@@ -400,15 +398,15 @@ def test_choice_widths(path, sections, d):
     rng = np.random.default_rng(sections)
     for kind in ("normal", "coarse", "extreme", "zero words", "zero rows"):
         for beam, sweeps in [(1, 0), (1, 3), (2, 1), (4, 4), (16, 2)]:
-            rows, words, shift = random_choice(rng, int(rng.integers(1, 9)), sections, d, kind)
-            compare_choice(path, rows, words, beam=beam, sweeps=sweeps, shift=shift)
+            rows, words = random_choice(rng, int(rng.integers(1, 9)), sections, d, kind)
+            compare_choice(path, rows, words, beam=beam, sweeps=sweeps)
 
 
 @pytest.mark.parametrize("path", PATHS)
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_choice_of_anything(path, data):
-    rows, words, shift = random_choice(
+    rows, words = random_choice(
         np.random.default_rng(data.draw(st.integers(0, 99))), data.draw(st.integers(0, 200)),
         2 * data.draw(st.integers(1, 12)), 2 * data.draw(st.integers(1, 40)),
         data.draw(st.sampled_from(["normal", "coarse", "extreme", "zero words", "zero rows"])),
@@ -416,14 +414,13 @@ def test_choice_of_anything(path, data):
     compare_choice(
         path, rows, words, threads=data.draw(st.sampled_from([0, 1, 3])),
         beam=data.draw(st.integers(1, 16)), sweeps=data.draw(st.integers(0, 4)),
-        shift=min(31, shift + data.draw(st.integers(0, 3))),
     )  # fmt: skip
 
 
 @pytest.mark.parametrize("path", ALL)
 def test_a_choice_depends_on_its_row_alone(path):
-    rows, words, shift = random_choice(np.random.default_rng(5), 70, 10)
-    options = {"beam": 4, "sweeps": 3, "shift": shift, "path": path}
+    rows, words = random_choice(np.random.default_rng(5), 70, 10)
+    options = {"beam": 4, "sweeps": 3, "path": path}
     whole = kernels.choose_words(rows, words, threads=3, **options)
     for i in (0, 1, 33, 69):
         one = kernels.choose_words(rows[i : i + 1], words, **options)
@@ -434,16 +431,17 @@ def test_a_choice_depends_on_its_row_alone(path):
 def test_choices_of_two_words_against_all_256(path):
     every = np.arange(256)
     for seed in range(5):
-        rows, words, shift = random_choice(np.random.default_rng(seed), 20, 2)
-        decoded = (words[every >> 4].astype(int) + words[16 + (every & 15)])[None]
+        rows, words = random_choice(np.random.default_rng(seed), 20, 2)
+        W = words.words.astype(int)
+        decoded = (W[every >> 4] + W[16 + (every & 15)])[None]
         costs = np.square(rows[:, None].astype(int) - decoded).sum(axis=2)
         at = np.arange(len(rows))
 
-        def chosen(beam, sweeps, rows=rows, words=words, shift=shift):
-            options = {"beam": beam, "sweeps": sweeps, "shift": shift, "path": path}
+        def chosen(beam, sweeps, rows=rows, words=words):
+            options = {"beam": beam, "sweeps": sweeps, "path": path}
             return kernels.choose_words(rows, words, **options)[0][:, 0]
 
-        slack = 2 ** (shift + 3)  # products are rounded
+        slack = 2 ** (words.shift + 3)  # products are rounded
         greedy, swept, wide = chosen(1, 0), chosen(1, 9), chosen(16, 0)
         assert (costs[at, swept] <= costs[at, greedy] + slack).all()
         for change in (*range(1, 16), *range(16, 256, 16)):  # no single word improves on descent
@@ -572,8 +570,8 @@ def test_rows_that_do_not_exist_are_refused(rows):
 
 def choice_arguments(**changes):
     arguments = {
-        "rows": np.zeros((3, 8), np.int16), "words": np.zeros((32, 8), np.int16),
-        "beam": 2, "sweeps": 1, "shift": 0,
+        "rows": np.zeros((3, 8), np.int16), "beam": 2, "sweeps": 1,
+        "words": kernels.prepare_words(np.zeros((32, 8), np.int16), 1.0),
     }  # fmt: skip
     return arguments | changes
 
@@ -583,19 +581,10 @@ def choice_arguments(**changes):
     [
         ({"rows": np.zeros((3, 8))}, "rows is float64"),
         ({"rows": np.zeros((3, 6), np.int16)}, r"rows is int16 of shape \(3, 6\)"),
-        ({"words": np.zeros((32, 8), np.int32)}, "words is int32"),
-        ({"words": np.zeros((16, 8), np.int16)}, "words has 16 rows; 16 for each of an even"),
-        ({"words": np.zeros((40, 8), np.int16)}, "words has 40 rows"),
-        ({"words": np.zeros((0, 8), np.int16)}, "words has 0 rows"),
-        ({"words": np.zeros((16 * 66, 8), np.int16)}, "at most 64"),
-        ({"words": np.zeros((32, 7), np.int16)}, "words has 7 columns"),
-        ({"words": np.full((32, 8), 2**15 - 1, np.int16)}, "shift is 0, too small"),
         ({"beam": 0}, "beam is 0"),
         ({"beam": 17}, "beam is 17; at most 16"),
         ({"sweeps": -1}, "sweeps is -1"),
         ({"sweeps": 1.5}, "sweeps is 1.5"),
-        ({"shift": -1}, "shift is -1"),
-        ({"shift": 32}, "shift is 32; at most 31"),
         ({"threads": -1}, "threads is -1"),
         ({"path": "sse9"}, "path is 'sse9'"),
     ],
@@ -604,6 +593,31 @@ def test_choice_refuses(changes, message):
     kernels.choose_words(**choice_arguments())
     with pytest.raises(ValueError, match=message):
         kernels.choose_words(**choice_arguments(**changes))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (np.zeros((32, 8), np.int32), "words is int32"),
+        (np.zeros((16, 8), np.int16), "words has 16 rows; 16 for each of an even"),
+        (np.zeros((40, 8), np.int16), "words has 40 rows"),
+        (np.zeros((0, 8), np.int16), "words has 0 rows"),
+        (np.zeros((16 * 66, 8), np.int16), "at most 64"),
+        (np.zeros((32, 7), np.int16), "words has 7 columns"),
+    ],
+)
+def test_unfitting_words_are_refused(words, message):
+    with pytest.raises(ValueError, match=message):
+        kernels.prepare_words(words, 1.0)
+
+
+def test_words_are_halved_just_enough():
+    words = np.full((32, 4), 2**14, np.int16)  # norms of 2^15, two sections: S = 2^16
+    made = kernels.prepare_words(words, reach=2.0**15)
+    assert 4 * 2**32 >> made.shift < 2**31 - 1 <= 4 * 2**32 >> (made.shift - 4)
+    assert made.limit >= 2**30 >> made.shift
+    assert (made.twice == 2 * 2**30 >> made.shift).all()
+    assert (made.squares == 2**30 >> made.shift).all()
 
 
 def run_with(path, code):

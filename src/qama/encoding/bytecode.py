@@ -48,19 +48,9 @@ def whole(V: npt.NDArray[np.floating]) -> Int16s:
     return np.asarray(np.clip(np.rint(V / UNIT), -(2**15), 2**15 - 1), dtype=np.int16)
 
 
-def choose(
-    rows: Int16s, words: Int16s, beam: int, sweeps: int, threads: int
-) -> tuple[Bytes, Int16s]:
-    """Choose a block's words for rows int16 (n, d): codes, and the rows less their words.
-
-    Products are halved as often as it takes for a row of length 2, the farthest that a unit vector
-    can lie from the centre, to stay within what the kernel clamps to.
-    """
-    longest = float(np.linalg.norm(words.astype(np.float64), axis=1).max())
-    shift = 0
-    while kernels.choice_limit(words, shift) < 2 / UNIT * longest / 2**shift:
-        shift += 1
-    return kernels.choose_words(rows, words, beam=beam, sweeps=sweeps, shift=shift, threads=threads)
+def prepared(words: Int16s) -> kernels.Words:
+    """Prepare a block's words (16 sections, d): a unit vector lies within 2 of the centre."""
+    return kernels.prepare_words(words, reach=2 / UNIT)
 
 
 @dataclass(frozen=True)
@@ -127,12 +117,19 @@ class ByteCoder:
         """Encode finite float32 (n, d) into uint8 (n, nbytes)."""
         rest = whole(unit(X).astype(np.float64) - self.center * UNIT)
         parts = []
-        for start, stop in blocks(self.max_bytes):
+        for block, (start, stop) in enumerate(blocks(self.max_bytes)):
             if start >= nbytes:
                 break
-            codes, rest = choose(rest, self._flat[32 * start : 32 * stop], BEAM, SWEEPS, 0)
+            if block not in self._prepared:
+                self._prepared[block] = prepared(self._flat[32 * start : 32 * stop])
+            words = self._prepared[block]
+            codes, rest = kernels.choose_words(rest, words, beam=BEAM, sweeps=SWEEPS)
             parts.append(codes)
         return np.ascontiguousarray(np.concatenate(parts, axis=1)[:, :nbytes])
+
+    @cached_property
+    def _prepared(self) -> dict[int, kernels.Words]:
+        return {}  # by block, made when first needed
 
     @cached_property
     def _flat(self) -> Int16s:

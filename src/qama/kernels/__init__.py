@@ -17,16 +17,17 @@ import numpy as np
 
 from qama.kernels import _check
 from qama.kernels._arrays import F32, I16, I32, I64, U8, U64, Factors
-from qama.kernels._check import choice_limit
 from qama.kernels._dispatch import backend, chosen_path, native_paths
+from qama.kernels.words import Words, prepare_words
 
 __all__ = [
-    "choice_limit",
+    "Words",
     "choose_words",
     "from_blocks",
     "hamming_rows",
     "hamming_topk",
     "info",
+    "prepare_words",
     "squared_norms",
     "table_rows",
     "table_topk",
@@ -251,11 +252,10 @@ def table_rows(
 
 def choose_words(
     rows: I16,
-    words: I16,
+    words: Words,
     *,
     beam: int,
     sweeps: int,
-    shift: int,
     threads: int = 0,
     path: str | None = None,
 ) -> tuple[U8, I16]:
@@ -266,16 +266,14 @@ def choose_words(
     section by section, the ``beam`` cheapest choices so far are kept, ties by the order of their
     parents, then by lower word. Then coordinate descent on the cheapest: section by section, the
     word of least cost given all others, ties by lower word; ``sweeps`` times, or until nothing
-    changes. Costs are whole numbers: products of words and rows are halved ``shift`` times,
-    rounding down.
+    changes. Costs are whole numbers, of products halved as `Words` says.
 
     Args:
-        rows: int16 ``(n, d)``, ``d`` even and below ``2**20``. The product of a row and a word is
-            taken modulo ``2**32``, halved, and clamped to ``+-choice_limit(words, shift)``.
-        words: int16 ``(16 s, d)``: 16 words for each of ``s`` sections, ``s`` even, at most 64.
+        rows: int16 ``(n, d)``. The product of a row and a word is taken modulo ``2**32``, halved
+            and clamped.
+        words: From `prepare_words`, of ``s`` sections.
         beam: Choices kept, 1 to 16.
         sweeps: Rounds of coordinate descent, at least 0.
-        shift: 0 to 31, large enough for the words: `choice_limit` is not below 0.
         threads: Threads to use.
         path: Force one path; None chooses.
 
@@ -283,11 +281,9 @@ def choose_words(
         uint8 ``(n, s // 2)``: two words a byte, the earlier section in the high nibble; and the
         rows less their words, int16 ``(n, d)``, clamped to int16. Each row's depend on it alone.
     """
-    rows, words = _check.choice(rows, words, beam, sweeps, shift)
+    rows = _check.choice(rows, words.words.shape[1], beam, sweeps)
     _check.at_least("threads", threads, 0)
-    return backend(path).choose_words(
-        rows, words, beam=beam, sweeps=sweeps, shift=shift, threads=threads
-    )
+    return backend(path).choose_words(rows, words, beam=beam, sweeps=sweeps, threads=threads)
 
 
 def squared_norms(

@@ -9,7 +9,7 @@ import numpy as np
 
 from qama.kernels import _native, reference
 from qama.kernels._arrays import F32, I16, I32, I64, U8, U64, Factors
-from qama.kernels._check import choice_limit
+from qama.kernels.words import Words
 
 # Distances are summed in 16 bits; filter entries of very wide codes would lose their resolution.
 _MOST_BITS = 43_000
@@ -126,15 +126,15 @@ class Native:
         return scores
 
     def choose_words(
-        self, rows: I16, words: I16, *, beam: int, sweeps: int, shift: int, threads: int = 0
+        self, rows: I16, words: Words, *, beam: int, sweeps: int, threads: int = 0
     ) -> tuple[U8, I16]:
         """See `qama.kernels.choose_words`."""
-        codes = np.empty((len(rows), len(words) // 32), np.uint8)
+        codes = np.empty((len(rows), len(words.words) // 32), np.uint8)
         rest = np.empty_like(rows)
-        limit = choice_limit(words, shift)
         _native.choose_words(
-            self.path, rows, words, beam, sweeps, shift, limit, threads, codes, rest
-        )
+            self.path, rows, words.words, words.twice, words.squares, beam, sweeps, words.shift,
+            words.limit, threads, codes, rest,
+        )  # fmt: skip
         return codes, rest
 
     def squared_norms(self, codes: U8, words: I16, start: I16, *, threads: int = 0) -> I64:

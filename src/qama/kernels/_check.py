@@ -137,8 +137,8 @@ def rows(value: I64, queries: int, count: int) -> I64:
     return value
 
 
-def choice(rows: I16, words: I16, beam: int, sweeps: int, shift: int) -> tuple[I16, I16]:
-    """Check what words are chosen from, and that no sum can leave int32."""
+def words(words: I16) -> I16:
+    """Check the words that a code is chosen from."""
     words = array("words", words, np.int16, (None, None))
     width, d = words.shape
     if width % 32 or not 32 <= width <= 16 * _SECTIONS:
@@ -148,32 +148,14 @@ def choice(rows: I16, words: I16, beam: int, sweeps: int, shift: int) -> tuple[I
         )
     if d % 2 or not 0 < d < 2**20:
         raise ValueError(f"words has {d} columns; an even number below 2**20 is needed")
-    rows = array("rows", rows, np.int16, (None, d))
+    return words
+
+
+def choice(rows: I16, dims: int, beam: int, sweeps: int) -> I16:
+    """Check what words are chosen for, and how."""
+    rows = array("rows", rows, np.int16, (None, dims))
     at_least("beam", beam, 1)
     if beam > _MOST_BEAM:
         raise ValueError(f"beam is {beam}; at most {_MOST_BEAM} are possible")
     at_least("sweeps", sweeps, 0)
-    at_least("shift", shift, 0)
-    if shift > 31:
-        raise ValueError(f"shift is {shift}; at most 31 is possible")
-    if choice_limit(words, shift) < 0:
-        raise ValueError(f"shift is {shift}, too small for these words: costs could leave int32")
-    return rows, words
-
-
-def choice_limit(words: I16, shift: int) -> int:
-    """Return what `choose_words` clamps products to; below 0 where costs could leave int32.
-
-    A cost on the way is a sum of words' products, at most four times the square of the sum over
-    sections of their greatest norm, and of at most twice as many clamped products as there are
-    sections. Rounding adds at most one for each product of words.
-
-    Args:
-        words: int16 ``(16 s, d)``.
-        shift: Times that products are halved.
-    """
-    sections = len(words) // 16
-    norms = np.ceil(np.sqrt(np.square(words, dtype=np.int64).sum(axis=1)))
-    most = int(norms.reshape(-1, 16).max(axis=1).sum())
-    room = 2**31 - 2 - (4 * most**2 >> shift) - sections**2
-    return room // (2 * sections)
+    return rows

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from qama.kernels import reference
 from qama.kernels._arrays import F32, I16, I32, I64, U8, U64, Factors
+from qama.kernels.words import Words
 
 PATHS = ("avx512", "avx2", "neon", "portable", "numpy")
 VARIABLE = "QAMA_KERNEL"
@@ -73,7 +74,7 @@ class Backend(Protocol):
         """See `qama.kernels.table_rows`."""
 
     def choose_words(
-        self, rows: I16, words: I16, *, beam: int, sweeps: int, shift: int, threads: int = 0
+        self, rows: I16, words: Words, *, beam: int, sweeps: int, threads: int = 0
     ) -> tuple[U8, I16]:
         """See `qama.kernels.choose_words`."""
 

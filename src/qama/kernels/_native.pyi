@@ -53,6 +53,8 @@ def choose_words(
     path: str,
     rows: I16,
     words: I16,
+    twice: I32,
+    squares: I32,
     beam: int,
     sweeps: int,
     shift: int,

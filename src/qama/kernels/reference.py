@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qama.kernels._arrays import F32, I16, I32, I64, U8, U64, Factors
-from qama.kernels._check import choice_limit
+from qama.kernels.words import Words
 
 _ROWS = 64
 _CHUNK_BYTES = 1 << 22  # of codes at a time
@@ -129,25 +129,23 @@ def table_rows(
 
 
 def choose_words(
-    rows: I16, words: I16, *, beam: int, sweeps: int, shift: int, threads: int = 0
+    rows: I16, words: Words, *, beam: int, sweeps: int, threads: int = 0
 ) -> tuple[U8, I16]:
     """See `qama.kernels.choose_words`."""
-    W = words.astype(np.float64)
-    gram = (W @ W.T).astype(np.int64)  # exact: whole numbers below 2**53
-    twice, squares = ((2 * gram) >> shift).astype(np.int32), np.diagonal(gram) >> shift
-    limit = choice_limit(words, shift)
-    step = max(1, _CHUNK_BYTES // (4 * beam * len(words)))
-    codes, rest = np.empty((len(rows), len(words) // 32), np.uint8), np.empty_like(rows)
+    W = words.words.astype(np.float64)
+    step = max(1, _CHUNK_BYTES // (4 * beam * len(W)))
+    codes, rest = np.empty((len(rows), len(W) // 32), np.uint8), np.empty_like(rows)
     for first in range(0, len(rows), step):
         some = rows[first : first + step]
-        products = (some.astype(np.float64) @ W.T).astype(np.int64)
-        halved = products.astype(np.int32) >> shift  # modulo 2**32 first
-        alone = (squares - 2 * np.clip(halved, -limit, limit)).astype(np.int32)
-        chosen = _descended(alone, twice, _beam_search(alone, twice, beam), sweeps)
+        products = (some.astype(np.float64) @ W.T).astype(np.int64)  # exact: below 2**53
+        halved = products.astype(np.int32) >> words.shift  # modulo 2**32 first
+        alone = words.squares - 2 * np.clip(halved, -words.limit, words.limit)
+        chosen = _beam_search(alone.astype(np.int32), words.twice, beam)
+        chosen = _descended(alone.astype(np.int32), words.twice, chosen, sweeps)
         codes[first : first + step] = chosen[:, ::2] << 4 | chosen[:, 1::2]
         left = some.astype(np.int64)
         for section, word in enumerate(chosen.T):
-            left -= words[16 * section + word.astype(np.int64)]
+            left -= words.words[16 * section + word.astype(np.int64)]
         rest[first : first + step] = np.clip(left, -(2**15), 2**15 - 1)
     return codes, rest
 

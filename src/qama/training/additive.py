@@ -18,7 +18,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from qama import checks
+from qama import checks, kernels
 from qama.checks import Bytes, Floats
 from qama.encoding.bytecode import (
     BEAM,
@@ -28,9 +28,9 @@ from qama.encoding.bytecode import (
     ByteCoder,
     Int16s,
     blocks,
-    choose,
+    prepared,
     whole,
-)  # fmt: skip
+)
 from qama.encoding.transform import unit
 
 # Distortion of a unit Gaussian at 0 to 6 bits (Lloyd-Max; Max 1960, table I).
@@ -66,7 +66,9 @@ def fit_byte_coder(
     for done, (start, stop) in enumerate(parts):
         rounds = _rounds(start, stop, len(rest))
         words.append(_fit_block(rest, 2 * (stop - start), rounds, random, threads))
-        _, rest = choose(rest, words[-1], BEAM, SWEEPS, threads)
+        _, rest = kernels.choose_words(
+            rest, prepared(words[-1]), beam=BEAM, sweeps=SWEEPS, threads=threads
+        )
         if progress is not None:
             left = np.square(rest[:4096] * UNIT).sum(axis=1)
             progress(done + 1, len(parts), float(left.mean()))
@@ -91,7 +93,9 @@ def _fit_block(
         level = _NOISE * max(0.0, 1 - turn / (_QUIET * rounds))
         noise = random.standard_normal(W.shape, dtype=np.float32) * share
         noisy = whole(W + np.float32(level) * noise)
-        codes, _ = choose(rows, noisy, _BEAM, _SWEEPS, threads)
+        codes, _ = kernels.choose_words(
+            rows, prepared(noisy), beam=_BEAM, sweeps=_SWEEPS, threads=threads
+        )
         W = _least_squares(codes, rows)
     return whole(W)
 
