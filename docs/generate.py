@@ -1,7 +1,7 @@
 """Fill the tables and plots of README.md and docs/ from bench/results/ (`make docs`).
 
 A table stands between `<!-- table: NAME -->` and `<!-- end -->`; NAME is a function here or in
-paper_tables.py.
+paper_tables.py or quality_tables.py.
 """
 
 import json
@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import paper_tables
+import quality_tables
 from paper_results import rows
 from paper_verdicts import MINILM_L12
 
@@ -271,8 +272,10 @@ def fill(path):
     """Replace every marked table of a file."""
 
     def table(match):
-        make = globals().get(match[1]) or getattr(paper_tables, match[1])
-        return f"<!-- table: {match[1]} -->\n{make()}\n<!-- end -->"
+        name = match[1]
+        others = quality_tables if name in quality_tables.__all__ else paper_tables
+        make = globals().get(name) or getattr(others, name)
+        return f"<!-- table: {name} -->\n{make()}\n<!-- end -->"
 
     text = path.read_text()
     path.write_text(re.sub(r"<!-- table: (\w+) -->.*?<!-- end -->", table, text, flags=re.S))
