@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from conftest import mixture
 from typer.testing import CliRunner
 
-from qama import Codec
+from qama import Codec, drift
 from qama.cli.main import app
 from qama.evaluation.page import Line, Plot, Section, page
 from qama.evaluation.quantisability import Budget, Quantisability, quantisability, similarity_gains
@@ -183,3 +184,21 @@ def test_the_command_refuses_before_long_work(folder):
         assert result.exit_code == 2
         assert message in result.stderr
         assert result.stdout == ""
+
+
+def test_the_command_tells_drift(folder, byte_codec):
+    for recorded, drifted in ((1.5, True), (0.5, False)):  # no cosine is as high, none as low
+        fact = {"rows": 1000, "mean": recorded, "deviation": 0.1}
+        facts = {**byte_codec.facts, drift.FACT: fact}
+        replace(byte_codec, facts=facts).save(folder / "codec")
+        result = call(folder / "rows.npy", "--codec", folder / "codec", "--drift", "--json")
+        assert result.exit_code == 0, result.output
+        found = json.loads(result.stdout)
+        assert found["drifted"] == drifted
+        assert found["shift"] == pytest.approx((recorded - found["mean"]) / 0.1)
+        said = call(folder / "rows.npy", "--codec", folder / "codec", "--drift").stdout
+        assert ("refit the codec" in " ".join(said.split())) == drifted
+    assert "give --codec" in call(folder / "rows.npy", "--drift").stderr
+    replace(byte_codec, facts={}).save(folder / "codec")
+    result = call(folder / "rows.npy", "--codec", folder / "codec", "--drift")
+    assert "records nothing" in result.stderr

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
-from qama import files
+from qama import checks, files, sources
 from qama.checks import Floats
 from qama.cli import options
 from qama.codec import Codec
 from qama.console import check_output, command, data, emit, progress, say
+from qama.drift import measure
 from qama.evaluation import page
 from qama.evaluation.quantisability import GOALS, Quantisability, quantisability
 
@@ -34,6 +36,9 @@ def report(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write a standalone HTML page here.")
     ] = None,
+    drift: Annotated[
+        bool, typer.Option("--drift", help="Only: are these like what --codec was fitted on?")
+    ] = False,
     sample: Annotated[int, typer.Option(help="Rows looked at, at least 64.")] = 4096,
     seed: options.Seed = 0,
     threads: options.Threads = 0,
@@ -43,6 +48,9 @@ def report(
     if output is not None:
         check_output(output)
     loaded = None if codec is None else Codec.load(codec)
+    if drift:
+        _drift(vectors, loaded, sample, seed, json)
+        return
 
     def fit(rows: Floats) -> Codec:
         return _fit(rows, seed, threads) if loaded is None else loaded
@@ -57,11 +65,24 @@ def report(
     else:
         _show(found)
     if output is not None:
-        # a further measure (drift, say) is a further section
         sections = [*_summary(found, vectors.name), _retention(found), _spectrum(found)]
         with files.replacing(output) as file:
             file.write(page.page(f"Is {vectors.name} quantisable?", sections).encode())
         say(f"{output}: the report as a page")
+
+
+def _drift(vectors: Path, codec: Codec | None, sample: int, seed: int, json: bool) -> None:
+    """Compare vectors with what a codec was fitted on."""
+    if codec is None:
+        raise ValueError("--drift compares vectors with a codec's own: give --codec FILE")
+    rows, _ = sources.load(vectors, checks.integer(sample, "sample", 64), seed)
+    found = measure(codec, rows, rows=sample)
+    if found is None:
+        raise ValueError("this codec records nothing to compare with: fit it again")
+    if json:
+        emit({**asdict(found), "shift": found.shift, "drifted": found.drifted})
+    else:
+        data.print(str(found))
 
 
 def _fit(rows: Floats, seed: int, threads: int) -> Codec:
