@@ -40,6 +40,7 @@ _FEW_ROUNDS = 6  # for a block of one byte
 _MANY_ROWS = 30_000  # fewer rows get more rounds, up to twice as many
 _NOISE = 0.5  # of the words in the first round, in standard deviations of a word's share
 _QUIET = 0.8  # of the rounds have noise
+_LATE, _LATE_ROWS = 64, 16_384  # blocks from this byte on are fitted on so many rows at most
 _RIDGE = 4.0  # rows: a word that few rows chose stays near zero
 _BEAM, _SWEEPS = 2, 3  # of the search in a round
 
@@ -64,7 +65,9 @@ def fit_byte_coder(
     rest = whole(U - center * np.float32(UNIT))
     words: list[Int16s] = []
     for done, (start, stop) in enumerate(parts):
-        rounds = _rounds(start, stop, len(rest))
+        if start >= _LATE and len(rest) > _LATE_ROWS:  # nothing but noise is left
+            rest = rest[np.linspace(0, len(rest) - 1, _LATE_ROWS).astype(np.int64)]
+        rounds = _rounds(start, stop, len(X))
         words.append(_fit_block(rest, 2 * (stop - start), rounds, random, threads))
         _, rest = kernels.choose_words(
             rest, prepared(words[-1]), beam=BEAM, sweeps=SWEEPS, threads=threads
