@@ -17,7 +17,7 @@ from qama.encoding import levels
 from qama.encoding.bits import unpack
 from qama.encoding.transform import FeedForward, Linear, apply
 from qama.training import config as configs
-from qama.training.agreement import Guard, HeldOut
+from qama.training.agreement import HeldOut
 from qama.training.fit import _objective, _split
 from qama.training.nn import Adapter
 from qama.training.train import Report, train
@@ -101,7 +101,7 @@ def test_held_out_rows_are_never_trained_on(rows):
 
 def test_more_training_finds_more_neighbours():
     X = mixture(400, 32)
-    codec = quick(X, steps=60, batch=32, guarded=False)
+    codec = quick(X, steps=60, batch=32)
     assert codec.facts["agreement_best"] > codec.facts["agreement_start"]
 
 
@@ -199,50 +199,6 @@ def test_the_pair_network_gets_a_gradient(rows, preset):
         assert parameter.grad.abs().max() > 0
 
 
-# --- the default preset's objective -----------------------------------------------------------
-
-
-def test_settling_goes_part_of_the_way_back_to_the_start(rows):
-    chosen = configs.preset("default")
-    adapter = Adapter(chosen, rows, (32, 16, 8), seed=0)
-    objective = _objective(chosen, adapter, rows, None, levels.QUARTERS, 0)
-    start = [parameter.detach().clone() for parameter in adapter.parameters()]
-    with torch.no_grad():
-        for parameter in adapter.parameters():
-            parameter += 1
-    objective.settle(adapter)
-    for parameter, before in zip(adapter.parameters(), start, strict=True):
-        torch.testing.assert_close(parameter.detach(), before + 0.6)
-
-
-def test_the_guard_refuses_what_one_cell_loses_by(rows):
-    kept, held_out = _split(rows, 0.3, 0)
-    adapter = Adapter(configs.preset("default"), kept, (32, 8), seed=0)
-    look = HeldOut.make(held_out, kept, 0)
-    start = adapter.to_grid(levels.QUARTERS)
-    guard = Guard(look, start)
-    assert guard.passes(start)
-    broken = dict(start.thresholds) | {"1": np.full_like(start.thresholds["1"], 99)}
-    assert not guard.passes(replace(start, thresholds=broken))
-
-
-def test_neighbour_ndcg_is_one_where_all_neighbours_are_found_and_counts_early_ones_more(rows):
-    look = HeldOut.make(rows[:20], rows[20:], 0)
-    grid = Adapter(configs.preset("default"), rows, (32,), seed=0).to_grid(levels.QUARTERS)
-    hits = look.hits(grid)["32 dims at level 2"]
-    gains = 1 / np.log2(np.arange(10) + 2)
-    expected = np.mean([gains[row].sum() / gains.sum() for row in hits])
-    assert look.ndcg(grid)["32 dims at level 2"] == pytest.approx(expected)
-
-
-def test_a_fit_that_the_guard_refuses_ships_its_start(rows, monkeypatch):
-    monkeypatch.setattr(Guard, "passes", lambda self, grid: False)
-    refused = quick(rows)
-    assert refused.facts["shipped"] == "untrained start"
-    assert refused.facts["best_step"] == 0
-    np.testing.assert_array_equal(refused.grid.transform.w, quick(rows, steps=0).grid.transform.w)
-
-
 # --- the loop ---------------------------------------------------------------------------------
 
 
@@ -260,9 +216,6 @@ class Walk:
 
     def weights(self, progress):
         return {"walk": 1.0}
-
-    def settle(self, adapter):
-        pass
 
 
 @pytest.fixture
@@ -562,8 +515,6 @@ def test_unfitting_tables_are_refused(columns, message):
         ({"architecture": "feedforward"}, "trains 'linear' only"),
         ({"objective": "magic"}, "objective is 'magic'; choose one of"),
         ({"preset": "paper", "start": "warm"}, "start is 'warm'; choose one of"),
-        ({"preset": "paper", "start": "water-filling"}, "start is 'water-filling'; choose one of"),
-        ({"start": "random"}, "start is 'random'; choose one of 'rotation', 'water-filling'"),
         ({"expansion": 1}, "expansion is 1; give a whole number >= 2"),
         ({"steps": -1}, "steps is -1"),
         ({"steps": "many"}, "steps is 'many'"),

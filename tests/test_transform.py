@@ -83,52 +83,6 @@ def test_the_rotation_of_degenerate_rows_is_still_orthogonal(X):
     np.testing.assert_allclose(R @ R.T, np.eye(16), atol=1e-5)
 
 
-def test_water_filled_directions_have_unit_variance_and_leave_the_mean_out():
-    X = mixture(400, 32)
-    W = start.water_filled(X, (32, 16, 8), 0)
-    U = transform.unit(X)
-    mean = start.mean_direction(X)
-    Z = (U - np.outer(U @ mean, mean)) @ W.T
-    variances = (Z**2).mean(axis=0)
-    np.testing.assert_allclose(variances, variances.mean(), rtol=0.2)
-
-
-def test_water_filling_weighs_axes_as_the_noise_at_that_many_dims_asks():
-    variances = np.array([4.0, 2.0, 1.0, 0.01])
-    for dims in (1, 4, 1000):
-        kept = start._shrink(variances, dims)
-        level = start._NOISE / dims * (kept @ variances)
-        np.testing.assert_allclose(kept, np.maximum(0, 1 - level / variances), atol=1e-6)
-    assert start._shrink(variances, 1)[3] == 0
-    np.testing.assert_allclose(start._shrink(variances, 10**6), 1, atol=1e-3)
-
-
-def test_water_filled_codes_of_the_narrowest_and_of_all_dims_follow_the_cosine_best():
-    X = mixture(2000, 64)
-    variances, axes = start.axes(X)
-
-    def correlation(W, dims):
-        """Of x^T G y plus the noise of rounding with x^T y, over Gaussian x and y."""
-        W = (W[:dims].astype(np.float64) @ axes) * np.sqrt(variances)
-        W /= np.linalg.norm(W, axis=1, keepdims=True)
-        G = W.T @ W / dims
-        noisy = np.sqrt((G**2).sum() + start._NOISE / dims)
-        return (np.diag(G) @ variances) / noisy / np.linalg.norm(variances)
-
-    grid = (64, 32, 16, 8)
-    filled = start.water_filled(X, grid, 0)
-    for leaning in (0.0, 1.0):
-        R = start.rotation(X, grid, 0, leaning)
-        R[-1] = R[-2]  # the mean direction, which has no variance
-        for dims in (64, 8):  # those between must complete narrower ones, which costs them
-            assert correlation(filled, dims) > correlation(R, dims)
-
-
-@pytest.mark.parametrize("X", [np.zeros((20, 16)), np.ones((20, 16)), np.eye(16)[:4]])
-def test_water_filling_of_degenerate_rows_is_finite(X):
-    assert np.isfinite(start.water_filled(X.astype(np.float32), (16, 8), 0)).all()
-
-
 def test_rows_of_z_have_length_sqrt_d(adapter):
     X = mixture(50, 16)
     Z = transform.apply(adapter, X)

@@ -19,7 +19,6 @@ from qama.encoding.transform import apply, unit
 
 _NEIGHBOURS = 10
 _MAX_ROWS = 4096
-_MAX_LOSS = 0.003  # of held-out nDCG, that a cell may lose in training
 
 
 @dataclass(frozen=True)
@@ -48,35 +47,15 @@ class HeldOut:
 
     def of(self, grid: GridCoder) -> dict[str, float]:
         """Return the share of neighbours found by Hamming distance, per cell of the grid."""
-        return {label: float(hits.mean()) for label, hits in self.hits(grid).items()}
-
-    def ndcg(self, grid: GridCoder) -> dict[str, float]:
-        """Return nDCG@10 per cell, the floats' neighbours being what is relevant."""
-        discounts = 1 / np.log2(np.arange(self.nearest.shape[1]) + 2)
-        discounts /= discounts.sum()
-        return {label: float((hits @ discounts).mean()) for label, hits in self.hits(grid).items()}
-
-    def hits(self, grid: GridCoder) -> dict[str, npt.NDArray[np.bool_]]:
-        """Return which of the rows found by Hamming distance are neighbours: (m, 10) per cell."""
         names = [name for name in grid.levels if name in ("1", "2", HYBRID)] or grid.levels
         cells = [grid.code(dims, name) for dims in grid.dims for name in names]
         rows, queries = apply(grid.transform, self.rows), apply(grid.transform, self.queries)
-        found = {code.label: _nearest(_likeness(code, queries, rows)) for code in cells}
-        near = self.nearest[:, None, :]
-        return {label: (rows[:, :, None] == near).any(axis=2) for label, rows in found.items()}
+        return {code.label: self._overlap(_likeness(code, queries, rows)) for code in cells}
 
-
-class Guard:
-    """Refuses a grid that some cell would be worse for than the start was."""
-
-    def __init__(self, look: HeldOut, start: GridCoder) -> None:
-        self.look = look
-        self.start = look.ndcg(start)
-
-    def passes(self, grid: GridCoder) -> bool:
-        """Whether no cell's held-out nDCG is more than 0.3 points below the start's."""
-        now = self.look.ndcg(grid)
-        return all(now[label] >= before - _MAX_LOSS for label, before in self.start.items())
+    def _overlap(self, scores: npt.NDArray[np.floating]) -> float:
+        found = _nearest(scores)
+        hits = (found[:, :, None] == self.nearest[:, None, :]).any(axis=2)
+        return float(hits.mean())
 
 
 def _nearest(scores: npt.NDArray[np.floating]) -> Ids:

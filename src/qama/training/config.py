@@ -33,8 +33,7 @@ class TrainConfig:
         objective: "paper" (the losses above) or "distillation" (listwise, through the rounding).
         expansion: Hidden width of the feed-forward adapter over d.
         leaning: How much the start's early dims prefer strong directions, see `start.rotation`.
-        start: "rotation" (the untrained adapter is a rotation), "random" (plain initialisation),
-            or, of a linear adapter, "water-filling" (see `start.water_filled`).
+        start: "rotation" (the untrained adapter is a rotation) or "random" (plain initialisation).
         bytes: Whether to fit byte codes too.
         levels: Levels to fit for; hybrid comes with all four.
         weights: Weights of the paper's losses.
@@ -49,8 +48,6 @@ class TrainConfig:
         temperature: tau of the KL and contrastive losses and of the distillation.
         evaluate_every: Steps between looks at the held-out slice.
         patience: Looks without gain before training stops; the best state is kept.
-        guarded: Whether a trained state ships only if no cell of the grid lost by it, see
-            `agreement.Guard`.
         held_out: Share of the rows kept for that look, at most 512.
         max_rows: Rows kept in memory; of more, an even sample is taken.
     """
@@ -74,7 +71,6 @@ class TrainConfig:
     temperature: float = 0.05
     evaluate_every: int = 100
     patience: int = 4
-    guarded: bool = False
     held_out: float = 0.05
     max_rows: int = 200_000
 
@@ -98,14 +94,13 @@ DEFAULT = replace(
     architecture="linear",
     objective="distillation",
     bytes=True,
-    start="water-filling",
-    guarded=True,
-    steps=140,
+    leaning=1.0,
+    steps=180,
     epochs=0,
     batch=64,
-    learning_rate=1e-3,
+    learning_rate=3e-3,
     warmup=0.15,
-    evaluate_every=140,
+    evaluate_every=180,
     max_rows=65_536,
 )
 PRESETS = {"default": DEFAULT, "paper": PAPER}
@@ -128,13 +123,12 @@ def preset(name: str, **changes: object) -> TrainConfig:
 def _check(chosen: TrainConfig) -> None:
     checks.one_of(chosen.architecture, "architecture", ("feedforward", "linear"))
     checks.one_of(chosen.objective, "objective", ("paper", "distillation"))
+    checks.one_of(chosen.start, "start", ("rotation", "random"))
     if chosen.objective == "distillation" and chosen.architecture != "linear":
         raise ValueError(
             f"architecture is {chosen.architecture!r}, but the objective 'distillation' trains "
             f"'linear' only; give objective='paper' for the other"
         )
-    starts = ("rotation", "water-filling" if chosen.architecture == "linear" else "random")
-    checks.one_of(chosen.start, "start", starts)
     least = {"expansion": 2, "steps": 0, "epochs": 0, "batch": 1, "evaluate_every": 1}
     for key, value in (least | {"patience": 1}).items():
         checks.integer(getattr(chosen, key), key, value)

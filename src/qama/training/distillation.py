@@ -5,9 +5,6 @@ softmax of float cosines over them is the teacher, the softmax of code similarit
 rounded, the student (listwise distillation: cross-entropy, one learned temperature per cell).
 Rounding is tanh at rising sharpness, then straight-through. All cells of the grid are trained
 together: every cell is a weighted sum of segments of dims, each rounded once per level.
-
-Real queries are not documents. Parameters between the start and the trained ones serve both
-(Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022).
 """
 
 from __future__ import annotations
@@ -31,7 +28,6 @@ _NEAR = 8  # of those, how many enter a batch with their anchor
 _RANDOM = 192  # random rows in a batch
 _SHARPNESS = (1.0, 4.0)  # of the tanh, first and last
 _STUDENT_TEMPERATURE = (0.06, 0.08)  # first guess at the widest and the narrowest dims
-_KEPT = 0.6  # of the way from the start to the trained parameters, how much is gone
 _FAR = -1e4  # the logit of a query's own row
 
 
@@ -49,7 +45,6 @@ class DistillationObjective:
         self.anchors, self.nearest = picked, _nearest(self.rows, picked)
         self.batch = config.batch_for(len(X))
         self._plan(adapter, fractions)
-        self.start = [parameter.detach().clone() for parameter in adapter.parameters()]
         with torch.no_grad():
             Z = adapter(self.rows[:4096])
             self.spread = {n: adapter.values(Z, n).std(dim=0) + 1e-6 for n in config.levels}
@@ -101,12 +96,6 @@ class DistillationObjective:
     def weights(self, progress: float) -> dict[str, float]:
         """Return the weight of the one loss."""
         return {"listwise": 1.0}
-
-    @torch.no_grad()
-    def settle(self, adapter: Adapter) -> None:
-        """Go part of the way back to the start."""
-        for parameter, start in zip(adapter.parameters(), self.start, strict=True):
-            parameter.copy_(torch.lerp(start.to(parameter.device), parameter, _KEPT))
 
     def _draw(self) -> tuple[Tensor, Tensor]:
         at = torch.randint(len(self.anchors), (self.batch,), generator=self.random)

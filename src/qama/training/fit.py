@@ -24,7 +24,7 @@ from qama.codec import Codec
 from qama.encoding import levels as grid_levels
 from qama.training import config as configs
 from qama.training.additive import fit_byte_coder
-from qama.training.agreement import Guard, HeldOut
+from qama.training.agreement import HeldOut
 from qama.training.distillation import DistillationObjective
 from qama.training.nn import Adapter
 from qama.training.paper import PaperObjective, check_pairs
@@ -95,13 +95,8 @@ def fit(
         objective = _objective(chosen, adapter, kept, positive, shares, seed)
         look = HeldOut.make(held_out, kept, seed)
 
-        guard = Guard(look, adapter.to_grid(shares)) if chosen.guarded else None
-
         def judge(adapter: Adapter) -> float:
-            grid = adapter.to_grid(shares)
-            if guard is not None and not guard.passes(grid):
-                return 0.0
-            return float(np.mean(list(look.of(grid).values())))
+            return float(np.mean(list(look.of(adapter.to_grid(shares)).values())))
 
         facts = train(
             adapter, objective, chosen, chosen.total_steps(len(kept)), judge,
@@ -117,7 +112,6 @@ def fit(
         coder = fit_byte_coder(kept, seed, checks.threads(threads), tell) if chosen.bytes else None
     codec = Codec(grid, preset, facts, coder)
     facts |= {
-        "shipped": "trained" if facts["best_step"] else "untrained start",
         "rows": total,
         "rows_used": len(rows),
         "seed": seed,

@@ -43,10 +43,7 @@ class Adapter(nn.Module):
     def _init_transform(self, X: Floats, seed: int) -> None:
         d, config = X.shape[1], self.config
         if config.architecture == "linear":
-            if config.start == "water-filling":
-                R = start.water_filled(X, self.dims, seed)
-            else:
-                R = start.rotation(X, self.dims, seed, config.leaning)
+            R = start.rotation(X, self.dims, seed, config.leaning)
             self.register_buffer("mean", torch.from_numpy(start.mean_direction(X)))
             self.w = nn.Parameter(torch.from_numpy(np.ascontiguousarray(R.T)))
             return
@@ -80,6 +77,12 @@ class Adapter(nn.Module):
         """The linear map after the documents' mean direction is taken out of its input."""
         mean = self.get_buffer("mean")
         return self.w - torch.outer(mean, mean @ self.w)
+
+    @torch.no_grad()
+    def retract(self) -> None:
+        """Bring a linear map back to the rotations: one Newton-Schulz step."""
+        if self.config.architecture == "linear":
+            self.w.copy_(1.5 * self.w - 0.5 * self.w @ (self.w.T @ self.w))
 
     def pair(self, Z: Tensor) -> Tensor:
         """Map z (batch, dims) to one value per pair: (batch, dims / 2)."""

@@ -67,9 +67,6 @@ class PaperObjective:
         adapter.follow(Z.detach())
         return parts
 
-    def settle(self, adapter: Adapter) -> None:
-        """Nothing is left to do: thresholds follow every batch."""
-
     def weights(self, progress: float) -> dict[str, float]:
         """Return the weight of each loss: some rise from 0 over the first third of the steps."""
         rise = min(1.0, 3 * progress)

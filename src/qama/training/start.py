@@ -11,9 +11,6 @@ import numpy.typing as npt
 from qama.checks import Floats
 from qama.encoding.transform import unit
 
-_NOISE = 0.15  # variance that rounding one direction adds, over the direction's own
-_FLOOR = 1e-3  # least variance of a direction, in means
-
 
 def rotation(X: Floats, dims: Sequence[int], seed: int, leaning: float) -> Floats:
     """Return an orthogonal R float32 (d, d) whose prefixes of rows suit the grid's dims.
@@ -31,72 +28,20 @@ def rotation(X: Floats, dims: Sequence[int], seed: int, leaning: float) -> Float
         leaning: See above.
     """
     d = X.shape[1]
+    U = unit(X).astype(np.float64)
     mean = mean_direction(X).astype(np.float64)
-    values, found = axes(X)
+    U -= np.outer(U @ mean, mean)
+    values, axes = np.linalg.eigh(U.T @ U / len(U))
+    values = np.maximum(values[::-1], values[-1] * 1e-9 + 1e-30)
+    axes = axes[:, ::-1]
     random = np.random.default_rng(seed)
     chosen = mean[None] if mean.any() else np.zeros((0, d))  # chosen first, put last in the end
     last = len(chosen)
     for start, stop in _blocks(dims, d):
         size = stop - start - (last if stop == d else 0)
         drawn = random.standard_normal((size, d)) * (values / values[0]) ** (leaning / 2)
-        chosen = _extend(chosen, drawn @ found.T)
+        chosen = _extend(chosen, drawn @ axes.T)
     return np.ascontiguousarray(np.roll(chosen, -last, axis=0), dtype=np.float32)
-
-
-def water_filled(X: Floats, dims: Sequence[int], seed: int) -> Floats:
-    """Return directions float32 (d, d), rows, whose bits, counted, estimate the cosine best.
-
-    Hamming distance gives every bit the same weight, so the similarity of codes of m dims is in
-    expectation x^T G y, with G the sum of w w^T over m directions of unit variance, and rounding
-    adds noise. Of Gaussian rows with variances v the correlation with the cosine is largest where
-    G has the principal axes and the weights max(0, 1 - level / v): reverse water-filling, fewer
-    axes at fewer dims. Each block of rows (the dims that a grid level adds) is the best completion
-    of the narrower blocks to the G of its dims, rotated at random so that its rows are alike.
-
-    Args:
-        X: float32 (n, d).
-        dims: The grid's dims.
-        seed: Of the random rotations.
-    """
-    d = X.shape[1]
-    variances, found = axes(X)
-    variances = variances / variances.mean() + _FLOOR
-    random = np.random.default_rng(seed)
-    reached, parts = np.zeros((d, d)), []
-    for start, stop in _blocks(dims, d):
-        kept = _shrink(variances, stop)
-        wanted = np.diag(stop * kept / (kept @ variances))
-        missing, along = np.linalg.eigh(wanted - reached)
-        missing, along = missing[::-1][: stop - start], along[:, ::-1][:, : stop - start]
-        mix = np.linalg.qr(random.standard_normal((stop - start, stop - start)))[0]
-        W = (along * np.sqrt(np.maximum(missing, _FLOOR))) @ mix
-        W /= np.sqrt(variances @ (W * W))
-        reached += W @ W.T
-        parts.append(W)
-    return np.ascontiguousarray((found @ np.concatenate(parts, axis=1)).T, dtype=np.float32)
-
-
-def _shrink(variances: npt.NDArray[np.float64], dims: int) -> npt.NDArray[np.float64]:
-    """Return max(0, 1 - level / variance), level being the noise that as many dims leave."""
-    low, high = 0.0, float(variances[0])
-    for _ in range(60):
-        level = (low + high) / 2
-        kept = np.maximum(0, 1 - level / variances)
-        below = level < _NOISE / dims * (kept @ variances)
-        low, high = (level, high) if below else (low, level)
-    return kept
-
-
-def axes(X: Floats) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Return variances (d,), falling, and principal axes (columns, d x d) of the unit rows of X.
-
-    The mean direction is taken out of the rows first, so it is the last axis, without variance.
-    """
-    mean = mean_direction(X).astype(np.float64)
-    U = unit(X).astype(np.float64)
-    U -= np.outer(U @ mean, mean)
-    values, found = np.linalg.eigh(U.T @ U / len(U))
-    return np.maximum(values[::-1], values[-1] * 1e-9 + 1e-30), found[:, ::-1]
 
 
 def mean_direction(X: Floats) -> Floats:

@@ -31,9 +31,6 @@ class Objective(Protocol):
     def weights(self, progress: float) -> dict[str, float]:
         """Return the weight of each loss at this point of the training."""
 
-    def settle(self, adapter: Adapter) -> None:
-        """Bring the adapter up to date, before it is looked at."""
-
 
 @dataclass(frozen=True)
 class Report:
@@ -89,8 +86,7 @@ def train(
         objective: What is minimised; it holds the rows and draws the batches.
         config: Rates, looks, patience.
         steps: Steps to take.
-        judge: Held-out agreement, larger is better; the start is looked at before any step. A state
-            that must not be shipped gets 0.
+        judge: Held-out agreement, larger is better; the start is looked at before any step.
         device: "auto", "cpu", "cuda" or "mps".
         callbacks: Called after each step.
         checkpoint: A file to resume from if it exists, written at each look.
@@ -121,9 +117,9 @@ def train(
         total.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(adapter.parameters(), config.clip)
         optimizer.step()
+        adapter.retract()
         state.step += 1
         if state.step % config.evaluate_every == 0 or state.step == steps:
-            objective.settle(adapter)
             best = _look(adapter, judge, state, best)
             if checkpoint is not None:
                 _save(checkpoint, adapter, optimizer, objective, config, state, best)
