@@ -59,6 +59,10 @@ def paper_hamming():
     return grid("paper", "hamming")
 
 
+def paper_asymmetric():
+    return grid("paper", "asymmetric")
+
+
 def default_hamming():
     return grid("default", "hamming")
 
