@@ -40,7 +40,7 @@ _FEW_ROUNDS = 6  # for a block of one byte
 _MANY_ROWS = 30_000  # fewer rows get more rounds, up to twice as many
 _NOISE = 0.5  # of the words in the first round, in standard deviations of a word's share
 _QUIET = 0.8  # of the rounds have noise
-_LATE, _LATE_ROWS = 64, 16_384  # blocks from this byte on are fitted on so many rows at most
+_LATE, _LATE_ROWS = 128, 16_384  # blocks from this byte on are fitted on so many rows at most
 _RIDGE = 4.0  # rows: a word that few rows chose stays near zero
 _BEAM, _SWEEPS = 2, 3  # of the search in a round
 
