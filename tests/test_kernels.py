@@ -214,6 +214,16 @@ def test_hamming_of_opposite_codes_does_not_overflow(path, columns):
 
 
 @pytest.mark.parametrize("path", PATHS)
+def test_hamming_of_one_to_seventy_words(path):
+    rng = np.random.default_rng(7)
+    for words in range(1, 71):
+        n, bits = int(rng.integers(0, 301)), 64 * words - int(rng.integers(0, 64))
+        pairs = int(rng.integers(0, bits // 2 + 1))
+        for k in {1, max(1, n)}:
+            compare_hamming(path, rng, n, 2, 8 * words, bits, pairs, k, "none", 1)
+
+
+@pytest.mark.parametrize("path", PATHS)
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_hamming_of_anything(path, data):
