@@ -7,18 +7,10 @@
 
 namespace qama {
 
-struct ChoiceQueries {
-    const std::int16_t* rows;  // (count, dims)
-    const std::int16_t* words; // (16 sections, dims)
-    const std::int32_t *twice, *squares; // see Choice
-    std::int64_t count;
-    int dims, sections;
-    int beam, sweeps, shift;
-    std::int32_t limit;
-};
+// Fills choice.codes and choice.rest for `count` rows.
+void choose_words(const Kernels&, const Choice&, std::int64_t count, int threads);
 
-// codes_out: (count, sections / 2); rest_out: (count, dims), the rows less their words.
-void choose_words(const Kernels&, const ChoiceQueries&, int threads, std::uint8_t* codes_out,
-                  std::int16_t* rest_out);
+// Fills p.products for `count` rows.
+void multiply(const Kernels&, const Products& p, std::int64_t count, int threads);
 
 } // namespace qama

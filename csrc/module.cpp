@@ -18,6 +18,7 @@
 #include "norms.h"
 #include "dispatch.h"
 #include "hamming.h"
+#include "sums.h"
 #include "tables.h"
 
 namespace nb = nanobind;
@@ -181,40 +182,81 @@ void py_table_rows(Array<const std::uint8_t, 3> blocks, Array<const std::int64_t
 }
 
 void py_choose_words(const std::string& path, Array<const std::int16_t, 2> rows,
-                     Array<const std::int16_t, 2> words, Array<const std::int32_t, 2> twice,
-                     Array<const std::int32_t, 1> squares, int beam, int sweeps, int shift,
-                     std::int32_t limit, int threads, Array<std::uint8_t, 2> codes_out,
+                     Array<const std::int16_t, 2> words, Array<const std::int32_t, 3> pairs,
+                     Array<const std::int16_t, 2> twice, Array<const std::int32_t, 1> squares,
+                     int section_words, int beam, int sweeps, int shift, std::int32_t limit,
+                     int threads, Array<std::uint8_t, 2> codes_out,
                      Array<std::int16_t, 2> rest_out) {
     const Kernels& kernels = kernels_named(path);
     const std::int64_t count = size(rows, 0), dims = size(rows, 1), width = size(words, 0);
-    const std::int64_t sections = width / kWords;
+    require(section_words == kFewWords || section_words == kManyWords, "section_words do not fit");
+    const std::int64_t sections = width / section_words;
+    const std::int64_t bytes = section_words == kFewWords ? sections / 2 : sections;
     require(dims > 0 && dims % 2 == 0 && dims < (1 << 20), "dims do not fit");
-    require(size(words, 1) == dims && width == kWords * sections, "words and rows do not fit");
-    require(size(twice, 0) == width && size(twice, 1) == width && size(squares, 0) == width,
+    require(size(words, 1) == dims && width == section_words * sections && bytes > 0 &&
+                width % kPairedWords == 0 && sections <= kSections,
+            "words and rows do not fit");
+    require(size(pairs, 0) == width / kPairedWords && size(pairs, 1) == dims / 2 &&
+                size(pairs, 2) == kPairedWords && size(twice, 0) == width &&
+                size(twice, 1) == width && size(squares, 0) == width,
             "products and words do not fit");
-    require(sections > 0 && sections % 2 == 0 && sections <= kSections, "sections do not fit");
     require(beam > 0 && beam <= kBeam && sweeps >= 0, "beam or sweeps do not fit");
     require(shift >= 0 && shift < 32 && limit >= 0, "shift or limit do not fit");
-    require(size(codes_out, 0) == count && size(codes_out, 1) == sections / 2 &&
+    require(size(codes_out, 0) == count && size(codes_out, 1) == bytes &&
                 size(rest_out, 0) == count && size(rest_out, 1) == dims,
             "outputs do not fit");
     nb::gil_scoped_release release;
     choose_words(kernels,
-                 {rows.data(), words.data(), twice.data(), squares.data(), count, static_cast<int>(dims),
-                  static_cast<int>(sections), beam, sweeps, shift, limit},
-                 threads, codes_out.data(), rest_out.data());
+                 {rows.data(), words.data(), pairs.data(), twice.data(), squares.data(),
+                  static_cast<int>(dims), static_cast<int>(sections), section_words,
+                  static_cast<int>(width), beam, sweeps, shift, limit, codes_out.data(),
+                  rest_out.data()},
+                 count, threads);
+}
+
+void py_multiply(const std::string& path, Array<const std::int16_t, 2> rows,
+                 Array<const std::int32_t, 3> pairs, int threads,
+                 Array<std::int32_t, 2> products_out) {
+    const Kernels& kernels = kernels_named(path);
+    const std::int64_t dims = size(rows, 1), width = size(pairs, 0) * kPairedWords;
+    require(dims < (1 << 20) && size(pairs, 1) == dims / 2 && size(pairs, 2) == kPairedWords &&
+                dims % 2 == 0 && width < (1 << 24),
+            "words and rows do not fit");
+    require(size(products_out, 0) == size(rows, 0) && size(products_out, 1) == width,
+            "outputs do not fit");
+    nb::gil_scoped_release release;
+    multiply(kernels,
+             {rows.data(), pairs.data(), static_cast<int>(dims), static_cast<int>(width),
+              products_out.data()},
+             size(rows, 0), threads);
 }
 
 void py_squared_norms(Array<const std::uint8_t, 2> codes, Array<const std::int16_t, 2> words,
-                      Array<const std::int16_t, 1> start, int threads,
+                      Array<const std::int16_t, 1> start, int full, int threads,
                       Array<std::int64_t, 1> norms_out) {
     const std::int64_t count = size(codes, 0), columns = size(codes, 1), dims = size(words, 1);
-    require(size(words, 0) == 2 * kWords * columns && columns <= 256 && dims < (1 << 14),
+    require(full >= 0 && full <= columns && columns <= 256 && dims < (1 << 14) &&
+                size(words, 0) == kManyWords * full + 2 * kFewWords * (columns - full),
             "words do not fit");
     require(size(start, 0) == dims && size(norms_out, 0) == count, "start or outputs do not fit");
     nb::gil_scoped_release release;
-    squared_norms({words.data(), start.data(), static_cast<int>(columns), static_cast<int>(dims)},
+    squared_norms({words.data(), start.data(), static_cast<int>(columns), full,
+                   static_cast<int>(dims)},
                   codes.data(), count, threads, norms_out.data());
+}
+
+void py_word_sums(Array<const std::uint8_t, 2> codes, Array<const std::int16_t, 2> rows,
+                  int section_words, int threads, Array<std::int64_t, 2> sums_out) {
+    const std::int64_t bytes = size(codes, 1), dims = size(rows, 1);
+    require(section_words == kFewWords || section_words == kManyWords, "section_words do not fit");
+    const std::int64_t width = section_words == kFewWords ? 2 * kFewWords : kManyWords;
+    require(size(codes, 0) == size(rows, 0) && dims < (1 << 20) && bytes < (1 << 20) &&
+                size(sums_out, 0) == bytes * width && size(sums_out, 1) == dims,
+            "codes, rows and sums do not fit");
+    nb::gil_scoped_release release;
+    word_sums({codes.data(), rows.data(), size(rows, 0), static_cast<int>(bytes),
+               static_cast<int>(dims), section_words},
+              threads, sums_out.data());
 }
 
 } // namespace
@@ -244,10 +286,16 @@ NB_MODULE(_native, m) {
           nb::arg("indices").noconvert().none(), nb::arg("threads"),
           nb::arg("scores_out").noconvert());
     m.def("choose_words", &py_choose_words, nb::arg("path"), nb::arg("rows").noconvert(),
-          nb::arg("words").noconvert(), nb::arg("twice").noconvert(),
-          nb::arg("squares").noconvert(), nb::arg("beam"), nb::arg("sweeps"), nb::arg("shift"),
-          nb::arg("limit"), nb::arg("threads"), nb::arg("codes_out").noconvert(), nb::arg("rest_out").noconvert());
+          nb::arg("words").noconvert(), nb::arg("pairs").noconvert(),
+          nb::arg("twice").noconvert(), nb::arg("squares").noconvert(), nb::arg("section_words"),
+          nb::arg("beam"), nb::arg("sweeps"), nb::arg("shift"), nb::arg("limit"),
+          nb::arg("threads"), nb::arg("codes_out").noconvert(),
+          nb::arg("rest_out").noconvert());
+    m.def("multiply", &py_multiply, nb::arg("path"), nb::arg("rows").noconvert(),
+          nb::arg("pairs").noconvert(), nb::arg("threads"), nb::arg("products_out").noconvert());
+    m.def("word_sums", &py_word_sums, nb::arg("codes").noconvert(), nb::arg("rows").noconvert(),
+          nb::arg("section_words"), nb::arg("threads"), nb::arg("sums_out").noconvert());
     m.def("squared_norms", &py_squared_norms, nb::arg("codes").noconvert(),
-          nb::arg("words").noconvert(), nb::arg("start").noconvert(), nb::arg("threads"),
-          nb::arg("norms_out").noconvert());
+          nb::arg("words").noconvert(), nb::arg("start").noconvert(), nb::arg("full"),
+          nb::arg("threads"), nb::arg("norms_out").noconvert());
 }

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "pool.h"
+#include "scan.h"
 #include "search.h"
 
 namespace qama {
@@ -14,11 +15,14 @@ constexpr std::int64_t kRowsPerTask = 256;
 std::int64_t squared_norm(const Decoding& d, const std::uint8_t* code, std::int32_t* sums) {
     const int dims = d.dims;
     for (int k = 0; k < dims; ++k) sums[k] = d.start[k];
-    for (int nibble = 0; nibble < 2 * d.columns; ++nibble) {
-        const int word = code[nibble / 2] >> (nibble % 2 ? 0 : 4) & 15;
-        const std::int16_t* entries = d.words + (std::int64_t{16} * nibble + word) * dims;
+    const std::int16_t* words = d.words;
+    const auto add = [&](int word, int of) {
+        const std::int16_t* entries = words + std::int64_t{word} * dims;
         for (int k = 0; k < dims; ++k) sums[k] += entries[k];
-    }
+        words += std::int64_t{of} * dims;
+    };
+    for (int c = 0; c < d.full; ++c) add(code[c], kManyWords);
+    for (int c = d.full; c < d.columns; ++c) add(code[c] >> 4, kFewWords), add(code[c] & 15, kFewWords);
     std::int64_t norm = 0;
     for (int k = 0; k < dims; ++k) norm += std::int64_t{sums[k]} * sums[k];
     return norm;

@@ -6,9 +6,9 @@
 namespace qama {
 
 struct Decoding {
-    const std::int16_t* words; // (2 columns, 16, dims)
+    const std::int16_t* words; // 256 of each full column, then 16 of each nibble, of `dims` each
     const std::int16_t* start; // (dims)
-    int columns, dims;
+    int columns, full, dims;   // the first `full` columns are one word a byte, the others two
 };
 
 // norms_out: |start + the sum of a code's words|^2 of each of `count` codes (count, columns).

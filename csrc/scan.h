@@ -89,24 +89,33 @@ struct Range {
     std::int64_t first, last;
 };
 
-constexpr int kWords = 16;     // of a section: four bits
-constexpr int kSections = 64;  // at most
-constexpr int kBeam = 16;      // prefixes kept, at most
-constexpr int kChoiceRows = 4; // rows that are multiplied together
+constexpr int kFewWords = 16, kManyWords = 256; // of a section: four bits, or eight
+constexpr int kSections = 64;                   // at most
+constexpr int kBeam = 16;                       // prefixes kept, at most
+constexpr int kChoiceRows = 16;                 // rows that share what is read of the words
+constexpr int kPairedWords = 32;                // words that lie beside each other in Choice.pairs
 
 // What choose_words minimises: |row - sum of one word per section|^2.
 struct Choice {
     const std::int16_t* rows;    // (rows, dims)
     const std::int16_t* words;   // (width, dims)
-    const std::int32_t* pairs;   // (dims / 2, width): entries 2k and 2k + 1 of each word
-    const std::int32_t* twice;   // 2 w_i . w_j halved `shift` times, (width, width)
+    const std::int32_t* pairs;   // (width / 32, dims / 2, 32): entries 2k and 2k + 1 of each word
+    const std::int16_t* twice;   // 2 w_i . w_j halved `shift` times, (width, width)
     const std::int32_t* squares; // |w_i|^2 halved `shift` times, (width)
-    int dims, sections, width;   // width = kWords * sections
+    int dims, sections, section_words, width; // width = section_words * sections
     int beam, sweeps;
-    int shift;           // times that products are halved, so that costs stay within int32
+    int shift;           // times that products are halved
     std::int32_t limit;  // halved products of row and word are clamped to it
-    std::uint8_t* codes; // (rows, sections / 2)
+    std::uint8_t* codes; // (rows, sections / 2), or (rows, sections) of 256 words
     std::int16_t* rest;  // (rows, dims)
+};
+
+// Products of all rows and all words.
+struct Products {
+    const std::int16_t* rows;  // (rows, dims)
+    const std::int32_t* pairs; // as in Choice
+    int dims, width;
+    std::int32_t* products; // (rows, width)
 };
 
 // `blocks` counts those that are visited. `tiles` counts tiles of hamming_tile / table_tile queries; `sinks` belongs to the queries of
@@ -115,9 +124,9 @@ using HammingFn = void (*)(const HammingScan&, Range blocks, Range tiles, std::i
                            Sink* sinks, std::uint8_t* scratch);
 using TableFn = void (*)(const TableScan&, Range blocks, Range tiles, std::int64_t queries,
                          Sink* sinks);
-// `scratch` holds kChoiceRows + 2 * kBeam rows of `width` integers, each at a cache line's start,
-// then `dims` integers.
+// `scratch` holds kChoiceRows rows of `width` integers, then `dims` integers.
 using ChooseFn = void (*)(const Choice&, Range rows, std::int32_t* scratch);
+using MultiplyFn = void (*)(const Products&, Range rows);
 
 struct Kernels {
     const char* name;
@@ -127,6 +136,7 @@ struct Kernels {
     HammingFn hamming;
     TableFn tables;
     ChooseFn choose;
+    MultiplyFn multiply;
 };
 
 // Each returns null where the compiler's target lacks the instruction set.

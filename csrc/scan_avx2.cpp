@@ -86,14 +86,17 @@ struct Sums {
 };
 
 struct Ints {
-    static constexpr int kLanes = 8;
+    static constexpr int kLanes = 8, kTileRows = 4;
     using Mask = __m256i;
     __m256i v;
 
     static Ints load(const std::int32_t* p) {
-        return {_mm256_load_si256(reinterpret_cast<const __m256i*>(p))};
+        return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))};
     }
-    void store(std::int32_t* p) const { _mm256_store_si256(reinterpret_cast<__m256i*>(p), v); }
+    static Ints widened(const std::int16_t* p) {
+        return {_mm256_cvtepi16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))};
+    }
+    void store(std::int32_t* p) const { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), v); }
     static Ints splat(std::int32_t x) { return {_mm256_set1_epi32(x)}; }
     static Ints numbers() { return {_mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)}; }
     Ints add(Ints y) const { return {_mm256_add_epi32(v, y.v)}; }
@@ -101,7 +104,9 @@ struct Ints {
     Ints min(Ints y) const { return {_mm256_min_epi32(v, y.v)}; }
     Ints max(Ints y) const { return {_mm256_max_epi32(v, y.v)}; }
     Ints halved(int n) const { return {_mm256_sra_epi32(v, _mm_cvtsi32_si128(n))}; }
-    static Ints products(Ints a, Ints b) { return {_mm256_madd_epi16(a.v, b.v)}; }
+    Ints add_products(Ints a, Ints b) const {
+        return {_mm256_add_epi32(v, _mm256_madd_epi16(a.v, b.v))};
+    }
     static Mask less(Ints a, Ints b) { return _mm256_cmpgt_epi32(b.v, a.v); }
     static Mask equal(Ints a, Ints b) { return _mm256_cmpeq_epi32(a.v, b.v); }
     static Ints select(Mask mask, Ints a, Ints b) {

@@ -1,8 +1,8 @@
-// The scan for CPUs with AVX-512 F, BW, VL, VBMI and BITALG: a column of a block is one register.
+// The scan for CPUs with AVX-512 F, BW, VL, VBMI, BITALG and VNNI: a column of a block is one register.
 #include "scan_kernel.h"
 
 #if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VL__) && \
-    defined(__AVX512VBMI__) && defined(__AVX512BITALG__)
+    defined(__AVX512VBMI__) && defined(__AVX512BITALG__) && defined(__AVX512VNNI__)
 #include <immintrin.h>
 
 namespace qama {
@@ -64,12 +64,15 @@ struct Sums {
 };
 
 struct Ints {
-    static constexpr int kLanes = 16;
+    static constexpr int kLanes = 16, kTileRows = 8;
     using Mask = __mmask16;
     __m512i v;
 
-    static Ints load(const std::int32_t* p) { return {_mm512_load_si512(p)}; }
-    void store(std::int32_t* p) const { _mm512_store_si512(p, v); }
+    static Ints load(const std::int32_t* p) { return {_mm512_loadu_si512(p)}; }
+    static Ints widened(const std::int16_t* p) {
+        return {_mm512_cvtepi16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))};
+    }
+    void store(std::int32_t* p) const { _mm512_storeu_si512(p, v); }
     static Ints splat(std::int32_t x) { return {_mm512_set1_epi32(x)}; }
     static Ints numbers() {
         return {_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)};
@@ -79,7 +82,7 @@ struct Ints {
     Ints min(Ints y) const { return {_mm512_min_epi32(v, y.v)}; }
     Ints max(Ints y) const { return {_mm512_max_epi32(v, y.v)}; }
     Ints halved(int n) const { return {_mm512_sra_epi32(v, _mm_cvtsi32_si128(n))}; }
-    static Ints products(Ints a, Ints b) { return {_mm512_madd_epi16(a.v, b.v)}; }
+    Ints add_products(Ints a, Ints b) const { return {_mm512_dpwssd_epi32(v, a.v, b.v)}; }
     static Mask less(Ints a, Ints b) { return _mm512_cmplt_epi32_mask(a.v, b.v); }
     static Mask equal(Ints a, Ints b) { return _mm512_cmpeq_epi32_mask(a.v, b.v); }
     static Ints select(Mask mask, Ints a, Ints b) {

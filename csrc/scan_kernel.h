@@ -298,7 +298,8 @@ static void table_scan(const TableScan& scan, Range blocks, Range tiles, std::in
 
 template <class I> static constexpr Kernels kernels_of(const char* name) {
     return {name,      I::kHammingTile,  I::kTableTile,  I::kWide,
-            &I::word, &hamming_scan<I>, &table_scan<I>, &choose_rows<I>};
+            &I::word, &hamming_scan<I>, &table_scan<I>, &choose_rows<I>,
+            &multiply<I>};
 }
 
 } // namespace qama

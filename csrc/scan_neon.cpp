@@ -67,11 +67,12 @@ struct Sums {
 };
 
 struct Ints {
-    static constexpr int kLanes = 4;
+    static constexpr int kLanes = 4, kTileRows = 4;
     using Mask = uint32x4_t;
     int32x4_t v;
 
     static Ints load(const std::int32_t* p) { return {vld1q_s32(p)}; }
+    static Ints widened(const std::int16_t* p) { return {vmovl_s16(vld1_s16(p))}; }
     void store(std::int32_t* p) const { vst1q_s32(p, v); }
     static Ints splat(std::int32_t x) { return {vdupq_n_s32(x)}; }
     static Ints numbers() {
@@ -83,9 +84,9 @@ struct Ints {
     Ints min(Ints y) const { return {vminq_s32(v, y.v)}; }
     Ints max(Ints y) const { return {vmaxq_s32(v, y.v)}; }
     Ints halved(int n) const { return {vshlq_s32(v, vdupq_n_s32(-n))}; }
-    static Ints products(Ints a, Ints b) {
+    Ints add_products(Ints a, Ints b) const {
         const int16x8_t x = vreinterpretq_s16_s32(a.v), y = vreinterpretq_s16_s32(b.v);
-        return {vpaddq_s32(vmull_s16(vget_low_s16(x), vget_low_s16(y)), vmull_high_s16(x, y))};
+        return add({vpaddq_s32(vmull_s16(vget_low_s16(x), vget_low_s16(y)), vmull_high_s16(x, y))});
     }
     static Mask less(Ints a, Ints b) { return vcltq_s32(a.v, b.v); }
     static Mask equal(Ints a, Ints b) { return vceqq_s32(a.v, b.v); }

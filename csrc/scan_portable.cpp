@@ -56,7 +56,7 @@ struct Sums {
 };
 
 struct Ints {
-    static constexpr int kLanes = 8;
+    static constexpr int kLanes = 8, kTileRows = 4;
     using Mask = Ints; // -1 or 0
     std::int32_t v[kLanes];
 
@@ -68,6 +68,9 @@ struct Ints {
     static std::uint32_t bits(std::int32_t x) { return static_cast<std::uint32_t>(x); }
 
     static Ints load(const std::int32_t* p) {
+        return each([p](int i) { return p[i]; });
+    }
+    static Ints widened(const std::int16_t* p) {
         return each([p](int i) { return p[i]; });
     }
     void store(std::int32_t* p) const {
@@ -94,12 +97,12 @@ struct Ints {
     Ints halved(int n) const {
         return each([&](int i) { return v[i] >> n; });
     }
-    static Ints products(const Ints& a, const Ints& b) {
+    Ints add_products(const Ints& a, const Ints& b) const {
         return each([&](int i) {
             std::int16_t x[2], y[2];
             std::memcpy(x, a.v + i, sizeof x);
             std::memcpy(y, b.v + i, sizeof y);
-            return bits(x[0] * y[0]) + bits(x[1] * y[1]);
+            return bits(v[i]) + bits(x[0] * y[0]) + bits(x[1] * y[1]);
         });
     }
     static Mask less(const Ints& a, const Ints& b) {

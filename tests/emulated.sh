@@ -16,7 +16,7 @@ build() { # COMPILER NAME: the same flags for each file as CMakeLists.txt
         case "$2-$source" in
             x86-*scan_avx2.cpp) flags="-mavx2 -mfma" ;;
             x86-*scan_avx512.cpp)
-                flags="-mavx512f -mavx512bw -mavx512vl -mavx512vbmi -mavx512bitalg" ;;
+                flags="-mavx512f -mavx512bw -mavx512vl -mavx512vbmi -mavx512bitalg -mavx512vnni" ;;
         esac
         # shellcheck disable=SC2086
         "$1" -std=c++17 -O2 -ffp-contract=off $flags -c "$source" \

@@ -328,35 +328,36 @@ def test_blocks_and_back(path, columns):
 # ------------------------------------------------------------------------------- choosing words
 
 
-def random_choice(rng, n, sections, d=10, kind="normal"):
+def random_choice(rng, n, sections, d=10, kind="normal", section_words=16):
     """Draw rows, and words made ready."""
     size = 2**15 if kind == "extreme" else 40 if kind == "coarse" else 2000
     rows = np.clip(rng.normal(size=(n, d)) * size, -(2**15), 2**15 - 1).astype(np.int16)
-    words = rng.normal(size=(16 * sections, d)) * size / np.sqrt(sections)
+    words = rng.normal(size=(section_words * sections, d)) * size / np.sqrt(sections)
     words = np.clip(words, -(2**15), 2**15 - 1).astype(np.int16)
     words *= kind != "zero words"
     reach = np.linalg.norm(rows.astype(float), axis=1).max(initial=0) / 2  # some are clamped
-    return rows * np.int16(kind != "zero rows"), kernels.prepare_words(words, reach)
+    ready = kernels.prepare_words(words, reach, section_words)
+    return rows * np.int16(kind != "zero rows"), ready
 
 
 def compare_choice(path, rows, words, threads=1, **options):
     expected = kernels.choose_words(rows, words, path="numpy", **options)
     found = kernels.choose_words(rows, words, path=path, threads=threads, **options)
     assert_same(found, expected)
-    assert found[0].shape == (len(rows), len(words.words) // 32)
+    assert found[0].shape == (len(rows), words.nbytes)
     return found
 
 
 @pytest.mark.parametrize("path", ALL)
 def test_choice_by_hand(path):
     words = np.zeros((32, 2), np.int16)
-    words[:, 0] = [10 * k for k in range(16)] + list(range(16))
-    rows = np.array([[137, 0], [-5, 3], [400, -2], [20, 0]], np.int16)
+    words[:, 0] = [8 * k for k in range(16)] + list(range(16))
+    rows = np.array([[77, 0], [-5, 3], [400, -2], [20, 0]], np.int16)
     codes, rest = kernels.choose_words(
         rows, kernels.prepare_words(words, 500), beam=2, sweeps=2, path=path
     )
-    assert codes.tolist() == [[0xD7], [0x00], [0xFF], [0x20]]  # ties by the lower word: 20, not 1A
-    assert rest.tolist() == [[0, 0], [-5, 3], [235, -2], [0, 0]]
+    assert codes.tolist() == [[0x95], [0x00], [0xFF], [0x24]]  # ties by the lower word: 24, not 1C
+    assert rest.tolist() == [[0, 0], [-5, 3], [265, -2], [0, 0]]
 
 
 def choice_by_definition(row, words, beam, sweeps):
@@ -365,32 +366,37 @@ def choice_by_definition(row, words, beam, sweeps):
     gram = W @ W.T
 
     def cost(chosen):
-        at = [16 * t + word for t, word in enumerate(chosen)]
+        at = [words.section_words * t + word for t, word in enumerate(chosen)]
         products = [min(max((int(W[j] @ r) + 2**31) % 2**32 - 2**31 >> shift, -limit), limit)
                     for j in at]  # fmt: skip
         alone = sum((int(gram[j, j]) >> shift) - 2 * p for j, p in zip(at, products, strict=True))
         return alone + sum(2 * int(gram[i, j]) >> shift for i in at for j in at if i < j)
 
     prefixes = [()]
-    for _ in range(len(words.words) // 16):
-        longer = [(*p, word) for p in prefixes for word in range(16)]
+    every = range(words.section_words)
+    for _ in range(words.sections):
+        longer = [(*p, word) for p in prefixes for word in every]
         prefixes = sorted(longer, key=cost)[:beam]
     chosen = list(prefixes[0])
     for _ in range(sweeps):
         for t in range(len(chosen)):
-            chosen[t] = min(range(16), key=lambda w, t=t: cost([*chosen[:t], w, *chosen[t + 1 :]]))
+            chosen[t] = min(every, key=lambda w, t=t: cost([*chosen[:t], w, *chosen[t + 1 :]]))
     return chosen
 
 
 @pytest.mark.parametrize("kind", ["normal", "coarse", "extreme"])
-@pytest.mark.parametrize(("sections", "beam", "sweeps"), [(2, 1, 0), (4, 3, 2), (6, 2, 1)])
-def test_reference_choice_is_the_definition(kind, sections, beam, sweeps):
-    rows, words = random_choice(np.random.default_rng(sections), 4, sections, 4, kind)
+@pytest.mark.parametrize(
+    ("size", "sections", "beam", "sweeps"),
+    [(16, 2, 1, 0), (16, 4, 3, 2), (16, 6, 2, 1), (256, 1, 3, 1), (256, 3, 2, 2)],
+)
+def test_reference_choice_is_the_definition(kind, size, sections, beam, sweeps):
+    rows, words = random_choice(np.random.default_rng(sections), 4, sections, 4, kind, size)
     codes, rest = kernels.choose_words(rows, words, beam=beam, sweeps=sweeps, path="numpy")
     for row, code, left in zip(rows, codes, rest, strict=True):
         expected = choice_by_definition(row, words, beam, sweeps)
-        assert [int(n, 16) for n in code.tobytes().hex()] == expected
-        chosen = words.words[16 * np.arange(sections) + expected].astype(int)
+        read = list(code) if size == 256 else [int(n, 16) for n in code.tobytes().hex()]
+        assert read == expected
+        chosen = words.words[size * np.arange(sections) + expected].astype(int)
         assert left.tolist() == np.clip(row - chosen.sum(0), -(2**15), 2**15 - 1).tolist()
 
 
@@ -403,12 +409,17 @@ def test_reference_choice_does_not_depend_on_its_chunks(monkeypatch):
 
 
 @pytest.mark.parametrize("path", PATHS)
-@pytest.mark.parametrize(("sections", "d"), [(2, 2), (2, 384), (4, 6), (22, 50), (32, 64), (64, 8)])
-def test_choice_widths(path, sections, d):
+@pytest.mark.parametrize(
+    ("size", "sections", "d"),
+    [(16, 2, 2), (16, 2, 384), (16, 4, 6), (16, 22, 50), (16, 32, 64), (16, 64, 8)]
+    + [(256, 1, 2), (256, 1, 50), (256, 3, 8), (256, 11, 6)],
+)
+def test_choice_widths(path, size, sections, d):
     rng = np.random.default_rng(sections)
     for kind in ("normal", "coarse", "extreme", "zero words", "zero rows"):
         for beam, sweeps in [(1, 0), (1, 3), (2, 1), (4, 4), (16, 2)]:
-            rows, words = random_choice(rng, int(rng.integers(1, 9)), sections, d, kind)
+            n = int(rng.integers(1, 9)) if size == 16 else 3
+            rows, words = random_choice(rng, n, sections, d, kind, size)
             compare_choice(path, rows, words, beam=beam, sweeps=sweeps)
 
 

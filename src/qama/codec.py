@@ -26,7 +26,7 @@ from qama.encoding.grid import GridCode, GridCoder, PairNet
 from qama.errors import FormatError
 
 KIND = "codec"
-FORMAT = 1
+FORMAT, OLDEST = 2, 1
 
 Code = GridCode | ByteCode
 
@@ -263,7 +263,7 @@ class Codec:
             ValueError: the codec was fitted on vectors of another model.
             OSError: the file cannot be opened.
         """
-        contents = container.read(path, KIND, FORMAT)
+        contents = container.read(path, KIND, FORMAT, OLDEST)
         contents.check_sections()
         try:
             codec = cls.from_parts(contents.meta, contents.arrays)
@@ -329,11 +329,9 @@ class Codec:
         )
         grid.check()
         byte_arrays = part("bytes.")
-        coder = ByteCoder(**byte_arrays) if byte_arrays else None
-        if coder is not None:
-            coder.check()
-            if coder.dims != grid.transform.dims:
-                raise ValueError(f"byte codes are of {coder.dims} dims, grid codes of another")
+        coder = ByteCoder.from_arrays(byte_arrays) if byte_arrays else None
+        if coder is not None and coder.dims != grid.transform.dims:
+            raise ValueError(f"byte codes are of {coder.dims} dims, grid codes of another")
         return cls(grid, str(meta["preset"]), dict(meta.get("facts", {})), coder)
 
 

@@ -2,15 +2,17 @@
 
 A code of p bytes stands for the vector
 
-    x_hat = c + sum over j < 2 p of W_j[n_j]
+    x_hat = c + the sum of the words that its bytes choose,
 
-n_j the j-th nibble of the code, W_j a codebook of 16 free words: an additive quantizer (Babenko and
-Lempitsky, CVPR 2014). The nibbles come in blocks; each block's words are chosen together, given the
-blocks before, so as to minimise |x - x_hat|^2 (`qama.kernels.choose_words`). A document's score is
-the cosine of the float query with x_hat.
+an additive quantizer (Babenko and Lempitsky, CVPR 2014). Each of the leading bytes, the *full* ones,
+chooses one word of 256. Each later byte chooses two, one of 16 by each nibble, and the 16 of its
+high nibble are sums A_i + B_j of four by four: that is coarser, and scans twice as fast
+(docs/kernels.md). Bytes come in blocks; each block's words are chosen together, given the blocks
+before, so as to minimise |x - x_hat|^2 (`qama.kernels.choose_words`). A document's score is the
+cosine of the float query with x_hat.
 
-Vectors, centre and words are whole numbers of 2^-14, and so is all that is computed of them: a code
-depends on its vector alone, not on batches, threads or machines.
+Vectors, centre and words are whole numbers of 2^-14, and so is all that is computed of them: codes
+and scores depend on their vectors alone, not on batches, threads or machines.
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ BLOCK_ENDS = (
     *(11, 12, 23, 24, 31, 32, 47, 48, 63, 64, 80, 95, 96, 112, 127, 128),
     *(144, 160, 176, 191, 192, 208, 224, 240, 255, 256),
 )
+FULL = 11  # leading bytes that choose one word of 256, the end of a block
 DEFAULT_BYTES = 48
 BEAM, SWEEPS = 4, 4  # of the search for a block's words
 UNIT = 2.0**-14
@@ -48,9 +51,17 @@ def whole(V: npt.NDArray[np.floating]) -> Int16s:
     return np.asarray(np.clip(np.rint(V / UNIT), -(2**15), 2**15 - 1), dtype=np.int16)
 
 
-def prepared(words: Int16s) -> kernels.Words:
-    """Prepare a block's words (16 sections, d): a unit vector lies within 2 of the centre."""
-    return kernels.prepare_words(words, reach=2 / UNIT)
+def prepared(words: Int16s, full: bool) -> kernels.Words:
+    """Prepare a block's words, all of full or all of later bytes.
+
+    A unit vector lies within 2 of the centre.
+    """
+    return kernels.prepare_words(words, 2 / UNIT, 256 if full else 16)
+
+
+def word_count(nbytes: int, full: int) -> int:
+    """Return how many words the leading bytes have: 256 a full byte, 16 a nibble."""
+    return 256 * min(full, nbytes) + 32 * max(0, nbytes - full)
 
 
 @dataclass(frozen=True)
@@ -59,7 +70,8 @@ class ByteCoder:
 
     Attributes:
         center: int16 (d,), c in units of 2^-14.
-        words: int16 (nibbles, 16, d), W in order of worth, in units of 2^-14.
+        words: int16 (256 full + 32 later, d), in order of worth, in units of 2^-14: 256 for each
+            full byte, then 16 for each nibble of the later bytes, the high one first.
         lengths: float32 (bytes,), the mean |x_hat| of each byte prefix over the fitted rows.
     """
 
@@ -70,12 +82,17 @@ class ByteCoder:
     @property
     def dims(self) -> int:
         """Width of the vectors."""
-        return int(self.words.shape[2])
+        return int(self.words.shape[1])
 
     @property
     def max_bytes(self) -> int:
         """Length of the longest code."""
-        return len(self.words) // 2
+        return len(self.lengths)
+
+    @cached_property
+    def full(self) -> int:
+        """Number of full bytes."""
+        return (len(self.words) - 32 * self.max_bytes) // (256 - 32)
 
     @property
     def budgets(self) -> tuple[int, ...]:
@@ -103,13 +120,14 @@ class ByteCoder:
         Raises:
             ValueError: the part that does not fit, and its shape.
         """
-        if self.words.dtype != np.int16 or self.words.ndim != 3 or self.words.shape[1] != 16:
+        if self.words.dtype != np.int16 or self.words.ndim != 2 or self.lengths.ndim != 1:
             raise ValueError(f"words are {self.words.dtype} of shape {self.words.shape}")
-        nibbles, _, d = self.words.shape
-        if nibbles == 0 or nibbles % 2 or nibbles > 2 * BLOCK_ENDS[-1]:
-            raise ValueError(f"words have shape {self.words.shape}")
-        if self.center.shape != (d,) or self.lengths.shape != (nibbles // 2,):
-            raise ValueError(f"center {self.center.shape} or lengths {self.lengths.shape} misfit")
+        (count, d), full, longest = self.words.shape, self.full, self.max_bytes
+        whole_blocks = full in (0, longest, *BLOCK_ENDS) and full <= longest
+        if not whole_blocks or not 1 <= longest <= 256 or count != word_count(longest, full):
+            raise ValueError(f"{count} words and lengths of shape {self.lengths.shape} misfit")
+        if self.center.shape != (d,):
+            raise ValueError(f"center {self.center.shape} and words of {d} dims misfit")
         if self.center.dtype != np.int16 or not (self.lengths > 0).all():
             raise ValueError("center or lengths are out of range")
 
@@ -117,46 +135,83 @@ class ByteCoder:
         """Encode finite float32 (n, d) into uint8 (n, nbytes)."""
         rest = whole(unit(X).astype(np.float64) - self.center * UNIT)
         parts = []
-        for block, (start, stop) in enumerate(blocks(self.max_bytes)):
-            if start >= nbytes:
+        for block in blocks(self.max_bytes):
+            if block[0] >= nbytes:
                 break
-            if block not in self._prepared:
-                self._prepared[block] = prepared(self._flat[32 * start : 32 * stop])
-            words = self._prepared[block]
+            words = self._block(*block)
             codes, rest = kernels.choose_words(rest, words, beam=BEAM, sweeps=SWEEPS)
             parts.append(codes)
         return np.ascontiguousarray(np.concatenate(parts, axis=1)[:, :nbytes])
 
-    @cached_property
-    def _prepared(self) -> dict[int, kernels.Words]:
-        return {}  # by block, made when first needed
+    def _block(self, start: int, stop: int) -> kernels.Words:
+        if start not in self._prepared:
+            words = self.words[word_count(start, self.full) : word_count(stop, self.full)]
+            self._prepared[start] = prepared(words, full=start < self.full)
+        return self._prepared[start]
 
     @cached_property
-    def _flat(self) -> Int16s:
-        return self.words.reshape(-1, self.dims)
+    def _prepared(self) -> dict[int, kernels.Words]:
+        return {}  # by the block's first byte, made when first needed
+
+    def decode(self, codes: Bytes) -> Floats:
+        """Return x_hat of codes uint8 (n, bytes) as float32 (n, d), exact but for the rounding."""
+        total = np.tile(self.center.astype(np.int32), (len(codes), 1))
+        for byte, chosen in enumerate(codes.T.astype(np.int64)):
+            words = self.words[word_count(byte, self.full) :]
+            if byte < self.full:
+                total += words[chosen]
+            else:
+                total += words[chosen >> 4]
+                total += words[16 + (chosen & 15)]
+        return np.asarray(total * UNIT, dtype=np.float32)
 
     # -- scoring ----------------------------------------------------------------------------
 
     def query_tables(self, Q: Floats, nbytes: int) -> scoring.QueryTables:
-        """Weigh queries float32 (m, d): per nibble and value, what its word adds to q . x_hat."""
-        queries = unit(Q).astype(np.float64)
-        products = queries @ self._doubles[: 32 * nbytes].T
-        offsets = queries @ (self.center * UNIT)
-        return scoring.integer_tables(products.reshape(len(Q), -1, 16), offsets)
+        """Weigh queries float32 (m, d): per byte or nibble and value, what it adds to q . x_hat."""
+        queries, count = whole(unit(Q)), word_count(nbytes, self.full)
+        products = kernels.multiply(queries, self._paired[: -(-count // 32)])[:, :count]
+        offsets = queries.astype(np.float64) @ self.center
+        return scoring.integer_tables(
+            products * UNIT**2, offsets * UNIT**2, min(self.full, nbytes), self._splits
+        )
 
     @cached_property
-    def _doubles(self) -> Doubles:
-        return self._flat.astype(np.float64) * UNIT
+    def _paired(self) -> npt.NDArray[np.int32]:
+        return kernels.paired(self.words)
+
+    @cached_property
+    def _splits(self) -> bool:
+        """Whether all words of high nibbles are sums A_i + B_j: those of version 1 are not."""
+        later = self.words[256 * self.full :].reshape(-1, 32, self.dims)[:, :16].astype(np.int32)
+        sums = later[:, 0::4, None] + (later[:, None, :4] - later[:, None, :1])
+        return bool((later.reshape(sums.shape) == sums).all())
 
     def squared_lengths(self, codes: Bytes) -> Doubles:
         """Return |x_hat|^2 of codes uint8 (n, bytes) as float64 (n,)."""
-        words = self._flat[: 32 * codes.shape[1]]
-        norms = kernels.squared_norms(codes, words, self.center)
+        full = min(self.full, codes.shape[1])
+        words = self.words[: word_count(codes.shape[1], full)]
+        norms = kernels.squared_norms(codes, words, self.center, full=full)
         return norms.astype(np.float64) * UNIT**2
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """Arrays to store, by name."""
-        return {"center": self.center, "words": self.words, "lengths": self.lengths}
+        """Arrays to store, by name; words without full bytes are (nibbles, 16, d)."""
+        words = self.words if self.full else self.words.reshape(-1, 16, self.dims)
+        return {"center": self.center, "words": words, "lengths": self.lengths}
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, npt.NDArray[Any]]) -> ByteCoder:
+        """Make a coder of what `arrays` returned, checked.
+
+        Raises:
+            ValueError: the part that does not fit, and its shape.
+        """
+        words = arrays["words"]
+        if words.ndim == 3 and words.shape[1] == 16:
+            words = words.reshape(-1, words.shape[2])
+        coder = cls(arrays["center"], words, arrays["lengths"])
+        coder.check()
+        return coder
 
 
 def blocks(max_bytes: int) -> list[tuple[int, int]]:

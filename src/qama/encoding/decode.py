@@ -6,7 +6,7 @@ import numpy as np
 
 from qama.checks import Bytes, Floats
 from qama.encoding import bits
-from qama.encoding.bytecode import UNIT, ByteCode, ByteCoder
+from qama.encoding.bytecode import ByteCode
 from qama.encoding.grid import GridCode
 
 
@@ -22,7 +22,7 @@ def decode(code: GridCode | ByteCode, stored: Bytes) -> Floats:
         estimates of the adapted z[:, :dims].
     """
     if isinstance(code, ByteCode):
-        return _sum_of_words(code.coder, stored)
+        return code.coder.decode(stored)
     parts = []
     indices = bits.unpack(stored, code.plan, compact=True)
     for q, segment in zip(indices, code.plan.segments, strict=True):
@@ -31,12 +31,3 @@ def decode(code: GridCode | ByteCode, stored: Bytes) -> Floats:
         centers = code.coder.centers[segment.level.name][rows]  # (values, states, group)
         parts.append(centers[np.arange(len(centers)), q].reshape(len(q), -1))
     return np.concatenate(parts, axis=1)
-
-
-def _sum_of_words(coder: ByteCoder, stored: Bytes) -> Floats:
-    """Return c plus the word of every nibble; whole numbers until the end, so exact."""
-    total = np.tile(coder.center.astype(np.int32), (len(stored), 1))
-    nibbles = np.stack([stored >> 4, stored & 15], axis=2).reshape(len(stored), -1)
-    for words, chosen in zip(coder.words, nibbles.T, strict=False):  # a prefix has fewer nibbles
-        total += words[chosen]
-    return np.asarray(total * UNIT, dtype=np.float32)

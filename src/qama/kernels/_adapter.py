@@ -129,18 +129,32 @@ class Native:
         self, rows: I16, words: Words, *, beam: int, sweeps: int, threads: int = 0
     ) -> tuple[U8, I16]:
         """See `qama.kernels.choose_words`."""
-        codes = np.empty((len(rows), len(words.words) // 32), np.uint8)
-        rest = np.empty_like(rows)
+        codes, rest = np.empty((len(rows), words.nbytes), np.uint8), np.empty_like(rows)
         _native.choose_words(
-            self.path, rows, words.words, words.twice, words.squares, beam, sweeps, words.shift,
-            words.limit, threads, codes, rest,
+            self.path, rows, words.words, words.pairs, words.twice, words.squares,
+            words.section_words, beam, sweeps, words.shift, words.limit, threads, codes, rest,
         )  # fmt: skip
         return codes, rest
 
-    def squared_norms(self, codes: U8, words: I16, start: I16, *, threads: int = 0) -> I64:
+    def multiply(self, rows: I16, pairs: I32, *, threads: int = 0) -> I32:
+        """See `qama.kernels.multiply`."""
+        products = np.empty((len(rows), len(pairs) * pairs.shape[2]), np.int32)
+        _native.multiply(self.path, rows, pairs, threads, products)
+        return products
+
+    def word_sums(self, codes: U8, rows: I16, section_words: int, *, threads: int = 0) -> I64:
+        """See `qama.kernels.word_sums`."""
+        width = codes.shape[1] * (32 if section_words == 16 else 256)
+        sums = np.zeros((width, rows.shape[1]), np.int64)
+        _native.word_sums(codes, rows, section_words, threads, sums)
+        return sums
+
+    def squared_norms(
+        self, codes: U8, words: I16, start: I16, *, full: int = 0, threads: int = 0
+    ) -> I64:
         """See `qama.kernels.squared_norms`."""
         norms = np.empty(len(codes), np.int64)
-        _native.squared_norms(codes, words, start, threads, norms)
+        _native.squared_norms(codes, words, start, full, threads, norms)
         return norms
 
 

@@ -137,14 +137,22 @@ def rows(value: I64, queries: int, count: int) -> I64:
     return value
 
 
-def words(words: I16) -> I16:
+def section_size(section_words: int) -> None:
+    """Check the number of words of a section."""
+    if section_words not in (16, 256):
+        raise ValueError(f"section_words is {section_words!r}; 16 or 256 are possible")
+
+
+def words(words: I16, section_words: int) -> I16:
     """Check the words that a code is chosen from."""
     words = array("words", words, np.int16, (None, None))
+    section_size(section_words)
     width, d = words.shape
-    if width % 32 or not 32 <= width <= 16 * _SECTIONS:
+    byte = 32 if section_words == 16 else 256  # words of a whole byte
+    if width % byte or not byte <= width <= section_words * _SECTIONS:
         raise ValueError(
-            f"words has {width} rows; 16 for each of an even number of sections, at most "
-            f"{_SECTIONS}, are needed"
+            f"words has {width} rows; {byte} for each byte of a choice, of at most {_SECTIONS} "
+            f"words, are needed"
         )
     if d % 2 or not 0 < d < 2**20:
         raise ValueError(f"words has {d} columns; an even number below 2**20 is needed")

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from qama.kernels import _check
-from qama.kernels._arrays import I16, I32
+from qama.kernels._arrays import I16, I32, U8
+
+_PAIRED_WORDS = 32  # that lie beside each other in Words.pairs
 
 
 @dataclass(frozen=True)
@@ -15,51 +17,86 @@ class Words:
     """What `qama.kernels.choose_words` chooses from; made by `prepare_words`.
 
     Attributes:
-        words: int16 (16 s, d): 16 words for each of s sections.
-        twice: int32 (16 s, 16 s), twice the products of words, halved ``shift`` times.
-        squares: int32 (16 s,), their squares, halved ``shift`` times.
-        shift: Times that products are halved, rounding down, so that costs stay within int32.
+        words: int16 (w s, d): w words for each of s sections.
+        section_words: w, 16 or 256.
+        pairs: int32 (w s / 32, d / 2, 32): the same, two entries of 32 words at a time.
+        twice: int16 (w s, w s), twice the products of words, halved ``shift`` times.
+        squares: int32 (w s,), their squares, halved ``shift`` times.
+        shift: Times that products are halved, rounding down.
         limit: Halved products of rows and words are clamped to +-limit.
     """
 
     words: I16
-    twice: I32
+    section_words: int
+    pairs: I32
+    twice: I16
     squares: I32
     shift: int
     limit: int
 
+    @property
+    def sections(self) -> int:
+        """Number of words in a choice."""
+        return len(self.words) // self.section_words
 
-def prepare_words(words: I16, reach: float) -> Words:
+    @property
+    def nbytes(self) -> int:
+        """Bytes of a choice: two of 16 words a byte, or one of 256."""
+        return self.sections // 2 if self.section_words == 16 else self.sections
+
+
+def prepare_words(words: I16, reach: float, section_words: int = 16) -> Words:
     """Multiply words with each other, and find the least shift.
 
-    A cost on the way is a sum of words' products, at most four times the square of S, the sum over
-    sections of their greatest norm, and of at most twice as many clamped products as there are
-    sections; rounding adds at most one for each product of words. The shift is the least that
-    keeps this below 2^31 - 1 and leaves the products of rows up to ``reach`` long unclamped.
+    The shift is the least for which twice the products of words fit int16, and for which those of
+    a word and a row up to ``reach`` long stay within the limit. A cost on the way is a sum of at
+    most s (s + 2) products of words and of twice as many clamped ones as there are sections; the
+    limit keeps it below 2^31 - 1.
 
     Args:
-        words: int16 (16 s, d), s even and at most 64, d even and below 2^20.
+        words: int16 (w s, d), d even and below 2^20; s at most 64, and even where w is 16.
         reach: The norm of the longest row that must not be clamped, at least 0.
+        section_words: w, 16 or 256.
 
     Raises:
         ValueError: words of another form.
     """
-    words = _check.words(words)
+    words = _check.words(words, section_words)
     W = words.astype(np.float64)
-    gram = (W @ W.T).astype(np.int64)  # exact: whole numbers below 2**53
-    norms = np.ceil(np.sqrt(np.diagonal(gram)))
-    most, sections = int(norms.reshape(-1, 16).max(axis=1).sum()), len(words) // 16
+    gram = W @ W.T  # exact: whole numbers below 2**53
+    most, sections = 2 * float(np.abs(gram).max()), len(words) // section_words
+    limit = (2**31 - 2 - sections * (sections + 2) * 2**15) // (2 * sections)
+    longest = float(np.sqrt(np.diagonal(gram).max()))
     shift = 0
-    while _limit(most, sections, shift) < reach * norms.max() / 2**shift:
+    while most / 2**shift >= 2**15 or limit < reach * longest / 2**shift:
         shift += 1
+    squares = np.diagonal(gram).astype(np.int64) >> shift
+    gram *= 2.0 ** (1 - shift)
     return Words(
         words,
-        ((2 * gram) >> shift).astype(np.int32),
-        (np.diagonal(gram) >> shift).astype(np.int32),
+        section_words,
+        paired(words),
+        np.floor(gram, out=gram).astype(np.int16),
+        squares.astype(np.int32),
         shift,
-        _limit(most, sections, shift),
+        limit,
     )
 
 
-def _limit(most: int, sections: int, shift: int) -> int:
-    return (2**31 - 2 - (4 * most**2 >> shift) - sections**2) // (2 * sections)
+def nibbles(codes: U8) -> U8:
+    """Return the nibbles (n, 2 b) of codes uint8 (n, b), the high one of a byte first."""
+    return np.stack([codes >> 4, codes & 15], axis=2).reshape(len(codes), -1)
+
+
+def paired(words: I16) -> I32:
+    """Lay words int16 (w, d) out as `Words.pairs`; zeros fill the last 32 words up."""
+    filled = np.zeros((-(-len(words) // _PAIRED_WORDS) * _PAIRED_WORDS, words.shape[1]), np.int16)
+    filled[: len(words)] = words
+    pairs = filled.view(np.int32).reshape(-1, _PAIRED_WORDS, words.shape[1] // 2)
+    return np.ascontiguousarray(pairs.swapaxes(1, 2))
+
+
+def unpaired(pairs: I32) -> I16:
+    """Return the words (w, d), those that filled up among them."""
+    words = np.ascontiguousarray(pairs.swapaxes(1, 2)).view(np.int16)
+    return words.reshape(-1, words.shape[2])

@@ -14,6 +14,8 @@ What else was tried is in docs/quality.md.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +25,7 @@ from qama.checks import Bytes, Floats
 from qama.encoding.bytecode import (
     BEAM,
     BLOCK_ENDS,
+    FULL,
     SWEEPS,
     UNIT,
     ByteCoder,
@@ -35,7 +38,7 @@ from qama.encoding.transform import unit
 
 # Distortion of a unit Gaussian at 0 to 6 bits (Lloyd-Max; Max 1960, table I).
 _DISTORTION = (1.0, 0.3634, 0.1175, 0.03454, 0.0095, 0.0025, 0.0007)
-_ROUNDS = {0: 30, 12: 16, 48: 8}  # by the byte where a block starts
+_ROUNDS = {0: 15, FULL: 16, 48: 8}  # by the byte where a block starts
 _FEW_ROUNDS = 6  # for a block of one byte
 _MANY_ROWS = 30_000  # fewer rows get more rounds, up to twice as many
 _NOISE = 0.5  # of the words in the first round, in standard deviations of a word's share
@@ -43,6 +46,33 @@ _QUIET = 0.8  # of the rounds have noise
 _LATE, _LATE_ROWS = 128, 16_384  # blocks from this byte on are fitted on so many rows at most
 _RIDGE = 4.0  # rows: a word that few rows chose stays near zero
 _BEAM, _SWEEPS = 2, 3  # of the search in a round
+
+
+
+@dataclass(frozen=True)
+class _Form:
+    """How a byte chooses: one word of 256, or sums of free words of four, four and sixteen."""
+
+    sizes: tuple[int, ...]  # free words, of the top bits first
+
+    @property
+    def full(self) -> bool:
+        return len(self.sizes) == 1
+
+    @property
+    def words(self) -> int:
+        return sum(self.sizes)
+
+    def summed(self, free: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return the words of bytes (256 or 32 each, d) of their free words."""
+        if self.full:
+            return free
+        parts = free.reshape(-1, self.words, free.shape[1])
+        high = (parts[:, :4, None] + parts[:, None, 4:8]).reshape(len(parts), 16, -1)
+        return np.concatenate([high, parts[:, 8:]], axis=1).reshape(-1, free.shape[1])
+
+
+_FULL, _LATER = _Form((256,)), _Form((4, 4, 16))
 
 Progress = Callable[[int, int, float], None]
 
@@ -68,55 +98,61 @@ def fit_byte_coder(
         if start >= _LATE and len(rest) > _LATE_ROWS:  # nothing but noise is left
             rest = rest[np.linspace(0, len(rest) - 1, _LATE_ROWS).astype(np.int64)]
         rounds = _rounds(start, stop, len(X))
-        words.append(_fit_block(rest, 2 * (stop - start), rounds, random, threads))
+        form = _FULL if start < FULL else _LATER
+        words.append(_fit_block(rest, stop - start, form, rounds, random, threads))
         _, rest = kernels.choose_words(
-            rest, prepared(words[-1]), beam=BEAM, sweeps=SWEEPS, threads=threads
+            rest, prepared(words[-1], form.full), beam=BEAM, sweeps=SWEEPS, threads=threads
         )
         if progress is not None:
             left = np.square(rest[:4096] * UNIT).sum(axis=1)
             progress(done + 1, len(parts), float(left.mean()))
-    stacked = np.concatenate(words).reshape(-1, 16, X.shape[1])
-    coder = ByteCoder(center, stacked, np.ones(len(stacked) // 2, dtype=np.float32))
+    stacked = np.concatenate(words)
+    coder = ByteCoder(center, stacked, np.ones(parts[-1][1], dtype=np.float32))
     return ByteCoder(center, stacked, _prefix_lengths(coder, U[:4096]))
 
 
 def _rounds(start: int, stop: int, rows: int) -> int:
     rounds = next(rounds for byte, rounds in reversed(_ROUNDS.items()) if start >= byte)
     rounds = _FEW_ROUNDS if stop - start == 1 else rounds
+    if start < FULL:
+        return rounds
     return round(rounds * min(2.0, max(1.0, _MANY_ROWS / rows)))
 
 
 def _fit_block(
-    rows: Int16s, sections: int, rounds: int, random: np.random.Generator, threads: int
+    rows: Int16s, nbytes: int, form: _Form, rounds: int, random: np.random.Generator, threads: int
 ) -> Int16s:
-    """Return the words (16 sections, d) of one block for rows int16 (n, d)."""
-    W = _start(rows, sections, random)
-    share = (rows.std(axis=0, dtype=np.float32) * np.float32(UNIT)) / np.sqrt(sections)
+    """Return the words of one block of bytes of one form, for rows int16 (n, d)."""
+    W = _start(rows, nbytes, form, random)
+    share = rows.std(axis=0, dtype=np.float32) * np.float32(UNIT)
+    share /= np.sqrt(nbytes * len(form.sizes))
     for turn in range(rounds):
         level = _NOISE * max(0.0, 1 - turn / (_QUIET * rounds))
         noise = random.standard_normal(W.shape, dtype=np.float32) * share
-        noisy = whole(W + np.float32(level) * noise)
+        noisy = form.summed(whole(W + np.float32(level) * noise))
         codes, _ = kernels.choose_words(
-            rows, prepared(noisy), beam=_BEAM, sweeps=_SWEEPS, threads=threads
+            rows, prepared(noisy, form.full), beam=_BEAM, sweeps=_SWEEPS, threads=threads
         )
-        W = _least_squares(codes, rows)
-    return whole(W)
+        W = _least_squares(codes, rows, form, threads)
+    return form.summed(whole(W))
 
 
-def _start(rows: Int16s, sections: int, random: np.random.Generator) -> Floats:
+def _start(rows: Int16s, nbytes: int, form: _Form, random: np.random.Generator) -> Floats:
     """Draw words from the covariance that reverse water-filling of whole bits keeps."""
     values, axes = np.linalg.eigh(_second_moments(rows))
     values = np.maximum(values, 1e-12)
     spent = np.zeros(len(values), dtype=int)
-    beyond = _DISTORTION[-1] * 0.25 ** np.arange(1, 4 * sections)  # about a quarter a bit
+    beyond = _DISTORTION[-1] * 0.25 ** np.arange(1, 8 * nbytes)  # about a quarter a bit
     table = np.array([*_DISTORTION, *beyond])
-    for _ in range(4 * sections):
+    for _ in range(8 * nbytes):
         gains = values * (table[spent] - table[spent + 1])
         spent[np.argmax(gains)] += 1
     floor = (values * table[spent])[spent > 0].min()
-    kept = np.sqrt(np.maximum(values - floor, 0) / sections)
-    drawn = random.standard_normal((16 * sections, len(values))) * kept
-    return np.asarray(drawn @ axes.T, dtype=np.float32)
+    kept = np.sqrt(np.maximum(values - floor, 0) / nbytes)
+    bits = np.log2(form.sizes)
+    shares = np.repeat(np.sqrt(bits / 8), form.sizes)  # of the byte's bits
+    drawn = random.standard_normal((nbytes, len(shares), len(values))) * shares[:, None] * kept
+    return np.asarray(drawn.reshape(-1, len(values)) @ axes.T, dtype=np.float32)
 
 
 def _second_moments(rows: Int16s) -> npt.NDArray[np.float64]:
@@ -127,31 +163,35 @@ def _second_moments(rows: Int16s) -> npt.NDArray[np.float64]:
     return total / len(rows)
 
 
-def _least_squares(codes: Bytes, rows: Int16s) -> Floats:
-    """Return the words (16 sections, d) that come closest to the rows under these codes."""
-    width = 32 * codes.shape[1]
-    A, B = np.eye(width) * _RIDGE, np.zeros((width, rows.shape[1]))
-    for part in checks.chunks(rows):
-        chosen = _one_hot(codes[part])
-        A += chosen.T @ chosen
-        B += chosen.T @ (rows[part] * np.float32(UNIT))
-    return np.linalg.solve(A, B).astype(np.float32)
+def _least_squares(codes: Bytes, rows: Int16s, form: _Form, threads: int) -> Floats:
+    """Return the free words that come closest to the rows under these codes (ridge regression)."""
+    B = kernels.word_sums(codes, rows, 256 if form.full else 16, threads=threads) * UNIT
+    A = _chosen_together(codes, form.full)
+    if not form.full:
+        parts = form.summed(np.eye(form.words * codes.shape[1], dtype=np.float32))
+        A, B = parts.T @ A @ parts, parts.T @ B
+    A[np.diag_indices(len(A))] += _RIDGE
+    return np.linalg.solve(A.astype(np.float32), B.astype(np.float32))
 
 
-def _one_hot(codes: Bytes) -> Floats:
-    nibbles = np.stack([codes >> 4, codes & 15], axis=2).reshape(len(codes), -1)
-    chosen = np.zeros((*nibbles.shape, 16), dtype=np.float32)
-    np.put_along_axis(chosen, nibbles[:, :, None].astype(np.int64), 1, axis=2)
-    return chosen.reshape(len(codes), -1)
+def _chosen_together(codes: Bytes, full: bool) -> npt.NDArray[np.float64]:
+    """Return how many codes chose each two words: 256 words a byte, or 16 a nibble."""
+    words, size = (codes if full else kernels.nibbles(codes)).astype(np.int64), 256 if full else 16
+    sections = words.shape[1]
+    counts = np.zeros((sections, size, sections, size))
+    for i in range(sections):
+        for j in range(i + 1):
+            both = np.bincount(size * words[:, i] + words[:, j], minlength=size**2)
+            counts[i, :, j] = both.reshape(size, size)
+            counts[j, :, i] = both.reshape(size, size).T
+    return counts.reshape(sections * size, -1)
 
 
 def _prefix_lengths(coder: ByteCoder, U: Floats) -> Floats:
     """Return the mean |x_hat| of every byte prefix over unit rows U: float32 (bytes,)."""
     codes = coder.encode(U, coder.max_bytes)
-    decoded = np.repeat(coder.center[None].astype(np.float32), len(U), axis=0)
-    lengths = np.empty(coder.max_bytes, dtype=np.float32)
-    for byte, values in enumerate(codes.T):
-        decoded += coder.words[2 * byte, values >> 4]
-        decoded += coder.words[2 * byte + 1, values & 15]
-        lengths[byte] = np.linalg.norm(decoded, axis=1).mean() * UNIT
-    return np.maximum(lengths, np.float32(1e-6))
+    lengths = [
+        np.sqrt(coder.squared_lengths(np.ascontiguousarray(codes[:, : last + 1]))).mean()
+        for last in range(coder.max_bytes)
+    ]
+    return np.maximum(np.array(lengths, dtype=np.float32), np.float32(1e-6))
