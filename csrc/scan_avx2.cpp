@@ -116,7 +116,7 @@ struct Ints {
 };
 
 struct Avx2 {
-    static constexpr int kHammingTile = 4, kTableTile = 2;
+    static constexpr int kHammingTile = 4, kTableTile = 2, kTableBlocks = 1;
     static constexpr bool kWide = false;
     using Vector = Bytes;
     using Total = Sums;
@@ -133,6 +133,24 @@ struct Avx2 {
     }
     static Bytes look_up(Nibbles x, const std::uint8_t* entries) {
         return shuffle(entries, x.high).add(shuffle(entries + 16, x.low));
+    }
+
+    // A shuffle gives 0 where bit 7 is set: for the h-th 16 entries, that is where the byte less 16 h
+    // is 16 or more.
+    template <int T, int B>
+    static void whole(const Bytes (&columns)[B], const std::uint8_t* entries,
+                      Bytes (&found)[B][T]) {
+        const __m256i mark = _mm256_set1_epi8(0x70);
+        for (int b = 0; b < B; ++b)
+            for (int h = 0; h < 16; ++h) {
+                const Bytes first = Bytes::splat(static_cast<std::uint8_t>(16 * h));
+                const Bytes x{_mm256_adds_epu8(_mm256_xor_si256(columns[b].a, first.a), mark),
+                              _mm256_adds_epu8(_mm256_xor_si256(columns[b].b, first.b), mark)};
+                for (int t = 0; t < T; ++t) {
+                    const Bytes some = shuffle(entries + 256 * t + 16 * h, x);
+                    found[b][t] = h == 0 ? some : found[b][t] | some;
+                }
+            }
     }
 
     static Nibbles column(Bytes x) { return nibbles(x); }

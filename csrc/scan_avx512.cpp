@@ -89,7 +89,7 @@ struct Ints {
 };
 
 struct Avx512 {
-    static constexpr int kHammingTile = 8, kTableTile = 4;
+    static constexpr int kHammingTile = 8, kTableTile = 4, kTableBlocks = 2;
     static constexpr bool kWide = true;
     using Vector = Bytes;
     using Total = Sums;
@@ -112,6 +112,23 @@ struct Avx512 {
     static Bytes look_up(Nibbles x, const std::uint8_t* entries) {
         return {_mm512_add_epi8(_mm512_shuffle_epi8(table(entries), x.high),
                                 _mm512_shuffle_epi8(table(entries + 16), x.low))};
+    }
+
+    template <int T, int B>
+    static void whole(const Bytes (&columns)[B], const std::uint8_t* entries,
+                      Bytes (&found)[B][T]) {
+        __mmask64 upper[B];
+        for (int b = 0; b < B; ++b) upper[b] = _mm512_movepi8_mask(columns[b].v);
+        for (int t = 0; t < T; ++t, entries += 256) {
+            __m512i quarter[4];
+            for (int i = 0; i < 4; ++i) quarter[i] = _mm512_loadu_si512(entries + 64 * i);
+            for (int b = 0; b < B; ++b) {
+                const __m512i x = columns[b].v;
+                const __m512i low = _mm512_permutex2var_epi8(quarter[0], x, quarter[1]);
+                const __m512i high = _mm512_permutex2var_epi8(quarter[2], x, quarter[3]);
+                found[b][t] = {_mm512_mask_blend_epi8(upper[b], low, high)};
+            }
+        }
     }
 
     // Shifts of 16-bit lanes bring bits of a neighbour; the blends and find() ignore them.

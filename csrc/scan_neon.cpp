@@ -94,7 +94,7 @@ struct Ints {
 };
 
 struct Neon {
-    static constexpr int kHammingTile = 4, kTableTile = 2;
+    static constexpr int kHammingTile = 4, kTableTile = 2, kTableBlocks = 1;
     static constexpr bool kWide = false;
     using Vector = Bytes;
     using Total = Sums;
@@ -115,6 +115,23 @@ struct Neon {
         return Bytes::each([&](int i) {
             return vaddq_u8(vqtbl1q_u8(high, x.high.v[i]), vqtbl1q_u8(low, x.low.v[i]));
         });
+    }
+
+    // A look-up past its 64 entries leaves what was there.
+    template <int T, int B>
+    static void whole(const Bytes (&columns)[B], const std::uint8_t* entries,
+                      Bytes (&found)[B][T]) {
+        for (int t = 0; t < T; ++t)
+            for (int q = 0; q < 4; ++q, entries += 64) {
+                const uint8x16x4_t quarter = vld1q_u8_x4(entries);
+                const Bytes first = Bytes::splat(static_cast<std::uint8_t>(64 * q));
+                for (int b = 0; b < B; ++b)
+                    found[b][t] = Bytes::each([&](int i) {
+                        const uint8x16_t x = vsubq_u8(columns[b].v[i], first.v[i]);
+                        return q == 0 ? vqtbl4q_u8(quarter, x)
+                                      : vqtbx4q_u8(found[b][t].v[i], quarter, x);
+                    });
+            }
     }
 };
 

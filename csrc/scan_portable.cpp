@@ -119,7 +119,7 @@ struct Ints {
 };
 
 struct Portable {
-    static constexpr int kHammingTile = 1, kTableTile = 1;
+    static constexpr int kHammingTile = 1, kTableTile = 1, kTableBlocks = 1;
     static constexpr bool kWide = false;
     using Vector = Bytes;
     using Total = Sums;
@@ -141,6 +141,14 @@ struct Portable {
     static Bytes look_up(const Bytes& x, const std::uint8_t* entries) {
         const std::uint8_t* low = entries + 16;
         return Bytes::each([&](int i) { return entries[x.b[i] >> 4] + low[x.b[i] & 15]; });
+    }
+    template <int T, int B>
+    static void whole(const Bytes (&columns)[B], const std::uint8_t* entries,
+                      Bytes (&found)[B][T]) {
+        for (int b = 0; b < B; ++b)
+            for (int t = 0; t < T; ++t)
+                found[b][t] =
+                    Bytes::each([&](int i) { return entries[256 * t + columns[b].b[i]]; });
     }
 };
 

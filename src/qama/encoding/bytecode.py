@@ -142,7 +142,7 @@ class ByteCoder:
         queries = unit(Q).astype(np.float64)
         products = queries @ self._doubles[: 32 * nbytes].T
         offsets = queries @ (self.center * UNIT)
-        return scoring.integer_tables(products.reshape(len(Q), -1, 16), offsets)
+        return scoring.integer_tables(products, offsets)
 
     @cached_property
     def _doubles(self) -> Doubles:
