@@ -137,20 +137,23 @@ struct Avx2 {
 
     // A shuffle gives 0 where bit 7 is set: for the h-th 16 entries, that is where the byte less 16 h
     // is 16 or more.
-    template <int T, int B>
-    static void whole(const Bytes (&columns)[B], const std::uint8_t* entries,
-                      Bytes (&found)[B][T]) {
+    template <int T, int B, int G>
+    static void add_full(const Bytes (&columns)[B][G], const std::uint8_t* entries,
+                         Sums (&sums)[B][T]) {
         const __m256i mark = _mm256_set1_epi8(0x70);
-        for (int b = 0; b < B; ++b)
-            for (int h = 0; h < 16; ++h) {
-                const Bytes first = Bytes::splat(static_cast<std::uint8_t>(16 * h));
-                const Bytes x{_mm256_adds_epu8(_mm256_xor_si256(columns[b].a, first.a), mark),
-                              _mm256_adds_epu8(_mm256_xor_si256(columns[b].b, first.b), mark)};
-                for (int t = 0; t < T; ++t) {
-                    const Bytes some = shuffle(entries + 256 * t + 16 * h, x);
-                    found[b][t] = h == 0 ? some : found[b][t] | some;
+        for (int b = 0; b < B; ++b) {
+            Bytes total[T] = {};
+            for (int g = 0; g < G; ++g)
+                for (int h = 0; h < 16; ++h) {
+                    const __m256i first = _mm256_set1_epi8(static_cast<char>(16 * h));
+                    const Bytes x = columns[b][g];
+                    const Bytes at{_mm256_adds_epu8(_mm256_xor_si256(x.a, first), mark),
+                                   _mm256_adds_epu8(_mm256_xor_si256(x.b, first), mark)};
+                    for (int t = 0; t < T; ++t)
+                        total[t] = total[t].add(shuffle(entries + 256 * (T * g + t) + 16 * h, at));
                 }
-            }
+            for (int t = 0; t < T; ++t) sums[b][t].add(total[t]);
+        }
     }
 
     static Nibbles column(Bytes x) { return nibbles(x); }

@@ -9,8 +9,8 @@
 //     differing(column, word)          per row: how many of the 8 bits differ from the query's
 //     nibbles(Vector)                  made ready for look-ups
 //     look_up(nibbles, entries)        per row: high entry + low entry, in 8 bits
-//     whole(columns, entries, found)   per row of B columns and query of T: the entry at its byte,
-//                                      the T tables of 256 entries one after the other
+//     add_full(columns, entries, sums) per row of B blocks and query of T: the entries at its bytes
+//                                      of G columns, added up in 8 bits; [G][T] tables of 256
 //     kWide                            whether it also looks up in tables of 64 entries:
 //     tops(columns)                    the top bit pairs of up to three columns, in six bits
 //     find(column, entries)            per row: the entry at its low six bits
@@ -145,17 +145,10 @@ static void hamming_scan(const HammingScan& scan, Range blocks, Range tiles, std
 template <class I, int T, int B, int Group>
 static inline void look_up_full(const std::uint8_t* (&at)[B], const std::uint8_t* entries,
                                 typename I::Total (&sums)[B][T]) {
-    typename I::Vector total[B][T];
-    for (int g = 0; g < Group; ++g) {
-        typename I::Vector columns[B], found[B][T];
-        for (int b = 0; b < B; ++b) columns[b] = I::Vector::load(at[b] + kRows * g);
-        I::whole(columns, entries + 256 * T * g, found);
-        for (int b = 0; b < B; ++b)
-            for (int t = 0; t < T; ++t)
-                total[b][t] = g == 0 ? found[b][t] : total[b][t].add(found[b][t]);
-    }
+    typename I::Vector columns[B][Group];
     for (int b = 0; b < B; at[b++] += Group * kRows)
-        for (int t = 0; t < T; ++t) sums[b][t].add(total[b][t]);
+        for (int g = 0; g < Group; ++g) columns[b][g] = I::Vector::load(at[b] + kRows * g);
+    I::add_full(columns, entries, sums);
 }
 
 // Narrow tables: one of 16 entries per nibble.
@@ -177,21 +170,26 @@ static inline void look_up_narrow(const std::uint8_t* (&at)[B], const std::uint8
 }
 
 // Wide tables: one of 64 entries for the low six bits of each column, one for the top bits of all.
-template <class I, int T, int B, int Group>
-static inline void look_up_wide(const std::uint8_t* (&at)[B], const std::uint8_t* entries,
-                                typename I::Total (&sums)[B][T]) {
-    typename I::Vector columns[B][Group], tops[B];
-    for (int b = 0; b < B; at[b++] += Group * kRows) {
-        for (int g = 0; g < Group; ++g) columns[b][g] = I::Vector::load(at[b] + kRows * g);
-        tops[b] = I::tops(columns[b]);
+template <class I, int T, int Group>
+static inline void look_up_wide(const std::uint8_t* at, const std::uint8_t* entries,
+                                typename I::Total (&sums)[T]) {
+    typename I::Vector columns[Group];
+    for (int g = 0; g < Group; ++g) columns[g] = I::Vector::load(at + kRows * g);
+    const auto tops = I::tops(columns);
+    for (int t = 0; t < T; ++t, entries += 64 * (Group + 1)) {
+        auto total = I::find(tops, entries + 64 * Group);
+        for (int g = 0; g < Group; ++g) total = total.add(I::find(columns[g], entries + 64 * g));
+        sums[t].add(total);
     }
-    for (int t = 0; t < T; ++t, entries += 64 * (Group + 1))
-        for (int b = 0; b < B; ++b) {
-            auto total = I::find(tops[b], entries + 64 * Group);
-            for (int g = 0; g < Group; ++g)
-                total = total.add(I::find(columns[b][g], entries + 64 * g));
-            sums[b][t].add(total);
-        }
+}
+
+template <class I, int T>
+static inline void look_up_wide(const std::uint8_t* at, int columns, const std::uint8_t* entries,
+                                typename I::Total (&sums)[T]) {
+    for (; columns >= 3; columns -= 3, at += 3 * kRows, entries += 256 * T)
+        look_up_wide<I, T, 3>(at, entries, sums);
+    if (columns == 2) look_up_wide<I, T, 2>(at, entries, sums);
+    if (columns == 1) look_up_wide<I, T, 1>(at, entries, sums);
 }
 
 template <class I, int T, int B, bool Wide>
@@ -203,10 +201,7 @@ static inline void look_up_blocks(const std::uint8_t* (&at)[B], const TableQueri
     for (; columns > 0; --columns, entries += 256 * T) look_up_full<I, T, B, 1>(at, entries, sums);
     columns = q.columns - q.full;
     if constexpr (Wide) {
-        for (; columns >= 3; columns -= 3, entries += 256 * T)
-            look_up_wide<I, T, B, 3>(at, entries, sums);
-        if (columns == 2) look_up_wide<I, T, B, 2>(at, entries, sums);
-        if (columns == 1) look_up_wide<I, T, B, 1>(at, entries, sums);
+        for (int b = 0; b < B; ++b) look_up_wide<I, T>(at[b], columns, entries, sums[b]);
     } else {
         for (; columns >= 2; columns -= 2, entries += 64 * T)
             look_up_narrow<I, T, B, 2>(at, entries, sums);
@@ -263,7 +258,9 @@ static void table_tile(const TableScan& scan, Range group, FactorSpan factors,
         if (some.count == 0) break;
         const std::uint8_t* at[B];
         for (int b = 0; b < B; ++b) at[b] = scan.blocks + some.blocks[b] * scan.stride;
-        typename I::Total sums[B][T] = {};
+        typename I::Total sums[B][T];
+        for (auto& of_block : sums)
+            for (auto& sum : of_block) sum = typename I::Total{};
         look_up_blocks<I, T, B, Wide>(at, scan.queries, entries, sums);
         for (int b = 0; b < B; ++b)
             for (int t = 0; t < T; ++t) {

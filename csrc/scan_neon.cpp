@@ -118,19 +118,25 @@ struct Neon {
     }
 
     // A look-up past its 64 entries leaves what was there.
-    template <int T, int B>
-    static void whole(const Bytes (&columns)[B], const std::uint8_t* entries,
-                      Bytes (&found)[B][T]) {
-        for (int t = 0; t < T; ++t)
-            for (int q = 0; q < 4; ++q, entries += 64) {
-                const uint8x16x4_t quarter = vld1q_u8_x4(entries);
-                const Bytes first = Bytes::splat(static_cast<std::uint8_t>(64 * q));
-                for (int b = 0; b < B; ++b)
-                    found[b][t] = Bytes::each([&](int i) {
-                        const uint8x16_t x = vsubq_u8(columns[b].v[i], first.v[i]);
-                        return q == 0 ? vqtbl4q_u8(quarter, x)
-                                      : vqtbx4q_u8(found[b][t].v[i], quarter, x);
-                    });
+    static Bytes whole(Bytes x, const std::uint8_t* entries) {
+        Bytes found = Bytes::splat(0);
+        for (int q = 0; q < 4; ++q) {
+            const uint8x16x4_t quarter = vld1q_u8_x4(entries + 64 * q);
+            const uint8x16_t first = vdupq_n_u8(static_cast<std::uint8_t>(64 * q));
+            for (int i = 0; i < 4; ++i)
+                found.v[i] = vqtbx4q_u8(found.v[i], quarter, vsubq_u8(x.v[i], first));
+        }
+        return found;
+    }
+    template <int T, int B, int G>
+    static void add_full(const Bytes (&columns)[B][G], const std::uint8_t* entries,
+                         Sums (&sums)[B][T]) {
+        for (int b = 0; b < B; ++b)
+            for (int t = 0; t < T; ++t) {
+                Bytes total = Bytes::splat(0);
+                for (int g = 0; g < G; ++g)
+                    total = total.add(whole(columns[b][g], entries + 256 * (T * g + t)));
+                sums[b][t].add(total);
             }
     }
 };

@@ -142,13 +142,15 @@ struct Portable {
         const std::uint8_t* low = entries + 16;
         return Bytes::each([&](int i) { return entries[x.b[i] >> 4] + low[x.b[i] & 15]; });
     }
-    template <int T, int B>
-    static void whole(const Bytes (&columns)[B], const std::uint8_t* entries,
-                      Bytes (&found)[B][T]) {
+    template <int T, int B, int G>
+    static void add_full(const Bytes (&columns)[B][G], const std::uint8_t* entries,
+                         Sums (&sums)[B][T]) {
         for (int b = 0; b < B; ++b)
             for (int t = 0; t < T; ++t)
-                found[b][t] =
-                    Bytes::each([&](int i) { return entries[256 * t + columns[b].b[i]]; });
+                for (int g = 0; g < G; ++g) {
+                    const std::uint8_t* table = entries + 256 * (T * g + t);
+                    sums[b][t].add(Bytes::each([&](int i) { return table[columns[b][g].b[i]]; }));
+                }
     }
 };
 

@@ -9,6 +9,17 @@
 namespace qama {
 namespace {
 
+// The number of the lowest bit that is set.
+int first_row(std::uint64_t rows) {
+#if defined(__GNUC__)
+    return __builtin_ctzll(rows);
+#else
+    int i = 0;
+    while (!(rows >> i & 1)) ++i;
+    return i;
+#endif
+}
+
 float factor_of(const Factors& factors, std::int64_t row) {
     if (!factors.values) return 1.0f;
     return factors.values[factors.indices ? factors.indices[row] : row];
@@ -32,8 +43,8 @@ bool offer_scores(Sink& sink, std::uint64_t rows, const std::uint16_t* sums,
                   const TableScan& scan, std::int64_t query, std::int64_t block) {
     const std::uint8_t* column = scan.blocks + block * scan.stride;
     bool rose = false;
-    for (int i = 0; rows != 0; ++i, rows >>= 1) {
-        if (!(rows & 1)) continue;
+    for (; rows != 0; rows &= rows - 1) {
+        const int i = first_row(rows);
         const std::int64_t row = block * kRows + i;
         const float factor = factor_of(scan.factors, row);
         if (highest(scan.bounds[query], sums[i]) * factor <= sink.floor) continue;
