@@ -76,6 +76,7 @@ class Codes:
         self.queries = bench.codec.encode(Q, nbytes=nbytes)
         ready = code.query_tables(Q)
         self.offsets, self.tables = ready.offsets, ready.tables
+        self.full = ready.full
         some = code.factor_indices(self.codes[:20_000])
         self.factors, self.steps = np.resize(some, rows), code.factor_steps
 
@@ -87,7 +88,7 @@ class Codes:
     def asymmetric(self, batch, threads=1, **more):
         return lambda: kernels.table_topk(
             self.blocks, self.rows, self.tables[:batch], self.offsets[:batch], K,
-            factors=self.factors, steps=self.steps, threads=threads, **more,
+            full=self.full, factors=self.factors, steps=self.steps, threads=threads, **more,
         )  # fmt: skip
 
 

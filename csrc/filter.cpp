@@ -22,21 +22,26 @@ bool splits(const std::int16_t* high) {
 }
 
 bool all_split(const TableQueries& q) {
-    for (std::int64_t i = 0; i < q.count * q.columns; ++i)
-        if (!splits(q.tables + 32 * i)) return false;
+    for (std::int64_t i = 0; i < q.count; ++i)
+        for (std::int64_t at = 256 * q.full; at < q.size; at += 32)
+            if (!splits(q.tables + i * q.size + at)) return false;
     return true;
 }
 
-// A list of values that one bit field of a code adds to S, and the least of them.
+// The values that one bit field of a code adds to S, `step` entries apart in a table, and the least.
 struct Part {
-    std::int32_t values[16];
-    int count;
+    const std::int16_t* table;
+    int step, count;
     std::int32_t least, reach;
 
-    Part(const std::int16_t* table, int first_step, int entries) : count(entries) {
-        for (int i = 0; i < count; ++i) values[i] = table[first_step * i];
-        const auto [low, high] = std::minmax_element(values, values + count);
-        least = *low, reach = *high - *low;
+    Part(const std::int16_t* entries, int distance, int number)
+        : table(entries), step(distance), count(number) {
+        std::int32_t low = table[0], high = low;
+        for (int i = 1; i < count; ++i) {
+            low = std::min<std::int32_t>(low, table[step * i]);
+            high = std::max<std::int32_t>(high, table[step * i]);
+        }
+        least = low, reach = high - low;
     }
 };
 
@@ -47,9 +52,11 @@ struct Parts {
     std::int64_t reach = 0, most = 0; // of all, and of the group that reaches farthest
 
     Parts(const TableQueries& q, std::int64_t query, bool wide) : base(q.offsets[query]) {
-        const std::int16_t* table = q.tables + query * q.columns * 32;
+        const std::int16_t* table = q.tables + query * q.size;
         parts.reserve(static_cast<std::size_t>(3 * q.columns));
-        for (int c = 0; c < q.columns; ++c, table += 32) {
+        for (int c = 0; c < q.full; ++c, table += 256) parts.emplace_back(table, 1, 256);
+        add_up(0, kFullGroup);
+        for (int c = q.full; c < q.columns; ++c, table += 32) {
             if (wide) {
                 parts.emplace_back(table, 4, 4); // top bits of the high nibble
                 parts.emplace_back(table, 1, 4); // its low bits, with the top ones zero
@@ -59,8 +66,12 @@ struct Parts {
             }
             parts.emplace_back(table + 16, 1, 16);
         }
-        const std::size_t group = wide ? 9 : 4;
-        for (std::size_t i = 0; i < parts.size(); i += group) {
+        add_up(static_cast<std::size_t>(q.full), wide ? 9 : 4);
+    }
+
+  private:
+    void add_up(std::size_t first, std::size_t group) {
+        for (std::size_t i = first; i < parts.size(); i += group) {
             std::int64_t sum = 0;
             for (std::size_t j = i; j < std::min(i + group, parts.size()); ++j)
                 sum += parts[j].reach, base += parts[j].least;
@@ -83,7 +94,7 @@ std::int32_t scale_of(const Parts& parts, std::int64_t tables) {
 void scaled(const Part& part, std::int32_t scale, std::uint16_t* to) {
     for (int i = 0; i < part.count; ++i)
         to[i] = static_cast<std::uint16_t>(
-            ceil_div((part.values[i] - part.least) << kFraction, scale));
+            ceil_div((part.table[part.step * i] - part.least) << kFraction, scale));
 }
 
 std::uint8_t rounded_up(int value) {
@@ -96,12 +107,12 @@ float not_below(std::int64_t value) {
     return below ? std::nextafter(rounded, std::numeric_limits<float>::infinity()) : rounded;
 }
 
-// Two tables of 16 entries.
-void write_narrow(const Part* parts, std::int32_t scale, std::uint8_t* to) {
-    std::uint16_t values[16];
-    for (int half = 0; half < 2; ++half, to += 16) {
-        scaled(parts[half], scale, values);
-        for (int i = 0; i < 16; ++i) to[i] = rounded_up(values[i]);
+// One table of a full column, or the two of a narrow one.
+void write(const Part* parts, int count, std::int32_t scale, std::uint8_t* to) {
+    std::uint16_t values[256];
+    for (const Part* end = parts + count; parts < end; to += parts++->count) {
+        scaled(*parts, scale, values);
+        for (int i = 0; i < parts->count; ++i) to[i] = rounded_up(values[i]);
     }
 }
 
@@ -123,25 +134,32 @@ void write_wide(const Part* parts, int columns, std::int32_t scale, std::uint8_t
 Filter::Filter(const TableQueries& q, const Kernels& kernels)
     : queries_(q), tile_(kernels.table_tile), wide_(kernels.wide && all_split(q)) {
     const std::int64_t padded = (q.count + tile_ - 1) / tile_ * tile_;
-    entry_bytes_ = wide_ ? 64 * (q.columns + (q.columns + 2) / 3) : 32 * q.columns;
+    const std::int64_t nibbled = q.columns - q.full;
+    const std::int64_t nibble_tables = wide_ ? nibbled + (nibbled + 2) / 3 : 2 * nibbled;
+    tables_ = q.full + nibble_tables;
+    entry_bytes_ = 256 * q.full + (wide_ ? 64 : 16) * nibble_tables;
     memory_.resize(static_cast<std::size_t>(padded * entry_bytes_ + 64));
     entries_ = memory_.data() + (64 - reinterpret_cast<std::uintptr_t>(memory_.data()) % 64) % 64;
     bounds_.assign(static_cast<std::size_t>(padded), Bound{1.0f, 0.0f});
 }
 
 void Filter::fill(std::int64_t query) {
-    const Parts parts(queries_, query, wide_);
-    const std::int32_t scale = scale_of(parts, entry_bytes_ / (wide_ ? 64 : 16));
+    const TableQueries& q = queries_;
+    const Parts parts(q, query, wide_);
+    const std::int32_t scale = scale_of(parts, tables_);
     const std::int64_t first = query / tile_ * tile_, lane = query - first;
-    const int lanes = tile_width(queries_.count - first, tile_);
+    const int lanes = tile_width(q.count - first, tile_);
     std::uint8_t* tile = entries_ + first * entry_bytes_;
-    const int group = wide_ ? 3 : 1, per_column = wide_ ? 3 : 2;
-    for (int c = 0; c < queries_.columns; c += group) {
-        const int some = std::min(group, queries_.columns - c);
+    const Part* part = parts.parts.data();
+    for (int c = 0; c < q.full; ++c, tile += 256 * lanes)
+        write(part++, 1, scale, tile + 256 * lane);
+    const int group = wide_ ? 3 : 1;
+    for (int c = q.full; c < q.columns; c += group) {
+        const int some = std::min(group, q.columns - c);
         const std::int64_t bytes = wide_ ? 64 * (some + 1) : 32;
-        const Part* from = parts.parts.data() + per_column * c;
-        if (wide_) write_wide(from, some, scale, tile + lane * bytes);
-        else write_narrow(from, scale, tile + lane * bytes);
+        if (wide_) write_wide(part, some, scale, tile + lane * bytes);
+        else write(part, 2, scale, tile + lane * bytes);
+        part += wide_ ? 3 * some : 2;
         tile += lanes * bytes;
     }
     bounds_[static_cast<std::size_t>(query)] = {static_cast<float>(scale), not_below(parts.base)};

@@ -8,16 +8,10 @@
 
 namespace qama {
 
-struct TableQueries {
-    const std::int16_t* tables; // (count, columns, high and low, 16)
-    const std::int32_t* offsets;
-    std::int64_t count;
-    int columns;
-};
-
-// Entries u with S <= base + scale * (sum of a row's u). They are narrow, [tile][column][query of
-// the tile][high, low][16], or wide, [tile][three columns][query of the tile][low six bits of each
-// column, top bits of all][64].
+// Entries u with S <= base + scale * (sum of a row's u). Of each tile come first the full columns,
+// [column][query of the tile][256], then those of nibbles. These are narrow, [column][query of the
+// tile][high, low][16], or wide, [three columns][query of the tile][low six bits of each column,
+// top bits of all][64].
 class Filter {
   public:
     Filter(const TableQueries&, const Kernels&);
@@ -27,11 +21,10 @@ class Filter {
     void describe(TableScan&) const;
 
   private:
-
     const TableQueries& queries_;
     int tile_;
     bool wide_;
-    std::int64_t entry_bytes_;
+    std::int64_t tables_, entry_bytes_; // per query
     std::vector<std::uint8_t> memory_;
     std::uint8_t* entries_; // in memory_, at the start of a cache line
     std::vector<Bound> bounds_;

@@ -64,14 +64,15 @@ HammingQueries queries_of(const Blocks& blocks, const Array<const std::uint8_t, 
     return {queries.data(), size(queries, 0), static_cast<int>(columns), bits, pairs};
 }
 
-TableQueries queries_of(const Blocks& blocks, const Array<const std::int16_t, 3>& tables,
-                        const Array<const std::int32_t, 1>& offsets) {
-    const std::int64_t columns = size(tables, 1) / 2;
-    require(columns > 0 && size(tables, 1) % 2 == 0 && size(tables, 2) == 16 &&
-                columns * kRows <= blocks.stride,
-            "tables and blocks do not fit");
+TableQueries queries_of(const Blocks& blocks, const Array<const std::int16_t, 2>& tables,
+                        const Array<const std::int32_t, 1>& offsets, int full) {
+    const std::int64_t of_nibbles = size(tables, 1) - 256 * static_cast<std::int64_t>(full);
+    require(full >= 0 && of_nibbles >= 0 && of_nibbles % 32 == 0, "full and tables do not fit");
+    const std::int64_t columns = full + of_nibbles / 32;
+    require(columns > 0 && columns * kRows <= blocks.stride, "tables and blocks do not fit");
     require(size(offsets, 0) == size(tables, 0), "offsets and tables do not fit");
-    return {tables.data(), offsets.data(), size(tables, 0), static_cast<int>(columns)};
+    return {tables.data(),   offsets.data(),            size(tables, 0),
+            size(tables, 1), static_cast<int>(columns), full};
 }
 
 // Values per row, or one of 256 values for the index of each row.
@@ -150,14 +151,14 @@ void py_hamming_rows(Array<const std::uint8_t, 3> blocks, Array<const std::int64
 }
 
 void py_table_topk(const std::string& path, Array<const std::uint8_t, 3> blocks, std::int64_t n,
-                   Array<const std::int16_t, 3> tables, Array<const std::int32_t, 1> offsets,
-                   Optional<float> values, Optional<std::uint8_t> indices,
+                   Array<const std::int16_t, 2> tables, Array<const std::int32_t, 1> offsets,
+                   int full, Optional<float> values, Optional<std::uint8_t> indices,
                    Optional<std::uint64_t> mask, Optional<std::int64_t> visited, int threads,
                    Array<std::int64_t, 2> rows_out, Array<float, 2> scores_out) {
     const Kernels& kernels = kernels_named(path);
     const Blocks b = blocks_of(blocks);
     const Rows rows = rows_of(b, n, mask, visited);
-    const TableQueries q = queries_of(b, tables, offsets);
+    const TableQueries q = queries_of(b, tables, offsets, full);
     require(q.columns <= 16384, "codes are too wide");
     const Factors f = factors_of(values, indices, n);
     const std::int64_t k = output_k(rows_out, scores_out, q.count);
@@ -166,11 +167,11 @@ void py_table_topk(const std::string& path, Array<const std::uint8_t, 3> blocks,
 }
 
 void py_table_rows(Array<const std::uint8_t, 3> blocks, Array<const std::int64_t, 2> rows,
-                   Array<const std::int16_t, 3> tables, Array<const std::int32_t, 1> offsets,
-                   Optional<float> values, Optional<std::uint8_t> indices, int threads,
+                   Array<const std::int16_t, 2> tables, Array<const std::int32_t, 1> offsets,
+                   int full, Optional<float> values, Optional<std::uint8_t> indices, int threads,
                    Array<float, 2> scores_out) {
     const Blocks b = blocks_of(blocks);
-    const TableQueries q = queries_of(b, tables, offsets);
+    const TableQueries q = queries_of(b, tables, offsets, full);
     const Factors f = factors_of(values, indices, 0);
     std::int64_t count = b.count * kRows;
     if (indices) count = std::min(count, size(*indices, 0));
@@ -277,13 +278,14 @@ NB_MODULE(_native, m) {
           nb::arg("pairs"), nb::arg("threads"), nb::arg("distances_out").noconvert());
     m.def("table_topk", &py_table_topk, nb::arg("path"), nb::arg("blocks").noconvert(),
           nb::arg("n"), nb::arg("tables").noconvert(), nb::arg("offsets").noconvert(),
-          nb::arg("values").noconvert().none(), nb::arg("indices").noconvert().none(),
+          nb::arg("full"), nb::arg("values").noconvert().none(), nb::arg("indices").noconvert().none(),
           nb::arg("mask").noconvert().none(), nb::arg("visited").noconvert().none(),
           nb::arg("threads"), nb::arg("rows_out").noconvert(), nb::arg("scores_out").noconvert());
     m.def("table_rows", &py_table_rows, nb::arg("blocks").noconvert(),
           nb::arg("rows").noconvert(), nb::arg("tables").noconvert(),
-          nb::arg("offsets").noconvert(), nb::arg("values").noconvert().none(),
-          nb::arg("indices").noconvert().none(), nb::arg("threads"),
+          nb::arg("offsets").noconvert(), nb::arg("full"),
+          nb::arg("values").noconvert().none(), nb::arg("indices").noconvert().none(),
+          nb::arg("threads"),
           nb::arg("scores_out").noconvert());
     m.def("choose_words", &py_choose_words, nb::arg("path"), nb::arg("rows").noconvert(),
           nb::arg("words").noconvert(), nb::arg("pairs").noconvert(),

@@ -13,6 +13,7 @@ namespace qama {
 
 constexpr int kRows = 64;                      // rows in a block = bytes in a column of it
 constexpr int kSpill = 31;                     // columns of at most 8 per byte: 31 * 8 <= 255
+constexpr int kFullGroup = 2;                  // full columns whose entries are summed in 8 bits
 constexpr int kMaxGroupBlocks = 32;            // blocks that a tile of queries visits in a row
 constexpr std::int64_t kGroupBytes = 16 << 10; // their size, so that they stay in the L1 cache;
 constexpr std::int64_t kTableGroupBytes = 128 << 10; // in the L2 cache, where tables fill the L1
@@ -71,18 +72,25 @@ struct Factors {
     bool ascending; // whether values is, where there are indices
 };
 
+// Exact tables, one after the other: 256 entries for each of the first `full` columns, then 16 for
+// the high and 16 for the low nibble of each further column.
+struct TableQueries {
+    const std::int16_t* tables;  // (count, size)
+    const std::int32_t* offsets; // (count)
+    std::int64_t count, size;
+    int columns, full;
+};
+
 struct TableScan {
     const std::uint8_t* blocks;
     std::int64_t stride;
     Rows rows;
-    int columns;
+    TableQueries queries;
+    Factors factors;
     bool wide;
     std::int64_t entry_bytes;    // per query
-    const std::uint8_t* entries; // filter tables of a tile, see tables.cpp
+    const std::uint8_t* entries; // filter tables of a tile, see filter.h
     const Bound* bounds;         // per query, those that pad the last tile among them
-    Factors factors;
-    const std::int16_t* tables;  // exact tables: [query][column][high, low][16]
-    const std::int32_t* offsets; // per query
 };
 
 struct Range {

@@ -121,7 +121,7 @@ struct Ints {
 };
 
 struct Avx2 {
-    static constexpr int kHammingTile = 4, kTableTile = 2;
+    static constexpr int kHammingTile = 4, kTableTile = 2, kTableBlocks = 1;
     static constexpr bool kWide = false;
     using Vector = Bytes;
     using Total = Sums;
@@ -138,6 +138,27 @@ struct Avx2 {
     }
     static Bytes look_up(Nibbles x, const std::uint8_t* entries) {
         return shuffle(entries, x.high).add(shuffle(entries + 16, x.low));
+    }
+
+    // A shuffle gives 0 where bit 7 is set: for the h-th 16 entries, that is where the byte less 16 h
+    // is 16 or more.
+    template <int T, int B, int G>
+    static void add_full(const Bytes (&columns)[B][G], const std::uint8_t* entries,
+                         Sums (&sums)[B][T]) {
+        const __m256i mark = _mm256_set1_epi8(0x70);
+        for (int b = 0; b < B; ++b) {
+            Bytes total[T] = {};
+            for (int g = 0; g < G; ++g)
+                for (int h = 0; h < 16; ++h) {
+                    const __m256i first = _mm256_set1_epi8(static_cast<char>(16 * h));
+                    const Bytes x = columns[b][g];
+                    const Bytes at{_mm256_adds_epu8(_mm256_xor_si256(x.a, first), mark),
+                                   _mm256_adds_epu8(_mm256_xor_si256(x.b, first), mark)};
+                    for (int t = 0; t < T; ++t)
+                        total[t] = total[t].add(shuffle(entries + 256 * (T * g + t) + 16 * h, at));
+                }
+            for (int t = 0; t < T; ++t) sums[b][t].add(total[t]);
+        }
     }
 
     static Nibbles column(Bytes x) { return nibbles(x); }

@@ -49,10 +49,11 @@ struct Sums {
     __m512i even() const { return _mm512_sub_epi16(both, _mm512_slli_epi16(odd, 8)); }
 
     void store(std::uint16_t* to) const {
-        alignas(64) std::uint16_t e[32], o[32];
-        _mm512_store_si512(e, even());
-        _mm512_store_si512(o, odd);
-        for (int i = 0; i < 32; ++i) to[2 * i] = e[i], to[2 * i + 1] = o[i];
+        const __m512i e = even(), order = _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11);
+        const __m512i low = _mm512_unpacklo_epi16(e, odd), high = _mm512_unpackhi_epi16(e, odd);
+        const __m512i rest = _mm512_add_epi64(order, _mm512_set1_epi64(4));
+        _mm512_storeu_si512(to, _mm512_permutex2var_epi64(low, order, high));
+        _mm512_storeu_si512(to + 32, _mm512_permutex2var_epi64(low, rest, high));
     }
 
     std::uint64_t below(std::uint32_t limit) const {
@@ -92,7 +93,7 @@ struct Ints {
 };
 
 struct Avx512 {
-    static constexpr int kHammingTile = 8, kTableTile = 4;
+    static constexpr int kHammingTile = 8, kTableTile = 4, kTableBlocks = 2;
     static constexpr bool kWide = true;
     using Vector = Bytes;
     using Total = Sums;
@@ -115,6 +116,29 @@ struct Avx512 {
     static Bytes look_up(Nibbles x, const std::uint8_t* entries) {
         return {_mm512_add_epi8(_mm512_shuffle_epi8(table(entries), x.high),
                                 _mm512_shuffle_epi8(table(entries + 16), x.low))};
+    }
+
+    template <int T, int B, int G>
+    static void add_full(const Bytes (&columns)[B][G], const std::uint8_t* entries,
+                         Sums (&sums)[B][T]) {
+        for (int t = 0; t < T; ++t) {
+            Bytes total[B] = {};
+            for (int g = 0; g < G; ++g) {
+                __m512i quarter[4];
+                for (int i = 0; i < 4; ++i)
+                    quarter[i] = _mm512_loadu_si512(entries + 256 * (T * g + t) + 64 * i);
+                // Kept in registers: GCC would load them again for each block.
+                for (__m512i& some : quarter) asm("" : "+v"(some));
+                for (int b = 0; b < B; ++b) {
+                    const __m512i x = columns[b][g].v;
+                    const __m512i low = _mm512_permutex2var_epi8(quarter[0], x, quarter[1]);
+                    const __m512i high = _mm512_permutex2var_epi8(quarter[2], x, quarter[3]);
+                    const __mmask64 upper = _mm512_movepi8_mask(x);
+                    total[b] = total[b].add({_mm512_mask_blend_epi8(upper, low, high)});
+                }
+            }
+            for (int b = 0; b < B; ++b) sums[b][t].add(total[b]);
+        }
     }
 
     // Shifts of 16-bit lanes bring bits of a neighbour; the blends and find() ignore them.

@@ -9,11 +9,14 @@
 //     differing(column, word)          per row: how many of the 8 bits differ from the query's
 //     nibbles(Vector)                  made ready for look-ups
 //     look_up(nibbles, entries)        per row: high entry + low entry, in 8 bits
+//     add_full(columns, entries, sums) per row of B blocks and query of T: the entries at its bytes
+//                                      of G columns, added up in 8 bits; [G][T] tables of 256
 //     kWide                            whether it also looks up in tables of 64 entries:
 //     tops(columns)                    the top bit pairs of up to three columns, in six bits
 //     find(column, entries)            per row: the entry at its low six bits
 //     Lanes                            int32 lanes: see choose_kernel.h
 //     kHammingTile, kTableTile         queries that one pass over a block serves
+//     kTableBlocks                     blocks that a pass over the tables of a tile serves
 #pragma once
 
 #include <cstring>
@@ -135,27 +138,43 @@ static void hamming_scan(const HammingScan& scan, Range blocks, Range tiles, std
 
 // ----------------------------------------------------------------------------------- tables
 
+// Adds up the entries of `Group` columns, in 8 bits, for B blocks and T queries at a time. `at`
+// points at the first of these columns in each block.
+
+// Full columns: one of 256 entries per byte.
+template <class I, int T, int B, int Group>
+static inline void look_up_full(const std::uint8_t* (&at)[B], const std::uint8_t* entries,
+                                typename I::Total (&sums)[B][T]) {
+    typename I::Vector columns[B][Group];
+    for (int b = 0; b < B; at[b++] += Group * kRows)
+        for (int g = 0; g < Group; ++g) columns[b][g] = I::Vector::load(at[b] + kRows * g);
+    I::add_full(columns, entries, sums);
+}
+
 // Narrow tables: one of 16 entries per nibble.
-template <class I, int T, int Group>
-static inline void look_up_narrow(const std::uint8_t* block, const std::uint8_t* entries,
-                                  typename I::Total (&sums)[T]) {
-    typename I::Vector total[T];
+template <class I, int T, int B, int Group>
+static inline void look_up_narrow(const std::uint8_t* (&at)[B], const std::uint8_t* entries,
+                                  typename I::Total (&sums)[B][T]) {
+    typename I::Vector total[B][T];
     for (int g = 0; g < Group; ++g) {
-        const auto nibbles = I::nibbles(I::Vector::load(block + kRows * g));
-        for (int t = 0; t < T; ++t) {
-            const auto found = I::look_up(nibbles, entries + 32 * (T * g + t));
-            total[t] = g == 0 ? found : total[t].add(found);
-        }
+        decltype(I::nibbles(I::Vector::load(nullptr))) nibbles[B];
+        for (int b = 0; b < B; ++b) nibbles[b] = I::nibbles(I::Vector::load(at[b] + kRows * g));
+        for (int t = 0; t < T; ++t)
+            for (int b = 0; b < B; ++b) {
+                const auto found = I::look_up(nibbles[b], entries + 32 * (T * g + t));
+                total[b][t] = g == 0 ? found : total[b][t].add(found);
+            }
     }
-    for (int t = 0; t < T; ++t) sums[t].add(total[t]);
+    for (int b = 0; b < B; at[b++] += Group * kRows)
+        for (int t = 0; t < T; ++t) sums[b][t].add(total[b][t]);
 }
 
 // Wide tables: one of 64 entries for the low six bits of each column, one for the top bits of all.
 template <class I, int T, int Group>
-static inline void look_up_wide(const std::uint8_t* block, const std::uint8_t* entries,
+static inline void look_up_wide(const std::uint8_t* at, const std::uint8_t* entries,
                                 typename I::Total (&sums)[T]) {
     typename I::Vector columns[Group];
-    for (int g = 0; g < Group; ++g) columns[g] = I::Vector::load(block + kRows * g);
+    for (int g = 0; g < Group; ++g) columns[g] = I::Vector::load(at + kRows * g);
     const auto tops = I::tops(columns);
     for (int t = 0; t < T; ++t, entries += 64 * (Group + 1)) {
         auto total = I::find(tops, entries + 64 * Group);
@@ -164,18 +183,29 @@ static inline void look_up_wide(const std::uint8_t* block, const std::uint8_t* e
     }
 }
 
-template <class I, int T, bool Wide>
-static inline void look_up_block(const std::uint8_t* block, int columns,
-                                 const std::uint8_t* entries, typename I::Total (&sums)[T]) {
+template <class I, int T>
+static inline void look_up_wide(const std::uint8_t* at, int columns, const std::uint8_t* entries,
+                                typename I::Total (&sums)[T]) {
+    for (; columns >= 3; columns -= 3, at += 3 * kRows, entries += 256 * T)
+        look_up_wide<I, T, 3>(at, entries, sums);
+    if (columns == 2) look_up_wide<I, T, 2>(at, entries, sums);
+    if (columns == 1) look_up_wide<I, T, 1>(at, entries, sums);
+}
+
+template <class I, int T, int B, bool Wide>
+static inline void look_up_blocks(const std::uint8_t* (&at)[B], const TableQueries& q,
+                                  const std::uint8_t* entries, typename I::Total (&sums)[B][T]) {
+    int columns = q.full;
+    for (; columns >= kFullGroup; columns -= kFullGroup, entries += 256 * T * kFullGroup)
+        look_up_full<I, T, B, kFullGroup>(at, entries, sums);
+    for (; columns > 0; --columns, entries += 256 * T) look_up_full<I, T, B, 1>(at, entries, sums);
+    columns = q.columns - q.full;
     if constexpr (Wide) {
-        for (; columns >= 3; columns -= 3, block += 3 * kRows, entries += 256 * T)
-            look_up_wide<I, T, 3>(block, entries, sums);
-        if (columns == 2) look_up_wide<I, T, 2>(block, entries, sums);
-        if (columns == 1) look_up_wide<I, T, 1>(block, entries, sums);
+        for (int b = 0; b < B; ++b) look_up_wide<I, T>(at[b], columns, entries, sums[b]);
     } else {
-        for (; columns >= 2; columns -= 2, block += 2 * kRows, entries += 64 * T)
-            look_up_narrow<I, T, 2>(block, entries, sums);
-        if (columns == 1) look_up_narrow<I, T, 1>(block, entries, sums);
+        for (; columns >= 2; columns -= 2, entries += 64 * T)
+            look_up_narrow<I, T, B, 2>(at, entries, sums);
+        if (columns == 1) look_up_narrow<I, T, B, 1>(at, entries, sums);
     }
 }
 
@@ -199,27 +229,49 @@ static inline std::uint32_t least_sum(Bound bound, FactorSpan factors, float flo
     return sum;
 }
 
+// Up to B blocks of a group that have rows which may be returned.
+template <int B> struct Together {
+    std::int64_t blocks[B];
+    std::uint64_t allowed[B];
+    int count = 0;
+
+    // Takes blocks from the i-th one on; what is left free reads the first one again.
+    Together(const Rows& rows, std::int64_t& i, std::int64_t last) {
+        for (; i < last && count < B; ++i) {
+            const std::int64_t block = block_at(rows, i);
+            const std::uint64_t some = allowed_rows(rows, block);
+            if (some != 0) blocks[count] = block, allowed[count++] = some;
+        }
+        for (int b = count; b < B; ++b) blocks[b] = blocks[0], allowed[b] = 0;
+    }
+};
+
 template <class I, int T, bool Wide>
 static void table_tile(const TableScan& scan, Range group, FactorSpan factors,
                        const std::uint8_t* entries, std::int64_t query, Sink* sinks) {
+    constexpr int B = T > 1 ? I::kTableBlocks : 1;
     std::uint32_t least[T];
     for (int t = 0; t < T; ++t)
         least[t] = least_sum(scan.bounds[query + t], factors, sinks[t].floor);
-    for (std::int64_t i = group.first; i < group.last; ++i) {
-        const std::int64_t b = block_at(scan.rows, i);
-        const std::uint64_t allowed = allowed_rows(scan.rows, b);
-        if (allowed == 0) continue;
-        typename I::Total sums[T] = {};
-        look_up_block<I, T, Wide>(scan.blocks + b * scan.stride, scan.columns, entries, sums);
-        for (int t = 0; t < T; ++t) {
-            if (least[t] > 0xFFFF) continue;
-            const std::uint64_t found = ~sums[t].below(least[t]) & allowed;
-            if (found == 0) continue;
-            std::uint16_t bounds[kRows];
-            sums[t].store(bounds);
-            if (offer_scores(sinks[t], found, bounds, scan, query + t, b))
-                least[t] = least_sum(scan.bounds[query + t], factors, sinks[t].floor);
-        }
+    for (std::int64_t i = group.first; i < group.last;) {
+        const Together<B> some(scan.rows, i, group.last);
+        if (some.count == 0) break;
+        const std::uint8_t* at[B];
+        for (int b = 0; b < B; ++b) at[b] = scan.blocks + some.blocks[b] * scan.stride;
+        typename I::Total sums[B][T];
+        for (auto& of_block : sums)
+            for (auto& sum : of_block) sum = typename I::Total{};
+        look_up_blocks<I, T, B, Wide>(at, scan.queries, entries, sums);
+        for (int b = 0; b < B; ++b)
+            for (int t = 0; t < T; ++t) {
+                if (least[t] > 0xFFFF) continue;
+                const std::uint64_t found = ~sums[b][t].below(least[t]) & some.allowed[b];
+                if (found == 0) continue;
+                std::uint16_t bounds[kRows];
+                sums[b][t].store(bounds);
+                if (offer_scores(sinks[t], found, bounds, scan, query + t, some.blocks[b]))
+                    least[t] = least_sum(scan.bounds[query + t], factors, sinks[t].floor);
+            }
     }
 }
 
@@ -277,7 +329,7 @@ template <class I, bool Wide>
 static void table_scan_of(const TableScan& scan, Range blocks, Range tiles, std::int64_t queries,
                           Sink* sinks) {
     constexpr int T = I::kTableTile;
-    const std::int64_t size = group_blocks(scan.columns, kTableGroupBytes);
+    const std::int64_t size = group_blocks(scan.queries.columns, kTableGroupBytes);
     for (std::int64_t first = blocks.first; first < blocks.last; first += size) {
         const Range group = group_at(first, size, blocks.last);
         const FactorSpan factors = group_span(scan, group);

@@ -95,7 +95,7 @@ struct Ints {
 };
 
 struct Neon {
-    static constexpr int kHammingTile = 4, kTableTile = 2;
+    static constexpr int kHammingTile = 4, kTableTile = 2, kTableBlocks = 1;
     static constexpr bool kWide = false;
     using Vector = Bytes;
     using Total = Sums;
@@ -116,6 +116,29 @@ struct Neon {
         return Bytes::each([&](int i) {
             return vaddq_u8(vqtbl1q_u8(high, x.high.v[i]), vqtbl1q_u8(low, x.low.v[i]));
         });
+    }
+
+    // A look-up past its 64 entries leaves what was there.
+    static Bytes whole(Bytes x, const std::uint8_t* entries) {
+        Bytes found = Bytes::splat(0);
+        for (int q = 0; q < 4; ++q) {
+            const uint8x16x4_t quarter = vld1q_u8_x4(entries + 64 * q);
+            const uint8x16_t first = vdupq_n_u8(static_cast<std::uint8_t>(64 * q));
+            for (int i = 0; i < 4; ++i)
+                found.v[i] = vqtbx4q_u8(found.v[i], quarter, vsubq_u8(x.v[i], first));
+        }
+        return found;
+    }
+    template <int T, int B, int G>
+    static void add_full(const Bytes (&columns)[B][G], const std::uint8_t* entries,
+                         Sums (&sums)[B][T]) {
+        for (int b = 0; b < B; ++b)
+            for (int t = 0; t < T; ++t) {
+                Bytes total = Bytes::splat(0);
+                for (int g = 0; g < G; ++g)
+                    total = total.add(whole(columns[b][g], entries + 256 * (T * g + t)));
+                sums[b][t].add(total);
+            }
     }
 };
 

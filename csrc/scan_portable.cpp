@@ -122,7 +122,7 @@ struct Ints {
 };
 
 struct Portable {
-    static constexpr int kHammingTile = 1, kTableTile = 1;
+    static constexpr int kHammingTile = 1, kTableTile = 1, kTableBlocks = 1;
     static constexpr bool kWide = false;
     using Vector = Bytes;
     using Total = Sums;
@@ -144,6 +144,16 @@ struct Portable {
     static Bytes look_up(const Bytes& x, const std::uint8_t* entries) {
         const std::uint8_t* low = entries + 16;
         return Bytes::each([&](int i) { return entries[x.b[i] >> 4] + low[x.b[i] & 15]; });
+    }
+    template <int T, int B, int G>
+    static void add_full(const Bytes (&columns)[B][G], const std::uint8_t* entries,
+                         Sums (&sums)[B][T]) {
+        for (int b = 0; b < B; ++b)
+            for (int t = 0; t < T; ++t)
+                for (int g = 0; g < G; ++g) {
+                    const std::uint8_t* table = entries + 256 * (T * g + t);
+                    sums[b][t].add(Bytes::each([&](int i) { return table[columns[b][g].b[i]]; }));
+                }
     }
 };
 

@@ -9,15 +9,30 @@
 namespace qama {
 namespace {
 
+// The number of the lowest bit that is set.
+int first_row(std::uint64_t rows) {
+#if defined(__GNUC__)
+    return __builtin_ctzll(rows);
+#else
+    int i = 0;
+    while (!(rows >> i & 1)) ++i;
+    return i;
+#endif
+}
+
 float factor_of(const Factors& factors, std::int64_t row) {
     if (!factors.values) return 1.0f;
     return factors.values[factors.indices ? factors.indices[row] : row];
 }
 
-float exact_score(const std::uint8_t* row, int columns, const std::int16_t* tables,
-                  std::int32_t offset, float factor) {
-    std::int32_t sum = offset;
-    for (int c = 0; c < columns; ++c, row += kRows, tables += 32)
+// `row` points at the row's byte in the first column of its block.
+float exact_score(const std::uint8_t* row, const TableQueries& q, std::int64_t query,
+                  float factor) {
+    const std::int16_t* tables = q.tables + query * q.size;
+    std::int32_t sum = q.offsets[query];
+    int c = 0;
+    for (; c < q.full; ++c, row += kRows, tables += 256) sum += tables[*row];
+    for (; c < q.columns; ++c, row += kRows, tables += 32)
         sum += tables[*row >> 4] + tables[16 + (*row & 15)];
     return static_cast<float>(sum) * factor;
 }
@@ -27,15 +42,13 @@ float exact_score(const std::uint8_t* row, int columns, const std::int16_t* tabl
 bool offer_scores(Sink& sink, std::uint64_t rows, const std::uint16_t* sums,
                   const TableScan& scan, std::int64_t query, std::int64_t block) {
     const std::uint8_t* column = scan.blocks + block * scan.stride;
-    const std::int16_t* tables = scan.tables + query * scan.columns * 32;
     bool rose = false;
-    for (int i = 0; rows != 0; ++i, rows >>= 1) {
-        if (!(rows & 1)) continue;
+    for (; rows != 0; rows &= rows - 1) {
+        const int i = first_row(rows);
         const std::int64_t row = block * kRows + i;
         const float factor = factor_of(scan.factors, row);
         if (highest(scan.bounds[query], sums[i]) * factor <= sink.floor) continue;
-        const float score = exact_score(column + i, scan.columns, tables, scan.offsets[query],
-                                        factor);
+        const float score = exact_score(column + i, scan.queries, query, factor);
         if (score <= sink.floor || !sink.top->push({score_key(score), row})) continue;
         sink.floor = key_score(sink.top->bar());
         rose = true;
@@ -46,14 +59,13 @@ bool offer_scores(Sink& sink, std::uint64_t rows, const std::uint16_t* sums,
 void table_topk(const Kernels& kernels, const Blocks& blocks, const Rows& rows,
                 const TableQueries& q, const Factors& factors, std::int64_t k, int threads,
                 std::int64_t* rows_out, float* scores_out) {
-    const double per_query = 32.0 * q.columns;
+    const double per_query = static_cast<double>(q.size);
     const double work = static_cast<double>(rows.blocks) * kRows * q.columns *
                         static_cast<double>(q.count);
     Filter filter(q, kernels);
     parallel_for(q.count, thread_count(threads, per_query * static_cast<double>(q.count)),
                  [&](std::int64_t query) { filter.fill(query); });
-    TableScan scan{blocks.data, blocks.stride, rows,    q.columns, false,    0,
-                   nullptr,     nullptr,       factors, q.tables,  q.offsets};
+    TableScan scan{blocks.data, blocks.stride, rows, q, factors, false, 0, nullptr, nullptr};
     filter.describe(scan);
     search({rows.blocks, q.count, k, kernels.table_tile, threads, work},
            [&](Range some, Range tiles, Sink* sinks) {
@@ -72,12 +84,10 @@ void table_rows(const Blocks& blocks, const std::int64_t* rows, std::int64_t eac
     const double work = static_cast<double>(each) * static_cast<double>(q.count) * kRows *
                         q.columns; // a cache line per byte
     parallel_for(q.count, thread_count(threads, work), [&](std::int64_t i) {
-        const std::int16_t* tables = q.tables + i * q.columns * 32;
         for (std::int64_t j = i * each; j < (i + 1) * each; ++j) {
             const std::int64_t row = rows[j];
-            scores_out[j] = exact_score(
-                blocks.data + row / kRows * blocks.stride + row % kRows, q.columns, tables,
-                q.offsets[i], factor_of(factors, row));
+            scores_out[j] = exact_score(blocks.data + row / kRows * blocks.stride + row % kRows,
+                                        q, i, factor_of(factors, row));
         }
     });
 }

@@ -1,4 +1,4 @@
-// Asymmetric scores: a table of 16 entries per nibble of the code.
+// Asymmetric scores: a table of 256 entries per byte, or of 16 per nibble, of the code.
 #pragma once
 
 #include <cstdint>

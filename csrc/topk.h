@@ -46,12 +46,13 @@ inline void keep_least(std::vector<Hit>& hits, std::size_t k) {
     std::sort(hits.begin(), hits.end());
 }
 
-// Collects up to 2k + 64 hits, then drops all but the least k: constant time per hit, any k.
+// Collects up to k + k / 4 + 6 hits, then drops all but the least k: constant time per hit, any k,
+// and a bar that rises soon.
 class TopK {
   public:
     explicit TopK(std::size_t k) : k_(k) {}
 
-    static constexpr std::size_t capacity(std::size_t k) { return 2 * k + 64; }
+    static constexpr std::size_t capacity(std::size_t k) { return k + 6 + k / 4; }
 
     // True when hits were dropped: from now on only keys below bar() can enter, since later rows
     // lose ties.

@@ -23,7 +23,7 @@ std::mt19937 random_bits(1);
 int draw(int most) { return static_cast<int>(random_bits() % static_cast<unsigned>(most)); }
 
 struct Case {
-    int rows, columns, bits, pairs, queries, k, threads;
+    int rows, columns, full, bits, pairs, queries, k, threads;
     int kind; // 0: random, 1: few different rows, 2: extreme tables
     bool masked, visits;
     int factors; // 0: none, 1: floats, 2: steps in order, 3: steps in any order
@@ -40,9 +40,11 @@ struct Data {
 
 std::size_t size(std::int64_t n) { return static_cast<std::size_t>(n); }
 
+std::int64_t table_size(const Case& c) { return 256 * c.full + 32 * (c.columns - c.full); }
+
 void fill_tables(const Case& c, Data& d) {
     const bool whole = draw(2) == 0; // tables of weighted bits, which wide look-ups can split
-    d.tables.resize(size(c.queries * c.columns * 32));
+    d.tables.resize(size(c.queries * table_size(c)));
     for (std::size_t t = 0; t < d.tables.size(); t += 16) {
         const int most = c.kind == 2 ? 8000 : 600;
         int weight[4];
@@ -103,10 +105,12 @@ int plain_distance(const Case& c, const std::uint8_t* a, const std::uint8_t* b) 
 
 float plain_score(const Case& c, const Data& d, int query, int row) {
     std::int32_t sum = d.offsets[size(query)];
+    const std::int16_t* table = &d.tables[size(query * table_size(c))];
     for (int column = 0; column < c.columns; ++column) {
-        const std::int16_t* table = &d.tables[size((query * c.columns + column) * 32)];
         const std::uint8_t byte = d.codes[size(row * c.columns + column)];
-        sum += table[byte >> 4] + table[16 + (byte & 15)];
+        const bool whole = column < c.full;
+        sum += whole ? table[byte] : table[byte >> 4] + table[16 + (byte & 15)];
+        table += whole ? 256 : 32;
     }
     float factor = 1;
     if (c.factors == 1) factor = d.values[size(row)];
@@ -127,8 +131,8 @@ std::vector<std::pair<V, std::int64_t>> plain_best(const Case& c, const Data& d,
 
 void require(bool holds, const Case& c, const Kernels& kernels, const char* what) {
     if (holds) return;
-    std::printf("FAILED %s on %s: rows %d columns %d bits %d pairs %d k %d kind %d factors %d\n", what,
-                kernels.name, c.rows, c.columns, c.bits, c.pairs, c.k, c.kind, c.factors);
+    std::printf("FAILED %s on %s: rows %d columns %d full %d bits %d pairs %d k %d kind %d factors %d\n", what,
+                kernels.name, c.rows, c.columns, c.full, c.bits, c.pairs, c.k, c.kind, c.factors);
     std::exit(1);
 }
 
@@ -140,7 +144,8 @@ void check(const Case& c, const Data& d, const Kernels& kernels) {
     const Factors factors{d.values.empty() ? nullptr : d.values.data(),
                           d.indices.empty() ? nullptr : d.indices.data(), c.factors == 2};
     const HammingQueries hq{d.queries.data(), c.queries, (c.bits + 7) / 8, c.bits, c.pairs};
-    const TableQueries tq{d.tables.data(), d.offsets.data(), c.queries, c.columns};
+    const TableQueries tq{d.tables.data(), d.offsets.data(), c.queries, table_size(c), c.columns,
+                          c.full};
     const auto any = plain_best<int>(c, d, [](int) { return 0; });
     if (any.empty()) return;
     const std::int64_t k = static_cast<std::int64_t>(any.size());
@@ -171,37 +176,52 @@ void check(const Case& c, const Data& d, const Kernels& kernels) {
     hamming_rows(stored, found.data(), k, hq, c.threads, again.data());
 }
 
-// Every path must choose the words that the first one chooses.
-void check_choices() {
-    for (int sections : {2, 8, 24}) {
-        const int dims = 6 + 8 * sections;
-        std::vector<std::int16_t> words(size(16 * sections * dims)), rows(size(13 * dims));
-        for (auto& x : words) x = static_cast<std::int16_t>(draw(400) - 200);
-        for (auto& x : rows) x = static_cast<std::int16_t>(draw(2000) - 1000);
-        const int width = kWords * sections;
-        std::vector<std::int32_t> twice(size(width * width)), squares(size(width));
-        for (int i = 0; i < width; ++i)
-            for (int j = 0; j < width; ++j) {
-                std::int32_t sum = 0;
-                for (int k = 0; k < dims; ++k)
-                    sum += words[size(i * dims + k)] * words[size(j * dims + k)];
-                twice[size(i * width + j)] = 2 * sum;
-                if (i == j) squares[size(i)] = sum;
-            }
-        std::vector<std::uint8_t> first;
-        for (const Kernels* kernels : available_kernels()) {
-            std::vector<std::uint8_t> codes(size(13 * sections / 2));
-            std::vector<std::int16_t> rest(rows.size());
-            choose_words(*kernels,
-                         {rows.data(), words.data(), twice.data(), squares.data(), 13, dims,
-                          sections, 2, 2, 0, 16000},
-                         2, codes.data(), rest.data());
-            if (first.empty()) first = codes;
-            if (codes == first) continue;
-            std::printf("FAILED choice of %d sections on %s\n", sections, kernels->name);
-            std::exit(1);
+void check_choice(int sections, int section_words) {
+    const int dims = 6 + 8 * sections, width = section_words * sections, count = 13, shift = 10;
+    const int bytes = section_words == kFewWords ? sections / 2 : sections;
+    std::vector<std::int16_t> words(size(width * dims)), rows(size(count * dims));
+    for (auto& x : words) x = static_cast<std::int16_t>(draw(400) - 200);
+    for (auto& x : rows) x = static_cast<std::int16_t>(draw(2000) - 1000);
+    std::vector<std::int32_t> pairs(size(width * dims / 2)), squares(size(width));
+    std::vector<std::int16_t> twice(size(width * width));
+    for (int i = 0; i < width; ++i) {
+        for (int k = 0; k < dims / 2; ++k) {
+            const int tile = i / kPairedWords * (dims / 2) + k;
+            std::memcpy(&pairs[size(tile * kPairedWords + i % kPairedWords)],
+                        &words[size(i * dims + 2 * k)], sizeof(std::int32_t));
+        }
+        for (int j = 0; j < width; ++j) {
+            std::int32_t sum = 0;
+            for (int k = 0; k < dims; ++k)
+                sum += words[size(i * dims + k)] * words[size(j * dims + k)];
+            twice[size(i * width + j)] = static_cast<std::int16_t>((2 * sum) >> shift);
+            if (i == j) squares[size(i)] = sum >> shift;
         }
     }
+    std::vector<std::uint8_t> first;
+    std::vector<std::int32_t> multiplied;
+    for (const Kernels* kernels : available_kernels()) {
+        std::vector<std::uint8_t> codes(size(count * bytes));
+        std::vector<std::int16_t> rest(rows.size());
+        std::vector<std::int32_t> products(size(count * width));
+        choose_words(*kernels,
+                     {rows.data(), words.data(), pairs.data(), twice.data(), squares.data(), dims,
+                      sections, section_words, width, 2, 2, shift, 16000, codes.data(),
+                      rest.data()},
+                     count, 2);
+        multiply(*kernels, {rows.data(), pairs.data(), dims, width, products.data()}, count, 2);
+        if (first.empty()) first = codes, multiplied = products;
+        if (codes == first && products == multiplied) continue;
+        std::printf("FAILED choice of %d sections of %d words on %s\n", sections, section_words,
+                    kernels->name);
+        std::exit(1);
+    }
+}
+
+// Every path must choose the words that the first one chooses.
+void check_choices() {
+    for (int sections : {2, 8, 24}) check_choice(sections, kFewWords);
+    for (int sections : {1, 3}) check_choice(sections, kManyWords);
 }
 
 } // namespace
@@ -214,6 +234,7 @@ int main(int count, char** words) {
     for (int i = 0; i < cases; ++i) {
         Case c{};
         c.columns = widths[draw(16)];
+        c.full = draw(3) ? draw(std::min(c.columns, 50) + 1) : 0;
         c.rows = 1 + draw(i % 5 ? 400 : 3000);
         c.bits = 8 * c.columns - (c.columns > 1 ? draw(8) : 0);
         c.pairs = draw(2) ? draw(c.bits / 2 + 1) : 0;

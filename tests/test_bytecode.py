@@ -14,17 +14,21 @@ def rows(n, d=32, seed=0):
 
 @pytest.fixture(scope="module")
 def coder():
-    return fit_byte_coder(rows(600), seed=0, threads=1)
+    return fit_byte_coder(rows(2000), seed=0, threads=1)
 
 
 @pytest.fixture(scope="module")
 def codec():
-    return qama.fit(rows(300), steps=2, threads=1, device="cpu")
+    return qama.fit(rows(1100), steps=2, threads=1, device="cpu")
 
 
 def decoded(coder, codes):
-    nibbles = np.stack([codes >> 4, codes & 15], axis=2).reshape(len(codes), -1)
-    words = coder.words[np.arange(nibbles.shape[1]), nibbles].astype(float)
+    full = codes[:, : coder.full].astype(int)
+    later = codes[:, coder.full :].astype(int)
+    nibbles = np.stack([later >> 4, later & 15], axis=2).reshape(len(codes), -1)
+    first = 256 * full.shape[1]
+    at = [256 * np.arange(full.shape[1]) + full, first + 16 * np.arange(nibbles.shape[1]) + nibbles]
+    words = coder.words[np.concatenate(at, axis=1)].astype(float)
     return (coder.center + words.sum(axis=1)) / 2**14
 
 
@@ -56,23 +60,53 @@ def test_more_bytes_come_closer(coder):
     assert errors[-1] < 0.02
 
 
-def test_hardly_any_other_word_would_come_closer(coder):
-    X = rows(100, seed=4)
-    codes = coder.encode(X, 11)  # the first block
+@pytest.mark.parametrize(("block", "widest"), [((0, 11), 255), ((24, 31), 15)])
+def test_hardly_any_other_word_would_come_closer(coder, block, widest):
+    X = rows(60, seed=4)
+    codes = coder.encode(X, block[1])
     chosen = ((unit(X) - decoded(coder, codes)) ** 2).sum(axis=1)
+    changes = [
+        (byte, change << shift)
+        for byte in range(*block)
+        for shift in ((0,) if widest == 255 else (0, 4))
+        for change in range(1, widest + 1, 7)
+    ]
     better = 0
-    for nibble in range(22):
-        for change in range(1, 16):
-            other = codes.copy()
-            other[:, nibble // 2] ^= np.uint8(change << (0 if nibble % 2 else 4))
-            error = ((unit(X) - decoded(coder, other)) ** 2).sum(axis=1)
-            better += int((error < chosen - 1e-4).sum())
-    assert better < 0.001 * 22 * 15 * len(X)
+    for byte, change in changes:
+        other = codes.copy()
+        other[:, byte] ^= np.uint8(change)
+        error = ((unit(X) - decoded(coder, other)) ** 2).sum(axis=1)
+        better += int((error < chosen - 1e-4).sum())
+    assert better < 0.001 * len(changes) * len(X)
+
+
+def test_high_nibbles_of_later_bytes_are_sums_of_two_words(coder):
+    assert coder.full == 23
+    high = coder.words[256 * 23 :].reshape(-1, 32, coder.dims)[:, :16].astype(int)
+    i, j = np.divmod(np.arange(16), 4)
+    assert (high == high[:, 4 * i] + high[:, j] - high[:, :1]).all()
+
+
+def test_tables_of_high_nibbles_are_sums_of_two_entries(coder):
+    ready = coder.query_tables(rows(5, seed=11), 32)
+    assert ready.full == 23
+    high = ready.tables[:, 256 * 23 :].reshape(5, -1, 32)[:, :, :16].astype(int)
+    i, j = np.divmod(np.arange(16), 4)
+    assert (high == high[:, :, 4 * i] + high[:, :, j] - high[:, :, :1]).all()
+
+
+@pytest.mark.parametrize("nbytes", [5, 23, 24, 32])
+def test_tables_hold_the_products_of_query_and_words(coder, nbytes):
+    Q = rows(5, seed=12)
+    ready = coder.query_tables(Q, nbytes)
+    products = unit(Q).astype(float) @ coder.words[: ready.tables.shape[1]].T.astype(float) / 2**14
+    entries = ready.tables * ready.scales[:, None]
+    assert np.abs(entries - products).max() < 1.6 * ready.scales.max() + 1e-3
 
 
 def test_a_fit_beats_random_words(coder):
     X = rows(300, seed=5)
-    random = np.random.default_rng(0).permuted(coder.words, axis=2)
+    random = np.random.default_rng(0).permuted(coder.words, axis=1)
     naive = ByteCoder(coder.center, random, coder.lengths)
     lost = [
         ((unit(X) - decoded(c, c.encode(X, 8))) ** 2).sum(axis=1).mean() for c in (coder, naive)
@@ -83,34 +117,52 @@ def test_a_fit_beats_random_words(coder):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"words": np.zeros((4, 16, 8), np.int32)}, "words are int32"),
+        ({"words": np.zeros((64, 8), np.int32)}, "words are int32"),
         ({"words": np.zeros((4, 15, 8), np.int16)}, r"of shape \(4, 15, 8\)"),
-        ({"words": np.zeros((3, 16, 8), np.int16)}, r"words have shape \(3, 16, 8\)"),
+        ({"words": np.zeros((3, 16, 8), np.int16)}, "48 words and lengths"),
+        ({"words": np.zeros((96, 8), np.int16)}, "96 words and lengths"),
+        ({"words": np.zeros((288, 8), np.int16)}, "288 words"),  # the only full byte ends no block
         ({"center": np.zeros(7, np.int16)}, "misfit"),
         ({"lengths": np.ones(3, np.float32)}, "misfit"),
+        ({"lengths": np.float32(1)}, "words are int16"),
         ({"lengths": np.array([1, 0], np.float32)}, "out of range"),
         ({"center": np.zeros(8, np.int32)}, "out of range"),
     ],
 )
 def test_parts_that_do_not_fit_are_refused(changes, message):
     parts = {
-        "center": np.zeros(8, np.int16), "words": np.zeros((4, 16, 8), np.int16),
+        "center": np.zeros(8, np.int16), "words": np.zeros((64, 8), np.int16),
         "lengths": np.ones(2, np.float32),
     }  # fmt: skip
-    ByteCoder(**parts).check()
+    ByteCoder.from_arrays(parts)
+    ByteCoder.from_arrays(parts | {"words": np.zeros((512, 8), np.int16)})
     with pytest.raises(ValueError, match=message):
-        ByteCoder(**(parts | changes)).check()
+        ByteCoder.from_arrays(parts | changes)
 
 
-def test_the_largest_words_that_a_file_may_hold_encode_and_score():
-    words = np.full((4, 16, 8), -(2**15), np.int16)
-    words[:, ::2] = 2**15 - 1
+@pytest.mark.parametrize("full", [0, 2])
+def test_the_largest_words_that_a_file_may_hold_encode_and_score(full):
+    words = np.full((256 * full or 64, 8), -(2**15), np.int16)
+    words[::2] = 2**15 - 1
     coder = ByteCoder(np.full(8, 2**15 - 1, np.int16), words, np.ones(2, np.float32))
     X = rows(5, 8)
     codes = coder.encode(X, 2)
     assert codes.shape == (5, 2)
     lengths = np.square(decoded(coder, codes)).sum(axis=1)
     np.testing.assert_allclose(coder.squared_lengths(codes), lengths, rtol=1e-12)
+    np.testing.assert_allclose(coder.decode(codes), decoded(coder, codes), rtol=1e-6)
+
+
+def test_words_without_full_bytes_are_stored_as_before():
+    words = np.arange(64 * 8, dtype=np.int16).reshape(64, 8)
+    coder = ByteCoder(np.zeros(8, np.int16), words, np.ones(2, np.float32))
+    assert coder.arrays()["words"].shape == (4, 16, 8)
+    again = ByteCoder.from_arrays(coder.arrays())
+    assert (again.words == words).all()
+    Q = rows(3, 8)
+    products = unit(Q) @ words.T / 2**14  # high nibbles split nowhere
+    ready = again.query_tables(Q, 2)
+    assert np.abs(ready.tables * ready.scales[:, None] - products).max() < 1e-3
 
 
 def test_scores_are_the_cosine_with_the_decoded_vector(codec):
@@ -158,9 +210,10 @@ def test_byte_codes_have_no_hamming(codec):
 
 
 @pytest.mark.parametrize("n", [16, 40])
-def test_few_rows_fit(n):
+def test_few_rows_fit_without_full_bytes(n):
     X = rows(n)
     small = fit_byte_coder(X, seed=0, threads=1)
+    assert small.full == 0
     assert ((unit(X) - decoded(small, small.encode(X, 32))) ** 2).sum(axis=1).mean() < 0.1
 
 

@@ -34,14 +34,17 @@ def random_mask(rng, n, kind):
     return {"empty": word * 0, "full": ~(word * 0), "sparse": word, "half": word}[kind]
 
 
-def random_tables(rng, m, columns, kind="normal"):
-    shape = m, 2 * columns, 16
+def random_tables(rng, m, columns, kind="normal", full=0):
+    shape = m, 256 * full + 32 * (columns - full)
     if kind == "extreme":
         tables = rng.choice([-32768, -32767, 32767], shape)
     elif kind == "equal":
         tables = np.full(shape, 7)
     elif kind == "steep":  # the first columns weigh most
-        tables = rng.normal(size=shape) * 8000 / np.arange(1, 2 * columns + 1)[:, None]
+        tables = rng.normal(size=shape) * 8000 / (1 + np.arange(shape[1]) // 16)
+    elif kind == "split":  # high nibbles are sums over their pairs of bits, see bit_tables
+        bytes_ = rng.normal(size=(m, 256 * full)) * 300
+        tables = np.hstack([bytes_, bit_tables(rng, m, columns - full, pairs=True)])
     else:
         tables = rng.normal(size=shape) * 300
     return np.clip(np.round(tables), -32768, 32767).astype(np.int16)
@@ -107,9 +110,9 @@ def test_all_sixteen_pairs_differ_by_their_levels(path, place):
 @pytest.mark.parametrize("path", ALL)
 def test_table_by_hand(path):
     blocks = kernels.to_blocks(np.array([[0x21], [0x12], [0xF0], [0x12]], np.uint8))
-    tables = np.zeros((1, 2, 16), np.int16)
-    tables[0, 0, [1, 2, 15]] = 10, 20, -5  # high nibbles
-    tables[0, 1, [0, 1, 2]] = 1, 2, 3  # low nibbles
+    tables = np.zeros((1, 32), np.int16)
+    tables[0, [1, 2, 15]] = 10, 20, -5  # high nibbles
+    tables[0, 16 + np.arange(3)] = 1, 2, 3  # low nibbles
     offsets = np.array([100], np.int32)
     rows, scores = kernels.table_topk(blocks, 4, tables, offsets, 4, path=path)
     assert rows.tolist() == [[0, 1, 3, 2]]
@@ -127,6 +130,22 @@ def test_table_by_hand(path):
         steps=steps, path=path,
     )  # fmt: skip
     assert chosen.tolist() == [[3 * 96.0, 122.0]]
+
+
+@pytest.mark.parametrize("path", ALL)
+def test_a_full_column_by_hand(path):
+    codes = np.array([[0x21, 0x34], [0xFF, 0x34], [0x21, 0x43], [0x00, 0x43]], np.uint8)
+    tables = np.zeros((1, 256 + 32), np.int16)
+    tables[0, [0x21, 0xFF, 0x00]] = 1000, -2000, 30  # bytes
+    tables[0, 256 + np.array([3, 4])] = 1, 2  # high nibbles
+    tables[0, 272 + np.array([3, 4])] = 50, 70  # low nibbles
+    given = kernels.to_blocks(codes), 4, tables, np.array([5], np.int32)
+    rows, scores = kernels.table_topk(*given, 4, full=1, path=path)
+    assert rows.tolist() == [[0, 2, 3, 1]]
+    assert scores.tolist() == [[1076.0, 1057.0, 87.0, -1924.0]]
+    two = np.concatenate([tables[:, :256], np.arange(256, dtype=np.int16)[None]], axis=1)
+    chosen = kernels.table_rows(given[0], np.array([[1, 0]]), two, given[3], full=2, path=path)
+    assert chosen.tolist() == [[-1995.0 + 0x34, 1005.0 + 0x34]]
 
 
 # --------------------------------------------------- the reference against its definition
@@ -154,7 +173,8 @@ def test_reference_table_is_the_definition():
     offsets = np.array([5, -7, 2**24 + 1], np.int32)
     factors = random_factors(rng, 200, "near")["factors"]
     nibbles = np.stack([codes >> 4, codes & 15], axis=2).reshape(200, 10)[:, :8]
-    sums = tables[:, np.arange(8), nibbles].astype(np.int32).sum(2, dtype=np.int32)
+    places = 16 * np.arange(8) + nibbles
+    sums = tables[:, places].astype(np.int32).sum(2, dtype=np.int32)
     expected = (sums + offsets[:, None]).astype(np.float32) * factors
     order = np.argsort(-expected, axis=1, kind="stable")[:, :60]
     found = kernels.table_topk(
@@ -240,19 +260,22 @@ def test_hamming_of_anything(path, data):
     )  # fmt: skip
 
 
-def compare_tables(path, rng, n, m, columns, k, mask, threads, kinds=("even", "normal", "near")):
+KINDS = "even", "normal", "near"
+
+
+def compare_tables(path, rng, n, m, columns, k, mask, threads, kinds=KINDS, full=0):
     codes, tables, factors = kinds
     blocks = kernels.to_blocks(random_codes(rng, n, columns, codes))
     offsets = rng.integers(-(2**20), 2**20, m).astype(np.int32)
-    given = blocks, n, random_tables(rng, m, columns, tables), offsets
+    given = blocks, n, random_tables(rng, m, columns, tables, full), offsets
     factors = random_factors(rng, n, factors)
-    options = {"mask": random_mask(rng, n, mask), **factors}
+    options = {"mask": random_mask(rng, n, mask), "full": full, **factors}
     with np.errstate(over="ignore"):
         expected = kernels.table_topk(*given, k, path="numpy", **options)
     found = kernels.table_topk(*given, k, threads=threads, path=path, **options)
     assert_same(found, expected)
     chosen = kernels.table_rows(
-        blocks, found[0], given[2], offsets, threads=threads, path=path, **factors
+        blocks, found[0], given[2], offsets, full=full, threads=threads, path=path, **factors
     )
     np.testing.assert_array_equal(chosen, found[1])
 
@@ -261,25 +284,51 @@ def compare_tables(path, rng, n, m, columns, k, mask, threads, kinds=("even", "n
 @pytest.mark.parametrize("columns", WIDTHS)
 def test_table_widths(path, columns):
     rng = np.random.default_rng(columns)
-    for tables in ("normal", "steep", "extreme"):
-        m = int(rng.integers(1, 14))
-        compare_tables(path, rng, 400, m, columns, 5, "none", 1, ("even", tables, "steps"))
+    for tables in ("normal", "steep", "extreme", "split"):
+        for full in {0, int(rng.integers(0, min(columns, 40) + 1))}:
+            m = int(rng.integers(1, 14))
+            kinds = "even", tables, "steps"
+            compare_tables(path, rng, 400, m, columns, 5, "none", 1, kinds, full)
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("columns", [1, 2, 3, 6, 7, 12])
+def test_tables_of_every_number_of_full_columns(path, columns):
+    rng = np.random.default_rng(columns)
+    for full in range(columns + 1):
+        for tables in ("extreme", "equal", "split"):
+            m = int(rng.integers(1, 10))
+            kinds = "ties" if full % 2 else "even", tables, "steps"
+            compare_tables(path, rng, 200, m, columns, 300, "half", 2, kinds, full)
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_each_byte_finds_its_entry_of_a_full_column(path):
+    codes = np.arange(256, dtype=np.uint8)[:, None].repeat(2, axis=1)
+    rng = np.random.default_rng(9)
+    tables = np.stack([rng.permutation(512) for _ in range(9)]).astype(np.int16)
+    rows, scores = kernels.table_topk(
+        kernels.to_blocks(codes), 256, tables, np.zeros(9, np.int32), 256, full=2, path=path
+    )
+    sums = tables[:, :256] + tables[:, 256:]
+    np.testing.assert_array_equal(rows, np.argsort(-sums, axis=1, kind="stable"))
+    np.testing.assert_array_equal(scores, np.take_along_axis(sums, rows, axis=1))
 
 
 @pytest.mark.parametrize("path", PATHS)
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_tables_of_anything(path, data):
-    n = data.draw(st.integers(0, 300))
+    n, columns = data.draw(st.integers(0, 300)), data.draw(st.integers(1, 70))
     compare_tables(
         path, np.random.default_rng(data.draw(st.integers(0, 99))), n,
-        m=data.draw(st.integers(0, 20)), columns=data.draw(st.integers(1, 70)),
-        k=data.draw(st.integers(1, max(n, 1))),
+        m=data.draw(st.integers(0, 20)), columns=columns,
+        full=data.draw(st.integers(0, columns)), k=data.draw(st.integers(1, max(n, 1))),
         mask=data.draw(st.sampled_from(["none", "empty", "full", "sparse", "half"])),
         threads=data.draw(st.sampled_from([0, 1, 2, 5])),
         kinds=(
             data.draw(st.sampled_from(["even", "ties", "sparse"])),
-            data.draw(st.sampled_from(["normal", "steep", "extreme", "equal"])),
+            data.draw(st.sampled_from(["normal", "steep", "extreme", "equal", "split"])),
             data.draw(st.sampled_from(["none", "near", "steps", "tiny", "huge"])),
         ),
     )  # fmt: skip
@@ -293,13 +342,14 @@ def test_many_rows_and_threads(path, threads):
     compare_hamming(path, rng, 9_001, 3, 12, 96, 0, 10, "none", threads)
     compare_tables(path, rng, 9_001, 11, 6, 100, "sparse", threads)
     compare_tables(path, rng, 9_001, 3, 6, 10, "none", threads, ("even", "extreme", "steps"))
+    compare_tables(path, rng, 9_001, 7, 9, 30, "sparse", threads, ("ties", "split", "near"), 4)
 
 
 @pytest.mark.parametrize("path", PATHS)
 def test_more_queries_than_a_batch(path):
     rng = np.random.default_rng(3)
     compare_hamming(path, rng, 100, 600, 3, 24, 0, 20, "none", 2)
-    compare_tables(path, rng, 100, 600, 3, 20, "none", 2)
+    compare_tables(path, rng, 100, 600, 3, 20, "none", 2, full=1)
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -308,6 +358,8 @@ def test_codes_too_wide_for_sixteen_bits(path):
     columns = 8_200
     compare_hamming(path, rng, 5, 2, columns, 8 * columns, 4 * columns, 3, "none", 1)
     compare_tables(path, rng, 5, 2, 16_400, 3, "none", 1)
+    compare_tables(path, rng, 5, 2, 16_390, 3, "none", 1, full=16)
+    compare_tables(path, rng, 130, 2, 600, 3, "none", 1, ("even", "extreme", "near"), 599)
     compare_tables(path, rng, 130, 2, 5_000, 3, "none", 1, ("even", "extreme", "near"))
 
 
@@ -423,6 +475,40 @@ def test_choice_widths(path, size, sections, d):
             compare_choice(path, rows, words, beam=beam, sweeps=sweeps)
 
 
+@pytest.mark.parametrize("path", ALL)
+def test_products_by_hand(path):
+    words = np.array([[1, 2], [-3, 4], [2**15 - 1, -(2**15)]], np.int16)
+    rows = np.array([[1, 0], [0, -1], [-(2**15), -(2**15)]], np.int16)
+    products = kernels.multiply(rows, kernels.paired(words), path=path)
+    assert products[:, :3].tolist() == [
+        [1, -3, 32767], [-2, -4, 32768], [-98304, -32768, 2**15]
+    ]  # fmt: skip
+    assert products.shape == (3, 32)
+    assert not products[:, 3:].any()
+
+
+@pytest.mark.parametrize("path", ALL)
+@pytest.mark.parametrize(("n", "width", "d"), [(0, 5, 4), (1, 300, 2), (17, 64, 384), (70, 1, 10)])
+def test_products(path, n, width, d):
+    rng = np.random.default_rng(width)
+    rows = rng.integers(-1000, 1001, (n, d)).astype(np.int16)
+    words = rng.integers(-1000, 1001, (width, d)).astype(np.int16)
+    products = kernels.multiply(rows, kernels.paired(words), threads=2, path=path)
+    assert (products[:, :width] == rows.astype(int) @ words.astype(int).T).all()
+
+
+@pytest.mark.parametrize("path", ALL)
+@pytest.mark.parametrize("size", [16, 256])
+def test_word_sums(path, size):
+    rng = np.random.default_rng(size)
+    codes = rng.integers(0, 256, (90, 3)).astype(np.uint8)
+    rows = rng.integers(-(2**15), 2**15, (90, 6)).astype(np.int16)
+    sums = kernels.word_sums(codes, rows, size, threads=2, path=path)
+    words = codes if size == 256 else kernels.nibbles(codes)
+    chosen = (words[:, :, None] == np.arange(size)).reshape(90, -1)
+    assert (sums == chosen.T.astype(int) @ rows.astype(int)).all()
+
+
 @pytest.mark.parametrize("path", PATHS)
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
@@ -471,19 +557,25 @@ def test_choices_of_two_words_against_all_256(path):
 
 
 @pytest.mark.parametrize("path", ALL)
-@pytest.mark.parametrize(("n", "columns", "d"), [(0, 1, 2), (1, 3, 7), (300, 12, 40), (5, 48, 384)])
-def test_squared_norms(path, n, columns, d):
+@pytest.mark.parametrize(
+    ("n", "columns", "full", "d"),
+    [(0, 1, 0, 2), (1, 3, 0, 7), (300, 12, 11, 40), (9, 2, 2, 5), (5, 48, 1, 384)],
+)
+def test_squared_norms(path, n, columns, full, d):
     rng = np.random.default_rng(columns)
     codes = random_codes(rng, n, columns)
-    words = rng.integers(-(2**15), 2**15, (32 * columns, d)).astype(np.int16)
+    words = rng.integers(-(2**15), 2**15, (256 * full + 32 * (columns - full), d)).astype(np.int16)
     start = rng.integers(-(2**15), 2**15, d).astype(np.int16)
-    found = kernels.squared_norms(codes, words, start, path=path)
+    found = kernels.squared_norms(codes, words, start, full=full, path=path)
     assert found.dtype == np.int64
+    first = 256 * full + 16 * np.arange(2 * (columns - full))
     for code, norm in zip(codes[:9], found[:9], strict=True):
-        nibbles = [int(x, 16) for x in code.tobytes().hex()]
-        chosen = words[16 * np.arange(2 * columns) + nibbles].astype(object)
+        nibbles = [int(x, 16) for x in code[full:].tobytes().hex()]
+        at = np.concatenate([256 * np.arange(full) + code[:full], first + nibbles]).astype(int)
+        chosen = words[at].astype(object)
         assert norm == ((start.astype(object) + chosen.sum(axis=0)) ** 2).sum()
-    np.testing.assert_array_equal(found, kernels.squared_norms(codes, words, start, path="numpy"))
+    expected = kernels.squared_norms(codes, words, start, full=full, path="numpy")
+    np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize(
@@ -493,6 +585,8 @@ def test_squared_norms(path, n, columns, d):
         ({"codes": np.zeros((2, 0), np.uint8)}, "codes.shape"),
         ({"words": np.zeros((64, 4), np.int16)}, r"words is int16 of shape \(64, 4\)"),
         ({"start": np.zeros(3, np.int16)}, r"start is int16 of shape \(3,\)"),
+        ({"full": 4}, "full is 4; codes have 3 columns"),
+        ({"full": 1}, r"words is int16 of shape \(96, 4\)"),
         (
             {"codes": np.zeros((1, 257), np.uint8), "words": np.zeros((8224, 4), np.int16)},
             "257 col",
@@ -550,7 +644,7 @@ def test_hamming_refuses(changes, message):
 def table_arguments(**changes):
     arguments = {
         "blocks": np.zeros((2, 3, 64), np.uint8), "n": 100, "k": 5,
-        "tables": np.zeros((1, 6, 16), np.int16), "offsets": np.zeros(1, np.int32),
+        "tables": np.zeros((1, 96), np.int16), "offsets": np.zeros(1, np.int32),
     }  # fmt: skip
     return arguments | changes
 
@@ -558,9 +652,18 @@ def table_arguments(**changes):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"tables": np.zeros((1, 5, 16), np.int16)}, "tables has 5 tables per query"),
-        ({"tables": np.zeros((1, 8, 16), np.int16)}, "for 1 to 3 columns"),
-        ({"tables": np.zeros((1, 6, 16))}, "tables is float64"),
+        ({"tables": np.zeros((1, 6, 16), np.int16)}, r"tables is int16 of shape \(1, 6, 16\)"),
+        ({"tables": np.zeros((1, 80), np.int16)}, "tables has 80 entries per query; 256 for"),
+        ({"tables": np.zeros((1, 128), np.int16)}, "for 1 to 3 columns"),
+        ({"tables": np.zeros((1, 0), np.int16)}, "tables has 0 entries"),
+        ({"full": 1}, "tables has 96 entries per query; 256 for each of full=1 columns, then 32"),
+        ({"full": 1, "tables": np.zeros((1, 280), np.int16)}, "tables has 280 entries"),
+        ({"full": 2, "tables": np.zeros((1, 480), np.int16)}, "tables has 480 entries"),
+        ({"full": 4, "tables": np.zeros((1, 1024), np.int16)}, "for 1 to 3 columns"),
+        ({"full": 13, "tables": np.zeros((1, 2976), np.int16)}, "full=13"),
+        ({"full": -1}, "full is -1; an integer of at least 0"),
+        ({"full": 0.5}, "full is 0.5"),
+        ({"tables": np.zeros((1, 96))}, "tables is float64"),
         ({"offsets": np.zeros(2, np.int32)}, "offsets is int32 of shape"),
         ({"offsets": np.array([2**31 - 9], np.int32)}, "sums could leave int32"),
         ({"factors": np.ones(99, np.float32)}, "factors is float32 of shape"),
@@ -620,7 +723,7 @@ def test_choice_refuses(changes, message):
     ("words", "message"),
     [
         (np.zeros((32, 8), np.int32), "words is int32"),
-        (np.zeros((16, 8), np.int16), "words has 16 rows; 16 for each of an even"),
+        (np.zeros((16, 8), np.int16), "words has 16 rows; 32 for each byte"),
         (np.zeros((40, 8), np.int16), "words has 40 rows"),
         (np.zeros((0, 8), np.int16), "words has 0 rows"),
         (np.zeros((16 * 66, 8), np.int16), "at most 64"),
@@ -632,10 +735,17 @@ def test_unfitting_words_are_refused(words, message):
         kernels.prepare_words(words, 1.0)
 
 
-def test_words_are_halved_just_enough():
-    words = np.full((32, 4), 2**14, np.int16)  # norms of 2^15, two sections: S = 2^16
-    made = kernels.prepare_words(words, reach=2.0**15)
-    assert 4 * 2**32 >> made.shift < 2**31 - 1 <= 4 * 2**32 >> (made.shift - 4)
+@pytest.mark.parametrize(("rows", "size"), [(32, 256), (300, 256), (256 * 65, 256), (32, 8)])
+def test_unfitting_sections_are_refused(rows, size):
+    with pytest.raises(ValueError, match=r"256 for each byte|16 or 256 are possible"):
+        kernels.prepare_words(np.zeros((rows, 2), np.int16), 1.0, size)
+
+
+@pytest.mark.parametrize("size", [16, 256])
+def test_words_are_halved_just_enough(size):
+    words = np.full((256, 4), 2**14, np.int16)  # norms of 2^15, so twice their product is 2^31
+    made = kernels.prepare_words(words, 2.0**15, size)
+    assert made.shift == 17  # 2^14 fits 16 bits, 2^15 does not
     assert made.limit >= 2**30 >> made.shift
     assert (made.twice == 2 * 2**30 >> made.shift).all()
     assert (made.squares == 2**30 >> made.shift).all()
@@ -695,8 +805,9 @@ def test_visited_blocks_are_a_mask(path, kind, threads):
     rng = np.random.default_rng(len(kind))
     n, columns = 64 * 150 + 7, 13
     blocks = kernels.to_blocks(random_codes(rng, n, columns))
-    queries, tables = random_codes(rng, 5, columns), random_tables(rng, 5, columns)
+    queries, tables = random_codes(rng, 5, columns), random_tables(rng, 5, columns, full=5)
     offsets, factors = np.arange(5, dtype=np.int32), random_factors(rng, n, "steps")
+    factors["full"] = 5
     mask = random_mask(rng, n, kind)
     for visited in ([], [150], [0, 3, 4, 5, 90, 149], np.arange(151)):
         visited = np.array(visited, dtype=np.int64)
@@ -743,10 +854,10 @@ def bit_tables(rng, m, columns, scale=300, pairs=False):
     if pairs:
         quarters = np.round(np.clip(rng.normal(size=(m, 2 * columns, 2, 4)), -4, 4) * scale)
         tables = quarters[:, :, 0, :, None] + quarters[:, :, 1, None, :]
-        return tables.reshape(m, 2 * columns, 16).astype(np.int16)
+        return tables.reshape(m, 32 * columns).astype(np.int16)
     weights = np.round(np.clip(rng.normal(size=(m, 2 * columns, 4)), -2, 2) * scale)
     patterns = np.unpackbits(np.arange(16, dtype=np.uint8)[:, None], axis=1)[:, 4:]
-    return (weights @ patterns.T).astype(np.int16)
+    return (weights @ patterns.T).reshape(m, 32 * columns).astype(np.int16)
 
 
 def expected(*args, **options):
@@ -779,7 +890,7 @@ def test_one_table_that_does_not_split_changes_nothing(path):
     n = 64 * 60
     blocks, offsets = kernels.to_blocks(random_codes(rng, n, 24)), np.zeros(9, np.int32)
     tables = bit_tables(rng, 9, 24)
-    tables[4, 2 * 11, 9] += 1
+    tables[4, 32 * 11 + 9] += 1
     assert_same(
         kernels.table_topk(blocks, n, tables, offsets, 30, path=path),
         kernels.table_topk(blocks, n, tables, offsets, 30, path="numpy"),

@@ -25,6 +25,7 @@ def whole_weights(weights, offset=0):
 
 def nibble_sums(tables, stored):
     """What the kernels add up: one entry per nibble, high one first."""
+    tables = tables.reshape(len(tables), -1, 16)
     nibbles = np.stack([stored >> 4, stored & 15], axis=2).reshape(len(stored), -1)
     at = np.arange(nibbles.shape[1])
     return np.stack([tables[:, at, row].astype(np.int64).sum(axis=1) for row in nibbles], axis=1)
@@ -34,8 +35,8 @@ def nibble_sums(tables, stored):
 
 
 def test_a_score_by_hand():
-    tables = np.zeros((2, 2, 16), dtype=np.int16)
-    tables[0, 0, 5], tables[0, 1, 15], tables[1, 1, 2] = 5, -2, 100
+    tables = np.zeros((2, 32), dtype=np.int16)
+    tables[0, 5], tables[0, 16 + 15], tables[1, 16 + 2] = 5, -2, 100
     queries = QueryTables(
         tables, np.array([7, 0], dtype=np.int32), np.array([0.5, 2], dtype=np.float32)
     )
@@ -51,7 +52,9 @@ def test_scores_equal_sums_of_python_integers(seed):
     T = random.integers(-ENTRY_LIMIT, ENTRY_LIMIT + 1, size=(3, 10, 16))
     offsets = random.integers(-OFFSET_LIMIT, OFFSET_LIMIT + 1, size=3)
     scales = np.exp2(random.integers(-9, 3, size=3)).astype(np.float32)
-    queries = QueryTables(T.astype(np.int16), offsets.astype(np.int32), scales)
+    flat = T.reshape(3, 160).astype(np.int16)
+    queries = QueryTables(flat, offsets.astype(np.int32), scales)
+    assert queries.columns == 5
     codes = random.integers(0, 256, size=(4, 5)).astype(np.uint8)
     factors = random.random(4).astype(np.float32) + 1
     found = scoring.scores(queries, codes, factors)
@@ -60,6 +63,24 @@ def test_scores_equal_sums_of_python_integers(seed):
             nibbles = "".join(f"{byte:02x}" for byte in codes[j])
             total = int(offsets[i]) + sum(int(T[i, k, int(n, 16)]) for k, n in enumerate(nibbles))
             assert found[i, j] == np.float32(total) * factors[j] * scales[i]
+
+
+def test_full_bytes_are_looked_up_whole():
+    random = np.random.default_rng(1)
+    entries = random.standard_normal((3, 2 * 256 + 32))
+    queries = scoring.integer_tables(entries, random.standard_normal(3), full=2)
+    assert (queries.full, queries.columns) == (2, 3)
+    assert (queries[1:].full, queries[1:].columns) == (2, 3)
+    codes = random.integers(0, 256, (20, 3)).astype(np.uint8)
+    factors = random.random(20).astype(np.float32) + 1
+    found = scoring.scores(queries, codes, factors)
+    for i in range(3):
+        T = queries.tables[i].astype(int)
+        for j, (a, b, c) in enumerate(codes.astype(int)):
+            total = queries.offsets[i] + T[a] + T[256 + b] + T[512 + c // 16] + T[528 + c % 16]
+            assert found[i, j] == np.float32(total) * factors[j] * queries.scales[i]
+    part = scoring.scores(queries[1:], codes, factors)
+    np.testing.assert_array_equal(part, found[1:])
 
 
 # --- rounding ---------------------------------------------------------------------------------
@@ -87,16 +108,16 @@ def test_a_scale_is_the_smallest_that_fits():
 
 
 def test_a_query_of_zeros_scores_zero():
-    made = scoring.integer_tables(np.zeros((1, 2, 16)), np.zeros(1))
+    made = scoring.integer_tables(np.zeros((1, 32)), np.zeros(1))
     found = scoring.scores(made, np.ones((3, 1), np.uint8), np.ones(3, np.float32))
     assert found.tolist() == [[0, 0, 0]]
 
 
 def test_tables_are_rounded_within_their_limit_by_one_scale_a_query():
-    entries = np.random.default_rng(0).standard_normal((2, 4, 16)) * [[[0.01]], [[40.0]]]
+    entries = np.random.default_rng(0).standard_normal((2, 64)) * [[0.01], [40.0]]
     made = scoring.integer_tables(entries, np.array([0.5, -3.0]))
     assert ENTRY_LIMIT / 2 < np.abs(made.tables.astype(int)).max() <= ENTRY_LIMIT
-    steps = made.scales[:, None, None]
+    steps = made.scales[:, None]
     assert (np.abs(made.tables * steps - entries) <= 0.5 * steps).all()
     assert made.offsets.tolist() == np.rint([0.5, -3.0] / made.scales).tolist()
 
@@ -125,7 +146,7 @@ def test_tables_sum_to_the_definition(level, dims, seed, extreme):
         W = WEIGHT_LIMIT * random.choice([-1, 1], size=size)
     queries = whole_weights(W)
     tables = scoring.nibble_tables(queries, plan.bits(compact=True), plan.pairs).tables
-    assert tables.shape == (3, 2 * plan.nbytes(compact=True), 16)
+    assert tables.shape == (3, 32 * plan.nbytes(compact=True))
     np.testing.assert_array_equal(nibble_sums(tables, stored), W @ thermometer.T.astype(int))
 
 
@@ -135,21 +156,21 @@ def test_the_largest_weights_of_a_nibble_stay_within_int16(sign):
     plan = levels.plan(8, "2")
     queries = whole_weights(np.full((1, 24), sign * WEIGHT_LIMIT))
     tables = scoring.nibble_tables(queries, 16, plan.pairs).tables
-    assert tables[0, 0, 15] == sign * 6 * WEIGHT_LIMIT
+    assert tables[0, 15] == sign * 6 * WEIGHT_LIMIT
     full = np.full((1, 2), 255, dtype=np.uint8)
     assert nibble_sums(tables, full) == sign * 24 * WEIGHT_LIMIT
 
 
 def test_padding_bits_weigh_nothing():
     tables = scoring.nibble_tables(whole_weights([[1, 2, 4]]), stored_bits=3, pairs=0).tables
-    assert tables[0, 0].tolist() == [0, 0, 4, 4, 2, 2, 6, 6, 1, 1, 5, 5, 3, 3, 7, 7]
-    assert not tables[0, 1].any()
+    assert tables[0, :16].tolist() == [0, 0, 4, 4, 2, 2, 6, 6, 1, 1, 5, 5, 3, 3, 7, 7]
+    assert not tables[0, 16:].any()
 
 
 def test_the_table_of_a_pair_by_hand():
     """Weights come as those of q >= 3, q >= 2, q >= 1; hi and lo are the two bits of q."""
     tables = scoring.nibble_tables(whole_weights([[100, 10, 1, 0, 0, 0]]), 4, pairs=2).tables
-    assert tables[0, 0, [0b0000, 0b0100, 0b1000, 0b1100]].tolist() == [0, 1, 11, 111]
+    assert tables[0, [0b0000, 0b0100, 0b1000, 0b1100]].tolist() == [0, 1, 11, 111]
 
 
 # --- factors ----------------------------------------------------------------------------------

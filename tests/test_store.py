@@ -513,9 +513,9 @@ def test_what_lies_past_the_last_row_is_not_looked_at(path_):
         )
         np.testing.assert_array_equal(a[0], b[0])
         np.testing.assert_array_equal(a[1], b[1])
-    tables = random.integers(-900, 900, (9, 12, 16), dtype=np.int16)
+    tables = random.integers(-900, 900, (9, 256 + 5 * 32), dtype=np.int16)
     a, b = (
-        kernels.table_topk(blocks, 100, tables, np.zeros(9, np.int32), 100, path=path_)
+        kernels.table_topk(blocks, 100, tables, np.zeros(9, np.int32), 100, full=1, path=path_)
         for blocks in (clean, dirty)
     )
     np.testing.assert_array_equal(a[0], b[0])

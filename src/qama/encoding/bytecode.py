@@ -37,7 +37,7 @@ BLOCK_ENDS = (
     *(11, 12, 23, 24, 31, 32, 47, 48, 63, 64, 80, 95, 96, 112, 127, 128),
     *(144, 160, 176, 191, 192, 208, 224, 240, 255, 256),
 )
-FULL = 11  # leading bytes that choose one word of 256, the end of a block
+FULL = 23  # leading bytes that choose one word of 256, the end of a block
 DEFAULT_BYTES = 48
 BEAM, SWEEPS = 4, 4  # of the search for a block's words
 UNIT = 2.0**-14

@@ -1,11 +1,12 @@
 """Asymmetric scores: a float query against codes, defined as integers.
 
-A coder turns a query into one table of 16 entries per nibble of a stored code and an offset: the
-score of a code is offset + the sum of its nibbles' entries, times one factor of the code. Entries
-are whole numbers with one scale per query, so every kernel, thread count and machine gives the same
-sums; this file is the one home of that rounding.
+A coder turns a query into an offset and tables, of 256 entries for each leading ("full") byte of a
+stored code and of 16 for each nibble of the other bytes: the score of a code is the offset + the
+sum of its bytes' and nibbles' entries, times one factor of the code. Entries are whole
+numbers with one scale per query, so every kernel, thread count and machine gives the same sums;
+this file is the one home of that rounding.
 
-    S = offset + sum of the nibbles' entries          int32
+    S = offset + sum of the entries                   int32
     score = (float32(S) * factor of the code) * scale of the query
 
 The factor, one over the length of the decoded vector, is a function of the code alone. It is one
@@ -20,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qama.checks import Bytes, Floats
+from qama.kernels import reference
 
 ENTRY_LIMIT = 2**15 - 1  # of a table
 WEIGHT_LIMIT = 5461  # of a thermometer bit: the six weights of a nibble (two pairs) sum to an entry
@@ -47,19 +49,27 @@ class QueryTables:
     """Queries made ready for asymmetric scoring.
 
     Attributes:
-        tables: int16 (m, 2 * stored bytes, 16): what each value of each nibble adds to S. Table
-            2j is for the high nibble of byte j, 2j + 1 for the low one.
+        tables: int16 (m, entries), what each value of each byte or nibble adds to S: 256 entries
+            for each of the first `full` bytes, then 16 for the high and 16 for the low nibble of
+            each further byte.
         offsets: int32 (m,), within +-2^30.
         scales: float32 (m,), powers of two.
+        full: Leading bytes with one table of 256 entries each.
     """
 
     tables: npt.NDArray[np.int16]
     offsets: npt.NDArray[np.int32]
     scales: Floats
+    full: int = 0
+
+    @property
+    def columns(self) -> int:
+        """Bytes of a code that these tables are for."""
+        return reference.table_columns(self.tables.shape[1], self.full)[0]
 
     def __getitem__(self, rows: slice) -> QueryTables:
         """Some of the queries."""
-        return QueryTables(self.tables[rows], self.offsets[rows], self.scales[rows])
+        return QueryTables(self.tables[rows], self.offsets[rows], self.scales[rows], self.full)
 
 
 def integer_weights(weights: npt.NDArray[np.floating], offsets: Floats) -> QueryWeights:
@@ -68,23 +78,53 @@ def integer_weights(weights: npt.NDArray[np.floating], offsets: Floats) -> Query
 
 
 def integer_tables(
-    entries: npt.NDArray[np.floating], offsets: npt.NDArray[np.floating]
+    entries: npt.NDArray[np.floating],
+    offsets: npt.NDArray[np.floating],
+    full: int = 0,
+    splits: bool = False,
 ) -> QueryTables:
-    """Round entries (m, nibbles, 16) and offsets (m,) with one scale per query."""
-    return QueryTables(*_rounded(entries, offsets, ENTRY_LIMIT))
+    """Round entries (m, e), laid out as in `QueryTables`, and offsets (m,): one scale per query.
+
+    Args:
+        entries: What each value adds to the score.
+        offsets: What every score begins with.
+        full: Leading bytes with 256 entries.
+        splits: Whether T of every high nibble is T[4 i] + T[j] - T[0] at 4 i + j. The rounded
+            entries then are, too, which lets a scan use fewer look-ups (csrc/filter.cpp).
+    """
+    if not splits:
+        return QueryTables(*_rounded(entries, offsets, ENTRY_LIMIT), full)
+    scales = _scales(entries, offsets, ENTRY_LIMIT - 1)
+    tables = np.rint(entries / scales[:, None]).astype(np.int16)
+    exact = entries[:, 256 * full :].reshape(len(entries), -1, 32)
+    rest = np.rint((exact[:, :, :4] - exact[:, :, :1]) / scales[:, None, None]).astype(np.int32)
+    high = tables[:, 256 * full :].reshape(exact.shape)[:, :, :16]
+    high[:] = (high[:, :, 0::4, None] + rest[:, :, None, :]).reshape(high.shape)
+    return QueryTables(tables, _rounded_offsets(offsets, scales), scales, full)
+
+
+def _scales(
+    values: npt.NDArray[np.floating], offsets: npt.NDArray[np.floating], limit: int
+) -> Floats:
+    """Return the least powers of two that bring values (m, e) and offsets (m,) within bounds."""
+    magnitudes = np.abs(values).max(axis=1, initial=0)
+    largest = np.maximum(magnitudes / limit, np.abs(offsets) / OFFSET_LIMIT)
+    return np.exp2(np.ceil(np.log2(np.where(largest > 0, largest, 1)))).astype(np.float32)
+
+
+def _rounded_offsets(
+    offsets: npt.NDArray[np.floating], scales: Floats
+) -> npt.NDArray[np.int32]:
+    return np.clip(np.rint(offsets / scales), -OFFSET_LIMIT, OFFSET_LIMIT).astype(np.int32)
 
 
 def _rounded(
     values: npt.NDArray[np.floating], offsets: npt.NDArray[np.floating], limit: int
 ) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.int32], Floats]:
-    magnitudes = np.abs(values.reshape(len(values), -1)).max(axis=1, initial=0)
-    largest = np.maximum(magnitudes / limit, np.abs(offsets) / OFFSET_LIMIT)
-    exponents = np.ceil(np.log2(np.where(largest > 0, largest, 1)))
-    scales = np.exp2(exponents).astype(np.float32)
-    per_query = scales.reshape(-1, *[1] * (values.ndim - 1))
+    scales = _scales(values, offsets, limit)
     return (
-        np.clip(np.rint(values / per_query), -limit, limit).astype(np.int16),
-        np.clip(np.rint(offsets / scales), -OFFSET_LIMIT, OFFSET_LIMIT).astype(np.int32),
+        np.clip(np.rint(values / scales[:, None]), -limit, limit).astype(np.int16),
+        _rounded_offsets(offsets, scales),
         scales,
     )
 
@@ -111,15 +151,15 @@ def nibble_tables(queries: QueryWeights, stored_bits: int, pairs: int) -> QueryT
     set_pairs = patterns[:, 0::2] & patterns[:, 1::2]
     nibbles = single.reshape(len(W), -1, 4) @ patterns.T.astype(np.int16)
     tables = nibbles + both.reshape(len(W), -1, 2) @ set_pairs.T.astype(np.int16)
-    return QueryTables(np.ascontiguousarray(tables, np.int16), queries.offsets, queries.scales)
+    flat = np.ascontiguousarray(tables.reshape(len(W), -1), np.int16)
+    return QueryTables(flat, queries.offsets, queries.scales)
 
 
 def scores(queries: QueryTables, stored: Bytes, factors: Floats) -> Floats:
     """Return float32 (m, n) scores of stored codes uint8 (n, bytes): the definition itself."""
     sums = np.repeat(queries.offsets[:, None], len(stored), axis=1)
-    for column, byte in enumerate(stored.T):
-        sums += queries.tables[:, 2 * column, byte >> 4]
-        sums += queries.tables[:, 2 * column + 1, byte & 15]
+    for places in reference.table_places(stored, queries.full):
+        sums += queries.tables[:, places]
     return (sums.astype(np.float32) * factors) * queries.scales[:, None]
 
 

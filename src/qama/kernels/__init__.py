@@ -170,6 +170,7 @@ def table_topk(
     offsets: I32,
     k: int,
     *,
+    full: int = 0,
     factors: Factors | None = None,
     steps: F32 | None = None,
     mask: U64 | None = None,
@@ -180,15 +181,17 @@ def table_topk(
     """Find the ``k`` rows of highest asymmetric score for each query.
 
     The score of a row is ``float32(S) * factor`` where ``S`` is the query's offset plus one table
-    entry for each nibble of the row's code.
+    entry for each of the first ``full`` bytes of the row's code and for each nibble of the others.
 
     Args:
         blocks: uint8 ``(ceil(n / 64), nbytes, 64)``, C-contiguous.
         n: Number of rows.
-        tables: int16 ``(m, 2 * b, 16)`` with ``b <= nbytes``: table ``2 * j`` is looked up by the
-            high nibble of byte ``j``, table ``2 * j + 1`` by the low one.
+        tables: int16 ``(m, e)``, ``e = 256 * full + 32 * (b - full)`` with ``1 <= b <= nbytes``:
+            256 entries for each of the first ``full`` bytes, then for each further byte 16 for its
+            high nibble and 16 for its low one.
         offsets: int32 ``(m,)``; no ``S`` may leave int32.
         k: Rows to return for each query, at least 1.
+        full: Leading bytes that have one table of 256 entries each.
         factors: float32 ``(n,)``, positive and finite (not checked), or None for 1. With
             ``steps``, uint8 ``(n,)``: which of the steps is the row's factor.
         steps: float32 ``(256,)``, positive and finite.
@@ -202,7 +205,7 @@ def table_topk(
         ``k' = min(k, number of allowed rows that are visited)``.
     """
     _check.blocks(blocks, n)
-    tables, offsets = _check.tables(tables, offsets, blocks)
+    tables, offsets = _check.tables(tables, offsets, blocks, full)
     factors, steps = _check.factors(factors, steps, n)
     mask = _check.mask(mask, blocks)
     visited = _check.visited(visited, blocks)
@@ -210,7 +213,7 @@ def table_topk(
     _check.at_least("threads", threads, 0)
     return backend(path).table_topk(
         blocks, n, tables, offsets, k,
-        factors=factors, steps=steps, mask=mask, visited=visited, threads=threads,
+        full=full, factors=factors, steps=steps, mask=mask, visited=visited, threads=threads,
     )  # fmt: skip
 
 
@@ -220,6 +223,7 @@ def table_rows(
     tables: I16,
     offsets: I32,
     *,
+    full: int = 0,
     factors: Factors | None = None,
     steps: F32 | None = None,
     threads: int = 0,
@@ -233,6 +237,7 @@ def table_rows(
             given, else of ``blocks``.
         tables: As for `table_topk`.
         offsets: As for `table_topk`.
+        full: As for `table_topk`.
         factors: As for `table_topk`.
         steps: As for `table_topk`.
         threads: Threads to use.
@@ -242,7 +247,7 @@ def table_rows(
         float32 ``(m, c)``.
     """
     _check.blocks(blocks)
-    tables, offsets = _check.tables(tables, offsets, blocks)
+    tables, offsets = _check.tables(tables, offsets, blocks, full)
     count = 64 * len(blocks)
     if factors is not None:
         count = np.size(factors)
@@ -250,7 +255,7 @@ def table_rows(
     rows = _check.rows(rows, len(tables), min(count, 64 * len(blocks)))
     _check.at_least("threads", threads, 0)
     return backend(path).table_rows(
-        blocks, rows, tables, offsets, factors=factors, steps=steps, threads=threads
+        blocks, rows, tables, offsets, full=full, factors=factors, steps=steps, threads=threads
     )
 
 

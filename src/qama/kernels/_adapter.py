@@ -76,6 +76,7 @@ class Native:
         offsets: I32,
         k: int,
         *,
+        full: int = 0,
         factors: Factors | None = None,
         steps: F32 | None = None,
         mask: U64 | None = None,
@@ -83,10 +84,10 @@ class Native:
         threads: int = 0,
     ) -> tuple[I64, F32]:
         """See `qama.kernels.table_topk`."""
-        if tables.shape[1] > 2 * _MOST_COLUMNS:
+        if reference.table_columns(tables.shape[1], full)[0] > _MOST_COLUMNS:
             return reference.table_topk(
                 blocks, n, tables, offsets, k,
-                factors=factors, steps=steps, mask=mask, visited=visited,
+                full=full, factors=factors, steps=steps, mask=mask, visited=visited,
             )  # fmt: skip
         shape = len(tables), min(k, reference.allowed_count(n, mask, visited))
         rows, scores = np.empty(shape, np.int64), np.empty(shape, np.float32)
@@ -97,6 +98,7 @@ class Native:
                 n,
                 tables,
                 offsets,
+                full,
                 *_values(factors, steps),
                 mask,
                 visited,
@@ -113,6 +115,7 @@ class Native:
         tables: I16,
         offsets: I32,
         *,
+        full: int = 0,
         factors: Factors | None = None,
         steps: F32 | None = None,
         threads: int = 0,
@@ -121,7 +124,7 @@ class Native:
         scores = np.empty(rows.shape, np.float32)
         if rows.size:
             _native.table_rows(
-                blocks, rows, tables, offsets, *_values(factors, steps), threads, scores
+                blocks, rows, tables, offsets, full, *_values(factors, steps), threads, scores
             )
         return scores
 

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qama.kernels._arrays import F32, I16, I32, I64, U8, U64, Factors
+from qama.kernels.reference import table_columns
 
 _INT32_MAX = 2**31 - 1
 _SECTIONS = 64  # of words that are chosen together, at most
@@ -80,16 +81,19 @@ def queries(value: U8, stored: U8, bits: int, pairs: int) -> U8:
     return np.ascontiguousarray(value[:, : -(-bits // 8)])
 
 
-def tables(value: I16, offsets: I32, stored: U8) -> tuple[I16, I32]:
+def tables(value: I16, offsets: I32, stored: U8, full: int) -> tuple[I16, I32]:
     """Check look-up tables and offsets."""
-    value = array("tables", value, np.int16, (None, None, 16))
-    count = value.shape[1]
-    if count % 2 or not 2 <= count <= 2 * stored.shape[1]:
+    value = array("tables", value, np.int16, (None, None))
+    at_least("full", full, 0)
+    entries = value.shape[1]
+    columns, rest = table_columns(entries, full)
+    if rest or not max(full, 1) <= columns <= stored.shape[1]:
         raise ValueError(
-            f"tables has {count} tables per query; two per byte column are needed, "
-            f"for 1 to {stored.shape[1]} columns"
+            f"tables has {entries} entries per query; 256 for each of full={full} columns, then "
+            f"32 for each further column, for 1 to {stored.shape[1]} columns, are needed"
         )
     offsets = array("offsets", offsets, np.int32, (len(value),))
+    count = 2 * columns - full
     most = _INT32_MAX - count * 2**15
     if offsets.size and not -most <= int(offsets.min()) <= int(offsets.max()) <= most:
         raise ValueError(

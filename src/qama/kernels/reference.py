@@ -93,6 +93,7 @@ def table_topk(
     offsets: I32,
     k: int,
     *,
+    full: int = 0,
     factors: Factors | None = None,
     steps: F32 | None = None,
     mask: U64 | None = None,
@@ -101,10 +102,11 @@ def table_topk(
 ) -> tuple[I64, F32]:
     """See `qama.kernels.table_topk`."""
     best = [_Best(k, np.dtype(np.float32)) for _ in tables]
-    for rows, codes in _chunks(blocks, n, tables.shape[1] // 2, mask, visited):
+    columns = table_columns(tables.shape[1], full)[0]
+    for rows, codes in _chunks(blocks, n, columns, mask, visited):
         weights = _weights(factors, steps, rows)
         for table, offset, kept in zip(tables, offsets, best, strict=True):
-            kept.add(rows, -_scores(codes, table, offset, weights))
+            kept.add(rows, -_scores(codes, table, offset, full, weights))
     found, losses = _stacked(best, min(k, allowed_count(n, mask, visited)), np.dtype(np.float32))
     return found, -losses
 
@@ -115,6 +117,7 @@ def table_rows(
     tables: I16,
     offsets: I32,
     *,
+    full: int = 0,
     factors: Factors | None = None,
     steps: F32 | None = None,
     threads: int = 0,
@@ -123,9 +126,10 @@ def table_rows(
 
     def scores(query: int, codes: U8) -> Values:
         weights = _weights(factors, steps, rows[query])
-        return _scores(codes, tables[query], offsets[query], weights)
+        return _scores(codes, tables[query], offsets[query], full, weights)
 
-    return _of_rows(blocks, rows, tables.shape[1] // 2, np.dtype(np.float32), scores)
+    columns = table_columns(tables.shape[1], full)[0]
+    return _of_rows(blocks, rows, columns, np.dtype(np.float32), scores)
 
 
 def choose_words(
@@ -254,11 +258,33 @@ def _weights(factors: Factors | None, steps: F32 | None, rows: I64) -> F32 | Non
     return cast(F32, factors[rows] if steps is None else steps[factors[rows]])
 
 
-def _scores(codes: U8, table: I16, offset: np.int32, weights: F32 | None) -> Values:
+def table_columns(entries: int, full: int) -> tuple[int, int]:
+    """Return how many columns a query's table entries are for, and how many entries are left."""
+    columns, left = divmod(entries - 256 * full, 32)
+    return full + columns, left
+
+
+def table_places(codes: U8, full: int) -> Iterator[npt.NDArray[np.intp]]:
+    """Yield where each table of a query holds the entries of codes (n, b), as intp (n,).
+
+    The first ``full`` columns have one table of 256 entries each, looked up by the byte; further
+    ones have two of 16, looked up by the high and by the low nibble.
+    """
+    start = 0
+    for column, byte in enumerate(codes.T.astype(np.intp)):
+        if column < full:
+            yield start + byte
+            start += 256
+        else:
+            yield start + (byte >> 4)
+            yield start + 16 + (byte & 15)
+            start += 32
+
+
+def _scores(codes: U8, table: I16, offset: np.int32, full: int, weights: F32 | None) -> Values:
     sums = np.full(len(codes), offset, np.int32)
-    for column in range(codes.shape[1]):
-        sums += table[2 * column][codes[:, column] >> 4]
-        sums += table[2 * column + 1][codes[:, column] & 15]
+    for places in table_places(codes, full):
+        sums += table[places]
     scores = sums.astype(np.float32)
     return scores if weights is None else scores * weights
 

@@ -112,7 +112,7 @@ class Asymmetric:
         """See `Scorer`."""
         found, scores = kernels.table_topk(
             rows.blocks, rows.count, self.queries.tables, self.queries.offsets, k,
-            factors=rows.factors(self.code), steps=self.code.factor_steps,
+            full=self.queries.full, factors=rows.factors(self.code), steps=self.code.factor_steps,
             mask=rows.mask, visited=rows.visited, threads=threads,
         )  # fmt: skip
         return found, -scores
@@ -121,7 +121,7 @@ class Asymmetric:
         """See `Scorer`."""
         return -kernels.table_rows(
             rows.blocks, candidates, self.queries.tables, self.queries.offsets,
-            factors=rows.factors(self.code), steps=self.code.factor_steps, threads=threads,
+            full=self.queries.full, factors=rows.factors(self.code), steps=self.code.factor_steps, threads=threads,
         )  # fmt: skip
 
     def scores(self, keys: Keys) -> Floats:

@@ -38,13 +38,14 @@ from qama.encoding.transform import unit
 
 # Distortion of a unit Gaussian at 0 to 6 bits (Lloyd-Max; Max 1960, table I).
 _DISTORTION = (1.0, 0.3634, 0.1175, 0.03454, 0.0095, 0.0025, 0.0007)
-_ROUNDS = {0: 15, FULL: 16, 48: 8}  # by the byte where a block starts
+_FULL_ROUNDS = 15  # for a block of full bytes
+_ROUNDS = {0: 30, 12: 16, 48: 8}  # for another one, by the byte where it starts
 _FEW_ROUNDS = 6  # for a block of one byte
 _MANY_ROWS = 30_000  # fewer rows get more rounds, up to twice as many
 _NOISE = 0.5  # of the words in the first round, in standard deviations of a word's share
 _QUIET = 0.8  # of the rounds have noise
 _LATE, _LATE_ROWS = 128, 16_384  # blocks from this byte on are fitted on so many rows at most
-_RIDGE = 4.0  # rows: a word that few rows chose stays near zero
+_LEAST_ROWS = 1024  # fewer cannot tell 256 words apart: no byte is full
 _BEAM, _SWEEPS = 2, 3  # of the search in a round
 
 
@@ -54,6 +55,7 @@ class _Form:
     """How a byte chooses: one word of 256, or sums of free words of four, four and sixteen."""
 
     sizes: tuple[int, ...]  # free words, of the top bits first
+    ridge: float  # rows: a word that few rows chose stays near zero
 
     @property
     def full(self) -> bool:
@@ -72,7 +74,7 @@ class _Form:
         return np.concatenate([high, parts[:, 8:]], axis=1).reshape(-1, free.shape[1])
 
 
-_FULL, _LATER = _Form((256,)), _Form((4, 4, 16))
+_FULL, _LATER = _Form((256,), 16.0), _Form((4, 4, 16), 4.0)
 
 Progress = Callable[[int, int, float], None]
 
@@ -97,8 +99,9 @@ def fit_byte_coder(
     for done, (start, stop) in enumerate(parts):
         if start >= _LATE and len(rest) > _LATE_ROWS:  # nothing but noise is left
             rest = rest[np.linspace(0, len(rest) - 1, _LATE_ROWS).astype(np.int64)]
-        rounds = _rounds(start, stop, len(X))
-        form = _FULL if start < FULL else _LATER
+        form = _FULL if start < FULL and len(X) >= _LEAST_ROWS else _LATER
+        rounds = _FULL_ROUNDS if form.full else _later_rounds(start, len(X))
+        rounds = _FEW_ROUNDS if stop - start == 1 else rounds
         words.append(_fit_block(rest, stop - start, form, rounds, random, threads))
         _, rest = kernels.choose_words(
             rest, prepared(words[-1], form.full), beam=BEAM, sweeps=SWEEPS, threads=threads
@@ -111,11 +114,8 @@ def fit_byte_coder(
     return ByteCoder(center, stacked, _prefix_lengths(coder, U[:4096]))
 
 
-def _rounds(start: int, stop: int, rows: int) -> int:
+def _later_rounds(start: int, rows: int) -> int:
     rounds = next(rounds for byte, rounds in reversed(_ROUNDS.items()) if start >= byte)
-    rounds = _FEW_ROUNDS if stop - start == 1 else rounds
-    if start < FULL:
-        return rounds
     return round(rounds * min(2.0, max(1.0, _MANY_ROWS / rows)))
 
 
@@ -170,7 +170,7 @@ def _least_squares(codes: Bytes, rows: Int16s, form: _Form, threads: int) -> Flo
     if not form.full:
         parts = form.summed(np.eye(form.words * codes.shape[1], dtype=np.float32))
         A, B = parts.T @ A @ parts, parts.T @ B
-    A[np.diag_indices(len(A))] += _RIDGE
+    A[np.diag_indices(len(A))] += form.ridge
     return np.linalg.solve(A.astype(np.float32), B.astype(np.float32))
 
 
