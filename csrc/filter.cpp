@@ -11,8 +11,6 @@ namespace {
 
 constexpr int kFraction = 8; // bits of a part below the point, before an entry is rounded up
 
-std::int32_t ceil_div(std::int32_t a, std::int32_t b) { return (a + b - 1) / b; }
-
 // high(4 a + b) = high(4 a) + high(b) - high(0): only then can a wide table split a high nibble.
 // Weighted bits and weighted pairs of bits are so; arbitrary tables need not be.
 bool splits(const std::int16_t* high) {
@@ -28,7 +26,7 @@ bool all_split(const TableQueries& q) {
     return true;
 }
 
-// The values that one bit field of a code adds to S, `step` entries apart in a table, and the least.
+// The values that one bit field of a code adds to S: `count` entries of a table, `step` apart.
 struct Part {
     const std::int16_t* table;
     int step, count;
@@ -90,11 +88,14 @@ std::int32_t scale_of(const Parts& parts, std::int64_t tables) {
     return std::max({1, enough(parts.most, 255 - 5), enough(parts.reach, 65535 - 2 * tables)});
 }
 
-// ceil(256 (value - least) / scale) of each value.
+// ceil(256 (value - least) / scale) of each value. Multiplying by 2^44 / scale, rounded up, divides
+// exactly, since numerator * scale < 2^44; the quotient is below 2^16, the product below 2^61.
 void scaled(const Part& part, std::int32_t scale, std::uint16_t* to) {
-    for (int i = 0; i < part.count; ++i)
-        to[i] = static_cast<std::uint16_t>(
-            ceil_div((part.table[part.step * i] - part.least) << kFraction, scale));
+    const std::uint64_t inverse = ((std::uint64_t{1} << 44) + scale - 1) / scale;
+    for (int i = 0; i < part.count; ++i) {
+        const std::int32_t value = part.table[part.step * i] - part.least;
+        to[i] = static_cast<std::uint16_t>(((value << kFraction) + scale - 1) * inverse >> 44);
+    }
 }
 
 std::uint8_t rounded_up(int value) {

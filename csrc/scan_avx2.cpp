@@ -145,18 +145,18 @@ struct Avx2 {
     template <int T, int B, int G>
     static void add_full(const Bytes (&columns)[B][G], const std::uint8_t* entries,
                          Sums (&sums)[B][T]) {
-        const __m256i mark = _mm256_set1_epi8(0x70);
+        const __m256i mark = _mm256_set1_epi8(0x70), step = _mm256_set1_epi8(16);
         for (int b = 0; b < B; ++b) {
             Bytes total[T] = {};
-            for (int g = 0; g < G; ++g)
+            for (int g = 0; g < G; ++g) {
+                Bytes x = columns[b][g];
                 for (int h = 0; h < 16; ++h) {
-                    const __m256i first = _mm256_set1_epi8(static_cast<char>(16 * h));
-                    const Bytes x = columns[b][g];
-                    const Bytes at{_mm256_adds_epu8(_mm256_xor_si256(x.a, first), mark),
-                                   _mm256_adds_epu8(_mm256_xor_si256(x.b, first), mark)};
+                    const Bytes at{_mm256_adds_epu8(x.a, mark), _mm256_adds_epu8(x.b, mark)};
                     for (int t = 0; t < T; ++t)
                         total[t] = total[t].add(shuffle(entries + 256 * (T * g + t) + 16 * h, at));
+                    x = {_mm256_sub_epi8(x.a, step), _mm256_sub_epi8(x.b, step)};
                 }
+            }
             for (int t = 0; t < T; ++t) sums[b][t].add(total[t]);
         }
     }

@@ -121,7 +121,8 @@ class Asymmetric:
         """See `Scorer`."""
         return -kernels.table_rows(
             rows.blocks, candidates, self.queries.tables, self.queries.offsets,
-            full=self.queries.full, factors=rows.factors(self.code), steps=self.code.factor_steps, threads=threads,
+            full=self.queries.full, factors=rows.factors(self.code),
+            steps=self.code.factor_steps, threads=threads,
         )  # fmt: skip
 
     def scores(self, keys: Keys) -> Floats:
