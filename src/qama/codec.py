@@ -26,7 +26,7 @@ from qama.encoding.grid import GridCode, GridCoder, PairNet
 from qama.errors import FormatError
 
 KIND = "codec"
-FORMAT, OLDEST = 2, 1
+FORMAT, OLDEST = 2, 1  # 2: byte codes with full bytes
 
 Code = GridCode | ByteCode
 
@@ -248,7 +248,8 @@ class Codec:
         Raises:
             OSError: the file cannot be written; what stood there before is intact.
         """
-        container.write(path, KIND, FORMAT, *self.parts())
+        full = self.bytes is not None and self.bytes.full > 0
+        container.write(path, KIND, FORMAT if full else OLDEST, *self.parts())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], model: str | None = None) -> Codec:
