@@ -39,7 +39,7 @@ BLOCK_ENDS = (
 )
 FULL = 23  # leading bytes that choose one word of 256, the end of a block
 DEFAULT_BYTES = 48
-BEAM, SWEEPS = 4, 4  # of the search for a block's words
+BEAM, SWEEPS = 2, 4  # of the search for a block's words
 UNIT = 2.0**-14
 
 Doubles = npt.NDArray[np.float64]
