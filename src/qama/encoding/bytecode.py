@@ -41,6 +41,7 @@ FULL = 23  # leading bytes that choose one word of 256, the end of a block
 DEFAULT_BYTES = 48
 BEAM, SWEEPS = 2, 4  # of the search for a block's words
 UNIT = 2.0**-14
+_QUERIES = 16  # whose tables are rounded together, in the cache
 
 Doubles = npt.NDArray[np.float64]
 Int16s = npt.NDArray[np.int16]
@@ -170,10 +171,14 @@ class ByteCoder:
     def query_tables(self, Q: Floats, nbytes: int) -> scoring.QueryTables:
         """Weigh queries float32 (m, d): per byte or nibble and value, what it adds to q . x_hat."""
         queries, count = whole(unit(Q)), word_count(nbytes, self.full)
-        products = kernels.multiply(queries, self._paired[: -(-count // 32)])[:, :count]
-        offsets = queries.astype(np.float64) @ self.center
-        return scoring.integer_tables(
-            products * UNIT**2, offsets * UNIT**2, min(self.full, nbytes), self._splits
+        offsets = queries.astype(np.float64) @ self.center * UNIT**2
+        products = kernels.multiply(queries, self._paired[: -(-count // 32)])
+        few = [slice(first, first + _QUERIES) for first in range(0, len(Q), _QUERIES)]
+        return scoring.joined(
+            scoring.integer_tables(
+                products[some, :count] * UNIT**2, offsets[some], min(self.full, nbytes), self._splits
+            )
+            for some in few or [slice(0)]
         )
 
     @cached_property

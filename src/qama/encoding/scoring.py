@@ -15,6 +15,7 @@ of 256 steps, so that an index may cache it in one byte per row.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -72,6 +73,16 @@ class QueryTables:
         return QueryTables(self.tables[rows], self.offsets[rows], self.scales[rows], self.full)
 
 
+def joined(parts: Iterable[QueryTables]) -> QueryTables:
+    """Put queries behind each other that were weighed for the same codes."""
+    parts = list(parts)
+    tables, offsets, scales = (
+        np.concatenate([getattr(part, name) for part in parts])
+        for name in ("tables", "offsets", "scales")
+    )
+    return QueryTables(tables, offsets, scales, parts[0].full)
+
+
 def integer_weights(weights: npt.NDArray[np.floating], offsets: Floats) -> QueryWeights:
     """Round weights (m, bits) and offsets (m,) with one scale per query."""
     return QueryWeights(*_rounded(weights, offsets, WEIGHT_LIMIT))
@@ -95,9 +106,10 @@ def integer_tables(
     if not splits:
         return QueryTables(*_rounded(entries, offsets, ENTRY_LIMIT), full)
     scales = _scales(entries, offsets, ENTRY_LIMIT - 1)
-    tables = np.rint(entries / scales[:, None]).astype(np.int16)
-    exact = entries[:, 256 * full :].reshape(len(entries), -1, 32)
-    rest = np.rint((exact[:, :, :4] - exact[:, :, :1]) / scales[:, None, None]).astype(np.int32)
+    rounded = entries / scales[:, None]
+    exact = rounded[:, 256 * full :].reshape(len(entries), -1, 32)
+    rest = np.rint(exact[:, :, :4] - exact[:, :, :1]).astype(np.int32)
+    tables = np.rint(rounded, out=rounded).astype(np.int16)
     high = tables[:, 256 * full :].reshape(exact.shape)[:, :, :16]
     high[:] = (high[:, :, 0::4, None] + rest[:, :, None, :]).reshape(high.shape)
     return QueryTables(tables, _rounded_offsets(offsets, scales), scales, full)
@@ -107,7 +119,7 @@ def _scales(
     values: npt.NDArray[np.floating], offsets: npt.NDArray[np.floating], limit: int
 ) -> Floats:
     """Return the least powers of two that bring values (m, e) and offsets (m,) within bounds."""
-    magnitudes = np.abs(values).max(axis=1, initial=0)
+    magnitudes = np.maximum(values.max(axis=1, initial=0), -values.min(axis=1, initial=0))
     largest = np.maximum(magnitudes / limit, np.abs(offsets) / OFFSET_LIMIT)
     return np.exp2(np.ceil(np.log2(np.where(largest > 0, largest, 1)))).astype(np.float32)
 
