@@ -71,7 +71,7 @@ def jobs(part, args):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=list(PARTS))
+    parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}; default: all")
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
     parser.add_argument("--collections", nargs="+", choices=COLLECTIONS, default=list(COLLECTIONS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
@@ -79,6 +79,9 @@ def main():
     parser.add_argument("--minutes", type=float, default=1e9, help="no new row is begun after")
     parser.add_argument("--out", type=Path, default=ROOT / "bench/results", help="folder")
     args = parser.parse_args()
+    args.parts = args.parts or list(PARTS)
+    if not set(args.parts) <= set(PARTS):
+        parser.error(f"parts are {', '.join(PARTS)}")
     until = time.monotonic() + 60 * args.minutes
     for part in args.parts:
         rows = Rows(args.out / f"paper_{part}.json", KEYS[part], args.seeds)

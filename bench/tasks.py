@@ -248,13 +248,16 @@ TASKS = {  # what runs, over which data, fitted on what
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("tasks", nargs="*", choices=[*TASKS, []], default=list(TASKS))
+    parser.add_argument("tasks", nargs="*", help=f"of {', '.join(TASKS)}; default: all")
     parser.add_argument("--models", nargs="+", default=[MINILM, WORDLLAMA])
     parser.add_argument("--data", nargs="+", help="only these sets")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, default=ROOT / "bench/results/tasks.json")
     args = parser.parse_args()
+    args.tasks = args.tasks or list(TASKS)
+    if not set(args.tasks) <= set(TASKS):
+        parser.error(f"tasks are {', '.join(TASKS)}")
     rows = Rows(args.out, KEY, args.seeds)
     for task in args.tasks:
         run, sets, fit_on = TASKS[task]
