@@ -4,11 +4,12 @@
 #include <cmath>
 #include <limits>
 
-#include "scan_kernel.h"
+#include "range_kernel.h"
 
 namespace qama {
 namespace {
 
+constexpr std::int64_t kInterleavedHits = 1000; // k above which 64 collectors would be large
 constexpr int kFraction = 8; // bits of a part below the point, before an entry is rounded up
 
 // high(4 a + b) = high(4 a) + high(b) - high(0): only then can a wide table split a high nibble.
@@ -109,11 +110,11 @@ float not_below(std::int64_t value) {
 }
 
 // One table of a full column, or the two of a narrow one.
-void write(const Part* parts, int count, std::int32_t scale, std::uint8_t* to) {
+void write(const Part* parts, int count, std::int32_t scale, std::uint8_t* to, int step) {
     std::uint16_t values[256];
-    for (const Part* end = parts + count; parts < end; to += parts++->count) {
+    for (const Part* end = parts + count; parts < end; ++parts) {
         scaled(*parts, scale, values);
-        for (int i = 0; i < parts->count; ++i) to[i] = rounded_up(values[i]);
+        for (int i = 0; i < parts->count; ++i, to += step) *to = rounded_up(values[i]);
     }
 }
 
@@ -130,15 +131,30 @@ void write_wide(const Part* parts, int columns, std::int32_t scale, std::uint8_t
         to[i] = rounded_up(tops[0][i & 3] + tops[1][i >> 2 & 3] + tops[2][i >> 4]);
 }
 
+// Interleaved tables cost the same for 1 to 64 queries, shuffles are paid by each.
+bool interleaves(const TableQueries& q, const Kernels& kernels, std::int64_t k) {
+    const std::int64_t tiles = (q.count + kInterleaved - 1) / kInterleaved;
+    const std::int64_t shuffles = std::int64_t{kernels.cost.full} * q.full +
+                                  std::int64_t{kernels.cost.nibbles} * (q.columns - q.full);
+    return k <= kInterleavedHits && 100 * tiles * kInterleaved * q.columns < q.count * shuffles;
+}
+
+Layout layout_of(const TableQueries& q, const Kernels& kernels, std::int64_t k) {
+    if (interleaves(q, kernels, k)) return Layout::interleaved;
+    return kernels.wide && all_split(q) ? Layout::wide : Layout::narrow;
+}
+
 } // namespace
 
-Filter::Filter(const TableQueries& q, const Kernels& kernels)
-    : queries_(q), tile_(kernels.table_tile), wide_(kernels.wide && all_split(q)) {
+Filter::Filter(const TableQueries& q, const Kernels& kernels, std::int64_t k)
+    : queries_(q), layout_(layout_of(q, kernels, k)),
+      tile_(layout_ == Layout::interleaved ? kInterleaved : kernels.table_tile) {
     const std::int64_t padded = (q.count + tile_ - 1) / tile_ * tile_;
     const std::int64_t nibbled = q.columns - q.full;
-    const std::int64_t nibble_tables = wide_ ? nibbled + (nibbled + 2) / 3 : 2 * nibbled;
+    const bool wide = layout_ == Layout::wide;
+    const std::int64_t nibble_tables = wide ? nibbled + (nibbled + 2) / 3 : 2 * nibbled;
     tables_ = q.full + nibble_tables;
-    entry_bytes_ = 256 * q.full + (wide_ ? 64 : 16) * nibble_tables;
+    entry_bytes_ = 256 * q.full + (wide ? 64 : 16) * nibble_tables;
     memory_.resize(static_cast<std::size_t>(padded * entry_bytes_ + 64));
     entries_ = memory_.data() + (64 - reinterpret_cast<std::uintptr_t>(memory_.data()) % 64) % 64;
     bounds_.assign(static_cast<std::size_t>(padded), Bound{1.0f, 0.0f});
@@ -146,28 +162,32 @@ Filter::Filter(const TableQueries& q, const Kernels& kernels)
 
 void Filter::fill(std::int64_t query) {
     const TableQueries& q = queries_;
-    const Parts parts(q, query, wide_);
+    const bool wide = layout_ == Layout::wide, interleaved = layout_ == Layout::interleaved;
+    const Parts parts(q, query, wide);
     const std::int32_t scale = scale_of(parts, tables_);
     const std::int64_t first = query / tile_ * tile_, lane = query - first;
-    const int lanes = tile_width(q.count - first, tile_);
+    const int lanes = interleaved ? kInterleaved : tile_width(q.count - first, tile_);
+    const int step = interleaved ? kInterleaved : 1;
     std::uint8_t* tile = entries_ + first * entry_bytes_;
-    const Part* part = parts.parts.data();
-    for (int c = 0; c < q.full; ++c, tile += 256 * lanes)
-        write(part++, 1, scale, tile + 256 * lane);
-    const int group = wide_ ? 3 : 1;
-    for (int c = q.full; c < q.columns; c += group) {
-        const int some = std::min(group, q.columns - c);
-        const std::int64_t bytes = wide_ ? 64 * (some + 1) : 32;
-        if (wide_) write_wide(part, some, scale, tile + lane * bytes);
-        else write(part, 2, scale, tile + lane * bytes);
-        part += wide_ ? 3 * some : 2;
+    const auto tables = [&](std::int64_t bytes) { // of this query in the column at `tile`
+        std::uint8_t* mine = tile + lane * (interleaved ? 1 : bytes);
         tile += lanes * bytes;
+        return mine;
+    };
+    const Part* part = parts.parts.data();
+    for (int c = 0; c < q.full; ++c) write(part++, 1, scale, tables(256), step);
+    for (int c = q.full; !wide && c < q.columns; ++c, part += 2)
+        write(part, 2, scale, tables(32), step);
+    for (int c = q.full; wide && c < q.columns; c += 3) {
+        const int some = std::min(3, q.columns - c);
+        write_wide(part, some, scale, tables(64 * (some + 1)));
+        part += 3 * some;
     }
     bounds_[static_cast<std::size_t>(query)] = {static_cast<float>(scale), not_below(parts.base)};
 }
 
 void Filter::describe(TableScan& scan) const {
-    scan.wide = wide_;
+    scan.layout = layout_;
     scan.entry_bytes = entry_bytes_;
     scan.entries = entries_;
     scan.bounds = bounds_.data();

@@ -11,19 +11,21 @@ namespace qama {
 // Entries u with S <= base + scale * (sum of a row's u). Of each tile come first the full columns,
 // [column][query of the tile][256], then those of nibbles. These are narrow, [column][query of the
 // tile][high, low][16], or wide, [three columns][query of the tile][low six bits of each column,
-// top bits of all][64].
+// top bits of all][64]. The tables of 64 queries may also be interleaved, [entry of full and narrow
+// tables][query of the tile]: then one load serves all of them.
 class Filter {
   public:
-    Filter(const TableQueries&, const Kernels&);
+    Filter(const TableQueries&, const Kernels&, std::int64_t k);
     Filter(const Filter&) = delete;
 
+    int tile() const { return tile_; } // queries
     void fill(std::int64_t query);
     void describe(TableScan&) const;
 
   private:
     const TableQueries& queries_;
+    Layout layout_;
     int tile_;
-    bool wide_;
     std::int64_t tables_, entry_bytes_; // per query
     std::vector<std::uint8_t> memory_;
     std::uint8_t* entries_; // in memory_, at the start of a cache line

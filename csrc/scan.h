@@ -14,6 +14,8 @@ namespace qama {
 constexpr int kRows = 64;                      // rows in a block = bytes in a column of it
 constexpr int kSpill = 31;                     // columns of at most 8 per byte: 31 * 8 <= 255
 constexpr int kFullGroup = 2;                  // full columns whose entries are summed in 8 bits
+constexpr int kNarrowGroup = 2;                // columns of nibbles that are
+constexpr int kInterleaved = 64;               // queries whose tables lie side by side
 constexpr int kMaxGroupBlocks = 32;            // blocks that a tile of queries visits in a row
 constexpr std::int64_t kGroupBytes = 16 << 10; // their size, so that they stay in the L1 cache;
 constexpr std::int64_t kTableGroupBytes = 128 << 10; // in the L2 cache, where tables fill the L1
@@ -81,13 +83,16 @@ struct TableQueries {
     int columns, full;
 };
 
+// How the filter's tables lie in memory: see filter.h.
+enum class Layout { narrow, wide, interleaved };
+
 struct TableScan {
     const std::uint8_t* blocks;
     std::int64_t stride;
     Rows rows;
     TableQueries queries;
     Factors factors;
-    bool wide;
+    Layout layout;
     std::int64_t entry_bytes;    // per query
     const std::uint8_t* entries; // filter tables of a tile, see filter.h
     const Bound* bounds;         // per query, those that pad the last tile among them
@@ -136,10 +141,17 @@ using TableFn = void (*)(const TableScan&, Range blocks, Range tiles, std::int64
 using ChooseFn = void (*)(const Choice&, Range rows, std::int32_t* scratch);
 using MultiplyFn = void (*)(const Products&, Range rows);
 
+// What a query's look-ups in a column cost by shuffles: percent of a 64th of what they cost 64
+// queries by interleaved tables.
+struct ShuffleCost {
+    int full, nibbles;
+};
+
 struct Kernels {
     const char* name;
     int hamming_tile, table_tile; // queries per tile, powers of two
     bool wide;                    // whether the scan takes wide tables
+    ShuffleCost cost;
     std::uint32_t (*word)(std::uint8_t); // a query's byte as the Hamming scan wants it
     HammingFn hamming;
     TableFn tables;
@@ -156,7 +168,6 @@ const Kernels* neon_kernels();
 // Called by the kernels for the rows that pass; compiled for the plain target.
 void offer_distances(Sink&, std::uint64_t rows, const std::uint16_t* distances, std::int64_t row);
 // True when the sink's floor rose.
-bool offer_scores(Sink&, std::uint64_t rows, const std::uint16_t* sums, const TableScan&,
-                  std::int64_t query, std::int64_t block);
+bool offer_score(Sink&, std::uint16_t sum, const TableScan&, std::int64_t query, std::int64_t row);
 
 } // namespace qama

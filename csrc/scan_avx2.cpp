@@ -71,18 +71,34 @@ struct Sums {
         for (int i = 0; i < 32; ++i) to[2 * i] = e[i], to[2 * i + 1] = o[i];
     }
 
+    static Sums load(const std::uint16_t* from) {
+        alignas(32) std::uint16_t e[32], o[32];
+        for (int i = 0; i < 32; ++i) e[i] = from[2 * i], o[i] = from[2 * i + 1];
+        const Bytes even = Bytes::load(reinterpret_cast<const std::uint8_t*>(e));
+        const Bytes odd = Bytes::load(reinterpret_cast<const std::uint8_t*>(o));
+        return {{_mm256_add_epi16(even.a, _mm256_slli_epi16(odd.a, 8)),
+                 _mm256_add_epi16(even.b, _mm256_slli_epi16(odd.b, 8))},
+                odd};
+    }
+
     // Per half: byte 2i is row 2i, byte 2i + 1 is row 2i + 1. Not below = min(limit, x) is limit.
-    static std::uint32_t half_below(__m256i even, __m256i odd, __m256i limit) {
-        const __m256i e = _mm256_cmpeq_epi16(_mm256_min_epu16(even, limit), limit);
-        const __m256i o = _mm256_cmpeq_epi16(_mm256_min_epu16(odd, limit), limit);
+    static std::uint32_t half_below(__m256i even, __m256i odd, __m256i even_limit,
+                                    __m256i odd_limit) {
+        const __m256i e = _mm256_cmpeq_epi16(_mm256_min_epu16(even, even_limit), even_limit);
+        const __m256i o = _mm256_cmpeq_epi16(_mm256_min_epu16(odd, odd_limit), odd_limit);
         const __m256i kept = _mm256_blendv_epi8(e, o, _mm256_set1_epi16(-256));
         return ~static_cast<std::uint32_t>(_mm256_movemask_epi8(kept));
     }
+    std::uint64_t below(Bytes even_limit, Bytes odd_limit) const {
+        const Bytes e = even();
+        return half_below(e.a, odd.a, even_limit.a, odd_limit.a) |
+               std::uint64_t{half_below(e.b, odd.b, even_limit.b, odd_limit.b)} << 32;
+    }
     std::uint64_t below(std::uint32_t limit) const {
         const __m256i top = _mm256_set1_epi16(static_cast<short>(limit));
-        const Bytes e = even();
-        return half_below(e.a, odd.a, top) | std::uint64_t{half_below(e.b, odd.b, top)} << 32;
+        return below({top, top}, {top, top});
     }
+    std::uint64_t below(const Sums& limits) const { return below(limits.even(), limits.odd); }
 };
 
 struct Ints {
@@ -123,6 +139,7 @@ struct Ints {
 struct Avx2 {
     static constexpr int kHammingTile = 4, kTableTile = 2, kTableBlocks = 1;
     static constexpr bool kWide = false;
+    static constexpr ShuffleCost kCost{1200, 200};
     using Vector = Bytes;
     using Total = Sums;
     using Lanes = Ints;

@@ -3,7 +3,7 @@
 //
 //     Vector                           64 bytes, one per row: load, store, splat, add,
 //                                      and the operators & |, shl1, shr1 (see expand.h)
-//     Total                            64 sums of 16 bits: add, store, below
+//     Total                            64 sums of 16 bits: add, load, store, below
 //     column(Vector)                   made ready to be compared with many query bytes
 //     word(byte)                       a query's byte in the form that differing() wants
 //     differing(column, word)          per row: how many of the 8 bits differ from the query's
@@ -17,41 +17,15 @@
 //     Lanes                            int32 lanes: see choose_kernel.h
 //     kHammingTile, kTableTile         queries that one pass over a block serves
 //     kTableBlocks                     blocks that a pass over the tables of a tile serves
+//     kCost                            of the look-ups above beside those of interleaved_kernel.h
 #pragma once
-
-#include <cstring>
 
 #include "choose_kernel.h"
 #include "expand.h"
+#include "interleaved_kernel.h"
+#include "range_kernel.h"
 
 namespace qama {
-
-// The number of the i-th block of a scan.
-static inline std::int64_t block_at(const Rows& rows, std::int64_t i) {
-    return rows.visited ? rows.visited[i] : i;
-}
-
-static inline std::uint64_t allowed_rows(const Rows& rows, std::int64_t block) {
-    const std::int64_t left = rows.count - block * kRows;
-    const std::uint64_t real = left >= kRows ? ~0ull : (1ull << left) - 1;
-    return rows.mask ? rows.mask[block] & real : real;
-}
-
-static inline std::int64_t group_blocks(std::int64_t columns, std::int64_t bytes) {
-    const std::int64_t fitting = bytes / (columns * kRows);
-    return fitting < 1 ? 1 : fitting > kMaxGroupBlocks ? kMaxGroupBlocks : fitting;
-}
-
-static inline Range group_at(std::int64_t first, std::int64_t size, std::int64_t last) {
-    return {first, first + size < last ? first + size : last};
-}
-
-// The smallest power of two that holds the queries of a tile.
-static inline int tile_width(std::int64_t left, int tile) {
-    int width = 1;
-    while (width < tile && width < left) width *= 2;
-    return width;
-}
 
 // ---------------------------------------------------------------------------------- Hamming
 
@@ -203,48 +177,22 @@ static inline void look_up_blocks(const std::uint8_t* (&at)[B], const TableQueri
     if constexpr (Wide) {
         for (int b = 0; b < B; ++b) look_up_wide<I, T>(at[b], columns, entries, sums[b]);
     } else {
-        for (; columns >= 2; columns -= 2, entries += 64 * T)
-            look_up_narrow<I, T, B, 2>(at, entries, sums);
-        if (columns == 1) look_up_narrow<I, T, B, 1>(at, entries, sums);
+        for (; columns >= kNarrowGroup; columns -= kNarrowGroup, entries += 32 * T * kNarrowGroup)
+            look_up_narrow<I, T, B, kNarrowGroup>(at, entries, sums);
+        for (; columns > 0; --columns, entries += 32 * T) look_up_narrow<I, T, B, 1>(at, entries, sums);
     }
 }
 
-// The least and the greatest factor in a group of blocks.
-struct FactorSpan {
-    float least, most;
-};
-
-// The least sum of filter entries with which a row of these factors may beat the floor: 65536
-// where none can. Whatever has fewer is beaten, since bound_score() rises with both arguments.
-static inline std::uint32_t least_sum(Bound bound, FactorSpan factors, float floor) {
-    if (!(floor == floor)) return 0; // NaN: no floor yet
-    const auto beaten = [&](std::uint32_t sum) {
-        const float most = highest(bound, sum);
-        return most * (most < 0 ? factors.least : factors.most) <= floor;
-    };
-    const double wanted = double{floor} / double{floor < 0 ? factors.least : factors.most};
-    const double guess = (wanted - double{bound.base}) / double{bound.scale} + 2;
-    std::uint32_t sum = guess < 0 ? 0 : guess > 65536 ? 65536 : static_cast<std::uint32_t>(guess);
-    while (sum > 0 && !beaten(sum - 1)) --sum;
-    return sum;
-}
-
-// Up to B blocks of a group that have rows which may be returned.
-template <int B> struct Together {
-    std::int64_t blocks[B];
-    std::uint64_t allowed[B];
-    int count = 0;
-
-    // Takes blocks from the i-th one on; what is left free reads the first one again.
-    Together(const Rows& rows, std::int64_t& i, std::int64_t last) {
-        for (; i < last && count < B; ++i) {
-            const std::int64_t block = block_at(rows, i);
-            const std::uint64_t some = allowed_rows(rows, block);
-            if (some != 0) blocks[count] = block, allowed[count++] = some;
-        }
-        for (int b = count; b < B; ++b) blocks[b] = blocks[0], allowed[b] = 0;
+// True when the sink's floor rose.
+static inline bool offer_rows(const TableScan& scan, std::uint64_t rows, const std::uint16_t* sums,
+                              std::int64_t query, std::int64_t block, Sink& sink) {
+    bool rose = false;
+    for (; rows != 0; rows &= rows - 1) {
+        const int i = lowest_bit(rows);
+        rose |= offer_score(sink, sums[i], scan, query, block * kRows + i);
     }
-};
+    return rose;
+}
 
 template <class I, int T, bool Wide>
 static void table_tile(const TableScan& scan, Range group, FactorSpan factors,
@@ -269,7 +217,7 @@ static void table_tile(const TableScan& scan, Range group, FactorSpan factors,
                 if (found == 0) continue;
                 std::uint16_t bounds[kRows];
                 sums[b][t].store(bounds);
-                if (offer_scores(sinks[t], found, bounds, scan, query + t, some.blocks[b]))
+                if (offer_rows(scan, found, bounds, query + t, some.blocks[b], sinks[t]))
                     least[t] = least_sum(scan.bounds[query + t], factors, sinks[t].floor);
             }
     }
@@ -283,46 +231,6 @@ static void table_tile_of(int width, const TableScan& scan, Range group, FactorS
             return table_tile_of<I, T / 2, Wide>(width, scan, group, factors, entries, query,
                                                  sinks);
     table_tile<I, T, Wide>(scan, group, factors, entries, query, sinks);
-}
-
-// Positive floats are ordered like the integers of their bits, and loops over those vectorise.
-static inline FactorSpan span_of(const float* values, std::int64_t count) {
-    std::uint32_t span[2] = {0xFFFFFFFF, 0};
-    for (std::int64_t i = 0; i < count; ++i) {
-        std::uint32_t bits;
-        std::memcpy(&bits, values + i, sizeof bits);
-        span[0] = bits < span[0] ? bits : span[0];
-        span[1] = bits > span[1] ? bits : span[1];
-    }
-    FactorSpan out;
-    std::memcpy(&out, span, sizeof out);
-    return out;
-}
-
-static inline FactorSpan span_of(const Factors& factors, std::int64_t row, std::int64_t count) {
-    if (!factors.values) return {1.0f, 1.0f};
-    if (!factors.indices) return span_of(factors.values + row, count);
-    if (!factors.ascending) return span_of(factors.values, 256);
-    std::uint8_t least = 255, most = 0;
-    for (const std::uint8_t *at = factors.indices + row, *end = at + count; at < end; ++at) {
-        least = *at < least ? *at : least;
-        most = *at > most ? *at : most;
-    }
-    return {factors.values[least], factors.values[most]};
-}
-
-// The factors of a group, which are looked at in runs of blocks that follow each other.
-static inline FactorSpan group_span(const TableScan& scan, Range group) {
-    FactorSpan all{};
-    for (std::int64_t i = group.first, j; i < group.last; i = j) {
-        const std::int64_t first = block_at(scan.rows, i);
-        for (j = i + 1; j < group.last && block_at(scan.rows, j) == first + j - i;) ++j;
-        const std::int64_t left = scan.rows.count - first * kRows, held = (j - i) * kRows;
-        const FactorSpan run = span_of(scan.factors, first * kRows, left < held ? left : held);
-        if (i == group.first || run.least < all.least) all.least = run.least;
-        if (i == group.first || run.most > all.most) all.most = run.most;
-    }
-    return all;
 }
 
 template <class I, bool Wide>
@@ -343,15 +251,17 @@ static void table_scan_of(const TableScan& scan, Range blocks, Range tiles, std:
 template <class I>
 static void table_scan(const TableScan& scan, Range blocks, Range tiles, std::int64_t queries,
                        Sink* sinks) {
+    if (scan.layout == Layout::interleaved)
+        return interleaved_scan<I>(scan, blocks, tiles, sinks);
     if constexpr (I::kWide)
-        if (scan.wide) return table_scan_of<I, true>(scan, blocks, tiles, queries, sinks);
+        if (scan.layout == Layout::wide)
+            return table_scan_of<I, true>(scan, blocks, tiles, queries, sinks);
     table_scan_of<I, false>(scan, blocks, tiles, queries, sinks);
 }
 
 template <class I> static constexpr Kernels kernels_of(const char* name) {
-    return {name,      I::kHammingTile,  I::kTableTile,  I::kWide,
-            &I::word, &hamming_scan<I>, &table_scan<I>, &choose_rows<I>,
-            &multiply<I>};
+    return {name,     I::kHammingTile,  I::kTableTile,  I::kWide,        I::kCost,
+            &I::word, &hamming_scan<I>, &table_scan<I>, &choose_rows<I>, &multiply<I>};
 }
 
 } // namespace qama

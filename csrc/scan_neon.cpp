@@ -55,14 +55,25 @@ struct Sums {
     void store(std::uint16_t* to) const {
         for (int i = 0; i < 8; ++i) vst1q_u16(to + 8 * i, s[i]);
     }
-    std::uint64_t below(std::uint32_t limit) const {
-        const uint16x8_t top = vdupq_n_u16(static_cast<std::uint16_t>(limit));
+    static Sums load(const std::uint16_t* from) {
+        Sums out;
+        for (int i = 0; i < 8; ++i) out.s[i] = vld1q_u16(from + 8 * i);
+        return out;
+    }
+    template <class F> std::uint64_t below_each(F limit) const {
         const uint16x8_t place = {1, 2, 4, 8, 16, 32, 64, 128};
         std::uint64_t rows = 0;
         for (int i = 0; i < 8; ++i)
-            rows |= std::uint64_t{vaddvq_u16(vandq_u16(vcltq_u16(s[i], top), place))}
+            rows |= std::uint64_t{vaddvq_u16(vandq_u16(vcltq_u16(s[i], limit(i)), place))}
                     << (8 * i);
         return rows;
+    }
+    std::uint64_t below(std::uint32_t limit) const {
+        const uint16x8_t top = vdupq_n_u16(static_cast<std::uint16_t>(limit));
+        return below_each([top](int) { return top; });
+    }
+    std::uint64_t below(const Sums& limits) const {
+        return below_each([&limits](int i) { return limits.s[i]; });
     }
 };
 
@@ -97,6 +108,7 @@ struct Ints {
 struct Neon {
     static constexpr int kHammingTile = 4, kTableTile = 2, kTableBlocks = 1;
     static constexpr bool kWide = false;
+    static constexpr ShuffleCost kCost{250, 120};
     using Vector = Bytes;
     using Total = Sums;
     using Lanes = Ints;

@@ -48,6 +48,16 @@ struct Sums {
     void store(std::uint16_t* to) const {
         for (int i = 0; i < kRows; ++i) to[i] = s[i];
     }
+    static Sums load(const std::uint16_t* from) {
+        Sums out;
+        for (int i = 0; i < kRows; ++i) out.s[i] = from[i];
+        return out;
+    }
+    std::uint64_t below(const Sums& limits) const {
+        std::uint64_t rows = 0;
+        for (int i = 0; i < kRows; ++i) rows |= std::uint64_t{s[i] < limits.s[i]} << i;
+        return rows;
+    }
     std::uint64_t below(std::uint32_t limit) const {
         std::uint64_t rows = 0;
         for (int i = 0; i < kRows; ++i) rows |= std::uint64_t{s[i] < limit} << i;
@@ -124,6 +134,7 @@ struct Ints {
 struct Portable {
     static constexpr int kHammingTile = 1, kTableTile = 1, kTableBlocks = 1;
     static constexpr bool kWide = false;
+    static constexpr ShuffleCost kCost{1000, 1000};
     using Vector = Bytes;
     using Total = Sums;
     using Lanes = Ints;

@@ -9,17 +9,6 @@
 namespace qama {
 namespace {
 
-// The number of the lowest bit that is set.
-int first_row(std::uint64_t rows) {
-#if defined(__GNUC__)
-    return __builtin_ctzll(rows);
-#else
-    int i = 0;
-    while (!(rows >> i & 1)) ++i;
-    return i;
-#endif
-}
-
 float factor_of(const Factors& factors, std::int64_t row) {
     if (!factors.values) return 1.0f;
     return factors.values[factors.indices ? factors.indices[row] : row];
@@ -39,21 +28,15 @@ float exact_score(const std::uint8_t* row, const TableQueries& q, std::int64_t q
 
 } // namespace
 
-bool offer_scores(Sink& sink, std::uint64_t rows, const std::uint16_t* sums,
-                  const TableScan& scan, std::int64_t query, std::int64_t block) {
-    const std::uint8_t* column = scan.blocks + block * scan.stride;
-    bool rose = false;
-    for (; rows != 0; rows &= rows - 1) {
-        const int i = first_row(rows);
-        const std::int64_t row = block * kRows + i;
-        const float factor = factor_of(scan.factors, row);
-        if (highest(scan.bounds[query], sums[i]) * factor <= sink.floor) continue;
-        const float score = exact_score(column + i, scan.queries, query, factor);
-        if (score <= sink.floor || !sink.top->push({score_key(score), row})) continue;
-        sink.floor = key_score(sink.top->bar());
-        rose = true;
-    }
-    return rose;
+bool offer_score(Sink& sink, std::uint16_t sum, const TableScan& scan, std::int64_t query,
+                 std::int64_t row) {
+    const float factor = factor_of(scan.factors, row);
+    if (highest(scan.bounds[query], sum) * factor <= sink.floor) return false;
+    const std::uint8_t* at = scan.blocks + row / kRows * scan.stride + row % kRows;
+    const float score = exact_score(at, scan.queries, query, factor);
+    if (score <= sink.floor || !sink.top->push({score_key(score), row})) return false;
+    sink.floor = key_score(sink.top->bar());
+    return true;
 }
 
 void table_topk(const Kernels& kernels, const Blocks& blocks, const Rows& rows,
@@ -62,12 +45,12 @@ void table_topk(const Kernels& kernels, const Blocks& blocks, const Rows& rows,
     const double per_query = static_cast<double>(q.size);
     const double work = static_cast<double>(rows.blocks) * kRows * q.columns *
                         static_cast<double>(q.count);
-    Filter filter(q, kernels);
+    Filter filter(q, kernels, k);
     parallel_for(q.count, thread_count(threads, per_query * static_cast<double>(q.count)),
                  [&](std::int64_t query) { filter.fill(query); });
-    TableScan scan{blocks.data, blocks.stride, rows, q, factors, false, 0, nullptr, nullptr};
+    TableScan scan{blocks.data, blocks.stride, rows, q, factors, {}, 0, nullptr, nullptr};
     filter.describe(scan);
-    search({rows.blocks, q.count, k, kernels.table_tile, threads, work},
+    search({rows.blocks, q.count, k, filter.tile(), threads, work},
            [&](Range some, Range tiles, Sink* sinks) {
                kernels.tables(scan, some, tiles, q.count, sinks);
            },

@@ -238,7 +238,7 @@ int main(int count, char** words) {
         c.rows = 1 + draw(i % 5 ? 400 : 3000);
         c.bits = 8 * c.columns - (c.columns > 1 ? draw(8) : 0);
         c.pairs = draw(2) ? draw(c.bits / 2 + 1) : 0;
-        c.queries = 1 + draw(11);
+        c.queries = 1 + draw(draw(3) ? 11 : 140);
         c.k = 1 + draw(draw(2) ? 10 : 500);
         c.threads = 1 + draw(3);
         c.kind = draw(3);

@@ -1,0 +1,125 @@
+// The table scan by interleaved tables, written once over an instruction set I (see scan_kernel.h).
+//
+// A lane of a vector is a query here, not a row: the byte of a row names one line of the table of its
+// column, and that line holds the entries of 64 queries. So a look-up is a load, however many
+// entries a table has. The tables of a few columns are used for all rows of some blocks, so that
+// they stay in the L1 cache; the sums of the rows wait in memory meanwhile.
+#pragma once
+
+#include "range_kernel.h"
+
+namespace qama {
+
+constexpr int kSummedBlocks = 8;                                // whose sums wait, 128 bytes a row
+constexpr std::int64_t kInterleavedGroupBlocks = 256;           // that share what is read of tables
+constexpr int kFullPass = 4, kNarrowPass = 8;                   // columns at a time, at most
+
+// Adds the entries of N columns to one row's sums; `at` points at its byte in the first of them.
+template <class I, bool Full, int N>
+static inline void add_entries(const std::uint8_t* at, const std::uint8_t* entries,
+                               typename I::Total& sums) {
+    constexpr int group = Full ? kFullGroup : kNarrowGroup, size = Full ? 256 : 32;
+    for (int first = 0; first < N; first += group) {
+        auto total = I::Vector::splat(0);
+        for (int c = first; c < N && c < first + group; ++c) {
+            const unsigned byte = at[kRows * c];
+            const std::uint8_t* table = entries + kInterleaved * size * c;
+            const auto line = [table](unsigned i) {
+                return I::Vector::load(table + kInterleaved * i);
+            };
+            total = total.add(Full ? line(byte) : line(byte >> 4).add(line(16 + (byte & 15))));
+        }
+        sums.add(total);
+    }
+}
+
+// Columns from `first` to `last`, N at a time, then the rest: of all rows of some blocks.
+template <class I, bool Full, int N>
+static inline void add_columns(const TableScan& scan, const Together<kSummedBlocks>& some, int first,
+                               int last, const std::uint8_t* entries, typename I::Total* sums) {
+    constexpr int size = Full ? 256 : 32;
+    for (; last - first >= N; first += N, entries += kInterleaved * size * N)
+        for (int b = 0; b < some.count; ++b) {
+            const std::uint8_t* at = scan.blocks + some.blocks[b] * scan.stride + kRows * first;
+            for (int i = 0; i < kRows; ++i)
+                add_entries<I, Full, N>(at + i, entries, sums[kRows * b + i]);
+        }
+    if constexpr (N > 1) add_columns<I, Full, N / 2>(scan, some, first, last, entries, sums);
+}
+
+// What the sums of 64 queries must reach.
+template <class I> class Limits {
+  public:
+    Limits(const TableScan& scan, FactorSpan factors, std::int64_t query, const Sink* sinks)
+        : scan_(scan), factors_(factors), query_(query), sinks_(sinks) {
+        for (int t = 0; t < kInterleaved; ++t) find(t);
+        all_ = I::Total::load(least_);
+    }
+    void renew(int t) {
+        find(t);
+        all_ = I::Total::load(least_);
+    }
+    std::uint64_t reached(const typename I::Total& sums) const { return ~sums.below(all_); }
+
+  private:
+    void find(int t) {
+        const std::uint32_t least = least_sum(scan_.bounds[query_ + t], factors_, sinks_[t].floor);
+        least_[t] = static_cast<std::uint16_t>(least > 0xFFFF ? 0xFFFF : least);
+    }
+
+    const TableScan& scan_;
+    FactorSpan factors_;
+    std::int64_t query_;
+    const Sink* sinks_;
+    std::uint16_t least_[kInterleaved];
+    typename I::Total all_;
+};
+
+template <class I>
+static inline void offer_row(const TableScan& scan, const typename I::Total& sums,
+                             std::uint64_t found, std::int64_t query, std::int64_t row, Sink* sinks,
+                             Limits<I>& limits) {
+    std::uint16_t bounds[kInterleaved];
+    sums.store(bounds);
+    for (; found != 0; found &= found - 1) {
+        const int t = lowest_bit(found);
+        if (offer_score(sinks[t], bounds[t], scan, query + t, row)) limits.renew(t);
+    }
+}
+
+template <class I>
+static void interleaved_tile(const TableScan& scan, Range group, FactorSpan factors,
+                             const std::uint8_t* entries, std::int64_t query, Sink* sinks) {
+    const TableQueries& q = scan.queries;
+    Limits<I> limits(scan, factors, query, sinks);
+    typename I::Total sums[kSummedBlocks * kRows];
+    for (std::int64_t i = group.first; i < group.last;) {
+        const Together<kSummedBlocks> some(scan.rows, i, group.last);
+        for (int r = 0; r < kRows * some.count; ++r) sums[r] = typename I::Total{};
+        add_columns<I, true, kFullPass>(scan, some, 0, q.full, entries, sums);
+        add_columns<I, false, kNarrowPass>(scan, some, q.full, q.columns,
+                                           entries + kInterleaved * 256 * q.full, sums);
+        for (int b = 0; b < some.count; ++b)
+            for (int r = 0; r < kRows; ++r) {
+                const typename I::Total& sum = sums[kRows * b + r];
+                const std::uint64_t found = limits.reached(sum);
+                if (found != 0 && (some.allowed[b] >> r & 1) != 0)
+                    offer_row<I>(scan, sum, found, query, some.blocks[b] * kRows + r, sinks, limits);
+            }
+    }
+}
+
+template <class I>
+static void interleaved_scan(const TableScan& scan, Range blocks, Range tiles, Sink* sinks) {
+    for (std::int64_t first = blocks.first; first < blocks.last; first += kInterleavedGroupBlocks) {
+        const Range group = group_at(first, kInterleavedGroupBlocks, blocks.last);
+        const FactorSpan factors = group_span(scan, group);
+        for (std::int64_t tile = tiles.first; tile < tiles.last; ++tile) {
+            const std::int64_t query = tile * kInterleaved;
+            interleaved_tile<I>(scan, group, factors, scan.entries + query * scan.entry_bytes,
+                                query, sinks + (tile - tiles.first) * kInterleaved);
+        }
+    }
+}
+
+} // namespace qama

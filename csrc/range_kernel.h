@@ -1,0 +1,125 @@
+// What all scans share: which blocks they visit, and the least sum of filter entries that counts.
+#pragma once
+
+#include <cstring>
+
+#include "scan.h"
+
+namespace qama {
+
+// The number of the i-th block of a scan.
+static inline std::int64_t block_at(const Rows& rows, std::int64_t i) {
+    return rows.visited ? rows.visited[i] : i;
+}
+
+static inline std::uint64_t allowed_rows(const Rows& rows, std::int64_t block) {
+    const std::int64_t left = rows.count - block * kRows;
+    const std::uint64_t real = left >= kRows ? ~0ull : (1ull << left) - 1;
+    return rows.mask ? rows.mask[block] & real : real;
+}
+
+static inline std::int64_t group_blocks(std::int64_t columns, std::int64_t bytes) {
+    const std::int64_t fitting = bytes / (columns * kRows);
+    return fitting < 1 ? 1 : fitting > kMaxGroupBlocks ? kMaxGroupBlocks : fitting;
+}
+
+static inline Range group_at(std::int64_t first, std::int64_t size, std::int64_t last) {
+    return {first, first + size < last ? first + size : last};
+}
+
+// The number of the lowest bit that is set.
+static inline int lowest_bit(std::uint64_t bits) {
+#if defined(__GNUC__)
+    return __builtin_ctzll(bits);
+#else
+    int i = 0;
+    while (!(bits >> i & 1)) ++i;
+    return i;
+#endif
+}
+
+// The smallest power of two that holds the queries of a tile.
+static inline int tile_width(std::int64_t left, int tile) {
+    int width = 1;
+    while (width < tile && width < left) width *= 2;
+    return width;
+}
+
+// The least and the greatest factor in a group of blocks.
+struct FactorSpan {
+    float least, most;
+};
+
+// The least sum of filter entries with which a row of these factors may beat the floor: 65536
+// where none can. Whatever has fewer is beaten, since bound_score() rises with both arguments.
+static inline std::uint32_t least_sum(Bound bound, FactorSpan factors, float floor) {
+    if (!(floor == floor)) return 0; // NaN: no floor yet
+    const auto beaten = [&](std::uint32_t sum) {
+        const float most = highest(bound, sum);
+        return most * (most < 0 ? factors.least : factors.most) <= floor;
+    };
+    const double wanted = double{floor} / double{floor < 0 ? factors.least : factors.most};
+    const double guess = (wanted - double{bound.base}) / double{bound.scale} + 2;
+    std::uint32_t sum = guess < 0 ? 0 : guess > 65536 ? 65536 : static_cast<std::uint32_t>(guess);
+    while (sum > 0 && !beaten(sum - 1)) --sum;
+    return sum;
+}
+
+// Up to B blocks of a group that have rows which may be returned.
+template <int B> struct Together {
+    std::int64_t blocks[B];
+    std::uint64_t allowed[B];
+    int count = 0;
+
+    // Takes blocks from the i-th one on; what is left free reads the first one again.
+    Together(const Rows& rows, std::int64_t& i, std::int64_t last) {
+        for (; i < last && count < B; ++i) {
+            const std::int64_t block = block_at(rows, i);
+            const std::uint64_t some = allowed_rows(rows, block);
+            if (some != 0) blocks[count] = block, allowed[count++] = some;
+        }
+        for (int b = count; b < B; ++b) blocks[b] = blocks[0], allowed[b] = 0;
+    }
+};
+
+// Positive floats are ordered like the integers of their bits, and loops over those vectorise.
+static inline FactorSpan span_of(const float* values, std::int64_t count) {
+    std::uint32_t span[2] = {0xFFFFFFFF, 0};
+    for (std::int64_t i = 0; i < count; ++i) {
+        std::uint32_t bits;
+        std::memcpy(&bits, values + i, sizeof bits);
+        span[0] = bits < span[0] ? bits : span[0];
+        span[1] = bits > span[1] ? bits : span[1];
+    }
+    FactorSpan out;
+    std::memcpy(&out, span, sizeof out);
+    return out;
+}
+
+static inline FactorSpan span_of(const Factors& factors, std::int64_t row, std::int64_t count) {
+    if (!factors.values) return {1.0f, 1.0f};
+    if (!factors.indices) return span_of(factors.values + row, count);
+    if (!factors.ascending) return span_of(factors.values, 256);
+    std::uint8_t least = 255, most = 0;
+    for (const std::uint8_t *at = factors.indices + row, *end = at + count; at < end; ++at) {
+        least = *at < least ? *at : least;
+        most = *at > most ? *at : most;
+    }
+    return {factors.values[least], factors.values[most]};
+}
+
+// The factors of a group, which are looked at in runs of blocks that follow each other.
+static inline FactorSpan group_span(const TableScan& scan, Range group) {
+    FactorSpan all{};
+    for (std::int64_t i = group.first, j; i < group.last; i = j) {
+        const std::int64_t first = block_at(scan.rows, i);
+        for (j = i + 1; j < group.last && block_at(scan.rows, j) == first + j - i;) ++j;
+        const std::int64_t left = scan.rows.count - first * kRows, held = (j - i) * kRows;
+        const FactorSpan run = span_of(scan.factors, first * kRows, left < held ? left : held);
+        if (i == group.first || run.least < all.least) all.least = run.least;
+        if (i == group.first || run.most > all.most) all.most = run.most;
+    }
+    return all;
+}
+
+} // namespace qama
