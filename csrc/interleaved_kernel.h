@@ -12,7 +12,7 @@ namespace qama {
 
 constexpr int kSummedBlocks = 8;                                // whose sums wait, 128 bytes a row
 constexpr std::int64_t kInterleavedGroupBlocks = 256;           // that share what is read of tables
-constexpr int kFullPass = 4, kNarrowPass = 8;                   // columns at a time, at most
+constexpr int kFullPass = 8, kNarrowPass = 8;                   // columns at a time, at most
 
 // Adds the entries of N columns to one row's sums; `at` points at its byte in the first of them.
 template <class I, bool Full, int N>
@@ -47,32 +47,48 @@ static inline void add_columns(const TableScan& scan, const Together<kSummedBloc
     if constexpr (N > 1) add_columns<I, Full, N / 2>(scan, some, first, last, entries, sums);
 }
 
-// What the sums of 64 queries must reach.
+// What the sums of 64 queries must reach, for rows of different factors: a span of them is cut into
+// steps of as many floats each.
 template <class I> class Limits {
   public:
-    Limits(const TableScan& scan, FactorSpan factors, std::int64_t query, const Sink* sinks)
-        : scan_(scan), factors_(factors), query_(query), sinks_(sinks) {
+    Limits(const TableScan& scan, FactorSpan span, std::int64_t query, const Sink* sinks)
+        : scan_(scan), query_(query), sinks_(sinks), first_(bits_of(span.least)),
+          last_(bits_of(span.most)) {
+        while ((last_ - first_) >> shift_ >= kSteps) ++shift_;
         for (int t = 0; t < kInterleaved; ++t) find(t);
-        all_ = I::Total::load(least_);
+        pack();
     }
     void renew(int t) {
         find(t);
-        all_ = I::Total::load(least_);
+        pack();
     }
-    std::uint64_t reached(const typename I::Total& sums) const { return ~sums.below(all_); }
+    std::uint64_t reached(const typename I::Total& sums, float factor) const {
+        return ~sums.below(packed_[(bits_of(factor) - first_) >> shift_]);
+    }
 
   private:
+    static constexpr std::uint32_t kSteps = 16;
+
     void find(int t) {
-        const std::uint32_t least = least_sum(scan_.bounds[query_ + t], factors_, sinks_[t].floor);
-        least_[t] = static_cast<std::uint16_t>(least > 0xFFFF ? 0xFFFF : least);
+        for (std::uint32_t step = 0; step <= (last_ - first_) >> shift_; ++step) {
+            const std::uint32_t start = first_ + (step << shift_), end = start + (1u << shift_) - 1;
+            const FactorSpan span{float_of(start), float_of(end < last_ ? end : last_)};
+            const auto least = least_sum(scan_.bounds[query_ + t], span, sinks_[t].floor);
+            least_[step][t] = static_cast<std::uint16_t>(least > 0xFFFF ? 0xFFFF : least);
+        }
+    }
+    void pack() {
+        for (std::uint32_t step = 0; step < kSteps; ++step)
+            packed_[step] = I::Total::load(least_[step]);
     }
 
     const TableScan& scan_;
-    FactorSpan factors_;
     std::int64_t query_;
     const Sink* sinks_;
-    std::uint16_t least_[kInterleaved];
-    typename I::Total all_;
+    std::uint32_t first_, last_; // as bits
+    int shift_ = 0;
+    std::uint16_t least_[kSteps][kInterleaved];
+    typename I::Total packed_[kSteps];
 };
 
 template <class I>
@@ -102,9 +118,10 @@ static void interleaved_tile(const TableScan& scan, Range group, FactorSpan fact
         for (int b = 0; b < some.count; ++b)
             for (int r = 0; r < kRows; ++r) {
                 const typename I::Total& sum = sums[kRows * b + r];
-                const std::uint64_t found = limits.reached(sum);
-                if (found != 0 && (some.allowed[b] >> r & 1) != 0)
-                    offer_row<I>(scan, sum, found, query, some.blocks[b] * kRows + r, sinks, limits);
+                if ((some.allowed[b] >> r & 1) == 0) continue;
+                const std::int64_t row = some.blocks[b] * kRows + r;
+                const std::uint64_t found = limits.reached(sum, factor_of(scan.factors, row));
+                if (found != 0) offer_row<I>(scan, sum, found, query, row, sinks, limits);
             }
     }
 }

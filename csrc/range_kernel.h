@@ -83,17 +83,26 @@ template <int B> struct Together {
 };
 
 // Positive floats are ordered like the integers of their bits, and loops over those vectorise.
+static inline std::uint32_t bits_of(float value) {
+    std::uint32_t bits;
+    std::memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
+static inline float float_of(std::uint32_t bits) {
+    float value;
+    std::memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
 static inline FactorSpan span_of(const float* values, std::int64_t count) {
     std::uint32_t span[2] = {0xFFFFFFFF, 0};
     for (std::int64_t i = 0; i < count; ++i) {
-        std::uint32_t bits;
-        std::memcpy(&bits, values + i, sizeof bits);
+        const std::uint32_t bits = bits_of(values[i]);
         span[0] = bits < span[0] ? bits : span[0];
         span[1] = bits > span[1] ? bits : span[1];
     }
-    FactorSpan out;
-    std::memcpy(&out, span, sizeof out);
-    return out;
+    return {float_of(span[0]), float_of(span[1])};
 }
 
 static inline FactorSpan span_of(const Factors& factors, std::int64_t row, std::int64_t count) {

@@ -74,6 +74,11 @@ struct Factors {
     bool ascending; // whether values is, where there are indices
 };
 
+static inline float factor_of(const Factors& factors, std::int64_t row) {
+    if (!factors.values) return 1.0f;
+    return factors.values[factors.indices ? factors.indices[row] : row];
+}
+
 // Exact tables, one after the other: 256 entries for each of the first `full` columns, then 16 for
 // the high and 16 for the low nibble of each further column.
 struct TableQueries {
@@ -145,6 +150,8 @@ using MultiplyFn = void (*)(const Products&, Range rows);
 // queries by interleaved tables.
 struct ShuffleCost {
     int full, nibbles;
+
+    constexpr bool gains() const { return full > 100 || nibbles > 100; }
 };
 
 struct Kernels {

@@ -139,7 +139,7 @@ struct Ints {
 struct Avx2 {
     static constexpr int kHammingTile = 4, kTableTile = 2, kTableBlocks = 1;
     static constexpr bool kWide = false;
-    static constexpr ShuffleCost kCost{1200, 200};
+    static constexpr ShuffleCost kCost{700, 140};
     using Vector = Bytes;
     using Total = Sums;
     using Lanes = Ints;
@@ -149,32 +149,57 @@ struct Avx2 {
         return {Bytes{_mm256_srli_epi16(x.a, 4), _mm256_srli_epi16(x.b, 4)} & mask, x & mask};
     }
     static Bytes shuffle(const std::uint8_t* entries, Bytes x) {
-        const __m256i table = _mm256_broadcastsi128_si256(
-            _mm_loadu_si128(reinterpret_cast<const __m128i*>(entries)));
-        return {_mm256_shuffle_epi8(table, x.a), _mm256_shuffle_epi8(table, x.b)};
+        return {shuffle(entries, x.a), shuffle(entries, x.b)};
     }
     static Bytes look_up(Nibbles x, const std::uint8_t* entries) {
         return shuffle(entries, x.high).add(shuffle(entries + 16, x.low));
     }
 
-    // A shuffle gives 0 where bit 7 is set: for the h-th 16 entries, that is where the byte less 16 h
-    // is 16 or more.
+    static __m256i shuffle(const std::uint8_t* entries, __m256i x) {
+        return _mm256_shuffle_epi8(
+            _mm256_broadcastsi128_si256(
+                _mm_loadu_si128(reinterpret_cast<const __m128i*>(entries))),
+            x);
+    }
+
+    // 32 bytes, made ready to be looked up in tables of 256. Bit 7 decides in both instructions: a
+    // shuffle gives 0 where it is set, a blend takes the second. So `at` holds the low nibble and as
+    // bit 7 bit 4 of the byte or its opposite, `upper` bits 5, 6, 7 as bit 7.
+    struct Index {
+        __m256i at[2], upper[3];
+
+        explicit Index(__m256i x) : upper{_mm256_slli_epi16(x, 2), _mm256_slli_epi16(x, 1), x} {
+            const __m256i low = _mm256_set1_epi8(15), top = _mm256_set1_epi8(-128);
+            const __m256i bit = _mm256_and_si256(_mm256_slli_epi16(x, 3), top);
+            at[0] = _mm256_or_si256(_mm256_and_si256(x, low), bit);
+            at[1] = _mm256_xor_si256(at[0], top);
+        }
+    };
+    // In 32 << Bits entries: by the low five bits and so many above them.
+    template <int Bits> static __m256i find(const std::uint8_t* entries, const Index& x) {
+        if constexpr (Bits == 0)
+            return _mm256_or_si256(shuffle(entries, x.at[0]), shuffle(entries + 16, x.at[1]));
+        else
+            return _mm256_blendv_epi8(find<Bits - 1>(entries, x),
+                                      find<Bits - 1>(entries + (16 << Bits), x),
+                                      x.upper[Bits - 1]);
+    }
+    template <int T>
+    static void add_whole(__m256i x, const std::uint8_t* entries, __m256i (&totals)[T]) {
+        const Index index(x);
+        for (int t = 0; t < T; ++t)
+            totals[t] = _mm256_add_epi8(totals[t], find<3>(entries + 256 * t, index));
+    }
     template <int T, int B, int G>
     static void add_full(const Bytes (&columns)[B][G], const std::uint8_t* entries,
                          Sums (&sums)[B][T]) {
-        const __m256i mark = _mm256_set1_epi8(0x70), step = _mm256_set1_epi8(16);
         for (int b = 0; b < B; ++b) {
-            Bytes total[T] = {};
+            __m256i first[T] = {}, second[T] = {};
             for (int g = 0; g < G; ++g) {
-                Bytes x = columns[b][g];
-                for (int h = 0; h < 16; ++h) {
-                    const Bytes at{_mm256_adds_epu8(x.a, mark), _mm256_adds_epu8(x.b, mark)};
-                    for (int t = 0; t < T; ++t)
-                        total[t] = total[t].add(shuffle(entries + 256 * (T * g + t) + 16 * h, at));
-                    x = {_mm256_sub_epi8(x.a, step), _mm256_sub_epi8(x.b, step)};
-                }
+                add_whole(columns[b][g].a, entries + 256 * T * g, first);
+                add_whole(columns[b][g].b, entries + 256 * T * g, second);
             }
-            for (int t = 0; t < T; ++t) sums[b][t].add(total[t]);
+            for (int t = 0; t < T; ++t) sums[b][t].add({first[t], second[t]});
         }
     }
 

@@ -56,23 +56,12 @@ struct Sums {
         _mm512_storeu_si512(to + 32, _mm512_permutex2var_epi64(low, rest, high));
     }
 
-    static Sums load(const std::uint16_t* from) {
-        alignas(64) std::uint16_t e[32], o[32];
-        for (int i = 0; i < 32; ++i) e[i] = from[2 * i], o[i] = from[2 * i + 1];
-        const __m512i even = _mm512_load_si512(e), odd = _mm512_load_si512(o);
-        return {_mm512_add_epi16(even, _mm512_slli_epi16(odd, 8)), odd};
-    }
-
-    std::uint64_t below(__m512i even_limit, __m512i odd_limit) const {
-        const __mmask32 e = _mm512_cmplt_epu16_mask(even(), even_limit);
-        const __mmask32 o = _mm512_cmplt_epu16_mask(odd, odd_limit);
-        return (e | o) == 0 ? 0 : spread2(e) | spread2(o) << 1;
-    }
     std::uint64_t below(std::uint32_t limit) const {
         const __m512i top = _mm512_set1_epi16(static_cast<short>(limit));
-        return below(top, top);
+        const __mmask32 e = _mm512_cmplt_epu16_mask(even(), top);
+        const __mmask32 o = _mm512_cmplt_epu16_mask(odd, top);
+        return (e | o) == 0 ? 0 : spread2(e) | spread2(o) << 1;
     }
-    std::uint64_t below(const Sums& limits) const { return below(limits.even(), limits.odd); }
 };
 
 struct Ints {
@@ -106,7 +95,7 @@ struct Ints {
 struct Avx512 {
     static constexpr int kHammingTile = 8, kTableTile = 4, kTableBlocks = 2;
     static constexpr bool kWide = true;
-    static constexpr ShuffleCost kCost{160, 110};
+    static constexpr ShuffleCost kCost{100, 100};
     using Vector = Bytes;
     using Total = Sums;
     using Lanes = Ints;

@@ -251,8 +251,9 @@ static void table_scan_of(const TableScan& scan, Range blocks, Range tiles, std:
 template <class I>
 static void table_scan(const TableScan& scan, Range blocks, Range tiles, std::int64_t queries,
                        Sink* sinks) {
-    if (scan.layout == Layout::interleaved)
-        return interleaved_scan<I>(scan, blocks, tiles, sinks);
+    if constexpr (I::kCost.gains())
+        if (scan.layout == Layout::interleaved)
+            return interleaved_scan<I>(scan, blocks, tiles, sinks);
     if constexpr (I::kWide)
         if (scan.layout == Layout::wide)
             return table_scan_of<I, true>(scan, blocks, tiles, queries, sinks);

@@ -9,11 +9,6 @@
 namespace qama {
 namespace {
 
-float factor_of(const Factors& factors, std::int64_t row) {
-    if (!factors.values) return 1.0f;
-    return factors.values[factors.indices ? factors.indices[row] : row];
-}
-
 // `row` points at the row's byte in the first column of its block.
 float exact_score(const std::uint8_t* row, const TableQueries& q, std::int64_t query,
                   float factor) {
