@@ -3,16 +3,16 @@
 // A lane of a vector is a query here, not a row: the byte of a row names one line of the table of its
 // column, and that line holds the entries of 64 queries. So a look-up is a load, however many
 // entries a table has. The tables of a few columns are used for all rows of some blocks, so that
-// they stay in the L1 cache; the sums of the rows wait in memory meanwhile.
+// they stay near; the sums of the rows wait in memory meanwhile.
 #pragma once
 
 #include "range_kernel.h"
 
 namespace qama {
 
-constexpr int kSummedBlocks = 8;                                // whose sums wait, 128 bytes a row
-constexpr std::int64_t kInterleavedGroupBlocks = 256;           // that share what is read of tables
-constexpr int kFullPass = 8, kNarrowPass = 8;                   // columns at a time, at most
+constexpr int kSummedBlocks = 8;                      // whose sums wait, 128 bytes per row
+constexpr int kFullPass = 8, kNarrowPass = 8;         // columns at a time, at most
+constexpr std::int64_t kInterleavedGroupBlocks = 256; // that a tile of queries visits in a row
 
 // Adds the entries of N columns to one row's sums; `at` points at its byte in the first of them.
 template <class I, bool Full, int N>
@@ -54,23 +54,25 @@ template <class I> class Limits {
     Limits(const TableScan& scan, FactorSpan span, std::int64_t query, const Sink* sinks)
         : scan_(scan), query_(query), sinks_(sinks), first_(bits_of(span.least)),
           last_(bits_of(span.most)) {
-        while ((last_ - first_) >> shift_ >= kSteps) ++shift_;
+        while (step_of(last_) >= kSteps) ++shift_;
         for (int t = 0; t < kInterleaved; ++t) find(t);
         pack();
     }
-    void renew(int t) {
+    void renew(int t) { // whose floor rose
         find(t);
         pack();
     }
     std::uint64_t reached(const typename I::Total& sums, float factor) const {
-        return ~sums.below(packed_[(bits_of(factor) - first_) >> shift_]);
+        return ~sums.below(packed_[step_of(bits_of(factor))]);
     }
 
   private:
     static constexpr std::uint32_t kSteps = 16;
 
+    std::uint32_t step_of(std::uint32_t bits) const { return (bits - first_) >> shift_; }
+
     void find(int t) {
-        for (std::uint32_t step = 0; step <= (last_ - first_) >> shift_; ++step) {
+        for (std::uint32_t step = 0; step <= step_of(last_); ++step) {
             const std::uint32_t start = first_ + (step << shift_), end = start + (1u << shift_) - 1;
             const FactorSpan span{float_of(start), float_of(end < last_ ? end : last_)};
             const auto least = least_sum(scan_.bounds[query_ + t], span, sinks_[t].floor);
@@ -78,7 +80,7 @@ template <class I> class Limits {
         }
     }
     void pack() {
-        for (std::uint32_t step = 0; step < kSteps; ++step)
+        for (std::uint32_t step = 0; step <= step_of(last_); ++step)
             packed_[step] = I::Total::load(least_[step]);
     }
 

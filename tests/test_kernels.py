@@ -303,16 +303,34 @@ def test_tables_of_every_number_of_full_columns(path, columns):
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_each_byte_finds_its_entry_of_a_full_column(path):
+@pytest.mark.parametrize("m", [1, 9, 70])
+def test_each_byte_finds_its_entry_of_a_full_column(path, m):
     codes = np.arange(256, dtype=np.uint8)[:, None].repeat(2, axis=1)
     rng = np.random.default_rng(9)
-    tables = np.stack([rng.permutation(512) for _ in range(9)]).astype(np.int16)
+    tables = np.stack([rng.permutation(512) for _ in range(m)]).astype(np.int16)
     rows, scores = kernels.table_topk(
-        kernels.to_blocks(codes), 256, tables, np.zeros(9, np.int32), 256, full=2, path=path
+        kernels.to_blocks(codes), 256, tables, np.zeros(m, np.int32), 256, full=2, path=path
     )
     sums = tables[:, :256] + tables[:, 256:]
     np.testing.assert_array_equal(rows, np.argsort(-sums, axis=1, kind="stable"))
     np.testing.assert_array_equal(scores, np.take_along_axis(sums, rows, axis=1))
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("m", [16, 63, 64, 65, 130])
+def test_tables_of_many_queries(path, m):
+    rng = np.random.default_rng(m)
+    for columns, full in [(1, 0), (1, 1), (5, 3), (13, 0), (17, 10), (31, 15), (48, 23)]:
+        for tables, factors in [("normal", "steps"), ("extreme", "huge"), ("split", "tiny")]:
+            mask = str(rng.choice(["none", "sparse", "half"]))
+            kinds = "ties" if columns == 5 else "even", tables, factors
+            compare_tables(path, rng, 700, m, columns, 9, mask, 2, kinds, full)
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("k", [1, 1000, 1001])
+def test_many_rows_of_many_queries(path, k):
+    compare_tables(path, np.random.default_rng(k), 17_000, 64, 3, k, "half", 1, full=2)
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -322,7 +340,7 @@ def test_tables_of_anything(path, data):
     n, columns = data.draw(st.integers(0, 300)), data.draw(st.integers(1, 70))
     compare_tables(
         path, np.random.default_rng(data.draw(st.integers(0, 99))), n,
-        m=data.draw(st.integers(0, 20)), columns=columns,
+        m=data.draw(st.integers(0, 20) | st.integers(60, 70)), columns=columns,
         full=data.draw(st.integers(0, columns)), k=data.draw(st.integers(1, max(n, 1))),
         mask=data.draw(st.sampled_from(["none", "empty", "full", "sparse", "half"])),
         threads=data.draw(st.sampled_from([0, 1, 2, 5])),
