@@ -1,7 +1,7 @@
 // The table scan by interleaved tables, written once over an instruction set I (see scan_kernel.h).
 //
-// A lane of a vector is a query here, not a row: the byte of a row names one line of the table of its
-// column, and that line holds the entries of 64 queries. So a look-up is a load, however many
+// A lane of a vector is a query here, not a row: the byte of a row names one line of the table of
+// its column, and that line holds the entries of 64 queries. So a look-up is a load, however many
 // entries a table has. The tables of a few columns are used for all rows of some blocks, so that
 // they stay near; the sums of the rows wait in memory meanwhile.
 #pragma once
@@ -35,8 +35,9 @@ static inline void add_entries(const std::uint8_t* at, const std::uint8_t* entri
 
 // Columns from `first` to `last`, N at a time, then the rest: of all rows of some blocks.
 template <class I, bool Full, int N>
-static inline void add_columns(const TableScan& scan, const Together<kSummedBlocks>& some, int first,
-                               int last, const std::uint8_t* entries, typename I::Total* sums) {
+static inline void add_columns(const TableScan& scan, const Together<kSummedBlocks>& some,
+                               int first, int last, const std::uint8_t* entries,
+                               typename I::Total* sums) {
     constexpr int size = Full ? 256 : 32;
     for (; last - first >= N; first += N, entries += kInterleaved * size * N)
         for (int b = 0; b < some.count; ++b) {

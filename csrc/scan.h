@@ -136,8 +136,9 @@ struct Products {
     std::int32_t* products; // (rows, width)
 };
 
-// `blocks` counts those that are visited. `tiles` counts tiles of hamming_tile / table_tile queries; `sinks` belongs to the queries of
-// `tiles`, those that pad the last tile among them. `scratch` holds group_blocks() expanded blocks.
+// `blocks` counts those that are visited. `tiles` counts tiles of hamming_tile queries, or of
+// table_tile, or of kInterleaved; `sinks` belongs to the queries of `tiles`, those that pad the last
+// tile among them. `scratch` holds group_blocks() expanded blocks.
 using HammingFn = void (*)(const HammingScan&, Range blocks, Range tiles, std::int64_t queries,
                            Sink* sinks, std::uint8_t* scratch);
 using TableFn = void (*)(const TableScan&, Range blocks, Range tiles, std::int64_t queries,
@@ -146,9 +147,9 @@ using TableFn = void (*)(const TableScan&, Range blocks, Range tiles, std::int64
 using ChooseFn = void (*)(const Choice&, Range rows, std::int32_t* scratch);
 using MultiplyFn = void (*)(const Products&, Range rows);
 
-// What a query's look-ups in a column cost by shuffles: percent of a 64th of what they cost 64
-// queries by interleaved tables.
-struct ShuffleCost {
+// What one query's look-ups in a column cost, in percent of a 64th of what they cost 64 queries by
+// interleaved tables.
+struct LookUpCost {
     int full, nibbles;
 
     constexpr bool gains() const { return full > 100 || nibbles > 100; }
@@ -156,9 +157,9 @@ struct ShuffleCost {
 
 struct Kernels {
     const char* name;
-    int hamming_tile, table_tile; // queries per tile, powers of two
+    int hamming_tile, table_tile; // queries per tile, powers of two; not of interleaved tables
     bool wide;                    // whether the scan takes wide tables
-    ShuffleCost cost;
+    LookUpCost cost;
     std::uint32_t (*word)(std::uint8_t); // a query's byte as the Hamming scan wants it
     HammingFn hamming;
     TableFn tables;

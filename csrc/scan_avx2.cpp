@@ -139,7 +139,7 @@ struct Ints {
 struct Avx2 {
     static constexpr int kHammingTile = 4, kTableTile = 2, kTableBlocks = 1;
     static constexpr bool kWide = false;
-    static constexpr ShuffleCost kCost{700, 140};
+    static constexpr LookUpCost kCost{700, 140};
     using Vector = Bytes;
     using Total = Sums;
     using Lanes = Ints;

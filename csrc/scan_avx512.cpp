@@ -95,7 +95,7 @@ struct Ints {
 struct Avx512 {
     static constexpr int kHammingTile = 8, kTableTile = 4, kTableBlocks = 2;
     static constexpr bool kWide = true;
-    static constexpr ShuffleCost kCost{100, 100};
+    static constexpr LookUpCost kCost{100, 100};
     using Vector = Bytes;
     using Total = Sums;
     using Lanes = Ints;

@@ -177,8 +177,9 @@ static inline void look_up_blocks(const std::uint8_t* (&at)[B], const TableQueri
     if constexpr (Wide) {
         for (int b = 0; b < B; ++b) look_up_wide<I, T>(at[b], columns, entries, sums[b]);
     } else {
-        for (; columns >= kNarrowGroup; columns -= kNarrowGroup, entries += 32 * T * kNarrowGroup)
-            look_up_narrow<I, T, B, kNarrowGroup>(at, entries, sums);
+        constexpr int group = kNarrowGroup;
+        for (; columns >= group; columns -= group, entries += 32 * T * group)
+            look_up_narrow<I, T, B, group>(at, entries, sums);
         for (; columns > 0; --columns, entries += 32 * T) look_up_narrow<I, T, B, 1>(at, entries, sums);
     }
 }

@@ -108,7 +108,7 @@ struct Ints {
 struct Neon {
     static constexpr int kHammingTile = 4, kTableTile = 2, kTableBlocks = 1;
     static constexpr bool kWide = false;
-    static constexpr ShuffleCost kCost{300, 100};
+    static constexpr LookUpCost kCost{300, 100};
     using Vector = Bytes;
     using Total = Sums;
     using Lanes = Ints;

@@ -134,7 +134,7 @@ struct Ints {
 struct Portable {
     static constexpr int kHammingTile = 1, kTableTile = 1, kTableBlocks = 1;
     static constexpr bool kWide = false;
-    static constexpr ShuffleCost kCost{400, 1500};
+    static constexpr LookUpCost kCost{400, 1500};
     using Vector = Bytes;
     using Total = Sums;
     using Lanes = Ints;
