@@ -137,8 +137,8 @@ struct Products {
 };
 
 // `blocks` counts those that are visited. `tiles` counts tiles of hamming_tile queries, or of
-// table_tile, or of kInterleaved; `sinks` belongs to the queries of `tiles`, those that pad the last
-// tile among them. `scratch` holds group_blocks() expanded blocks.
+// table_tile, or of kInterleaved; `sinks` belongs to the queries of `tiles`, those that pad the
+// last tile among them. `scratch` holds group_blocks() expanded blocks.
 using HammingFn = void (*)(const HammingScan&, Range blocks, Range tiles, std::int64_t queries,
                            Sink* sinks, std::uint8_t* scratch);
 using TableFn = void (*)(const TableScan&, Range blocks, Range tiles, std::int64_t queries,

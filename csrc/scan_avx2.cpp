@@ -163,8 +163,8 @@ struct Avx2 {
     }
 
     // 32 bytes, made ready to be looked up in tables of 256. Bit 7 decides in both instructions: a
-    // shuffle gives 0 where it is set, a blend takes the second. So `at` holds the low nibble and as
-    // bit 7 bit 4 of the byte or its opposite, `upper` bits 5, 6, 7 as bit 7.
+    // shuffle gives 0 where it is set, a blend takes the second. So `at` holds the low nibble and, as
+    // bit 7, bit 4 of the byte or its opposite; `upper` holds bits 5, 6 and 7 as bit 7.
     struct Index {
         __m256i at[2], upper[3];
 

@@ -180,7 +180,8 @@ static inline void look_up_blocks(const std::uint8_t* (&at)[B], const TableQueri
         constexpr int group = kNarrowGroup;
         for (; columns >= group; columns -= group, entries += 32 * T * group)
             look_up_narrow<I, T, B, group>(at, entries, sums);
-        for (; columns > 0; --columns, entries += 32 * T) look_up_narrow<I, T, B, 1>(at, entries, sums);
+        for (; columns > 0; --columns, entries += 32 * T)
+            look_up_narrow<I, T, B, 1>(at, entries, sums);
     }
 }
 
