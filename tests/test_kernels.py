@@ -481,8 +481,10 @@ def test_reference_choice_does_not_depend_on_its_chunks(monkeypatch):
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize(
     ("size", "sections", "d"),
-    [(16, 2, 2), (16, 2, 384), (16, 4, 6), (16, 22, 50), (16, 32, 64), (16, 64, 8)]
-    + [(256, 1, 2), (256, 1, 50), (256, 3, 8), (256, 11, 6)],
+    [
+        *[(16, 2, 2), (16, 2, 384), (16, 4, 6), (16, 22, 50), (16, 32, 64), (16, 64, 8)],
+        *[(256, 1, 2), (256, 1, 50), (256, 3, 8), (256, 11, 6)],
+    ],
 )
 def test_choice_widths(path, size, sections, d):
     rng = np.random.default_rng(sections)
