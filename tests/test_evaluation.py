@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import math
+import platform
 import sys
+import types
 
 import numpy as np
 import pytest
 from rich.console import Console
 
+from qama import Index
 from qama.errors import MissingExtraError
+from qama.evaluation import provenance
 from qama.evaluation.baselines import BASELINES, unit
 from qama.evaluation.beir import Collection, load_collection
 from qama.evaluation.bootstrap import paired_bootstrap
@@ -19,6 +23,7 @@ from qama.evaluation.judge import judge, tie_share
 from qama.evaluation.records import Record
 from qama.evaluation.report import markdown_table, plot, rich_table
 from qama.evaluation.runner import evaluate, judged_queries
+from qama.evaluation.study import macro
 from qama.evaluation.topk import chunked_top_k, top_k
 
 # --- a tiny collection ------------------------------------------------------------------------
@@ -403,6 +408,19 @@ def test_embed_without_sentence_transformers_says_what_to_install(monkeypatch):
         embed(["a"], "some/model")
 
 
+def test_a_model_that_is_not_there_is_named(monkeypatch):
+    def load(name):
+        raise OSError("no such repository")
+
+    module = types.ModuleType("sentence_transformers")
+    module.SentenceTransformer = load
+    monkeypatch.setitem(sys.modules, "sentence_transformers", module)
+    with pytest.raises(ValueError, match=r"'some/model' is neither a folder nor .* no such repos"):
+        embed(["a"], "some/model")
+    module.SentenceTransformer = lambda name: Counter()
+    assert embed(["abc"], "some/model").tolist() == [[3, 1]]
+
+
 # --- mteb -------------------------------------------------------------------------------------
 
 
@@ -412,6 +430,74 @@ def test_mteb_absent_names_the_command(monkeypatch):
     monkeypatch.setitem(sys.modules, "mteb", None)
     with pytest.raises(MissingExtraError, match=r'pip install "qama\[mteb\]"'):
         run_task("SciFact", "some/model", codec=None)
+
+
+class Fake:
+    """What of MTEB is asked for: a task searches, a wrapper encodes batches of texts."""
+
+    def __init__(self, monkeypatch, docs, queries):
+        self.metadata = types.SimpleNamespace(name="Fake")
+        self.docs = {"id": [f"d{i}" for i in range(len(docs))], "text": docs}
+        self.queries = {"id": [f"q{i}" for i in range(len(queries))], "text": queries}
+        for name in ("mteb", "mteb.models", "mteb.models.model_meta", "mteb.types",
+                     "mteb._create_dataloaders"):  # fmt: skip
+            setattr(self, name.rpartition(".")[2], types.ModuleType(name))
+            monkeypatch.setitem(sys.modules, name, getattr(self, name.rpartition(".")[2]))
+        self.mteb.get_task = {"Fake": self}.__getitem__
+        self.mteb.evaluate = self.evaluate
+        self.models.SentenceTransformerEncoderWrapper = lambda model: self
+        self.types.PromptType = str
+        self._create_dataloaders.create_dataloader = lambda texts, **options: texts["text"]
+        self.model_meta.ModelMeta = types.SimpleNamespace(create_empty=lambda given: given)
+        self.prompts = []
+
+    def encode(self, batches, prompt_type, task_metadata, hf_split, hf_subset, batch_size):
+        assert (task_metadata, hf_split, hf_subset, batch_size) == ("m", "test", "en", 8)
+        self.prompts.append(prompt_type)
+        return batches
+
+    def evaluate(self, searcher, tasks, **options):
+        where = {"task_metadata": "m", "hf_split": "test", "hf_subset": "en",
+                 "encode_kwargs": {"batch_size": 8}}  # fmt: skip
+        self.meta = searcher.mteb_model_meta
+        searcher.index(self.docs, **where)
+        self.found = searcher.search(self.queries, top_k=4, **where)
+        with pytest.raises(ValueError, match="re-ranking tasks give their own candidates"):
+            searcher.search(self.queries, top_k=4, top_ranked={"q0": ["d0"]}, **where)
+        result = types.SimpleNamespace(get_score=lambda: 0.5)
+        return types.SimpleNamespace(task_results=[result])
+
+
+def test_an_mteb_task_is_searched_by_codes(monkeypatch, byte_codec, rows, queries):
+    from qama.evaluation.mteb_task import run_task
+
+    fake = Fake(monkeypatch, rows, queries)
+    request = {"dims": 16, "level": "2"}
+    score = run_task("Fake", "some/model", byte_codec, request=request, scorer="hamming", threads=1)
+    assert score == 0.5
+    assert fake.prompts == ["document", "query"]
+    assert fake.meta == {"name": "qama/default-4B-hamming", "revision": byte_codec.fingerprint}
+    index = Index(byte_codec, **request)
+    index.add(rows)
+    for query, ids in enumerate(index.search(queries, 4, scorer="hamming").ids):
+        expected = {f"d{row}": -float(rank) for rank, row in enumerate(ids)}
+        assert fake.found[f"q{query}"] == expected
+    assert run_task(fake, "some/model", byte_codec, request=request, threads=1) == 0.5
+
+
+def test_mteb_tasks_that_are_unknown_or_out_of_reach_are_refused(monkeypatch, codec, rows):
+    from qama.evaluation.mteb_task import run_task
+
+    fake = Fake(monkeypatch, rows, rows)
+    with pytest.raises(ValueError, match="MTEB has no task 'Nothing'"):
+        run_task("Nothing", "some/model", codec)
+
+    def offline(*given, **options):
+        raise ConnectionError("no route")
+
+    fake.mteb.evaluate = offline
+    with pytest.raises(ValueError, match=r"data of the MTEB task 'Fake' cannot be .* no route; go"):
+        run_task("Fake", "some/model", codec)
 
 
 # --- reports ----------------------------------------------------------------------------------
@@ -452,3 +538,41 @@ def test_plot_writes_a_picture(tmp_path, ending):
 def test_plot_needs_records(tmp_path):
     with pytest.raises(ValueError, match="records is empty"):
         plot([], tmp_path / "plot.png")
+
+
+def test_plot_needs_matplotlib(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(MissingExtraError, match=r'pip install "qama\[eval\]"'):
+        plot([record()], tmp_path / "plot.png")
+
+
+def test_the_mean_of_collections_is_that_of_the_records_that_they_share():
+    first = [record(ndcg10=0.2, retention=0.9, low=0.87, high=0.94), record(level="1"),
+             record(method="sign")]  # fmt: skip
+    second = [record(method="sign"), record(ndcg10=0.4, retention=0.7, low=0.66, high=0.73)]
+    means = macro({"a": first, "b": second})
+    assert [(r.method, r.level) for r in means] == [("qama", "2"), ("sign", "2")]
+    assert means[0].ndcg10 == pytest.approx(0.3)
+    assert means[0].retention == pytest.approx(0.8)
+    assert means[0].low == pytest.approx(0.8 - 0.05 / 2)  # 3 and 4 hundredths, in squares
+    assert means[0].high == pytest.approx(0.8 + 0.05 / 2)
+    assert (means[0].dims, means[0].bytes_compact) == (384, 96)
+
+
+def test_a_processor_without_a_name_is_its_architecture(monkeypatch):
+    class Missing:
+        def __init__(self, path):
+            pass
+
+        def read_text(self, encoding):
+            raise FileNotFoundError
+
+    class Nameless(Missing):
+        def read_text(self, encoding):
+            return "processor : 0\n"
+
+    monkeypatch.setattr(platform, "processor", lambda: "")
+    monkeypatch.setattr(platform, "machine", lambda: "riscv64")
+    for path in (Missing, Nameless):
+        monkeypatch.setattr(provenance, "Path", path)
+        assert provenance._cpu() == "riscv64"

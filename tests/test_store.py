@@ -553,3 +553,53 @@ def test_a_few_kills():
     kills = int(os.environ.get("QAMA_KILLS", "15"))
     counts = run(kills, kills)
     assert (counts["kills"], counts["wrong"]) == (kills, 0)
+
+
+# --- what a file says of a state that moved on ------------------------------------------------
+
+
+def test_rows_that_came_later_are_not_in_the_file(path, tmp_path):
+    """A state is saved while a writer fills the same block: the rest of it is zero in the file."""
+    index = Index(Codec.load(GOLDEN), **CELL)
+    index.add(X[:70])
+    index.save(tmp_path / "at once")
+    then = index._now
+    index.add(X[70:90])
+    base.write(tmp_path / "later", index.codec, index.code, then, 0, None)
+    assert (tmp_path / "later").read_bytes() == (tmp_path / "at once").read_bytes()
+    assert not base.read(tmp_path / "later").blocks[-1, :, 6:].any()
+
+
+def test_refreshing_a_writer_changes_nothing(path):
+    with Index.open(path, mode="a") as index:
+        index.add(X[100:101])
+        index.refresh()
+        assert len(index) == 101
+
+
+def test_a_base_that_is_replaced_at_every_look_is_read_all_the_same(path, monkeypatch):
+    looks = iter(range(1000))
+    monkeypatch.setattr(loading, "stamps_of", lambda path: (next(looks), None))
+    assert len(Index.open(path)) == 100
+    assert next(looks) == 20  # two for each of ten tries
+
+
+def test_the_last_default_ids(tmp_path):
+    from qama.search.ids import IdMap
+
+    top = 2**63 - 1
+    assert IdMap(following=top - 2).fresh(2).tolist() == [top - 2, top - 1]
+    with pytest.raises(ValueError, match=f"the next default id would be {top - 1}; give ids"):
+        IdMap(following=top - 1).fresh(2)
+
+
+@pytest.mark.parametrize("rows", [63, 64, 65, 128])
+def test_deleting_of_whole_blocks_deletes_those(rows):
+    index = Index(Codec.load(GOLDEN), **CELL)
+    index.add(X[:rows])
+    assert index.delete([0, rows - 1, rows]) == 2
+    assert index.ids.tolist() == list(range(1, rows - 1))
+    words = index._now.live
+    assert [int(word).bit_count() for word in words] == [
+        min(64, rows - start) - (start == 0) - (start + 64 >= rows) for start in range(0, rows, 64)
+    ]

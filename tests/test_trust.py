@@ -126,6 +126,23 @@ def test_undamaged_rows_are_saved(path, tmp_path, name):
     assert after == {key: code for key, code in before.items() if key not in lost}
 
 
+def test_rows_whose_proof_is_damaged_are_not_trusted(path, tmp_path):
+    """Blocks and their checksums are damaged both: only what the log holds is proven."""
+    for name in ("blocks", "chunks"):
+        damage(path, sections(path)[name]["offset"])
+    salvage = repair(path, tmp_path / "new")
+    assert (salvage.rows, salvage.lost_rows, salvage.records) == (0, 3000, 3)
+    assert {f"section {name!r} is damaged" for name in ("blocks", "chunks")} <= set(salvage.notes)
+    index = Index.open(tmp_path / "new", mode="a")
+    assert len(index) == 42
+    expected = {bytes(code) for code in index.codec.encode(X[3000:3042], compact=True, **CELL)}
+    assert set(vectors_of(index).values()) == expected
+    loading.log_path(path).unlink()
+    assert repair(path, tmp_path / "empty").vectors == 0
+    following = Index.open(tmp_path / "empty", mode="a").add(X[:1])
+    assert following.tolist() == [3000]  # lost ids are not given again
+
+
 def test_a_torso_is_repaired(path, tmp_path):
     raw, entry = path.read_bytes(), sections(path)["blocks"]
     before = vectors_of(Index.open(path))
@@ -237,6 +254,31 @@ def test_codes_are_refused_by_another_codec(tmp_path):
         base.read(tmp_path / "c")
 
 
+@pytest.mark.parametrize(
+    ("meta", "codes", "message"),
+    [
+        ({"compact": 1}, None, "compact is 1, codes are uint8"),
+        ({}, np.zeros((2, 2), np.int64), "codes are int64"),
+        ({}, np.zeros((2, 3), np.uint8), r"codes have shape \(2, 3\); 8 dims at level 2 has 2 B"),
+        ({}, np.zeros(4, np.uint8), r"codes have shape \(4,\)"),
+        ({"compact": False}, None, r"codes have shape \(2, 2\); 8 dims at level 2 has 3 B"),
+        ({"code": {"dims": 8, "level": "3"}}, None, "level is '3'"),
+        ({"code": [8]}, None, "the codes are inconsistent"),
+        ({"code": {"width": 8}}, None, "the codes are inconsistent"),
+    ],
+)
+def test_a_code_file_that_does_not_fit_itself_is_refused(tmp_path, meta, codes, message):
+    codec = Codec.load(GOLDEN)
+    whole = {"codec": codec.fingerprint, "code": CELL, "compact": True}
+    stored = np.zeros((2, 2), np.uint8) if codes is None else codes
+    container.write(tmp_path / "c", "codes", 1, whole | meta, {"codes": stored})
+    with pytest.raises(FormatError, match=message):
+        codefile.read(tmp_path / "c", codec)
+    container.write(tmp_path / "c", "codes", 1, whole, {})
+    with pytest.raises(FormatError, match="inconsistent: 'codes'"):
+        codefile.read(tmp_path / "c", codec)
+
+
 @pytest.mark.parametrize("compact", [False, True])
 def test_codes_are_added_like_their_vectors(tmp_path, compact):
     codec = Codec.load(GOLDEN)
@@ -283,7 +325,14 @@ def test_encode_and_index_by_a_code_file(tmp_path):
     codes = tmp_path / "codes.qama"
     done("encode", GOLDEN, tmp_path / "x.npy", "-o", codes, "--dims", 8, "--level", 2)
     assert json.loads(done("inspect", codes, "--json").stdout)["kind"] == "codes"
+    assert Codec.load(GOLDEN).fingerprint in done("inspect", codes).stdout
     assert "ok: 200 codes" in done("verify", codes, "--codec", GOLDEN).stderr
+    said = done("verify", codes, "--codec", GOLDEN, "--vectors", tmp_path / "x.npy").stderr
+    assert "ok: 200 vectors encode to what is stored" in said
+    np.save(tmp_path / "other.npy", -X[:200])
+    said = call("verify", codes, "--codec", GOLDEN, "--vectors", tmp_path / "other.npy")
+    assert said.exit_code == 1
+    assert "damaged: 200 of 200 vectors encode to other codes" in said.stderr
     assert "give that codec" in json.loads(call("verify", codes, "--json").stdout)["problems"][0]
     done("index", GOLDEN, codes, "-o", tmp_path / "index")
     direct = Index(Codec.load(GOLDEN), **CELL)

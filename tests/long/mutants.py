@@ -1,0 +1,246 @@
+"""Mutation testing of packing, format and index: what the tests would let pass.
+
+    pip install cosmic-ray
+    python tests/long/mutants.py [--each 28] [--seed 0]
+
+Cosmic Ray's operators make the mutants: another number, operator or constant, a condition turned
+round, a loop that never runs, another exception. A sample of them is tested, each in a process of
+its own that imports the mutated text in place of the module, so that no file is ever changed. A
+mutant is killed by a test that fails or by running out of time. Operators in annotations, which
+are never evaluated, make no mutants.
+
+What became of each mutant is kept in bench/results/mutation.jsonl, so that a run that was cut, or
+follows new tests, goes on with those that live; bench/results/mutation.json has the counts and the
+survivors. The reason why a survivor may live is written there by hand and stays.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import collections
+import hashlib
+import importlib.abc
+import importlib.util
+import json
+import os
+import random
+import resource
+import signal
+import sys
+import tempfile
+import time
+import warnings
+from pathlib import Path
+
+TESTS = Path(__file__).parent.parent
+ROOT = TESTS.parent
+RECORD = ROOT / "bench" / "results" / "mutation.json"
+ENDS = RECORD.with_suffix(".jsonl")
+MEMORY = 12 * 2**30  # bytes that a mutant may map
+SECONDS = 90  # of the processor that its tests may take, or ten times as many of the clock
+LEFT_OUT = ("a_few_kills", "a_few_hundred_damaged", "readers_beside")  # slow: they kill nothing
+
+FILES = ("test_golden", "test_store", "test_trust", "test_index")
+ROWS = ("test_golden", "test_store", "test_index", "test_search", "test_trust")
+TARGETS = {  # module of qama: the tests that may kill its mutants, quick ones first
+    "encoding/bits": ("test_bits", "test_golden"),
+    "files": ("test_container", "test_store", "test_trust"),
+    "container": ("test_container", "test_golden", "test_trust"),
+    "codefile": ("test_golden", "test_trust"),
+    "search/base": FILES,
+    "search/log": ("test_log", *FILES),
+    "search/loading": FILES,
+    "search/store": FILES,
+    "search/collection": (*ROWS, "test_drift"),
+    "search/index": ROWS,
+    "search/ids": ROWS,
+    "search/snapshot": ROWS,
+}
+
+
+class Mutated(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Imports one module from another text than its file's."""
+
+    def __init__(self, name, path, text):
+        self.name, self.path, self.text = name, path, text
+
+    def find_spec(self, name, path=None, target=None):
+        if name != self.name:
+            return None
+        return importlib.util.spec_from_file_location(name, self.path, loader=self)
+
+    def exec_module(self, module):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # "is" with a number: let the tests find it
+            code = compile(self.text, self.path, "exec")
+        exec(code, vars(module))
+
+
+def candidates(text):
+    """Return where an operator may change a module: (operator, occurrence, line)."""
+    import cosmic_ray.ast
+    from cosmic_ray import plugins
+
+    annotated = _annotations(text)
+    nodes = list(cosmic_ray.ast.ast_nodes(cosmic_ray.ast.get_ast(text)))
+    found = []
+    for name in sorted(plugins.operator_names()):
+        if "Variable" in name:  # experiments that need arguments
+            continue
+        operator = plugins.get_operator(name)()
+        places = [place for node in nodes for place in operator.mutation_positions(node)]
+        for occurrence, (start, _) in enumerate(places):
+            if not any(first <= start < stop for first, stop in annotated):
+                found.append((name, occurrence, start[0]))
+    return found
+
+
+def sampled(text, found, count, chance):
+    """Yield mutants drawn from candidates: (operator, line, what was, what is, text)."""
+    from cosmic_ray import mutating, plugins
+
+    seen = {text}
+    for name, occurrence, line in chance.sample(found, len(found)):
+        if len(seen) > count:
+            return
+        changed = mutating.mutate_code(text, plugins.get_operator(name)(), occurrence)
+        if changed and changed not in seen and _compiles(changed):
+            seen.add(changed)
+            yield name.split("/")[1], line, *_line(text, changed), changed
+
+
+def _annotations(text):
+    """Return where annotations start and stop."""
+    return [
+        ((part.lineno, part.col_offset), (part.end_lineno, part.end_col_offset))
+        for node in ast.walk(ast.parse(text))
+        for part in (getattr(node, "annotation", None), getattr(node, "returns", None))
+        if part is not None
+    ]
+
+
+def _compiles(text):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            compile(text, "mutant", "exec")
+        except SyntaxError:
+            return False
+    return True
+
+
+def _line(before, after):
+    pairs = zip(before.splitlines(), after.splitlines(), strict=False)
+    return next((a.strip(), b.strip()) for a, b in pairs if a != b)
+
+
+def test(name, path, text, tests):
+    """Run tests on a mutant in a copy of this process; returns "killed", "late" or "survived"."""
+    with tempfile.TemporaryDirectory() as folder:
+        child = os.fork()
+        if not child:
+            os.setsid()
+            _run(name, path, text, tests, folder)
+        late = time.monotonic() + 10 * SECONDS
+        while time.monotonic() < late:
+            done, status = os.waitpid(child, os.WNOHANG)
+            if done and os.WIFSIGNALED(status):
+                return "late" if os.WTERMSIG(status) == signal.SIGKILL else "killed"
+            if done:
+                return "survived" if status == 0 else "killed"
+            time.sleep(0.01)
+        os.killpg(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        return "late"
+
+
+def _run(name, path, text, tests, folder):
+    status = 1
+    try:
+        quiet = os.open(os.devnull, os.O_RDWR)
+        for descriptor in range(3):
+            os.dup2(quiet, descriptor)
+        os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = folder
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+        resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
+        sys.meta_path.insert(0, Mutated(name, path, text))
+        import pytest
+
+        status = pytest.main(
+            ["-x", "-q", "-p", "no:cacheprovider", "--hypothesis-seed=0",
+             "-W", "ignore::pytest.PytestAssertRewriteWarning",  # hypothesis is there already
+             f"--basetemp={folder}/tmp",
+             "-k", f"not {' and not '.join(LEFT_OUT)}",
+             *(str(TESTS / f"{test}.py") for test in tests)]
+        )  # fmt: skip
+    finally:
+        os._exit(int(status))
+
+
+def run(each, seed, modules=TARGETS):
+    """Test a sample of each module's mutants; yields what became of each."""
+    import hypothesis  # noqa: F401 - every mutant's process has it from here
+    import numpy  # noqa: F401
+    import pytest  # noqa: F401
+    import torch  # noqa: F401
+
+    known = {row["text"]: row for row in map(json.loads, ENDS.read_text().splitlines())}
+    for module in modules:
+        path = ROOT / "src" / "qama" / f"{module}.py"
+        name = "qama." + module.replace("/", ".")
+        text = path.read_text()
+        if test(name, path, text, TARGETS[module]) != "survived":
+            raise SystemExit(f"the tests of {module} fail without a mutant")
+        found = candidates(text)
+        chance = random.Random(f"{seed} {module}")
+        for operator, line, was, now, changed in sampled(text, found, each, chance):
+            key = hashlib.sha256(changed.encode()).hexdigest()[:16]
+            row = known.get(key)
+            if row is None or row["end"] == "survived":
+                end = test(name, path, changed, TARGETS[module])
+                row = {"module": module, "of": len(found), "line": line, "operator": operator,
+                       "was": was, "is": now, "end": end, "text": key}  # fmt: skip
+                with ENDS.open("a") as file:
+                    file.write(json.dumps(row) + "\n")
+                print(*row.values(), sep="  ", file=sys.stderr, flush=True)
+            yield row
+
+
+def summary(rows):
+    """Return counts by module, and the survivors with the reasons given before."""
+    before = json.loads(RECORD.read_text())["results"]["survivors"] if RECORD.exists() else []
+    reasons = {(s["module"], s["was"], s["is"]): s["reason"] for s in before}
+    modules = collections.defaultdict(collections.Counter)
+    survivors = []
+    for row in rows:
+        counts = modules[row["module"]]
+        counts["candidates"] = row["of"]
+        counts["tested"] += 1
+        counts["killed"] += row["end"] != "survived"
+        counts["of them by time"] += row["end"] == "late"
+        if row["end"] == "survived":
+            shown = {key: row[key] for key in ("module", "line", "operator", "was", "is")}
+            key = row["module"], row["was"], row["is"]
+            survivors.append(shown | {"reason": reasons.get(key, "")})
+    total = sum(modules.values(), collections.Counter())
+    killed = round(100 * total["killed"] / total["tested"], 1)
+    return {"killed_percent": killed, **total, "modules": modules, "survivors": survivors}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--each", type=int, default=28, help="mutants of each module")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--modules", nargs="+", default=list(TARGETS))
+    given = parser.parse_args()
+    ENDS.touch()
+    rows = list(run(given.each, given.seed, given.modules))
+    sys.argv[0] = "tests/long/mutants.py"
+    from qama.evaluation import provenance
+
+    provenance.write(RECORD, summary(rows), given.seed)
+
+
+if __name__ == "__main__":
+    main()
