@@ -420,8 +420,9 @@ def test_eval_of_two_collections_adds_their_mean(folder, collection):
     shutil.copytree(collection, folder / "other")
     for kind in ("docs", "queries"):
         shutil.copy(folder / f"tiny.{kind}.npy", folder / f"other.{kind}.npy")
-    result = done("eval", collection, folder / "other", "--embeddings", folder, "--threads", 1,
-                  "--codec", folder / "codec", "--no-baselines", "-o", folder / "r.json")  # fmt: skip
+    options = ("--codec", folder / "codec", "--no-baselines", "--threads", 1)
+    result = done("eval", collection, folder / "other", "--embeddings", folder, *options,
+                  "-o", folder / "r.json")  # fmt: skip
     assert "mean of 2 collections" in result.stdout
     written = json.loads((folder / "r.json").read_text())["results"]
     assert set(written) == {"tiny", "other"}

@@ -383,6 +383,28 @@ def test_a_codec_is_judged_on_its_grid():
         evaluate(codec, docs, queries, collection, dims=[63], **options)
 
 
+def test_byte_codes_and_the_scorers_that_a_code_has_are_judged(byte_codec, rows):
+    ids = tuple(f"q{i}" for i in range(20))
+    collection = Collection(
+        name="self", doc_ids=tuple(f"d{i}" for i in range(300)), doc_texts=("",) * 300,
+        query_ids=ids, query_texts=("",) * 20, query_rows=tuple(range(20)), query_total=20,
+        qrels={key: {f"d{i}": 1} for i, key in enumerate(ids)},
+    )  # fmt: skip
+    records = evaluate(
+        byte_codec, rows, rows[:20], collection, dims=[32], levels=["2"], budgets=[1, 16],
+        scorers=("hamming", "another"), baselines=False, samples=20, threads=1,
+    )  # fmt: skip
+    assert [(r.method, r.level, r.scorer, r.bytes_stored, r.bytes_compact) for r in records] == [
+        ("float32", "float32", "cosine", 128, 128), ("float prefix", "float32", "cosine", 128, 128),
+        ("qama", "2", "hamming", 12, 8),
+        ("qama", "bytes", "asymmetric", 1, 1), ("qama", "bytes", "asymmetric", 16, 16),
+    ]  # fmt: skip
+    assert records[0].mrr == 1
+    assert records[3].ndcg10 < records[4].ndcg10
+    with pytest.raises(ValueError, match="nbytes"):
+        evaluate(byte_codec, rows, rows[:20], collection, budgets=[999])
+
+
 # --- embedding --------------------------------------------------------------------------------
 
 
@@ -531,7 +553,9 @@ def test_both_tables_show_the_same_cells():
 @pytest.mark.parametrize("ending", ["png", "svg"])
 def test_plot_writes_a_picture(tmp_path, ending):
     path = tmp_path / f"plot.{ending}"
-    plot([record(), record(level="1", bytes_compact=48), record(method="sign")], path, "title")
+    fixed = record(method="fixed thresholds")
+    records = [record(), record(level="1", bytes_compact=48), record(method="sign"), fixed]
+    plot(records, path, "title")
     assert path.stat().st_size > 1000
 
 

@@ -38,7 +38,7 @@ ROOT = TESTS.parent
 RECORD = ROOT / "bench" / "results" / "mutation.json"
 ENDS = RECORD.with_suffix(".jsonl")
 MEMORY = 12 * 2**30  # bytes that a mutant may map
-SECONDS = 90  # of the processor that its tests may take, or ten times as many of the clock
+SECONDS = 30  # of the processor that its tests may take, or ten times as many of the clock
 LEFT_OUT = ("a_few_kills", "a_few_hundred_damaged", "readers_beside")  # slow: they kill nothing
 
 FILES = ("test_golden", "test_store", "test_trust", "test_index")
