@@ -529,7 +529,10 @@ def test_unfitting_tables_are_refused(columns, message):
         ({"architecture": "feedforward"}, "trains 'linear' only"),
         ({"objective": "magic"}, "objective is 'magic'; choose one of"),
         ({"preset": "paper", "start": "warm"}, "start is 'warm'; choose one of"),
-        ({"weights": configs.LossWeights(*[0.0] * 8)}, "weights are all 0; give one of similarity,"),
+        (
+            {"weights": configs.LossWeights(*[0.0] * 8)},
+            "weights are all 0; give one of similarity,",
+        ),
         ({"expansion": 1}, "expansion is 1; give a whole number >= 2"),
         ({"steps": -1}, "steps is -1"),
         ({"steps": "many"}, "steps is 'many'"),
