@@ -92,6 +92,8 @@ def test_collection_reads_a_split_without_header_and_skips_blank_lines(folder):
         ("queries.jsonl", "\n\n", r"queries\.jsonl holds no record"),
         ("qrels/test.tsv", "query-id\tcorpus-id\tscore\n", r"test\.tsv holds no judgement"),
         ("corpus.jsonl", '{"_id": "d0", "text": "a"}\n{oops\n', r"line 2: not valid JSON"),
+        ("corpus.jsonl", "[" * 100_000 + "\n", r"corpus\.jsonl, line 1: not valid JSON"),
+        ("queries.jsonl", "1" * 5000 + "\n", r"queries\.jsonl, line 1: not valid JSON"),
         ("corpus.jsonl", "[1]\n", r"line 1: an object"),
         ("corpus.jsonl", '{"_id": 7, "text": "a"}\n', r"line 1: the field '_id'"),
         ("corpus.jsonl", '{"_id": "d0"}\n', r"line 1: the field 'text'"),
@@ -101,6 +103,8 @@ def test_collection_reads_a_split_without_header_and_skips_blank_lines(folder):
         ("qrels/test.tsv", "q0\td0\t1\nq9\td0\t1\n", r"line 2: no query has the id 'q9'"),
         ("qrels/test.tsv", "q0\td0\n", r"line 1: 2 columns"),
         ("qrels/test.tsv", "q0\td0\thigh\n", r"line 1: the score 'high'"),
+        ("qrels/test.tsv", "q0\td0\t1001\n", r"line 1: the score 1001 is beyond 1000"),
+        ("qrels/test.tsv", f"q0\td0\t-{2**31}\n", r"line 1: the score -2147483648 is beyond 1000"),
         ("qrels/test.tsv", "q0\td0\t1\nq0\td0\t2\n", r"line 2: 'q0' and 'd0' are judged twice"),
     ],
 )
@@ -115,6 +119,27 @@ def test_bad_folders_are_refused_with_file_line_and_reason(folder, file, content
 
 
 # --- judging ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["", "q1\0", "\0", "\ud800", "a b"])
+def test_names_of_queries_and_documents_may_be_any_text(folder, name):
+    write_folder(
+        folder, [{"_id": name, "text": "a"}, *DOCS], [{"_id": name, "text": "a"}, *QUERIES], []
+    )
+    lines = f"{name}\t{name}\t1\nq1\td1\t1\n".encode("utf-8", "surrogatepass")
+    (folder / "qrels" / "test.tsv").write_bytes(lines)
+    if name == "\ud800":
+        with pytest.raises(ValueError, match="not UTF-8"):
+            load_collection(folder)
+        return
+    found = judge(np.array([[0, 1], [0, 2]]), load_collection(folder))
+    assert found.mrr.tolist() == [1, 0.5]
+
+
+def test_the_highest_grade_can_be_judged(folder):
+    (folder / "qrels" / "test.tsv").write_text("q0\td1\t1000\nq0\td2\t-1000\n")
+    found = judge(np.array([[2, 1]]), load_collection(folder))
+    assert found.ndcg10.tolist() == [pytest.approx(1 / math.log2(3))]
 
 
 def test_measures_equal_hand_computed_values(tiny):

@@ -39,7 +39,7 @@ ROOT = TESTS.parent
 RECORD = ROOT / "bench" / "results" / "mutation.json"
 ENDS = RECORD.with_suffix(".jsonl")
 MEMORY = 12 * 2**30  # bytes that a mutant may map
-SECONDS = 30  # of the processor that its tests may take, or ten times as many of the clock
+SECONDS = 20  # of the processor that its tests may take, or five times as many of the clock
 LEFT_OUT = (  # slow, or in other processes, which import the files
     "a_few_kills", "a_few_hundred_damaged", "readers_beside", "another_process", "file_size",
     "truncated_a", "every_flipped", "brute_force",
@@ -165,7 +165,7 @@ def test(name, path, text, tests, fitted):
         if not child:
             os.setsid()
             _run(name, path, text, tests, fitted, folder)
-        late = time.monotonic() + 10 * SECONDS
+        late = time.monotonic() + 5 * SECONDS
         while time.monotonic() < late:
             done, status = os.waitpid(child, os.WNOHANG)
             if done and os.WIFSIGNALED(status):
