@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import tracemalloc
@@ -232,11 +233,18 @@ def test_another_container_version(tmp_path):
 def test_a_huge_header_length_allocates_nothing(tmp_path, length):
     path = forge(tmp_path / "huge", {}, length=length)
     tracemalloc.start()
-    with pytest.raises(FormatError, match="header of"):
+    with pytest.raises(FormatError, match=f"a header of {length} bytes is claimed"):
         read(path)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 1_000_000
+
+
+def test_a_header_of_a_megabyte_is_the_largest(tmp_path):
+    raw = json.dumps(with_section() | {"sections": []}).encode()
+    assert read(forge(tmp_path / "x", raw.ljust(2**20))).kind == "test"
+    with pytest.raises(FormatError, match=f"a header of {2**20 + 1} bytes is claimed"):
+        read(forge(tmp_path / "x", raw.ljust(2**20 + 1)))
 
 
 def test_a_header_larger_than_the_format_allows_is_refused_unread(tmp_path):
@@ -395,6 +403,7 @@ def test_a_folder_is_no_file(tmp_path):
     with pytest.raises(IsADirectoryError) as refused:
         read(tmp_path)
     assert refused.value.filename == str(tmp_path)
+    assert refused.value.errno == errno.EISDIR
 
 
 def test_identity_and_kind_are_read_from_the_header_alone(path):

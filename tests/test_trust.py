@@ -225,6 +225,7 @@ def test_what_proves_nothing_is_not_repaired(path, tmp_path):
 @pytest.mark.parametrize(
     "changes",
     [{"following": 3}, {"following": None}, {"generation": -1}, {"generation": "1"},
+     {"generation": 2**62 + 1},
      {"replaces": 7}, {"replaces": "xyz"}, {"replaces": "0" * 17}, {"replaces": "G" * 16},
      {"following": 3001}, {"rows": 2999}, {"rows": 4000}],
     ids=repr,
@@ -261,6 +262,10 @@ def test_codes_are_refused_by_another_codec(tmp_path):
         ({}, np.zeros((2, 2), np.int64), "codes are int64"),
         ({}, np.zeros((2, 3), np.uint8), r"codes have shape \(2, 3\); 8 dims at level 2 has 2 B"),
         ({}, np.zeros(4, np.uint8), r"codes have shape \(4,\)"),
+        ({}, np.zeros((2, 2, 1), np.uint8), r"codes have shape \(2, 2, 1\)"),
+        ({"codec": "0" * 16}, None, "holds codes of codec '0000000000000000'; this codec is"),
+        ({"codec": "f" * 16}, None, "holds codes of codec 'ffffffffffffffff'; this codec is"),
+        ({"codec": None}, None, "holds codes of codec None; this codec is"),
         ({"compact": False}, None, r"codes have shape \(2, 2\); 8 dims at level 2 has 3 B"),
         ({"code": {"dims": 8, "level": "3"}}, None, "level is '3'"),
         ({"code": [8]}, None, "the codes are inconsistent"),

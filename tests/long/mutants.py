@@ -6,8 +6,8 @@
 Cosmic Ray's operators make the mutants: another number, operator or constant, a condition turned
 round, a loop that never runs, another exception. A sample of them is tested, each in a process of
 its own that imports the mutated text in place of the module, so that no file is ever changed. A
-mutant is killed by a test that fails or by running out of time. Operators in annotations, which
-are never evaluated, make no mutants.
+mutant is killed by a test that fails or by running out of time; only tests that reach its line are
+run. Operators in annotations, which are never evaluated, make no mutants.
 
 What became of each mutant is kept in bench/results/mutation.jsonl, so that a run that was cut, or
 follows new tests, goes on with those that live; bench/results/mutation.json has the counts and the
@@ -34,15 +34,27 @@ import time
 import warnings
 from pathlib import Path
 
+import hypothesis  # noqa: F401 - every mutant's process has it from here
+import numpy  # noqa: F401 - the same
+import pytest
+
 TESTS = Path(__file__).parent.parent
 ROOT = TESTS.parent
+PACKAGE = Path(importlib.util.find_spec("qama").origin).parent
 RECORD = ROOT / "bench" / "results" / "mutation.json"
 ENDS = RECORD.with_suffix(".jsonl")
 MEMORY = 12 * 2**30  # bytes that a mutant may map
 SECONDS = 20  # of the processor that its tests may take, or five times as many of the clock
+
+MODULES = (
+    "encoding/bits", "files", "container", "codefile", "search/base", "search/log",
+    "search/loading", "search/store", "search/collection", "search/index", "search/ids",
+    "search/snapshot",
+)  # fmt: skip
+FILES = ("bits", "golden", "container", "log", "lock", "store", "trust", "index", "search", "drift")
 LEFT_OUT = (  # slow, or in other processes, which import the files
     "a_few_kills", "a_few_hundred_damaged", "readers_beside", "another_process", "file_size",
-    "truncated_a", "every_flipped", "brute_force",
+    "truncated_a", "every_flipped_bit_of_the_fixed", "every_flipped_byte_of_a_section",
 )  # fmt: skip
 FIT = """
 import sys, conftest
@@ -50,36 +62,60 @@ for preset in ("default", "paper"):
     conftest._fit(conftest.mixture(300, 32), preset).save(f"{sys.argv[1]}/{preset}")
 """
 
-FILES = ("test_golden", "test_store", "test_trust", "test_index")
-ROWS = ("test_golden", "test_store", "test_index", "test_search", "test_trust")
-TARGETS = {  # module of qama: the tests that may kill its mutants, quick ones first
-    "encoding/bits": ("test_bits", "test_golden"),
-    "files": ("test_container", "test_store", "test_trust"),
-    "container": ("test_container", "test_golden", "test_trust"),
-    "codefile": ("test_golden", "test_trust"),
-    "search/base": FILES,
-    "search/log": ("test_log", *FILES),
-    "search/loading": FILES,
-    "search/store": FILES,
-    "search/collection": (*ROWS, "test_drift"),
-    "search/index": ROWS,
-    "search/ids": ROWS,
-    "search/snapshot": ROWS,
-}
 
+class Chosen:
+    """Runs some of the tests, quick ones first, on codecs that were fitted before.
 
-class Fitted:
-    """Lends the tests the codecs that `conftest` fits, which takes most of their time."""
+    Args:
+        fitted: The folder of the codecs.
+        seconds: Of each test that is chosen; None: all are.
+    """
 
-    def __init__(self, folder):
-        self.folder = folder
+    def __init__(self, fitted, seconds=None):
+        self.fitted, self.seconds = fitted, seconds
 
-    def pytest_collection_finish(self):
+    def pytest_collection_modifyitems(self, items):
         import conftest
 
+        conftest._fit = self.load
+        if self.seconds is not None:
+            chosen = [item for item in items if item.nodeid in self.seconds]
+            items[:] = sorted(chosen, key=lambda item: self.seconds[item.nodeid])
+
+    def load(self, rows, preset):
         from qama import Codec
 
-        conftest._fit = lambda rows, preset: Codec.load(self.folder / preset)
+        return Codec.load(self.fitted / preset)
+
+
+class Reached:
+    """Notes which tests reach which lines of the modules, and how long they take."""
+
+    def __init__(self):
+        import coverage
+
+        self.coverage = coverage.Coverage(
+            data_file=None, config_file=False, include=[f"{PACKAGE}/*"]
+        )
+        self.coverage.start()
+        self.seconds = {}
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item):
+        self.coverage.switch_context(item.nodeid)
+        began = time.perf_counter()
+        yield
+        self.seconds[item.nodeid] = time.perf_counter() - began
+        self.coverage.switch_context("")
+
+    def lines(self):
+        self.coverage.stop()
+        data = self.coverage.get_data()
+        return {name: data.contexts_by_lineno(str(source(name))) for name in MODULES}
+
+
+def source(module):
+    return PACKAGE / f"{module}.py"
 
 
 class Mutated(importlib.abc.MetaPathFinder, importlib.abc.Loader):
@@ -158,72 +194,90 @@ def _line(before, after):
     return next((a.strip(), b.strip()) for a, b in pairs if a != b)
 
 
-def test(name, path, text, tests, fitted):
-    """Run tests on a mutant in a copy of this process; returns "killed", "late" or "survived"."""
-    with tempfile.TemporaryDirectory() as folder:
-        child = os.fork()
-        if not child:
+def in_copy(work, seconds, clock):
+    """Do work in a copy of this process; returns its exit status, None if it took too long."""
+    child = os.fork()
+    if not child:
+        try:
             os.setsid()
-            _run(name, path, text, tests, fitted, folder)
-        late = time.monotonic() + 5 * SECONDS
-        while time.monotonic() < late:
-            done, status = os.waitpid(child, os.WNOHANG)
-            if done and os.WIFSIGNALED(status):
-                return "late" if os.WTERMSIG(status) == signal.SIGKILL else "killed"
-            if done:
-                return "survived" if status == 0 else "killed"
-            time.sleep(0.01)
-        os.killpg(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-        return "late"
+            quiet = os.open(os.devnull, os.O_RDWR)
+            for descriptor in range(3):
+                os.dup2(quiet, descriptor)
+            resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+            resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+            os._exit(int(work()))
+        finally:
+            os._exit(1)
+    late = time.monotonic() + clock
+    while time.monotonic() < late:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+            return None if killed else os.waitstatus_to_exitcode(status)
+        time.sleep(0.01)
+    os.killpg(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return None
 
 
-def _run(name, path, text, tests, fitted, folder):
-    status = 1
-    try:
-        quiet = os.open(os.devnull, os.O_RDWR)
-        for descriptor in range(3):
-            os.dup2(quiet, descriptor)
+def run_tests(plugins):
+    with tempfile.TemporaryDirectory() as folder:
         os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = folder
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-        resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
-        sys.meta_path.insert(0, Mutated(name, path, text))
-        import pytest
-
-        status = pytest.main(
+        os.chdir(ROOT)
+        return pytest.main(
             ["-x", "-q", "-p", "no:cacheprovider", "--hypothesis-seed=0",
              "-W", "ignore::pytest.PytestAssertRewriteWarning",  # hypothesis is there already
-             f"--basetemp={folder}/tmp",
-             "-k", f"not {' and not '.join(LEFT_OUT)}",
-             *(str(TESTS / f"{test}.py") for test in tests)],
-            plugins=[Fitted(fitted)],
+             f"--basetemp={folder}/tmp", "-k", f"not {' and not '.join(LEFT_OUT)}",
+             *(f"tests/test_{name}.py" for name in FILES)],
+            plugins=plugins,
         )  # fmt: skip
-    finally:
-        os._exit(int(status))
 
 
-def run(each, seed, modules=TARGETS):
+def reach(fitted):
+    """Run all tests without a mutant; returns the tests by module and line, and their seconds."""
+
+    def work():
+        reached = Reached()
+        status = run_tests([Chosen(fitted), reached])
+        (fitted / "reached").write_text(json.dumps([reached.lines(), reached.seconds]))
+        return status
+
+    if in_copy(work, 600, 3600) != 0:
+        raise SystemExit("the tests fail without a mutant")
+    return json.loads((fitted / "reached").read_text())
+
+
+def test(module, text, fitted, seconds):
+    """Return "killed", "late" or "survived": what some tests do to a mutant."""
+    name = "qama." + module.replace("/", ".")
+
+    def work():
+        sys.meta_path.insert(0, Mutated(name, source(module), text))
+        return run_tests([Chosen(fitted, seconds)])
+
+    status = in_copy(work, SECONDS, 5 * SECONDS)
+    if status == pytest.ExitCode.NO_TESTS_COLLECTED:
+        return "survived"
+    return {None: "late", 0: "survived"}.get(status, "killed")
+
+
+def run(each, seed, modules=MODULES):
     """Test a sample of each module's mutants; yields what became of each."""
-    import hypothesis  # noqa: F401 - every mutant's process has it from here
-    import numpy  # noqa: F401
-    import pytest  # noqa: F401
-
     fitted = Path(tempfile.mkdtemp())
     subprocess.run([sys.executable, "-c", FIT, str(fitted)], cwd=TESTS, check=True)
     known = {row["text"]: row for row in map(json.loads, ENDS.read_text().splitlines())}
+    lines, seconds = reach(fitted)
     for module in modules:
-        path = ROOT / "src" / "qama" / f"{module}.py"
-        name = "qama." + module.replace("/", ".")
-        text = path.read_text()
-        if test(name, path, text, TARGETS[module], fitted) != "survived":
-            raise SystemExit(f"the tests of {module} fail without a mutant")
+        text = source(module).read_text()
         found = candidates(text)
         chance = random.Random(f"{seed} {module}")
         for operator, line, was, now, changed in sampled(text, found, each, chance):
             key = hashlib.sha256(changed.encode()).hexdigest()[:16]
             row = known.get(key)
             if row is None or row["end"] == "survived":
-                end = test(name, path, changed, TARGETS[module], fitted)
+                names = lines[module].get(str(line), [""])
+                chosen = seconds if "" in names else {name: seconds[name] for name in names}
+                end = test(module, changed, fitted, chosen)
                 row = {"module": module, "of": len(found), "line": line, "operator": operator,
                        "was": was, "is": now, "end": end, "text": key}  # fmt: skip
                 with ENDS.open("a") as file:
@@ -257,7 +311,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--each", type=int, default=26, help="mutants of each module")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--modules", nargs="+", default=list(TARGETS))
+    parser.add_argument("--modules", nargs="+", default=MODULES)
     given = parser.parse_args()
     ENDS.touch()
     rows = list(run(given.each, given.seed, given.modules))
