@@ -321,6 +321,19 @@ def test_saving_over_the_file_takes_its_log_along(path, tmp_path):
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
+def test_saving_elsewhere_is_a_copy(path, tmp_path):
+    with Index.open(path, mode="a") as index:
+        index.delete([3])
+        for name in ("a copy", "z copy"):
+            index.save(tmp_path / name)
+            assert state(Index.open(tmp_path / name)) == state(index)
+        assert base.read(path).generation == 0
+        assert loading.log_path(path).exists()
+        index.save(path)
+        assert base.read(path).generation == 1
+        assert not loading.log_path(path).exists()
+
+
 def test_default_ids_do_not_start_again_after_saving(tmp_path):
     index = Index(Codec.load(GOLDEN), **CELL)
     index.add(X[:10])
