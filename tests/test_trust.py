@@ -292,8 +292,11 @@ def test_codes_are_added_like_their_vectors(tmp_path, compact):
     assert from_codes.add_codes(codes).tolist() == list(range(100))
     from_vectors.add(X[:100])
     assert vectors_of(from_codes) == vectors_of(from_vectors)
-    with pytest.raises(ValueError, match="bytes a row"):
-        from_codes.add_codes(codes[:, :1])
+    for width in (1, 4):
+        with pytest.raises(ValueError, match="bytes a row"):
+            from_codes.add_codes(np.zeros((5, width), np.uint8))
+    with pytest.raises(ValueError, match="id 70 is in the index already"):
+        from_codes.add_codes(codes[:4], ids=[500, 70, 3, 600])
 
 
 # --- the command line -------------------------------------------------------------------------
