@@ -118,6 +118,10 @@ def test_records_out_of_order_end_the_log():
     assert len(read(HEADER.pack() + first + third).records) == 1
     assert len(read(HEADER.pack() + third).records) == 0
     assert len(read(HEADER.pack() + first + first).records) == 1
+    second = log.pack("add", 2, 64, IDS + 5, CODES)
+    for again in (first, second):  # neither comes after the record that is damaged, the second
+        assert read(HEADER.pack() + first + b"x" + again).later == []
+    assert len(read(HEADER.pack() + first + b"x" + third).later) == 1
 
 
 def test_a_record_that_claims_a_sync_behind_itself_is_none():

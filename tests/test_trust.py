@@ -242,6 +242,12 @@ def test_meta_that_does_not_fit_is_refused(tmp_path, changes):
             Index.open(tmp_path / "forged")
 
 
+def test_a_generation_may_be_as_high_as_the_format_says(tmp_path):
+    index = Index(Codec.load(GOLDEN), **CELL)
+    base.write(tmp_path / "index", index.codec, index.code, index._now, 2**62, None)
+    assert base.read(tmp_path / "index").generation == 2**62
+
+
 # --- code files -------------------------------------------------------------------------------
 
 

@@ -10,8 +10,8 @@ mutant is killed by a test that fails or by running out of time; only tests that
 run. Operators in annotations, which are never evaluated, make no mutants.
 
 What became of each mutant is kept in bench/results/mutation.jsonl, so that a run that was cut, or
-follows new tests, goes on with those that live; bench/results/mutation.json has the counts and the
-survivors. The reason why a survivor may live is written there by hand and stays.
+follows new tests, goes on with those that live without a reason; bench/results/mutation.json has
+the counts and the survivors. Why a survivor may live is written there by hand and stays.
 """
 
 from __future__ import annotations
@@ -266,6 +266,7 @@ def run(each, seed, modules=MODULES):
     fitted = Path(tempfile.mkdtemp())
     subprocess.run([sys.executable, "-c", FIT, str(fitted)], cwd=TESTS, check=True)
     known = {row["text"]: row for row in map(json.loads, ENDS.read_text().splitlines())}
+    reasons = given_reasons()
     lines, seconds = reach(fitted)
     for module in modules:
         text = source(module).read_text()
@@ -274,7 +275,7 @@ def run(each, seed, modules=MODULES):
         for operator, line, was, now, changed in sampled(text, found, each, chance):
             key = hashlib.sha256(changed.encode()).hexdigest()[:16]
             row = known.get(key)
-            if row is None or row["end"] == "survived":
+            if row is None or (row["end"] == "survived" and not reasons.get(identity(row))):
                 names = lines[module].get(str(line), [""])
                 chosen = seconds if "" in names else {name: seconds[name] for name in names}
                 end = test(module, changed, fitted, chosen)
@@ -286,10 +287,19 @@ def run(each, seed, modules=MODULES):
             yield row
 
 
+def identity(row):
+    return row["module"], row["was"], row["is"]
+
+
+def given_reasons():
+    """Return why a survivor may live, as it was written into the record by hand."""
+    before = json.loads(RECORD.read_text())["results"]["survivors"] if RECORD.exists() else []
+    return {identity(row): row["reason"] for row in before}
+
+
 def summary(rows):
     """Return counts by module, and the survivors with the reasons given before."""
-    before = json.loads(RECORD.read_text())["results"]["survivors"] if RECORD.exists() else []
-    reasons = {(s["module"], s["was"], s["is"]): s["reason"] for s in before}
+    reasons = given_reasons()
     modules = collections.defaultdict(collections.Counter)
     survivors = []
     for row in rows:
@@ -300,8 +310,7 @@ def summary(rows):
         counts["of them by time"] += row["end"] == "late"
         if row["end"] == "survived":
             shown = {key: row[key] for key in ("module", "line", "operator", "was", "is")}
-            key = row["module"], row["was"], row["is"]
-            survivors.append(shown | {"reason": reasons.get(key, "")})
+            survivors.append(shown | {"reason": reasons.get(identity(row), "")})
     total = sum(modules.values(), collections.Counter())
     killed = round(100 * total["killed"] / total["tested"], 1)
     return {"killed_percent": killed, **total, "modules": modules, "survivors": survivors}
