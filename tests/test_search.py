@@ -56,6 +56,13 @@ def test_every_kind_of_filter_is_the_restricted_full_search(index, queries, scor
         np.testing.assert_array_equal(found.scores, scores)
 
 
+def test_the_first_row_is_found_by_its_given_id(codec, rows, queries):
+    index = Index(codec, **CELL)
+    index.add(rows[:2], ids=[70, 80])
+    assert index.search(queries[:1], 5, filter=[70]).ids.tolist() == [[70]]
+    assert index.search(queries[:1], 5, exclude=[70]).ids.tolist() == [[80]]
+
+
 def test_exclusion_alone_leaves_everything_else(index, queries):
     gone = index.search(queries[:1], 5).ids[0]
     found = index.search(queries[:1], len(index), exclude=[*gone, *gone, 10**9])  # unknown: ignored
