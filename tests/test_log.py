@@ -192,6 +192,14 @@ def test_work_on_marks_is_bounded_by_the_size(monkeypatch):
     assert size < sum(summed) <= 4 * size + 2**20
 
 
+def test_marks_within_a_record_are_not_looked_at():
+    codes = np.frombuffer(b"QRECQR", dtype=np.uint8).reshape(2, 3)
+    raw = b"".join(log.pack("add", number, 64, IDS, codes) for number in (1, 2, 3))
+    found = log.salvage(np.frombuffer(bytes(64) + raw, dtype=np.uint8), 3)
+    assert [record.number for record in found] == [1, 2, 3]
+    assert found[1].codes.tobytes() == b"QRECQR"
+
+
 def test_large_records_past_damage_are_within_the_bound():
     ids, codes = np.arange(2**17), np.zeros((2**17, 3), np.uint8)
     raw = b"".join(log.pack("upsert", number, 64, ids, codes) for number in (1, 2, 3))
