@@ -7,13 +7,17 @@ QAMA_DATA ?= ../shared
 COLLECTIONS := cranfield cisi nfcorpus scifact cosqa npl
 SOURCES := pyproject.toml constraints.txt CMakeLists.txt $(wildcard csrc/*)
 
-.PHONY: demo test lint bench bench-quality bench-paper bench-tasks bench-speed sanitize emulated docs clean
+.PHONY: demo test coverage lint bench bench-quality bench-paper bench-tasks bench-speed sanitize emulated docs clean
 
 demo: $(VENV)/demo.stamp
 	$(RUN) -m qama demo
 
 test: $(VENV)/dev.stamp
 	$(RUN) -m pytest
+
+coverage: $(VENV)/dev.stamp
+	$(RUN) -m coverage run -m pytest
+	$(RUN) -m coverage report
 
 lint: $(VENV)/dev.stamp
 	$(RUN) -m ruff check src tests bench

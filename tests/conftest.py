@@ -61,9 +61,7 @@ def byte_codec(codec):
     signs = np.unpackbits(np.arange(16, dtype=np.uint8)[:, None], axis=1)[:, 4:] * 2.0 - 1
     axes = np.eye(32).reshape(8, 4, 32)  # a word steps along four axes
     words = np.concatenate([signs @ axes / step for step in (6, 12, 24, 48)])
-    coder = ByteCoder(
-        whole(np.zeros(32)), whole(words).reshape(-1, 32), np.ones(16, np.float32)
-    )
+    coder = ByteCoder(whole(np.zeros(32)), whole(words).reshape(-1, 32), np.ones(16, np.float32))
     return Codec(codec.grid, "default", {}, coder)
 
 

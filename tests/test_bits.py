@@ -81,6 +81,14 @@ def test_words_pad_with_zero_bytes_and_keep_byte_order():
     assert words.view(np.uint8).tolist() == expected
 
 
+@pytest.mark.parametrize(("nbytes", "words"), [(1, 1), (7, 1), (8, 1), (9, 2), (16, 2), (17, 3)])
+def test_words_are_as_few_as_hold_the_bytes(nbytes, words):
+    codes = np.full((3, nbytes), 255, dtype=np.uint8)
+    made = bits.words(codes)
+    assert made.shape == (3, words)
+    assert np.bitwise_count(made).sum(axis=1).tolist() == [8 * nbytes] * 3
+
+
 # --- round trips ------------------------------------------------------------------------------
 
 

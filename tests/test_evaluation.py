@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import math
+import platform
 import sys
+import types
 
 import numpy as np
 import pytest
 from rich.console import Console
 
+from qama import Index
 from qama.errors import MissingExtraError
+from qama.evaluation import provenance
 from qama.evaluation.baselines import BASELINES, unit
 from qama.evaluation.beir import Collection, load_collection
 from qama.evaluation.bootstrap import paired_bootstrap
@@ -19,6 +23,7 @@ from qama.evaluation.judge import judge, tie_share
 from qama.evaluation.records import Record
 from qama.evaluation.report import markdown_table, plot, rich_table
 from qama.evaluation.runner import evaluate, judged_queries
+from qama.evaluation.study import macro
 from qama.evaluation.topk import chunked_top_k, top_k
 
 # --- a tiny collection ------------------------------------------------------------------------
@@ -87,6 +92,8 @@ def test_collection_reads_a_split_without_header_and_skips_blank_lines(folder):
         ("queries.jsonl", "\n\n", r"queries\.jsonl holds no record"),
         ("qrels/test.tsv", "query-id\tcorpus-id\tscore\n", r"test\.tsv holds no judgement"),
         ("corpus.jsonl", '{"_id": "d0", "text": "a"}\n{oops\n', r"line 2: not valid JSON"),
+        ("corpus.jsonl", "[" * 100_000 + "\n", r"corpus\.jsonl, line 1: not valid JSON"),
+        ("queries.jsonl", "1" * 5000 + "\n", r"queries\.jsonl, line 1: not valid JSON"),
         ("corpus.jsonl", "[1]\n", r"line 1: an object"),
         ("corpus.jsonl", '{"_id": 7, "text": "a"}\n', r"line 1: the field '_id'"),
         ("corpus.jsonl", '{"_id": "d0"}\n', r"line 1: the field 'text'"),
@@ -96,6 +103,8 @@ def test_collection_reads_a_split_without_header_and_skips_blank_lines(folder):
         ("qrels/test.tsv", "q0\td0\t1\nq9\td0\t1\n", r"line 2: no query has the id 'q9'"),
         ("qrels/test.tsv", "q0\td0\n", r"line 1: 2 columns"),
         ("qrels/test.tsv", "q0\td0\thigh\n", r"line 1: the score 'high'"),
+        ("qrels/test.tsv", "q0\td0\t1001\n", r"line 1: the score 1001 is beyond 1000"),
+        ("qrels/test.tsv", f"q0\td0\t-{2**31}\n", r"line 1: the score -2147483648 is beyond 1000"),
         ("qrels/test.tsv", "q0\td0\t1\nq0\td0\t2\n", r"line 2: 'q0' and 'd0' are judged twice"),
     ],
 )
@@ -110,6 +119,27 @@ def test_bad_folders_are_refused_with_file_line_and_reason(folder, file, content
 
 
 # --- judging ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["", "q1\0", "\0", "\ud800", "a b"])
+def test_names_of_queries_and_documents_may_be_any_text(folder, name):
+    write_folder(
+        folder, [{"_id": name, "text": "a"}, *DOCS], [{"_id": name, "text": "a"}, *QUERIES], []
+    )
+    lines = f"{name}\t{name}\t1\nq1\td1\t1\n".encode("utf-8", "surrogatepass")
+    (folder / "qrels" / "test.tsv").write_bytes(lines)
+    if name == "\ud800":
+        with pytest.raises(ValueError, match="not UTF-8"):
+            load_collection(folder)
+        return
+    found = judge(np.array([[0, 1], [0, 2]]), load_collection(folder))
+    assert found.mrr.tolist() == [1, 0.5]
+
+
+def test_the_highest_grade_can_be_judged(folder):
+    (folder / "qrels" / "test.tsv").write_text("q0\td1\t1000\nq0\td2\t-1000\n")
+    found = judge(np.array([[2, 1]]), load_collection(folder))
+    assert found.ndcg10.tolist() == [pytest.approx(1 / math.log2(3))]
 
 
 def test_measures_equal_hand_computed_values(tiny):
@@ -378,6 +408,28 @@ def test_a_codec_is_judged_on_its_grid():
         evaluate(codec, docs, queries, collection, dims=[63], **options)
 
 
+def test_byte_codes_and_the_scorers_that_a_code_has_are_judged(byte_codec, rows):
+    ids = tuple(f"q{i}" for i in range(20))
+    collection = Collection(
+        name="self", doc_ids=tuple(f"d{i}" for i in range(300)), doc_texts=("",) * 300,
+        query_ids=ids, query_texts=("",) * 20, query_rows=tuple(range(20)), query_total=20,
+        qrels={key: {f"d{i}": 1} for i, key in enumerate(ids)},
+    )  # fmt: skip
+    records = evaluate(
+        byte_codec, rows, rows[:20], collection, dims=[32], levels=["2"], budgets=[1, 16],
+        scorers=("hamming", "another"), baselines=False, samples=20, threads=1,
+    )  # fmt: skip
+    assert [(r.method, r.level, r.scorer, r.bytes_stored, r.bytes_compact) for r in records] == [
+        ("float32", "float32", "cosine", 128, 128), ("float prefix", "float32", "cosine", 128, 128),
+        ("qama", "2", "hamming", 12, 8),
+        ("qama", "bytes", "asymmetric", 1, 1), ("qama", "bytes", "asymmetric", 16, 16),
+    ]  # fmt: skip
+    assert records[0].mrr == 1
+    assert records[3].ndcg10 < records[4].ndcg10
+    with pytest.raises(ValueError, match="nbytes"):
+        evaluate(byte_codec, rows, rows[:20], collection, budgets=[999])
+
+
 # --- embedding --------------------------------------------------------------------------------
 
 
@@ -403,6 +455,19 @@ def test_embed_without_sentence_transformers_says_what_to_install(monkeypatch):
         embed(["a"], "some/model")
 
 
+def test_a_model_that_is_not_there_is_named(monkeypatch):
+    def load(name):
+        raise OSError("no such repository")
+
+    module = types.ModuleType("sentence_transformers")
+    module.SentenceTransformer = load
+    monkeypatch.setitem(sys.modules, "sentence_transformers", module)
+    with pytest.raises(ValueError, match=r"'some/model' is neither a folder nor .* no such repos"):
+        embed(["a"], "some/model")
+    module.SentenceTransformer = lambda name: Counter()
+    assert embed(["abc"], "some/model").tolist() == [[3, 1]]
+
+
 # --- mteb -------------------------------------------------------------------------------------
 
 
@@ -412,6 +477,74 @@ def test_mteb_absent_names_the_command(monkeypatch):
     monkeypatch.setitem(sys.modules, "mteb", None)
     with pytest.raises(MissingExtraError, match=r'pip install "qama\[mteb\]"'):
         run_task("SciFact", "some/model", codec=None)
+
+
+class Fake:
+    """What of MTEB is asked for: a task searches, a wrapper encodes batches of texts."""
+
+    def __init__(self, monkeypatch, docs, queries):
+        self.metadata = types.SimpleNamespace(name="Fake")
+        self.docs = {"id": [f"d{i}" for i in range(len(docs))], "text": docs}
+        self.queries = {"id": [f"q{i}" for i in range(len(queries))], "text": queries}
+        for name in ("mteb", "mteb.models", "mteb.models.model_meta", "mteb.types",
+                     "mteb._create_dataloaders"):  # fmt: skip
+            setattr(self, name.rpartition(".")[2], types.ModuleType(name))
+            monkeypatch.setitem(sys.modules, name, getattr(self, name.rpartition(".")[2]))
+        self.mteb.get_task = {"Fake": self}.__getitem__
+        self.mteb.evaluate = self.evaluate
+        self.models.SentenceTransformerEncoderWrapper = lambda model: self
+        self.types.PromptType = str
+        self._create_dataloaders.create_dataloader = lambda texts, **options: texts["text"]
+        self.model_meta.ModelMeta = types.SimpleNamespace(create_empty=lambda given: given)
+        self.prompts = []
+
+    def encode(self, batches, prompt_type, task_metadata, hf_split, hf_subset, batch_size):
+        assert (task_metadata, hf_split, hf_subset, batch_size) == ("m", "test", "en", 8)
+        self.prompts.append(prompt_type)
+        return batches
+
+    def evaluate(self, searcher, tasks, **options):
+        where = {"task_metadata": "m", "hf_split": "test", "hf_subset": "en",
+                 "encode_kwargs": {"batch_size": 8}}  # fmt: skip
+        self.meta = searcher.mteb_model_meta
+        searcher.index(self.docs, **where)
+        self.found = searcher.search(self.queries, top_k=4, **where)
+        with pytest.raises(ValueError, match="re-ranking tasks give their own candidates"):
+            searcher.search(self.queries, top_k=4, top_ranked={"q0": ["d0"]}, **where)
+        result = types.SimpleNamespace(get_score=lambda: 0.5)
+        return types.SimpleNamespace(task_results=[result])
+
+
+def test_an_mteb_task_is_searched_by_codes(monkeypatch, byte_codec, rows, queries):
+    from qama.evaluation.mteb_task import run_task
+
+    fake = Fake(monkeypatch, rows, queries)
+    request = {"dims": 16, "level": "2"}
+    score = run_task("Fake", "some/model", byte_codec, request=request, scorer="hamming", threads=1)
+    assert score == 0.5
+    assert fake.prompts == ["document", "query"]
+    assert fake.meta == {"name": "qama/default-4B-hamming", "revision": byte_codec.fingerprint}
+    index = Index(byte_codec, **request)
+    index.add(rows)
+    for query, ids in enumerate(index.search(queries, 4, scorer="hamming").ids):
+        expected = {f"d{row}": -float(rank) for rank, row in enumerate(ids)}
+        assert fake.found[f"q{query}"] == expected
+    assert run_task(fake, "some/model", byte_codec, request=request, threads=1) == 0.5
+
+
+def test_mteb_tasks_that_are_unknown_or_out_of_reach_are_refused(monkeypatch, codec, rows):
+    from qama.evaluation.mteb_task import run_task
+
+    fake = Fake(monkeypatch, rows, rows)
+    with pytest.raises(ValueError, match="MTEB has no task 'Nothing'"):
+        run_task("Nothing", "some/model", codec)
+
+    def offline(*given, **options):
+        raise ConnectionError("no route")
+
+    fake.mteb.evaluate = offline
+    with pytest.raises(ValueError, match=r"data of the MTEB task 'Fake' cannot be .* no route; go"):
+        run_task("Fake", "some/model", codec)
 
 
 # --- reports ----------------------------------------------------------------------------------
@@ -445,10 +578,50 @@ def test_both_tables_show_the_same_cells():
 @pytest.mark.parametrize("ending", ["png", "svg"])
 def test_plot_writes_a_picture(tmp_path, ending):
     path = tmp_path / f"plot.{ending}"
-    plot([record(), record(level="1", bytes_compact=48), record(method="sign")], path, "title")
+    fixed = record(method="fixed thresholds")
+    records = [record(), record(level="1", bytes_compact=48), record(method="sign"), fixed]
+    plot(records, path, "title")
     assert path.stat().st_size > 1000
 
 
 def test_plot_needs_records(tmp_path):
     with pytest.raises(ValueError, match="records is empty"):
         plot([], tmp_path / "plot.png")
+
+
+def test_plot_needs_matplotlib(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(MissingExtraError, match=r'pip install "qama\[eval\]"'):
+        plot([record()], tmp_path / "plot.png")
+
+
+def test_the_mean_of_collections_is_that_of_the_records_that_they_share():
+    first = [record(ndcg10=0.2, retention=0.9, low=0.87, high=0.94), record(level="1"),
+             record(method="sign")]  # fmt: skip
+    second = [record(method="sign"), record(ndcg10=0.4, retention=0.7, low=0.66, high=0.73)]
+    means = macro({"a": first, "b": second})
+    assert [(r.method, r.level) for r in means] == [("qama", "2"), ("sign", "2")]
+    assert means[0].ndcg10 == pytest.approx(0.3)
+    assert means[0].retention == pytest.approx(0.8)
+    assert means[0].low == pytest.approx(0.8 - 0.05 / 2)  # 3 and 4 hundredths, in squares
+    assert means[0].high == pytest.approx(0.8 + 0.05 / 2)
+    assert (means[0].dims, means[0].bytes_compact) == (384, 96)
+
+
+def test_a_processor_without_a_name_is_its_architecture(monkeypatch):
+    class Missing:
+        def __init__(self, path):
+            pass
+
+        def read_text(self, encoding):
+            raise FileNotFoundError
+
+    class Nameless(Missing):
+        def read_text(self, encoding):
+            return "processor : 0\n"
+
+    monkeypatch.setattr(platform, "processor", lambda: "")
+    monkeypatch.setattr(platform, "machine", lambda: "riscv64")
+    for path in (Missing, Nameless):
+        monkeypatch.setattr(provenance, "Path", path)
+        assert provenance._cpu() == "riscv64"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import tempfile
 from pathlib import Path
 
@@ -76,6 +77,30 @@ def test_a_result_is_a_named_pair(index, queries):
     ids, scores = found
     assert ids is found.ids
     assert scores is found.scores
+
+
+def test_what_is_given_by_name(index, queries):
+    assert index.search(queries).ids.shape == (20, 10)
+    named = index.search(Q=queries, k=3, scorer="asymmetric", threads=1)
+    np.testing.assert_array_equal(named.ids, index.search(queries, 3).ids)
+    assert len(index.filter(choice=[5], exclude=[6])) == 1
+    assert len(Index.merge(indexes=[index], renumber=True)) == len(index)
+    for call in (lambda: index.search(queries, 3, "hamming"), lambda: index.filter([5], [6]),
+                 lambda: Index.merge([index], True),
+                 lambda: index.range_search(queries, 0.5, "hamming")):  # fmt: skip
+        with pytest.raises(TypeError, match="positional argument"):
+            call()
+
+
+def test_a_state_that_is_searched_cannot_be_changed(index):
+    for name in ("rows", "blocks", "live", "ids"):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(index._now, name, None)
+
+
+def test_the_id_of_the_first_row_is_in_use(index, rows):
+    with pytest.raises(ValueError, match="id 0 is in the index already"):
+        index.add(rows[:1], ids=[0])
 
 
 def test_k_beyond_the_rows_returns_all_rows(index, queries):

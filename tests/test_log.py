@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import zlib
 
 import numpy as np
@@ -117,6 +118,10 @@ def test_records_out_of_order_end_the_log():
     assert len(read(HEADER.pack() + first + third).records) == 1
     assert len(read(HEADER.pack() + third).records) == 0
     assert len(read(HEADER.pack() + first + first).records) == 1
+    second = log.pack("add", 2, 64, IDS + 5, CODES)
+    for again in (first, second):  # neither comes after the record that is damaged, the second
+        assert read(HEADER.pack() + first + b"x" + again).later == []
+    assert len(read(HEADER.pack() + first + b"x" + third).later) == 1
 
 
 def test_a_record_that_claims_a_sync_behind_itself_is_none():
@@ -172,6 +177,53 @@ def test_marks_that_all_claim_long_records_cost_bounded_work():
         for _ in range(size // 48)
     )  # fmt: skip
     assert read(HEADER.pack() + claims).later == []  # 20,000 times half a megabyte is not read
+
+
+def test_work_on_marks_is_bounded_by_the_size(monkeypatch):
+    """Every 48 bytes a record begins that claims the whole rest: only its checksum refuses it."""
+    size, summed = 96 * 1024, []
+    counts = [(size - start - 48) // 11 for start in range(0, size, 48)]  # an id and 3 bytes each
+    raw = b"".join(
+        struct.pack("<4sIQQIIQQ", b"QREC", 0, 1, 0, 1, 0, count, 11 * count) for count in counts
+    )
+    crc32 = zlib.crc32
+    monkeypatch.setattr(log.zlib, "crc32", lambda data: summed.append(len(data)) or crc32(data))
+    assert log.salvage(np.frombuffer(raw, dtype=np.uint8), 3) == []
+    assert size < sum(summed) <= 4 * size + 2**20
+
+
+def test_marks_within_a_record_are_not_looked_at():
+    codes = np.frombuffer(b"QRECQR", dtype=np.uint8).reshape(2, 3)
+    raw = b"".join(log.pack("add", number, 64, IDS, codes) for number in (1, 2, 3))
+    found = log.salvage(np.frombuffer(bytes(64) + raw, dtype=np.uint8), 3)
+    assert [record.number for record in found] == [1, 2, 3]
+    assert found[1].codes.tobytes() == b"QRECQR"
+
+
+def test_large_records_past_damage_are_within_the_bound():
+    ids, codes = np.arange(2**17), np.zeros((2**17, 3), np.uint8)
+    raw = b"".join(log.pack("upsert", number, 64, ids, codes) for number in (1, 2, 3))
+    raw = raw[:60] + b"\1" + raw[61:]  # in the first of three records of 1.4 MB
+    found = log.salvage(np.frombuffer(raw, dtype=np.uint8), 3)
+    assert [record.number for record in found] == [2, 3]
+
+
+def test_marks_across_the_pieces_that_are_searched_are_found(monkeypatch):
+    raw = np.frombuffer(b"x" * 5 + b"QREC" * 5 + b"QQREC" + b"QRE", dtype=np.uint8)
+    expected = [5, 9, 13, 17, 21, 26]
+    for piece in range(1, 40):
+        monkeypatch.setattr(log, "_PIECE", piece)
+        assert sorted(set(log._marks(raw, 0))) == expected
+        assert sorted(set(log._marks(raw, 6))) == expected[1:]
+
+
+@pytest.mark.parametrize("at", range(36, 64))
+def test_reserved_bytes_of_the_header_are_zero(at):
+    raw = bytearray(written())
+    raw[at] = 1
+    raw[12:16] = zlib.crc32(raw[16:64]).to_bytes(4, "little")
+    with pytest.raises(FormatError, match=r"some\.log: the header of the log is damaged"):
+        read(bytes(raw))
 
 
 @given(st.binary(max_size=300), st.integers(0, 3))

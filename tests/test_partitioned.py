@@ -7,8 +7,8 @@ import pytest
 from conftest import mixture
 
 import qama
-from qama import FormatError, Index, PartitionedIndex
-from qama.search import kmeans
+from qama import FormatError, Index, PartitionedIndex, container
+from qama.search import kmeans, partitioned
 
 CELL = {"dims": 32, "level": "2"}
 LISTS = 13
@@ -181,3 +181,46 @@ def test_a_centre_that_loses_everything_starts_again():
 
 def test_it_is_public():
     assert "PartitionedIndex" in qama.__all__
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"owners": np.zeros(3, np.int64)}, " not "),
+        ({"centres": np.zeros((LISTS, 31), np.float32)}, "centres: float32"),
+        ({"live": np.zeros(1, np.uint64)}, "live: uint64"),
+        ({"ids": np.zeros(64, np.int64)}, "ids: int64"),
+        ({"recall": np.zeros(LISTS - 1, np.float32)}, "recall: float32"),
+        ({"centres": np.zeros((LISTS, 32))}, "centres: float64"),
+        ({"owners": -1}, "owners name lists that do not exist"),
+        ({"owners": LISTS}, "owners name lists that do not exist"),
+        ({"following": -1}, "following is -1"),
+        ({"following": None}, "following is None"),
+        ({"nlist": LISTS + 1}, " not "),
+        ({"code": {}, "nlist": "x"}, "inconsistent"),
+        ({"codec": None}, "inconsistent"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "-".join(value),
+)
+def test_a_file_that_does_not_fit_itself_is_refused(index, queries, tmp_path, changes, message):
+    index.calibrate(queries)
+    index.save(tmp_path / "whole")
+    whole = container.read(tmp_path / "whole", partitioned.KIND, partitioned.FORMAT)
+    meta, arrays = dict(whole.meta), dict(whole.arrays)
+    for name, value in changes.items():
+        if name == "owners" and isinstance(value, int):
+            arrays[name] = np.full_like(arrays[name], value)
+        elif name in arrays:
+            arrays[name] = value
+        else:
+            meta[name] = value
+    container.write(tmp_path / "x", partitioned.KIND, partitioned.FORMAT, meta, arrays)
+    with pytest.raises(FormatError, match=message):
+        PartitionedIndex.open(tmp_path / "x")
+
+
+def test_an_index_that_was_not_calibrated_is_saved_without_a_curve(index, queries, tmp_path):
+    index.save(tmp_path / "x")
+    opened = PartitionedIndex.open(tmp_path / "x")
+    with pytest.raises(ValueError, match="a recall needs calibrate"):
+        opened.search(queries)

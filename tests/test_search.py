@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import qama
-from qama import FormatError, Index, Names, search_many
+from qama import FormatError, Index, Names, container, search_many
+from qama.search import filters, names
 
 CELL = {"dims": 32, "level": "2"}
 
@@ -55,6 +56,13 @@ def test_every_kind_of_filter_is_the_restricted_full_search(index, queries, scor
         np.testing.assert_array_equal(found.scores, scores)
 
 
+def test_the_first_row_is_found_by_its_given_id(codec, rows, queries):
+    index = Index(codec, **CELL)
+    index.add(rows[:2], ids=[70, 80])
+    assert index.search(queries[:1], 5, filter=[70]).ids.tolist() == [[70]]
+    assert index.search(queries[:1], 5, exclude=[70]).ids.tolist() == [[80]]
+
+
 def test_exclusion_alone_leaves_everything_else(index, queries):
     gone = index.search(queries[:1], 5).ids[0]
     found = index.search(queries[:1], len(index), exclude=[*gone, *gone, 10**9])  # unknown: ignored
@@ -81,6 +89,10 @@ def test_a_compiled_filter_of_other_rows_is_refused(index, queries, codec, rows)
     index.compact()
     with pytest.raises(ValueError, match="filter was compiled for other rows"):
         index.search(queries, filter=chosen)
+    before = index._now
+    index.add(rows[:70], ids=10_000 + np.arange(70))
+    with pytest.raises(ValueError, match="filter was compiled for a later state"):
+        filters.allowed(before, index.filter(exclude=[4]))
 
 
 @pytest.mark.parametrize(
@@ -285,6 +297,26 @@ def test_unfitting_names_are_refused():
     assert len(names) == 1
     with pytest.raises(ValueError, match="ids reach from 0 to 1; 1 names exist"):
         names.of(np.array([0, 1]))
+
+
+@pytest.mark.parametrize(
+    ("text", "ends", "message"),
+    [
+        (b"\xff", [1], "the names are inconsistent"),
+        (b"ab", [[1], [2]], "the names are inconsistent"),
+        (b"aa", [1, 2], "a name occurs twice"),
+        (b"ab", None, "inconsistent: 'ends'"),
+    ],
+)
+def test_a_file_of_names_that_does_not_fit_itself_is_refused(tmp_path, text, ends, message):
+    Names(["a", "b"]).save(tmp_path / "whole")
+    header = container.read(tmp_path / "whole", names.KIND, names.FORMAT)
+    arrays = {"text": np.frombuffer(text, np.uint8)}
+    if ends is not None:
+        arrays["ends"] = np.array(ends, np.int64)
+    container.write(tmp_path / "x", names.KIND, names.FORMAT, header.meta, arrays)
+    with pytest.raises(FormatError, match=message):
+        Names.load(tmp_path / "x")
 
 
 def test_everything_is_public():

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from qama import Codec, FormatError, Index, LockedError, RecoveryWarning, files
-from qama.search import base, loading
+from qama.search import base, loading, store
 
 GOLDEN = Path(__file__).parent / "golden" / "codec.qama"
 CELL = {"dims": 8, "level": "2"}
@@ -117,6 +117,70 @@ def test_durable_changes_are_synced_before_they_return(path, disk):
     assert disk.calls == ["write", "fsync"]
 
 
+def test_closing_is_a_flush(path, disk):
+    index = Index.open(path, mode="a")
+    index.add(X[100:101])
+    disk.calls.clear()
+    index.close()
+    assert disk.calls == ["fsync"]
+
+
+def test_the_first_change_reads_nothing_anew_unless_the_files_changed(path, monkeypatch):
+    loads, load = [], store.load
+    monkeypatch.setattr(
+        store, "load", lambda *args, **more: loads.append(args) or load(*args, **more)
+    )
+    first, second = Index.open(path, mode="a"), Index.open(path, mode="a")
+    first.add(X[100:101])
+    first.close()
+    assert loads == []
+    second.add(X[101:102])
+    second.close()
+    assert len(loads) == 1
+    assert len(second) == 102
+
+
+def test_a_compaction_that_failed_before_the_new_base_was_there_changes_nothing(path, disk):
+    with Index.open(path, mode="a") as index:
+        index.delete([3])
+        index.flush()
+        disk.failing["fsync"] = (errno.EIO, 0)
+        with pytest.raises(OSError, match="Input/output error"):
+            index.compact()
+        disk.failing.clear()
+        index.add(X[100:101])
+        expected = state(index)
+    assert base.read(path).generation == 0
+    assert state(Index.open(path)) == expected
+
+
+def test_a_compaction_that_failed_after_it_ends_the_writer(path, monkeypatch):
+    """The folder's sync failed: the new base is there, but perhaps not after a power cut."""
+    index = Index.open(path, mode="a")
+    index.delete([3])
+    expected = state(index)
+
+    def fail(folder):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(files, "sync_folder", fail)
+        with pytest.raises(OSError, match="Input/output error"):
+            index.compact()
+    for change in (lambda: index.add(X[:1]), index.compact, lambda: index.delete([1])):
+        with pytest.raises(
+            OSError, match=r"replacing .*index was not finished; open .*index again"
+        ):
+            change()
+    assert state(index) == expected
+    index.close()
+    assert base.read(path).generation == 1
+    with Index.open(path, mode="a") as again:
+        assert state(again) == expected
+        again.add(X[:1])
+    assert len(Index.open(path)) == 100
+
+
 def test_an_index_in_memory_refuses_what_needs_a_file(path):
     index = Index(Codec.load(GOLDEN), **CELL)
     for change in (lambda: index.add(X[:1], durable=True), index.flush,
@@ -143,8 +207,9 @@ def test_an_unfinished_write_is_cut_off_and_told(path):
     assert state(reader) == expected
     assert log.stat().st_size == length  # a reader writes nothing
     index = Index.open(path, mode="a")
-    with pytest.warns(RecoveryWarning, match=r"index\.log: the last 143 bytes were an unfinished"):
+    with pytest.warns(RecoveryWarning, match=r"index\.log: the last 143 bytes were an unf") as told:
         index.add(X[110:112])
+    assert told[0].filename == __file__  # where the change was asked for
     index.close()
     assert len(Index.open(path)) == 112
 
@@ -169,12 +234,19 @@ def test_a_log_of_another_index_is_refused(path, tmp_path):
     other.add(X[:7])
     other.save(tmp_path / "other")
     (tmp_path / "index.log").rename(tmp_path / "other.log")
-    with pytest.raises(FormatError, match=r"other\.log belongs to the index .* move the log away"):
+    fingerprint, identity = Codec.load(GOLDEN).fingerprint, base.read(path).identity
+    with pytest.raises(FormatError) as refused:
         Index.open(tmp_path / "other")
+    assert str(refused.value) == (
+        f"{tmp_path / 'other.log'} belongs to the index {identity} of codec {fingerprint}, 2 B a "
+        f"code; {tmp_path / 'other'} is {base.read(tmp_path / 'other').identity} of codec "
+        f"{fingerprint}, 2 B: move the log away if the file is to be used without it"
+    )
 
 
 @pytest.mark.parametrize("records", [
     [("add", [5], 1)],  # there already
+    [("add", [0], 1)],
     [("add", [-1], 1)], [("add", [200, 200], 2)], [("delete", [-5], 0)],
 ])  # fmt: skip
 def test_a_log_that_cannot_follow_is_refused(path, records):
@@ -249,6 +321,19 @@ def test_saving_over_the_file_takes_its_log_along(path, tmp_path):
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
+def test_saving_elsewhere_is_a_copy(path, tmp_path):
+    with Index.open(path, mode="a") as index:
+        index.delete([3])
+        for name in ("a copy", "z copy"):
+            index.save(tmp_path / name)
+            assert state(Index.open(tmp_path / name)) == state(index)
+        assert base.read(path).generation == 0
+        assert loading.log_path(path).exists()
+        index.save(path)
+        assert base.read(path).generation == 1
+        assert not loading.log_path(path).exists()
+
+
 def test_default_ids_do_not_start_again_after_saving(tmp_path):
     index = Index(Codec.load(GOLDEN), **CELL)
     index.add(X[:10])
@@ -307,8 +392,13 @@ def test_a_copy_of_the_process_may_not_write(path):
     index._store._process += 1  # as after a fork
     with pytest.raises(OSError, match="open it again in this one"):
         index.delete([2])
+    index.close()  # leaves the lock to the process that took it
+    with pytest.raises(LockedError, match="open for writing"):
+        Index.open(path, mode="a").delete([2])
     index._store._process -= 1
     index.close()
+    with Index.open(path, mode="a") as again:
+        again.delete([2])
 
 
 def test_a_file_that_was_replaced_by_other_codes_is_refused(path):
@@ -553,3 +643,56 @@ def test_a_few_kills():
     kills = int(os.environ.get("QAMA_KILLS", "15"))
     counts = run(kills, kills)
     assert (counts["kills"], counts["wrong"]) == (kills, 0)
+
+
+# --- what a file says of a state that moved on ------------------------------------------------
+
+
+def test_rows_that_came_later_are_not_in_the_file(path, tmp_path):
+    """A state is saved while a writer fills the same block: the rest of it is zero in the file."""
+    index = Index(Codec.load(GOLDEN), **CELL)
+    index.add(X[:70])
+    index.save(tmp_path / "at once")
+    then = index._now
+    index.add(X[70:90])
+    base.write(tmp_path / "later", index.codec, index.code, then, 0, None)
+    assert (tmp_path / "later").read_bytes() == (tmp_path / "at once").read_bytes()
+    assert not base.read(tmp_path / "later").blocks[-1, :, 6:].any()
+
+
+def test_refreshing_a_writer_changes_nothing(path):
+    with Index.open(path, mode="a") as index:
+        index.add(X[100:101])
+        index.refresh()
+        assert len(index) == 101
+
+
+def test_a_base_that_is_replaced_at_every_look_is_read_all_the_same(path, monkeypatch):
+    reads, read = [], base.read
+    monkeypatch.setattr(base, "read", lambda path: reads.append(path) or read(path))
+    assert len(Index.open(path)) == len(reads) * 100 == 100  # nothing changed: one look does
+    looks = iter(range(1000))
+    monkeypatch.setattr(loading, "stamps_of", lambda path: (next(looks), None))
+    assert len(Index.open(path)) == 100
+    assert next(looks) == 20  # two for each of ten tries
+
+
+def test_the_last_default_ids(tmp_path):
+    from qama.search.ids import IdMap
+
+    top = 2**63 - 1
+    assert IdMap(following=top - 2).fresh(2).tolist() == [top - 2, top - 1]
+    with pytest.raises(ValueError, match=f"the next default id would be {top - 1}; give ids"):
+        IdMap(following=top - 1).fresh(2)
+
+
+@pytest.mark.parametrize("rows", [63, 64, 65, 128])
+def test_deleting_of_whole_blocks_deletes_those(rows):
+    index = Index(Codec.load(GOLDEN), **CELL)
+    index.add(X[:rows])
+    assert index.delete([0, rows - 1, rows]) == 2
+    assert index.ids.tolist() == list(range(1, rows - 1))
+    words = index._now.live
+    assert [int(word).bit_count() for word in words] == [
+        min(64, rows - start) - (start == 0) - (start + 64 >= rows) for start in range(0, rows, 64)
+    ]

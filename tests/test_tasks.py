@@ -187,6 +187,14 @@ def test_kmeans_in_chunks_is_kmeans(byte_codec, rows, monkeypatch):
     assert (kmeans(codes, 5, seed=2).labels == whole.labels).all()
 
 
+def test_more_centers_than_distinct_rows_take_rows_twice():
+    X = np.repeat(np.eye(8, dtype=np.float32)[:2], 5, axis=0)
+    found = kmeans(X, 4, seed=0)
+    assert found.centers.shape == (4, 8)
+    assert found.likeness == pytest.approx(1)
+    assert {tuple(center) for center in found.centers.round(6)} == {tuple(X[0]), tuple(X[9])}
+
+
 def test_kmeans_of_few_or_equal_rows():
     same = np.ones((5, 8), np.float32)
     assert kmeans(same, 3).likeness == pytest.approx(1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +18,7 @@ from qama import checks, sources
 from qama.encoding import levels
 from qama.encoding.bits import unpack
 from qama.encoding.transform import FeedForward, Linear, apply
+from qama.errors import MissingExtraError
 from qama.training import config as configs
 from qama.training.agreement import HeldOut
 from qama.training.fit import _objective, _split
@@ -276,6 +279,16 @@ def test_a_loss_of_weight_zero_is_left_out(rows):
     assert not {"rank", "contrastive"} & set(reports[0].losses)
 
 
+@pytest.mark.parametrize("kept", [("variance",), ("similarity", "kl", "rank")])
+def test_only_losses_that_weigh_something_are_computed(rows, kept):
+    reports = []
+    names = [field.name for field in dataclasses.fields(configs.LossWeights)]
+    some = {name: 0.0 for name in names if name not in kept}
+    quick(rows, "paper", weights=configs.LossWeights(**some), callbacks=[reports.append])
+    assert set(kept) <= set(reports[0].losses)
+    assert not (set(names) - set(kept)) & set(reports[0].losses)
+
+
 class StopHereError(Exception):
     pass
 
@@ -486,6 +499,7 @@ def test_damaged_files_are_refused(tmp_path):
         ({"a": [[1.0] * 8] * 20 + [None]}, "1 nulls"),
         ({"a": [[1.0] * 8] * 19 + [[1.0]]}, "differ in length"),
         ({"a": [[1.0] * 4, [1.0] * 12] * 10}, "differ in length"),  # the mean length is 8
+        ({"a": pa.array([], pa.list_(pa.float32()))}, "has no rows; give at least one"),
         ({"a": [["x"] * 8] * 20}, "dtype object|dtype <U1|dtype str"),
         ({"a": [[1] * 8] * 20}, "dtype int64"),
     ],
@@ -515,6 +529,10 @@ def test_unfitting_tables_are_refused(columns, message):
         ({"architecture": "feedforward"}, "trains 'linear' only"),
         ({"objective": "magic"}, "objective is 'magic'; choose one of"),
         ({"preset": "paper", "start": "warm"}, "start is 'warm'; choose one of"),
+        (
+            {"weights": configs.LossWeights(*[0.0] * 8)},
+            "weights are all 0; give one of similarity,",
+        ),
         ({"expansion": 1}, "expansion is 1; give a whole number >= 2"),
         ({"steps": -1}, "steps is -1"),
         ({"steps": "many"}, "steps is 'many'"),
@@ -548,3 +566,12 @@ def test_a_device_that_is_not_there_is_refused(rows):
 def test_unfitting_pairs_are_refused(rows, pairs, message):
     with pytest.raises(ValueError, match=message):
         quick(rows, "paper", pairs=pairs)
+
+
+def test_parquet_says_what_is_missing(tmp_path, monkeypatch):
+    with pytest.raises(FileNotFoundError, match=r"no such file: .*x\.parquet"):
+        sources.open_vectors(tmp_path / "x.parquet")
+    (tmp_path / "x.parquet").touch()
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(MissingExtraError, match=r'pip install "qama\[arrow\]"'):
+        sources.open_vectors(tmp_path / "x.parquet")

@@ -85,7 +85,9 @@ def test_damaged_rows_are_named(path):
     assert problems[1].endswith("rows 1024 to 2047 are not proven")
     with pytest.raises(FormatError, match="'blocks' is damaged"):
         Index.open(path, verify=True)
-    assert len(Index.open(path)) == 3038  # opening looks at no rows
+    opened = Index.open(path)
+    opened.refresh()
+    assert len(opened) == 3038  # opening and looking again read no rows
 
 
 def test_a_sample_is_encoded_again(tmp_path):
@@ -124,6 +126,23 @@ def test_undamaged_rows_are_saved(path, tmp_path, name):
     first = 7000 if "ids" in sections(path) else 0
     lost = {first + row for row in range(1024, 2048)}
     assert after == {key: code for key, code in before.items() if key not in lost}
+
+
+def test_rows_whose_proof_is_damaged_are_not_trusted(path, tmp_path):
+    """Blocks and their checksums are damaged both: only what the log holds is proven."""
+    for name in ("blocks", "chunks"):
+        damage(path, sections(path)[name]["offset"])
+    salvage = repair(path, tmp_path / "new")
+    assert (salvage.rows, salvage.lost_rows, salvage.records) == (0, 3000, 3)
+    assert {f"section {name!r} is damaged" for name in ("blocks", "chunks")} <= set(salvage.notes)
+    index = Index.open(tmp_path / "new", mode="a")
+    assert len(index) == 42
+    expected = {bytes(code) for code in index.codec.encode(X[3000:3042], compact=True, **CELL)}
+    assert set(vectors_of(index).values()) == expected
+    loading.log_path(path).unlink()
+    assert repair(path, tmp_path / "empty").vectors == 0
+    following = Index.open(tmp_path / "empty", mode="a").add(X[:1])
+    assert following.tolist() == [3000]  # lost ids are not given again
 
 
 def test_a_torso_is_repaired(path, tmp_path):
@@ -208,6 +227,7 @@ def test_what_proves_nothing_is_not_repaired(path, tmp_path):
 @pytest.mark.parametrize(
     "changes",
     [{"following": 3}, {"following": None}, {"generation": -1}, {"generation": "1"},
+     {"generation": 2**62 + 1},
      {"replaces": 7}, {"replaces": "xyz"}, {"replaces": "0" * 17}, {"replaces": "G" * 16},
      {"following": 3001}, {"rows": 2999}, {"rows": 4000}],
     ids=repr,
@@ -224,6 +244,22 @@ def test_meta_that_does_not_fit_is_refused(tmp_path, changes):
             Index.open(tmp_path / "forged")
 
 
+@pytest.mark.parametrize("version", [0, 3])
+def test_other_versions_of_the_index_are_refused(tmp_path, version):
+    index = Index(Codec.load(GOLDEN), **CELL)
+    index.save(tmp_path / "index")
+    found = container.read(tmp_path / "index", "index", 2)
+    container.write(tmp_path / "other", "index", version, found.meta, found.arrays)
+    with pytest.raises(FormatError, match=f"index of version {version}; this qama reads"):
+        Index.open(tmp_path / "other")
+
+
+def test_a_generation_may_be_as_high_as_the_format_says(tmp_path):
+    index = Index(Codec.load(GOLDEN), **CELL)
+    base.write(tmp_path / "index", index.codec, index.code, index._now, 2**62, None)
+    assert base.read(tmp_path / "index").generation == 2**62
+
+
 # --- code files -------------------------------------------------------------------------------
 
 
@@ -237,6 +273,35 @@ def test_codes_are_refused_by_another_codec(tmp_path):
         base.read(tmp_path / "c")
 
 
+@pytest.mark.parametrize(
+    ("meta", "codes", "message"),
+    [
+        ({"compact": 1}, None, "compact is 1, codes are uint8"),
+        ({}, np.zeros((2, 2), np.int64), "codes are int64"),
+        ({}, np.zeros((2, 3), np.uint8), r"codes have shape \(2, 3\); 8 dims at level 2 has 2 B"),
+        ({}, np.zeros(4, np.uint8), r"codes have shape \(4,\)"),
+        ({}, np.zeros((2, 2, 1), np.uint8), r"codes have shape \(2, 2, 1\)"),
+        ({"codec": "0" * 16}, None, "holds codes of codec '0000000000000000'; this codec is"),
+        ({"codec": "f" * 16}, None, "holds codes of codec 'ffffffffffffffff'; this codec is"),
+        ({"codec": None}, None, "holds codes of codec None; this codec is"),
+        ({"compact": False}, None, r"codes have shape \(2, 2\); 8 dims at level 2 has 3 B"),
+        ({"code": {"dims": 8, "level": "3"}}, None, "level is '3'"),
+        ({"code": [8]}, None, "the codes are inconsistent"),
+        ({"code": {"width": 8}}, None, "the codes are inconsistent"),
+    ],
+)
+def test_a_code_file_that_does_not_fit_itself_is_refused(tmp_path, meta, codes, message):
+    codec = Codec.load(GOLDEN)
+    whole = {"codec": codec.fingerprint, "code": CELL, "compact": True}
+    stored = np.zeros((2, 2), np.uint8) if codes is None else codes
+    container.write(tmp_path / "c", "codes", 1, whole | meta, {"codes": stored})
+    with pytest.raises(FormatError, match=message):
+        codefile.read(tmp_path / "c", codec)
+    container.write(tmp_path / "c", "codes", 1, whole, {})
+    with pytest.raises(FormatError, match="inconsistent: 'codes'"):
+        codefile.read(tmp_path / "c", codec)
+
+
 @pytest.mark.parametrize("compact", [False, True])
 def test_codes_are_added_like_their_vectors(tmp_path, compact):
     codec = Codec.load(GOLDEN)
@@ -245,8 +310,11 @@ def test_codes_are_added_like_their_vectors(tmp_path, compact):
     assert from_codes.add_codes(codes).tolist() == list(range(100))
     from_vectors.add(X[:100])
     assert vectors_of(from_codes) == vectors_of(from_vectors)
-    with pytest.raises(ValueError, match="bytes a row"):
-        from_codes.add_codes(codes[:, :1])
+    for width in (1, 4):
+        with pytest.raises(ValueError, match="bytes a row"):
+            from_codes.add_codes(np.zeros((5, width), np.uint8))
+    with pytest.raises(ValueError, match="id 70 is in the index already"):
+        from_codes.add_codes(codes[:4], ids=[500, 70, 3, 600])
 
 
 # --- the command line -------------------------------------------------------------------------
@@ -283,7 +351,14 @@ def test_encode_and_index_by_a_code_file(tmp_path):
     codes = tmp_path / "codes.qama"
     done("encode", GOLDEN, tmp_path / "x.npy", "-o", codes, "--dims", 8, "--level", 2)
     assert json.loads(done("inspect", codes, "--json").stdout)["kind"] == "codes"
+    assert Codec.load(GOLDEN).fingerprint in done("inspect", codes).stdout
     assert "ok: 200 codes" in done("verify", codes, "--codec", GOLDEN).stderr
+    said = done("verify", codes, "--codec", GOLDEN, "--vectors", tmp_path / "x.npy").stderr
+    assert "ok: 200 vectors encode to what is stored" in said
+    np.save(tmp_path / "other.npy", -X[:200])
+    said = call("verify", codes, "--codec", GOLDEN, "--vectors", tmp_path / "other.npy")
+    assert said.exit_code == 1
+    assert "damaged: 200 of 200 vectors encode to other codes" in said.stderr
     assert "give that codec" in json.loads(call("verify", codes, "--json").stdout)["problems"][0]
     done("index", GOLDEN, codes, "-o", tmp_path / "index")
     direct = Index(Codec.load(GOLDEN), **CELL)

@@ -3,8 +3,10 @@
     pip install atheris
     python tests/long/fuzz.py [--seconds 900]
 
-The first byte of an input chooses the parser: container, index, codec, codes or log. The corpus
-begins with the golden files. Anything but a FormatError ends the run.
+The first byte of an input chooses the parser: container, index, codec, codes, log, or the JSON
+lines and judgements of a BEIR folder, whose three files are parted by a byte 30. The corpus begins
+with the golden files and a small folder. Anything but a FormatError, and of a folder a ValueError,
+ends the run.
 """
 
 from __future__ import annotations
@@ -22,6 +24,13 @@ from pathlib import Path
 GOLDEN = Path(__file__).parent.parent / "golden"
 SEEDS = {0: "container.qama", 1: "index-1.qama", 2: "codec.qama", 3: "codes-1.qama",
          4: "index-2.qama.log"}  # fmt: skip
+FOLDER = 5
+RECORDS = (
+    b'{"_id": "a", "title": "t", "text": "x"}\n{"_id": "b", "text": "y", "n": [1, {"k": null}]}\n',
+    b'{"_id": "q", "text": "z"}\n\n{"_id": "r\\u00e9", "text": ""}\n',
+    b"query-id\tcorpus-id\tscore\nq\ta\t1\nq\tb\t-2\n",
+)
+PARTS = ("corpus.jsonl", "queries.jsonl", "qrels/test.tsv")
 
 
 def signed(raw):
@@ -43,19 +52,41 @@ def instrument(*modules):
                     atheris.instrument_func(found)
 
 
+def use_folder(folder, raw):
+    """Read a BEIR folder and judge its judgements."""
+    import numpy as np
+
+    from qama.evaluation.beir import load_collection
+    from qama.evaluation.judge import judge
+
+    for name, part in zip(PARTS, [*raw.split(b"\x1e"), b"", b""][:3], strict=True):
+        (folder / name).write_bytes(part)
+    try:
+        found = load_collection(folder)
+    except ValueError:
+        return
+    judge(np.zeros((len(found.query_ids), 1), dtype=np.int64), found)
+
+
 def fuzz(arguments):
     import atheris
     import numpy as np
 
     from qama import Codec, FormatError, codec, container
     from qama.encoding import bytecode, grid, levels, transform
+    from qama.evaluation import beir, judge
     from qama.search import base, log
 
-    instrument(codec, container, base, log, bytecode, grid, levels, transform)
+    instrument(codec, container, base, log, bytecode, grid, levels, transform, beir, judge)
     here = Path("fuzzed")
+    folder = Path(tempfile.mkdtemp())
+    (folder / "qrels").mkdir()
 
     def one(data):
         if len(data) < 2:
+            return
+        if data[0] & 7 == FOLDER:
+            use_folder(folder, data[1:])
             return
         raw = np.frombuffer(signed(data[1:]) if data[0] & 8 else data[1:], dtype=np.uint8)
         try:
@@ -89,6 +120,7 @@ def run(seconds):
             raw = (GOLDEN / name).read_bytes()
             for flag in (0, 8):
                 (Path(folder) / f"{which}{flag}").write_bytes(bytes([which | flag]) + raw)
+        (Path(folder) / "folder").write_bytes(bytes([FOLDER]) + b"\x1e".join(RECORDS))
         done = subprocess.run(
             [sys.executable, __file__, "--fuzz", folder, f"-max_total_time={seconds}", "-timeout=5",
              "-rss_limit_mb=1024", "-max_len=20000", f"-artifact_prefix={folder}/"],

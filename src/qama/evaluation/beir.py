@@ -10,6 +10,8 @@ from typing import Any
 
 __all__ = ["Collection", "load_collection"]
 
+MAX_GRADE = 1000  # trec_eval keeps a count for each grade up to the highest
+
 
 @dataclass(frozen=True, slots=True)
 class Collection:
@@ -87,8 +89,8 @@ def _parse(path: Path, number: int, line: str) -> dict[str, Any]:
     """One line as an object with the strings ``_id`` and ``text``."""
     try:
         record = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path}, line {number}: not valid JSON ({error.msg})") from error
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}, line {number}: not valid JSON ({error})") from error
     if not isinstance(record, dict):
         raise ValueError(f"{path}, line {number}: an object with _id and text is needed")
     for key in ("_id", "text"):
@@ -128,11 +130,14 @@ def _judgement(path: Path, number: int, fields: list[str]) -> tuple[str, str, in
             "query-id, corpus-id and score, separated by tabs, are needed"
         )
     try:
-        return fields[0], fields[1], int(fields[2])
+        grade = int(fields[2])
     except ValueError as error:
         raise ValueError(
             f"{path}, line {number}: the score {fields[2]!r} is not a whole number"
         ) from error
+    if abs(grade) > MAX_GRADE:
+        raise ValueError(f"{path}, line {number}: the score {grade} is beyond {MAX_GRADE}")
+    return fields[0], fields[1], grade
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:

@@ -58,9 +58,9 @@ def judge(
     evaluator = _pytrec_eval().RelevanceEvaluator(
         _qrels_by_row(collection), {"ndcg_cut.10", f"recall.{recalls}", "recip_rank"}
     )
-    judged = evaluator.evaluate(_run(rows, collection.query_ids))
+    judged = evaluator.evaluate(_run(rows))
     empty = {"ndcg_cut_10": 0.0, "recip_rank": 0.0} | {f"recall_{k}": 0.0 for k in ks}
-    measures = [judged.get(query, empty) for query in collection.query_ids]
+    measures = [judged.get(str(query), empty) for query in range(len(rows))]
 
     def column(name: str) -> NDArray[np.float64]:
         return np.array([measure[name] for measure in measures], np.float64)
@@ -102,18 +102,18 @@ def _check(rows: NDArray[np.int64], queries: int, ks: Sequence[int]) -> None:
 
 
 def _qrels_by_row(collection: Collection) -> dict[str, dict[str, int]]:
-    """Judgements with row numbers as document names, so that distractors need no name."""
+    """Judgements with row numbers as all names: distractors need none, and no name is unfit."""
     row_of = {doc: str(row) for row, doc in enumerate(collection.doc_ids)}
     return {
-        query: {row_of[doc]: grade for doc, grade in grades.items()}
-        for query, grades in collection.qrels.items()
+        str(number): {row_of[doc]: grade for doc, grade in collection.qrels[query].items()}
+        for number, query in enumerate(collection.query_ids)
     }
 
 
-def _run(rows: NDArray[np.int64], query_ids: Sequence[str]) -> dict[str, dict[str, float]]:
+def _run(rows: NDArray[np.int64]) -> dict[str, dict[str, float]]:
     return {
-        query: {str(row): -float(rank) for rank, row in enumerate(found) if row >= 0}
-        for query, found in zip(query_ids, rows.tolist(), strict=True)
+        str(number): {str(row): -float(rank) for rank, row in enumerate(found) if row >= 0}
+        for number, found in enumerate(rows.tolist())
     }
 
 

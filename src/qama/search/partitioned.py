@@ -261,17 +261,22 @@ class PartitionedIndex:
         pool, owners = self._pool, arrays["owners"]
         used, d = len(owners), self.codec.dims_in
         wanted = {
-            "owners": (used,), "blocks": (used, *pool.blocks.shape[1:]), "live": (used,),
-            "ids": (used * WORD,), "factors": (used * WORD,), "centres": (self.nlist, d),
+            "owners": ((used,), np.int64), "centres": ((self.nlist, d), np.float32),
+            "blocks": ((used, *pool.blocks.shape[1:]), np.uint8), "live": ((used,), np.uint64),
+            "ids": ((used * WORD,), np.int64), "factors": ((used * WORD,), np.uint8),
+            "recall": ((self.nlist,), np.float32),
         }  # fmt: skip
-        for name, shape in wanted.items():
-            if arrays[name].shape != shape:
-                raise ValueError(f"{name} have shape {arrays[name].shape}, not {shape}")
+        for name, (shape, dtype) in wanted.items():
+            found = arrays.get(name) if name == "recall" else arrays[name]
+            if found is not None and (found.shape != shape or found.dtype != dtype):
+                raise ValueError(
+                    f"{name}: {found.dtype} {found.shape}, not {np.dtype(dtype)} {shape}"
+                )
         if used and not 0 <= owners.min() <= owners.max() < self.nlist:
             raise ValueError("owners name lists that do not exist")
         self.centres, self._curve = arrays["centres"], arrays.get("recall")
         for name in ("blocks", "live", "ids", "factors"):
-            setattr(pool, name, arrays[name].astype(getattr(pool, name).dtype, copy=False))
+            setattr(pool, name, arrays[name])
         pool.restore(owners)
         self._following = following
 

@@ -202,7 +202,7 @@ class Store:
                 f"{path}: the last {self._torn} bytes were an unfinished write and were cut off; "
                 f"{self._records} records before them are whole",
                 RecoveryWarning,
-                stacklevel=4,
+                stacklevel=6,  # claim, _changing, its context, the verb, who called it
             )
             self._torn = 0
 

@@ -129,6 +129,9 @@ def _check(chosen: TrainConfig) -> None:
             f"architecture is {chosen.architecture!r}, but the objective 'distillation' trains "
             f"'linear' only; give objective='paper' for the other"
         )
+    weights = vars(chosen.weights)
+    if not any(weights.values()):
+        raise ValueError(f"weights are all 0; give one of {', '.join(weights)} some weight")
     least = {"expansion": 2, "steps": 0, "epochs": 0, "batch": 1, "evaluate_every": 1}
     for key, value in (least | {"patience": 1}).items():
         checks.integer(getattr(chosen, key), key, value)

@@ -1,0 +1,56 @@
+"""Tables of docs/trust.md from bench/results/trust.json and mutation.json."""
+
+import json
+from pathlib import Path
+
+RESULTS = Path(__file__).parent.parent / "bench" / "results"
+
+__all__ = ["trust_counts", "trust_mutants", "trust_survivors"]
+
+
+def results(name):
+    """Return the results of a file."""
+    return json.loads((RESULTS / f"{name}.json").read_text())["results"]
+
+
+def trust_counts():
+    """What was done to the files, and what went wrong."""
+    found = results("trust")
+    kills, readers = found["kills"], found["readers"]
+    corrupt, fuzz = found["corrupt"], found["fuzz"]
+    used = sum(count for name, count in corrupt.items() if name.endswith(" used"))
+    done = [
+        ("kill -9 at random moments of a writer", f"{kills['kills']:,}",
+         f"changes lost or files unreadable: {kills['wrong']}"),
+        (f"seconds of {readers['readers']} readers beside a writer", f"{readers['seconds']:,.0f}",
+         f"{readers['searches']:,} searches, answers of no state: {len(readers['wrong'])}"),
+        ("corrupted files", f"{corrupt['files']:,}",
+         f"{corrupt['files'] - used:,} refused, {used:,} used, slowest "
+         f"{corrupt['slowest_processor_seconds']} s"),
+        ("inputs of coverage-guided fuzzing", f"{fuzz['inputs']:,}",
+         f"{fuzz['seconds']} s without a finding"),
+    ]  # fmt: skip
+    lines = ["| what was done | how often | what came of it |", "|---|--:|---|"]
+    return "\n".join(lines + [f"| {what} | {often} | {then} |" for what, often, then in done])
+
+
+def trust_mutants():
+    """Mutants by module."""
+    found = results("mutation")
+    rows = {f"`{name}`": counts for name, counts in found["modules"].items()} | {"all": found}
+    lines = ["| module | possible | tested | killed | % |", "|---|--:|--:|--:|--:|"]
+    for name, row in rows.items():
+        share = f"{100 * row['killed'] / row['tested']:.0f}"
+        lines.append(
+            f"| {name} | {row['candidates']} | {row['tested']} | {row['killed']} | {share} |"
+        )
+    return "\n".join(lines)
+
+
+def trust_survivors():
+    """Mutants that no test kills, with the reason why."""
+    lines = ["| module, line | was | is | why it lives |", "|---|---|---|---|"]
+    for row in results("mutation")["survivors"]:
+        was, now = (f"`{row[key]}`".replace("|", "\\|") for key in ("was", "is"))
+        lines.append(f"| `{row['module']}` {row['line']} | {was} | {now} | {row['reason']} |")
+    return "\n".join(lines)
