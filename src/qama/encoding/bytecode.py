@@ -4,9 +4,9 @@ A code of p bytes stands for the vector
 
     x_hat = c + the sum of the words that its bytes choose,
 
-an additive quantizer (Babenko and Lempitsky, CVPR 2014). Each of the leading bytes, the *full* ones,
-chooses one word of 256. Each later byte chooses two, one of 16 by each nibble, and the 16 of its
-high nibble are sums A_i + B_j of four by four: that is coarser, and scans twice as fast
+an additive quantizer (Babenko and Lempitsky, CVPR 2014). Each of the leading bytes, the *full*
+ones, chooses one word of 256. Each later byte chooses two, one of 16 by each nibble, and the 16 of
+its high nibble are sums A_i + B_j of four by four: that is coarser, and scans twice as fast
 (docs/kernels.md). Bytes come in blocks; each block's words are chosen together, given the blocks
 before, so as to minimise |x - x_hat|^2 (`qama.kernels.choose_words`). A document's score is the
 cosine of the float query with x_hat.
@@ -174,12 +174,12 @@ class ByteCoder:
         offsets = queries.astype(np.float64) @ self.center * UNIT**2
         products = kernels.multiply(queries, self._paired[: -(-count // 32)])
         few = [slice(first, first + _QUERIES) for first in range(0, len(Q), _QUERIES)]
-        return scoring.joined(
-            scoring.integer_tables(
-                products[some, :count] * UNIT**2, offsets[some], min(self.full, nbytes), self._splits
-            )
-            for some in few or [slice(0)]
-        )
+
+        def rounded(some: slice) -> scoring.QueryTables:
+            entries, full = products[some, :count] * UNIT**2, min(self.full, nbytes)
+            return scoring.integer_tables(entries, offsets[some], full, self._splits)
+
+        return scoring.joined(rounded(some) for some in few or [slice(0)])
 
     @cached_property
     def _paired(self) -> npt.NDArray[np.int32]:

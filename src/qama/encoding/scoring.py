@@ -124,10 +124,9 @@ def _scales(
     return np.exp2(np.ceil(np.log2(np.where(largest > 0, largest, 1)))).astype(np.float32)
 
 
-def _rounded_offsets(
-    offsets: npt.NDArray[np.floating], scales: Floats
-) -> npt.NDArray[np.int32]:
-    return np.clip(np.rint(offsets / scales), -OFFSET_LIMIT, OFFSET_LIMIT).astype(np.int32)
+def _rounded_offsets(offsets: npt.NDArray[np.floating], scales: Floats) -> npt.NDArray[np.int32]:
+    rounded = np.clip(np.rint(offsets / scales), -OFFSET_LIMIT, OFFSET_LIMIT)
+    return np.asarray(rounded, dtype=np.int32)
 
 
 def _rounded(

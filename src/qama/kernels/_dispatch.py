@@ -80,7 +80,15 @@ class Backend(Protocol):
     ) -> tuple[U8, I16]:
         """See `qama.kernels.choose_words`."""
 
-    def squared_norms(self, codes: U8, words: I16, start: I16, *, threads: int = 0) -> I64:
+    def multiply(self, rows: I16, pairs: I32, *, threads: int = 0) -> I32:
+        """See `qama.kernels.multiply`."""
+
+    def word_sums(self, codes: U8, rows: I16, section_words: int, *, threads: int = 0) -> I64:
+        """See `qama.kernels.word_sums`."""
+
+    def squared_norms(
+        self, codes: U8, words: I16, start: I16, *, full: int = 0, threads: int = 0
+    ) -> I64:
         """See `qama.kernels.squared_norms`."""
 
 

@@ -55,8 +55,10 @@ def choose_words(
     path: str,
     rows: I16,
     words: I16,
-    twice: I32,
+    pairs: I32,
+    twice: I16,
     squares: I32,
+    section_words: int,
     beam: int,
     sweeps: int,
     shift: int,
@@ -65,4 +67,8 @@ def choose_words(
     codes_out: U8,
     rest_out: I16,
 ) -> None: ...
-def squared_norms(codes: U8, words: I16, start: I16, threads: int, norms_out: I64) -> None: ...
+def multiply(path: str, rows: I16, pairs: I32, threads: int, products_out: I32) -> None: ...
+def word_sums(codes: U8, rows: I16, section_words: int, threads: int, sums_out: I64) -> None: ...
+def squared_norms(
+    codes: U8, words: I16, start: I16, full: int, threads: int, norms_out: I64
+) -> None: ...

@@ -49,7 +49,6 @@ _LEAST_ROWS = 1024  # fewer cannot tell 256 words apart: no byte is full
 _BEAM, _SWEEPS = 2, 3  # of the search in a round
 
 
-
 @dataclass(frozen=True)
 class _Form:
     """How a byte chooses: one word of 256, or sums of free words of four, four and sixteen."""
@@ -171,7 +170,7 @@ def _least_squares(codes: Bytes, rows: Int16s, form: _Form, threads: int) -> Flo
         parts = form.summed(np.eye(form.words * codes.shape[1], dtype=np.float32))
         A, B = parts.T @ A @ parts, parts.T @ B
     A[np.diag_indices(len(A))] += form.ridge
-    return np.linalg.solve(A.astype(np.float32), B.astype(np.float32))
+    return np.asarray(np.linalg.solve(A.astype(np.float32), B.astype(np.float32)), np.float32)
 
 
 def _chosen_together(codes: Bytes, full: bool) -> npt.NDArray[np.float64]:
