@@ -230,11 +230,27 @@ def features(bench):
     kept = np.mean([len(set(a) & set(b)) / K for a, b in zip(full, short, strict=True)])
     found.append({"engine": "funnel recall", "value": float(kept)})
     found.append({"engine": "add codes", "value": codes.nbytes / adding / 1e9, "unit": "GB/s"})
-    return found + opening(bench, codes)
+    del index, chosen, jobs
+    return [*found, memory(bench, codes), *opening(bench, codes)]
+
+
+def memory(bench, codes):
+    """What an index with given ids takes up, as a share of its codes and ids."""
+    before = resident()
+    index = qama.Index(bench.codec, nbytes=48)
+    index.add_codes(codes, ids=3 * np.arange(len(codes)))
+    index.search(data.vectors(1, seed=2), K)
+    share = (resident() - before) / (codes.nbytes + 8 * len(codes))
+    return {"engine": "resident memory", "value": share, "rows": len(index)}
+
+
+def resident():
+    """Bytes of this process in memory."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def opening(bench, codes):
-    """Ten million rows in a file: seconds to open, and resident bytes after a search."""
+    """Ten million rows in a file: milliseconds to open."""
     index = qama.Index(bench.codec, nbytes=48)
     for _ in range(10):
         index.add_codes(codes)

@@ -118,6 +118,16 @@ TARGETS = (
     ("filter that keeps a random 0.1 %", ">=5", filtered("random 0.1 %")),
     ("filter that keeps a contiguous 1 %", ">=5", filtered("contiguous 1 %")),
     ("adding codes, GB/s", ">=1", lambda r: value(r, "features", "add codes")),
+    (
+        "resident memory over codes and ids",
+        "<=1.1",
+        lambda r: value(r, "features", "resident memory"),
+    ),
+    (
+        "funnel, recall@10 of the flat scan",
+        ">=0.95",
+        lambda r: value(r, "features", "funnel recall"),
+    ),
     ("opening 10M rows, ms", "<=50", lambda r: value(r, "features", "open")),
     (
         "partitions at 10M rows, times the flat scan",
