@@ -230,7 +230,6 @@ def features(bench):
     kept = np.mean([len(set(a) & set(b)) / K for a, b in zip(full, short, strict=True)])
     found.append({"engine": "funnel recall", "value": float(kept)})
     found.append({"engine": "add codes", "value": codes.nbytes / adding / 1e9, "unit": "GB/s"})
-    del index, chosen, jobs
     return [*found, memory(bench, codes), *opening(bench, codes)]
 
 
