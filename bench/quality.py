@@ -102,6 +102,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--collections", nargs="+", choices=COLLECTIONS, default=list(COLLECTIONS))
     parser.add_argument("--bytes", nargs="+", type=int, default=list(BUDGETS), dest="budgets")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--variants", nargs="+", help="only peers' variants that contain one of")
     parser.add_argument("--presets", nargs="+", default=["default"], help="qama's presets")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, default=ROOT / "bench/results/quality.json")
@@ -121,6 +122,8 @@ def _jobs(method: str, scene: Scene, seed: int, args: argparse.Namespace) -> Ite
     lengths = args.budgets if not method.endswith("-all") else args.budgets[:1]
     for nbytes in lengths:
         for variant in peers.variants(method, nbytes, scene.docs.shape[1], len(scene.fit)):
+            if args.variants and not any(part in variant.setting for part in args.variants):
+                continue
             yield Job(
                 variant.method,
                 variant.scorer,

@@ -6,7 +6,8 @@ Block by block, on what the blocks before left over:
    are spread as the vectors are (random superposition, as in rate-distortion theory).
 2. Rounds of: choose all words of every row together under the codebooks plus a little noise, which
    falls to none; refit the codebooks by ridge least squares. (Local search quantization with
-   stochastic relaxation: Martinez et al., ECCV 2018.)
+   stochastic relaxation: Martinez et al., ECCV 2018.) Rounds with noise make do with a sample of
+   the rows.
 
 What else was tried is in docs/quality.md.
 """
@@ -38,12 +39,13 @@ from qama.encoding.transform import unit
 
 # Distortion of a unit Gaussian at 0 to 6 bits (Lloyd-Max; Max 1960, table I).
 _DISTORTION = (1.0, 0.3634, 0.1175, 0.03454, 0.0095, 0.0025, 0.0007)
-_FULL_ROUNDS = 15  # for a block of full bytes
-_ROUNDS = {0: 30, 12: 16, 48: 8}  # for another one, by the byte where it starts
+_FULL_ROUNDS = 30  # for a block of full bytes
+_ROUNDS = {0: 60, 12: 32, 48: 16}  # for another one, by the byte where it starts
 _FEW_ROUNDS = 6  # for a block of one byte
-_MANY_ROWS = 30_000  # fewer rows get more rounds, up to twice as many
 _NOISE = 0.5  # of the words in the first round, in standard deviations of a word's share
 _QUIET = 0.8  # of the rounds have noise
+_NOISY_ROWS = 16_384  # are enough for a round with noise
+_PASSES = 2  # over the bytes of a block, for a refit of its words
 _LATE, _LATE_ROWS = 128, 16_384  # blocks from this byte on are fitted on so many rows at most
 _LEAST_ROWS = 1024  # fewer cannot tell 256 words apart: no byte is full
 _BEAM, _SWEEPS = 2, 3  # of the search in a round
@@ -99,8 +101,7 @@ def fit_byte_coder(
         if start >= _LATE and len(rest) > _LATE_ROWS:  # nothing but noise is left
             rest = rest[np.linspace(0, len(rest) - 1, _LATE_ROWS).astype(np.int64)]
         form = _FULL if start < FULL and len(X) >= _LEAST_ROWS else _LATER
-        rounds = _FULL_ROUNDS if form.full else _later_rounds(start, len(X))
-        rounds = _FEW_ROUNDS if stop - start == 1 else rounds
+        rounds = _FEW_ROUNDS if stop - start == 1 else _rounds(form, start)
         words.append(_fit_block(rest, stop - start, form, rounds, random, threads))
         _, rest = kernels.choose_words(
             rest, prepared(words[-1], form.full), beam=BEAM, sweeps=SWEEPS, threads=threads
@@ -113,9 +114,9 @@ def fit_byte_coder(
     return ByteCoder(center, stacked, _prefix_lengths(coder, U[:4096]))
 
 
-def _later_rounds(start: int, rows: int) -> int:
-    rounds = next(rounds for byte, rounds in reversed(_ROUNDS.items()) if start >= byte)
-    return round(rounds * min(2.0, max(1.0, _MANY_ROWS / rows)))
+def _rounds(form: _Form, start: int) -> int:
+    later = next(rounds for byte, rounds in reversed(_ROUNDS.items()) if start >= byte)
+    return _FULL_ROUNDS if form.full else later
 
 
 def _fit_block(
@@ -129,11 +130,18 @@ def _fit_block(
         level = _NOISE * max(0.0, 1 - turn / (_QUIET * rounds))
         noise = random.standard_normal(W.shape, dtype=np.float32) * share
         noisy = form.summed(whole(W + np.float32(level) * noise))
+        some = _sample(rows, random) if level else rows
         codes, _ = kernels.choose_words(
-            rows, prepared(noisy, form.full), beam=_BEAM, sweeps=_SWEEPS, threads=threads
+            some, prepared(noisy, form.full), beam=_BEAM, sweeps=_SWEEPS, threads=threads
         )
-        W = _least_squares(codes, rows, form, threads)
+        W = _refit(W, codes, some, form, threads)
     return form.summed(whole(W))
+
+
+def _sample(rows: Int16s, random: np.random.Generator) -> Int16s:
+    if len(rows) <= _NOISY_ROWS:
+        return rows
+    return rows[np.sort(random.choice(len(rows), _NOISY_ROWS, replace=False))]
 
 
 def _start(rows: Int16s, nbytes: int, form: _Form, random: np.random.Generator) -> Floats:
@@ -162,15 +170,32 @@ def _second_moments(rows: Int16s) -> npt.NDArray[np.float64]:
     return total / len(rows)
 
 
-def _least_squares(codes: Bytes, rows: Int16s, form: _Form, threads: int) -> Floats:
-    """Return the free words that come closest to the rows under these codes (ridge regression)."""
+def _refit(W: Floats, codes: Bytes, rows: Int16s, form: _Form, threads: int) -> Floats:
+    """Return free words nearer to the rows under these codes: ridge regression, byte by byte.
+
+    Each byte's words are solved for, given those of the others (block Gauss-Seidel).
+    """
+    A, B = _normal_equations(codes, rows, form, threads)
+    W, size = W.copy(), form.words
+    for _ in range(_PASSES):
+        for byte in reversed(range(codes.shape[1])):
+            own = slice(byte * size, (byte + 1) * size)
+            among = A[own, own]
+            rest = B[own] - A[own] @ W + among @ W[own]
+            W[own] = np.linalg.solve(among + form.ridge * np.eye(size, dtype=np.float32), rest)
+    return W
+
+
+def _normal_equations(
+    codes: Bytes, rows: Int16s, form: _Form, threads: int
+) -> tuple[Floats, Floats]:
+    """Return, of free words, how often each two were chosen together and each one's sum of rows."""
     B = kernels.word_sums(codes, rows, 256 if form.full else 16, threads=threads) * UNIT
     A = _chosen_together(codes, form.full)
     if not form.full:
         parts = form.summed(np.eye(form.words * codes.shape[1], dtype=np.float32))
         A, B = parts.T @ A @ parts, parts.T @ B
-    A[np.diag_indices(len(A))] += form.ridge
-    return np.asarray(np.linalg.solve(A.astype(np.float32), B.astype(np.float32)), np.float32)
+    return A.astype(np.float32), B.astype(np.float32)
 
 
 def _chosen_together(codes: Bytes, full: bool) -> npt.NDArray[np.float64]:
