@@ -40,7 +40,7 @@ from qama.encoding.transform import unit
 # Distortion of a unit Gaussian at 0 to 6 bits (Lloyd-Max; Max 1960, table I).
 _DISTORTION = (1.0, 0.3634, 0.1175, 0.03454, 0.0095, 0.0025, 0.0007)
 _FULL_ROUNDS = 30  # for a block of full bytes
-_ROUNDS = {0: 60, 12: 32, 48: 16}  # for another one, by the byte where it starts
+_ROUNDS = {0: 60, 12: 24, 48: 12}  # for another one, by the byte where it starts
 _FEW_ROUNDS = 6  # for a block of one byte
 _NOISE = 0.5  # of the words in the first round, in standard deviations of a word's share
 _QUIET = 0.8  # of the rounds have noise
