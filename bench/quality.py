@@ -22,7 +22,6 @@ import itertools
 import json
 import sys
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -33,8 +32,9 @@ import numpy as np
 from _record import write_record
 from numpy.typing import NDArray
 from quality_data import COLLECTIONS, MODELS, Scene, load_scene
+from quality_summary import KEY, gaps, print_averages, print_gaps
 
-from qama.evaluation.bootstrap import Interval, paired_bootstrap
+from qama.evaluation.bootstrap import paired_bootstrap
 from qama.evaluation.judge import judge
 from qama.evaluation.topk import Hits, chunked_top_k
 
@@ -84,10 +84,11 @@ def main() -> None:
                     _append(log, done[key])
                 _tell(done[key])
     rows = [done[key] for key in sorted(done, key=str)]
-    write_record(args.out, [_short(row) for row in rows], seed=args.seeds)
+    found = gaps(rows)
+    write_record(args.out, [_short(row) for row in rows], seed=args.seeds, gaps=found)
     print(f"\n{len(rows)} runs in {args.out}\n")
     print_averages(rows)
-    print_gaps(rows)
+    print_gaps(found)
 
 
 def _arguments() -> argparse.Namespace:
@@ -219,9 +220,7 @@ def _run(job: Job, scene: Scene, reference: NDArray[np.float64], seed: int) -> d
     }
 
 
-# --- log and tables -----------------------------------------------------------------------------
-
-KEY = ("model", "fit", "collection", "method", "scorer", "bytes", "variant", "seed")
+# --- log -----------------------------------------------------------------------------
 
 
 def _read_log(log: Path) -> dict[tuple[Any, ...], dict[str, Any]]:
@@ -256,82 +255,6 @@ def _tell(row: dict[str, Any]) -> None:
         f"{row['seconds']:6.1f} s  seed {row['seed']}  {row['variant']}",
         flush=True,
     )
-
-
-def best_variants(rows: list[dict[str, Any]]) -> dict[tuple[Any, ...], float]:
-    """Retention by (model, fit, method, scorer, bytes, collection): seeds averaged, best variant.
-
-    The best variant is chosen per collection on the test judgements: generous to every method
-    that has several.
-    """
-    by_variant = defaultdict(list)
-    for row in rows:
-        by_variant[tuple(row[name] for name in KEY[:-1])].append(row["retention"])
-    best: dict[tuple[Any, ...], float] = {}
-    for (model, fit, collection, method, scorer, nbytes, _), values in by_variant.items():
-        key = (model, fit, method, scorer, nbytes, collection)
-        best[key] = max(best.get(key, 0.0), float(np.mean(values)))
-    return best
-
-
-def print_averages(rows: list[dict[str, Any]]) -> None:
-    """Macro average retention in percent, one table per model and setting."""
-    best = best_variants([row for row in rows if " grid" not in row["method"]])
-    tables = defaultdict(lambda: defaultdict(dict))
-    for (model, fit, method, scorer, nbytes, collection), value in best.items():
-        tables[model, fit][method, scorer].setdefault(nbytes, {})[collection] = value
-    for (model, fit), table in sorted(tables.items()):
-        lengths = sorted({nbytes for cells in table.values() for nbytes in cells})
-        most = max(len(cell) for cells in table.values() for cell in cells.values())
-        print(
-            f"{model}, {fit}: retention of nDCG@10 in %, macro average "
-            f"(of {most} collections; a number in brackets says fewer)"
-        )
-        print(f"{'':32s}" + "".join(f"{n:>9d} B" for n in lengths))
-        for (method, scorer), cells in sorted(table.items()):
-            shown = "".join(_cell(cells.get(n), most) for n in lengths)
-            print(f"{method + ', ' + scorer:32s}{shown}")
-        print()
-
-
-def print_gaps(rows: list[dict[str, Any]]) -> None:
-    """Qama against the best FAISS method at equal bytes, in points of retention, paired by query.
-
-    Per collection the peer's best method, variant and seed stand against the mean over our seeds.
-    """
-    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = defaultdict(list)
-    for row in rows:
-        if row["scorer"] == "asymmetric" and " grid" not in row["method"]:
-            groups[row["model"], row["fit"], row["bytes"], row["collection"]].append(row)
-    gaps: dict[tuple[Any, ...], list[Interval]] = defaultdict(list)
-    for (model, fit, nbytes, collection), group in sorted(groups.items()):
-        ours = [row for row in group if row["method"] == "qama"]
-        theirs = [row for row in group if not row["method"].startswith("qama")]
-        if not ours or not theirs:
-            continue
-        best = max(theirs, key=lambda row: row["retention"])
-        mean = np.mean([row["per_query"] for row in ours], axis=0)
-        scale = 100 / best["ndcg_float32"]
-        gap = paired_bootstrap(scale * mean, scale * np.array(best["per_query"]), samples=2_000)
-        gaps[model, fit, nbytes].append(gap)
-        print(
-            f"{model[:10]:10s} {fit:8s} {nbytes:4d} B {collection:9s} {gap.estimate:+6.1f} "
-            f"[{gap.low:+.1f}, {gap.high:+.1f}] against {best['method']}"
-        )
-    for (model, fit, nbytes), parts in sorted(gaps.items()):
-        middle = float(np.mean([gap.estimate for gap in parts]))
-        half = float(np.sqrt(sum((gap.high - gap.low) ** 2 for gap in parts))) / 2 / len(parts)
-        print(
-            f"{model[:10]:10s} {fit:8s} {nbytes:4d} B macro of {len(parts)} {middle:+6.1f} "
-            f"+- {half:.1f} points against the best peer of each collection"
-        )
-
-
-def _cell(values: dict[str, float] | None, most: int) -> str:
-    if not values:
-        return f"{'-':>11s}"
-    mark = "" if len(values) == most else f"({len(values)})"
-    return f"{100 * np.mean(list(values.values())):.1f}{mark}".rjust(11)
 
 
 if __name__ == "__main__":

@@ -176,11 +176,9 @@ def ablation_figure():
 
 
 def _draw_ablation(found, path):
-    import matplotlib as mpl
     import numpy as np
     from matplotlib.figure import Figure
 
-    mpl.rcParams["svg.hashsalt"] = "qama"
     figure = Figure(figsize=(10, 9), layout="constrained")
     labels = {"variance": "variance of z", "imbalance": "|share of ones - 1/2|",
               "margin": "distance from the threshold / σ"}  # fmt: skip
@@ -193,4 +191,4 @@ def _draw_ablation(found, path):
     axes.set_xlabel("dims, % from the first to the last")
     figure.get_axes()[0].legend(ncols=2, fontsize="small")
     figure.get_axes()[0].set_yscale("log")
-    figure.savefig(path, metadata={"Date": None})
+    figure.savefig(path)

@@ -1,22 +1,33 @@
-"""Tables of docs/quality.md from bench/results/quality.json: qama beside FAISS at equal bytes."""
+"""Tables of docs/quality.md: qama beside its peers at equal bytes, and the targets.
+
+From bench/results/quality.json, and from default.json what is judged on codes of Hamming distance.
+"""
 
 import json
 from collections import defaultdict
+from functools import cache
 from pathlib import Path
 
-RESULTS = Path(__file__).parent.parent / "bench" / "results" / "quality.json"
+RESULTS = Path(__file__).parent.parent / "bench" / "results"
 MODEL = "all-minilm-l6-v2"
+SETTINGS = ("small", "wide", "transfer")
+COLLECTIONS = 6
 
 MISSING = "| not measured yet |\n|---|\n| `make bench-quality` |"
 
-__all__ = ["quality_gaps", "quality_wide"]
+__all__ = ["quality_gaps", "quality_small", "quality_targets", "quality_transfer", "quality_wide"]
+
+
+@cache
+def measured():
+    path = RESULTS / "quality.json"
+    return json.loads(path.read_text()) if path.exists() else {"results": [], "gaps": []}
 
 
 def retentions(setting):
     """Return retention in % by (method, bytes) and collection: seeds averaged, best variant."""
     by_variant = defaultdict(list)
-    rows = json.loads(RESULTS.read_text())["results"] if RESULTS.exists() else []
-    for row in rows:
+    for row in measured()["results"]:
         if (row["model"], row["fit"], row["scorer"]) == (MODEL, setting, "asymmetric"):
             key = (row["method"], row["bytes"], row["collection"], row["variant"])
             by_variant[key].append(100 * row["retention"])
@@ -27,47 +38,155 @@ def retentions(setting):
     return best
 
 
-def quality_wide():
+def _beside_peers(setting):
     """Mean retention over collections, a row for each method."""
-    best = retentions("wide")
+    best = retentions(setting)
     if not best:
         return MISSING
     lengths = sorted({nbytes for _, nbytes in best})
     methods = sorted({method for method, _ in best}, key=lambda m: (m != "qama", m))
-    most = max(map(len, best.values()))
     lines = ["| method | " + " | ".join(f"{n} B" for n in lengths) + " |"]
     lines.append("|---|" + "--:|" * len(lengths))
     for method in methods:
-        shown = [_mean(best.get((method, n)), most) for n in lengths]
+        shown = [_mean(best.get((method, n))) for n in lengths]
         lines.append(f"| {method} | {' | '.join(shown)} |")
     return "\n".join(lines)
 
 
-def _mean(cells, most):
+def quality_small():
+    return _beside_peers("small")
+
+
+def quality_wide():
+    return _beside_peers("wide")
+
+
+def quality_transfer():
+    return _beside_peers("transfer")
+
+
+def _mean(cells):
     if not cells:
         return ""
-    few = "" if len(cells) == most else f" ({len(cells)})"
+    few = "" if len(cells) == COLLECTIONS else f" ({len(cells)})"
     return f"{sum(cells.values()) / len(cells):.1f}{few}"
 
 
 def quality_gaps():
-    """Qama and FAISS's best method, collection by collection."""
-    best = retentions("wide")
-    if not best:
+    """Qama against the best peer of each collection, and the mean of the collections."""
+    found = [row for row in measured()["gaps"] if row["model"] == MODEL]
+    if not found:
         return MISSING
-    lines = [
-        "| bytes | collection | qama | FAISS's best | difference | |",
-        "|--:|---|--:|--:|--:|---|",
-    ]
-    for nbytes in sorted({n for method, n in best if method != "qama"}):
-        for collection, ours in sorted(best["qama", nbytes].items()):
-            theirs = [
-                (cells[collection], method)
-                for (method, n), cells in best.items()
-                if n == nbytes and method != "qama" and collection in cells
-            ]
-            if theirs:
-                kept, method = max(theirs)
-                row = f"{ours:.1f} | {kept:.1f} | {ours - kept:+.1f} | {method}"
-                lines.append(f"| {nbytes} | {collection} | {row} |")
+    lines = ["| setting | bytes | collection | best peer | qama's lead, points | 95 % interval |",
+             "|---|--:|---|---|--:|--:|"]  # fmt: skip
+    for row in sorted(found, key=lambda r: (SETTINGS.index(r["fit"]), r["bytes"])):
+        where = row["collection"]
+        if where == "macro":
+            where = f"mean of {row['collections']}"
+        elif row["fit"] != "wide" or row["bytes"] not in (24, 48):
+            continue
+        lines.append(
+            f"| {row['fit']} | {row['bytes']} | {where} | {row['peer']} | {row['gap']:+.1f} "
+            f"| {row['low']:+.1f} to {row['high']:+.1f} |"
+        )
     return "\n".join(lines)
+
+
+def plot(path):
+    """Draw retention against stored bytes, a line a method, small and wide."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 4.4), layout="constrained")
+    for axes, setting in zip(figure.subplots(1, 2, sharey=True), ("small", "wide"), strict=True):
+        best = retentions(setting)
+        for method in sorted({method for method, _ in best}, key=lambda m: (m != "qama", m)):
+            whole = {n: c for (m, n), c in best.items() if m == method and len(c) == COLLECTIONS}
+            if len(whole) < 2:
+                continue
+            kept = [sum(whole[n].values()) / COLLECTIONS for n in sorted(whole)]
+            ours = {"linewidth": 2.6, "color": "black"} if method == "qama" else {"linewidth": 1.3}
+            axes.plot(sorted(whole), kept, marker="o", markersize=3, label=method, **ours)
+        axes.axhline(100, color="0.6", linewidth=0.8)
+        axes.set_xscale("log", base=2)
+        axes.set_xticks(ticks := [12, 24, 48, 96], labels=[str(n) for n in ticks])
+        axes.set_xlabel("bytes per vector, corrections counted")
+        axes.set_title(setting)
+        axes.grid(alpha=0.3)
+    figure.get_axes()[0].set_ylabel("nDCG@10, % of float32")
+    figure.get_axes()[0].set_ylim(50, 103)
+    figure.get_axes()[0].legend(fontsize="small")
+    figure.savefig(path)
+
+
+# --- targets ------------------------------------------------------------------------------------
+
+KEPT = {  # setting and bytes: retention in %
+    ("wide", 12): 76, ("wide", 24): 91, ("wide", 48): 98, ("wide", 96): 99.5,
+    ("small", 12): 84, ("small", 24): 95, ("small", 48): 99, ("small", 96): 99.8,
+    ("transfer", 48): 95, ("transfer", 96): 98.5,
+}  # fmt: skip
+LEADS = {  # setting and bytes: points above the best peer, mean of the collections
+    ("wide", 12): 0, ("wide", 24): 2.5, ("wide", 32): 0, ("wide", 48): 2, ("wide", 64): 0,
+    ("wide", 96): 0, ("small", 24): 0, ("small", 48): 0, ("transfer", 48): 0, ("transfer", 96): 0,
+}  # fmt: skip
+HAMMING = {  # dims and level: retention in %, small
+    (384, "2"): 98, (384, "hybrid"): 97.5, (384, "1.5"): 96.5, (384, "1"): 92,
+    (192, "2"): 96, (96, "2"): 90, (48, "2"): 75,
+}  # fmt: skip
+
+
+def quality_targets():
+    """One line a target: asked, measured, met or not."""
+    lines = ["| target | asked | measured | |", "|---|--:|--:|---|"]
+    for (setting, nbytes), asked in KEPT.items():
+        cells = retentions(setting).get(("qama", nbytes))
+        mean = sum(cells.values()) / len(cells) if cells and len(cells) == COLLECTIONS else None
+        lines.append(_target(f"{setting}, {nbytes} B, kept %", asked, mean))
+    gaps = {
+        (row["fit"], row["bytes"]): row
+        for row in measured()["gaps"]
+        if row["model"] == MODEL and row["collection"] == "macro"
+    }
+    for key, asked in LEADS.items():
+        row = gaps.get(key)
+        whole = row and row["collections"] == COLLECTIONS
+        # from 96 bytes on: not below within the interval
+        reached = (row["high"] if key[1] >= 96 else row["gap"]) if whole else None
+        name = f"{key[0]}, {key[1]} B, points above the best peer of each collection"
+        lines.append(_target(name, asked, row["gap"] if whole else None, reached))
+    lines.append(_losses())
+    kept = _hamming()
+    for (dims, level), asked in HAMMING.items():
+        lines.append(_target(f"Hamming, {dims} dims, {level} bit, kept %", asked,
+                             kept.get((dims, level))))  # fmt: skip
+    return "\n".join(lines)
+
+
+def _target(name, asked, value, reached=None):
+    if value is None:
+        return f"| {name} | {asked} | | not measured |"
+    met = "met" if (value if reached is None else reached) >= asked else "missed"
+    return f"| {name} | {asked} | {value:.1f} | {met} |"
+
+
+def _losses():
+    """Collections (wide, 24 and 48 B) where the best peer leads beyond the interval."""
+    name = "wide, 24 and 48 B, collections below the best peer beyond the interval"
+    rows = [
+        row for row in measured()["gaps"]
+        if (row["model"], row["fit"]) == (MODEL, "wide") and row["bytes"] in (24, 48)
+        and row["collection"] != "macro"
+    ]  # fmt: skip
+    if len(rows) < 2 * COLLECTIONS:
+        return f"| {name} | 0 | | not measured |"
+    lost = [f"{row['collection']} {row['bytes']} B" for row in rows if row["high"] < 0]
+    return f"| {name} | 0 | {len(lost)} | {'missed: ' + ', '.join(lost) if lost else 'met'} |"
+
+
+def _hamming():
+    groups = defaultdict(list)
+    for records in json.loads((RESULTS / "default.json").read_text())["results"].values():
+        for r in records:
+            if (r["method"], r["scorer"]) == ("qama", "hamming"):
+                groups[r["dims"], r["level"]].append(100 * r["retention"])
+    return {key: sum(values) / len(values) for key, values in groups.items()}
