@@ -19,11 +19,11 @@ from qama.encoding import levels
 from qama.encoding.bits import unpack
 from qama.encoding.transform import FeedForward, Linear, apply
 from qama.errors import MissingExtraError
+from qama.training import agreement
 from qama.training import config as configs
-from qama.training.agreement import HeldOut
 from qama.training.fit import _objective, _split
 from qama.training.nn import Adapter
-from qama.training.train import Report, train
+from qama.training.train import Look, Report, train
 
 QUICK = {"steps": 4, "epochs": 0, "threads": 1, "device": "cpu", "bytes": False}
 PRESETS = ["default", "paper"]
@@ -90,7 +90,7 @@ def test_a_fit_is_never_worse_than_its_start_on_the_held_out_rows(rows, preset):
     assert start.facts["steps"] == start.facts["best_step"] == 0
     for codec in (shaken, start):
         kept, held_out = _split(rows, codec.facts["config"]["held_out"], 0)
-        again = np.mean(list(HeldOut.make(held_out, kept, 0).of(codec.grid).values()))
+        again = agreement.mean(agreement.HeldOut.make(held_out, kept, 0).of(codec.grid))
         assert codec.facts["agreement_best"] == pytest.approx(again, abs=1e-3)
 
 
@@ -233,12 +233,38 @@ def test_the_best_state_is_kept_and_patience_stops(adapter):
 
     def judge(looked_at):
         seen.append(looked_at.pair_b1.detach().clone())
-        return next(scores)
+        return Look(next(scores))
 
     facts = train(adapter, Walk(), chosen, 100, judge, device="cpu")
-    assert facts == {"steps": 5, "best_step": 2, "agreement_start": 0.1, "agreement_best": 0.5}
+    assert facts == {
+        "steps": 5, "best_step": 2, "shipped": "trained", "agreement_start": 0.1,
+        "agreement_best": 0.5, "refused": [],
+    }  # fmt: skip
     torch.testing.assert_close(adapter.pair_b1.detach(), seen[2])
     assert not torch.equal(seen[2], seen[5])
+
+
+def test_a_state_with_a_fallen_cell_is_not_kept(adapter):
+    chosen = configs.preset("paper", evaluate_every=1, patience=2, learning_rate=0.1)
+    looks = iter([Look(0.1), Look(0.5, ("8 dims",)), Look(0.6, ("8 dims", "16 dims"))])
+    before = adapter.pair_b1.detach().clone()
+    facts = train(adapter, Walk(), chosen, 100, lambda a: next(looks), device="cpu")
+    assert (facts["steps"], facts["best_step"]) == (2, 0)
+    assert facts["shipped"] == "untrained start"
+    assert facts["agreement_best"] == facts["agreement_start"] == 0.1
+    assert facts["refused"] == ["8 dims", "16 dims"]
+    torch.testing.assert_close(adapter.pair_b1.detach(), before)
+
+
+def test_a_cell_falls_when_chance_does_not_explain_it():
+    start = {"a": np.full(100, 0.5), "b": np.full(100, 0.5)}
+    swing = np.tile([0.2, -0.2], 50)  # mean 0, standard error 0.02
+    assert agreement.fallen(start, start) == ()
+    assert agreement.fallen(start | {"b": start["b"] - 0.0029}, start) == ()
+    assert agreement.fallen(start | {"b": start["b"] - 0.0031}, start) == ("b",)
+    assert agreement.fallen(start | {"b": start["b"] - 0.04 + swing}, start) == ()
+    assert agreement.fallen(start | {"b": start["b"] - 0.05 + swing}, start) == ("b",)
+    assert agreement.mean(start | {"b": np.full(100, 0.7)}) == pytest.approx(0.6)
 
 
 def test_the_rate_warms_up_and_decays(adapter):
@@ -248,7 +274,7 @@ def test_the_rate_warms_up_and_decays(adapter):
     def note(report):
         heights.append(float(adapter.pair_b1.detach().mean()))
 
-    train(adapter, Walk(), chosen, 50, lambda a: 0.0, device="cpu", callbacks=[note])
+    train(adapter, Walk(), chosen, 50, lambda a: Look(0.0), device="cpu", callbacks=[note])
     steps = np.diff([0, *heights])
     assert steps[0] < 0.1 * max(steps)
     assert 8 <= int(np.argmax(steps)) <= 14

@@ -19,6 +19,10 @@ from qama.encoding.transform import apply, unit
 
 _NEIGHBOURS = 10
 _MAX_ROWS = 4096
+_ALLOWED = 0.003  # a cell may fall by so much below the start, and by what chance explains
+_CHANCE = 2.0  # standard errors
+
+Shares = dict[str, npt.NDArray[np.float64]]  # by cell: the share of neighbours that each row found
 
 
 @dataclass(frozen=True)
@@ -45,17 +49,32 @@ class HeldOut:
         rows = unit(rows)
         return cls(queries, rows, _nearest(queries @ rows.T))
 
-    def of(self, grid: GridCoder) -> dict[str, float]:
-        """Return the share of neighbours found by Hamming distance, per cell of the grid."""
+    def of(self, grid: GridCoder) -> Shares:
+        """Return by cell of the grid the shares of neighbours found by Hamming distance, (m,)."""
         names = [name for name in grid.levels if name in ("1", "2", HYBRID)] or grid.levels
         cells = [grid.code(dims, name) for dims in grid.dims for name in names]
         rows, queries = apply(grid.transform, self.rows), apply(grid.transform, self.queries)
         return {code.label: self._overlap(_likeness(code, queries, rows)) for code in cells}
 
-    def _overlap(self, scores: npt.NDArray[np.floating]) -> float:
+    def _overlap(self, scores: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
         found = _nearest(scores)
         hits = (found[:, :, None] == self.nearest[:, None, :]).any(axis=2)
-        return float(hits.mean())
+        return np.asarray(hits.mean(axis=1))
+
+
+def mean(shares: Shares) -> float:
+    """Return the mean over cells and held-out rows."""
+    return float(np.mean([found.mean() for found in shares.values()]))
+
+
+def fallen(shares: Shares, start: Shares) -> tuple[str, ...]:
+    """Return the cells that find fewer neighbours than the start does, chance allowed for."""
+    return tuple(cell for cell, found in shares.items() if _falls(found - start[cell]))
+
+
+def _falls(gain: npt.NDArray[np.float64]) -> bool:
+    error = gain.std() / np.sqrt(len(gain))
+    return bool(gain.mean() < -_ALLOWED - _CHANCE * error)
 
 
 def _nearest(scores: npt.NDArray[np.floating]) -> Ids:

@@ -22,13 +22,13 @@ from qama import checks, drift, sources
 from qama.checks import Floats
 from qama.codec import Codec
 from qama.encoding import levels as grid_levels
+from qama.training import agreement
 from qama.training import config as configs
 from qama.training.additive import fit_byte_coder
-from qama.training.agreement import HeldOut
 from qama.training.distillation import DistillationObjective
 from qama.training.nn import Adapter
 from qama.training.paper import PaperObjective, check_pairs
-from qama.training.train import Callback, Objective, Report, train
+from qama.training.train import Callback, Look, Objective, Report, train
 
 _MAX_HELD_OUT = 512
 
@@ -93,10 +93,12 @@ def fit(
         kept, held_out = _split(rows, chosen.held_out, seed)
         adapter = Adapter(chosen, kept, grid_dims, seed)
         objective = _objective(chosen, adapter, kept, positive, shares, seed)
-        look = HeldOut.make(held_out, kept, seed)
+        held = agreement.HeldOut.make(held_out, kept, seed)
+        start = held.of(adapter.to_grid(shares))
 
-        def judge(adapter: Adapter) -> float:
-            return float(np.mean(list(look.of(adapter.to_grid(shares)).values())))
+        def judge(adapter: Adapter) -> Look:
+            found = held.of(adapter.to_grid(shares))
+            return Look(agreement.mean(found), agreement.fallen(found, start))
 
         facts = train(
             adapter, objective, chosen, chosen.total_steps(len(kept)), judge,

@@ -52,8 +52,21 @@ class Report:
     stage: str = "grid"
 
 
+@dataclass(frozen=True)
+class Look:
+    """What the held-out rows say of an adapter.
+
+    Attributes:
+        agreement: Mean share of neighbours found, larger is better.
+        fallen: Cells that find fewer than the untrained start does: such a state is not kept.
+    """
+
+    agreement: float
+    fallen: tuple[str, ...] = ()
+
+
 Callback = Callable[[Report], None]
-Judge = Callable[[Adapter], float]
+Judge = Callable[[Adapter], Look]
 
 
 @dataclass
@@ -66,6 +79,7 @@ class _State:
     agreement: float = -math.inf
     best: float = -math.inf
     best_step: int = 0
+    refused: tuple[str, ...] = ()
 
 
 def train(
@@ -86,13 +100,15 @@ def train(
         objective: What is minimised; it holds the rows and draws the batches.
         config: Rates, looks, patience.
         steps: Steps to take.
-        judge: Held-out agreement, larger is better; the start is looked at before any step.
+        judge: Looks at the held-out rows; the start is looked at before any step.
         device: "auto", "cpu", "cuda" or "mps".
         callbacks: Called after each step.
         checkpoint: A file to resume from if it exists, written at each look.
 
     Returns:
-        Facts of the run: steps, best_step, agreement_start, agreement_best.
+        Facts of the run: steps, best_step, shipped ("trained" or "untrained start"),
+        agreement_start, agreement_best, and refused: the cells for whose sake the last better
+        state was not kept.
 
     Raises:
         ValueError: unknown device, or a checkpoint of another fit.
@@ -105,7 +121,7 @@ def train(
     if checkpoint is not None and Path(checkpoint).exists():
         state, best = _resume(checkpoint, adapter, optimizer, objective, config)
     else:
-        state.agreement = state.best = state.start = judge(adapter)
+        state.agreement = state.best = state.start = judge(adapter).agreement
     while state.step < steps and state.looks < config.patience:
         progress = state.step / steps
         _set_rate(optimizer, config, progress)
@@ -131,17 +147,23 @@ def train(
     return {
         "steps": state.step,
         "best_step": state.best_step,
+        "shipped": "trained" if state.best_step else "untrained start",
         "agreement_start": round(state.start, 4),
         "agreement_best": round(state.best, 4),
+        "refused": list(state.refused),
     }
 
 
 def _look(
     adapter: Adapter, judge: Judge, state: _State, best: dict[str, Tensor]
 ) -> dict[str, Tensor]:
-    state.agreement = judge(adapter)
+    look = judge(adapter)
+    state.agreement = look.agreement
     state.looks += 1
-    if state.agreement <= state.best:
+    if look.agreement <= state.best:
+        return best
+    state.refused = look.fallen
+    if look.fallen:
         return best
     state.best, state.best_step, state.looks = state.agreement, state.step, 0
     return _copy(adapter)
