@@ -249,8 +249,9 @@ class PartitionedIndex:
         parts = {n.removeprefix("codec."): a for n, a in arrays.items() if n.startswith("codec.")}
         try:
             codec = Codec.from_parts(meta["codec"], parts)
-            index = cls(codec, **meta["code"], nlist=meta["nlist"])
-            index._attach(arrays, checks.integer(meta["following"], "following", 0))
+            nlist = checks.integer(meta["nlist"], "nlist", 1, len(arrays["centres"]))
+            index = cls(codec, **meta["code"], nlist=nlist)
+            index._attach(arrays, checks.integer(meta["following"], "following", 0, 2**63 - 1))
         except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
             raise FormatError(f"{path}: the index is inconsistent: {error}") from error
         return index
