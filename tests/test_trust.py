@@ -359,7 +359,10 @@ def test_encode_and_index_by_a_code_file(tmp_path):
     said = call("verify", codes, "--codec", GOLDEN, "--vectors", tmp_path / "other.npy")
     assert said.exit_code == 1
     assert "damaged: 200 of 200 vectors encode to other codes" in said.stderr
-    assert "give that codec" in json.loads(call("verify", codes, "--json").stdout)["problems"][0]
+    assert "the checksum fits; give that codec for more" in done("verify", codes).stderr
+    damage(codes, sections(codes)["codes"]["offset"])
+    assert "'codes' is damaged" in json.loads(call("verify", codes, "--json").stdout)["problems"][0]
+    damage(codes, sections(codes)["codes"]["offset"])
     done("index", GOLDEN, codes, "-o", tmp_path / "index")
     direct = Index(Codec.load(GOLDEN), **CELL)
     direct.add(X[:200])
@@ -373,12 +376,15 @@ def test_encode_and_index_by_a_code_file(tmp_path):
 
 def test_a_few_hundred_damaged_files():
     """`tests/long/corrupt.py` does it 20,000 times."""
-    from long.corrupt import run
+    from corrupt import run
+    from targets import TARGETS
 
-    counts = run(300, 1)
-    assert counts["files"] == 300
-    assert counts["index refused"] > 10
-    assert counts["log used"] > 10
+    counts = run(400, 1)
+    assert counts["files"] == 400
+    for kind in TARGETS:
+        assert counts.get(f"{kind} refused", 0) + counts.get(f"{kind} used", 0) > 10
+    assert counts["index refused"] > 5
+    assert counts["index used"] > 5
 
 
 @pytest.mark.parametrize("header", [b"{'descr': \0", b"(" * 5000, b"{'descr': (1,", b"[" * 100])

@@ -2,8 +2,8 @@
 
     python tests/long/corrupt.py [--files 20000] [--seed 0]
 
-The files of every kind that `targets.py` knows are damaged as `damage.py` does it, and used in every
-way. Half of those with checksums have them made right again.
+The files of every kind that `targets.py` knows are damaged as `damage.py` does it, and used in
+every way. Half of those with checksums have them made right again.
 """
 
 from __future__ import annotations
@@ -71,7 +71,8 @@ def run(files, seed):
         whole = whole_files(folder)
         everything = [raw for pairs in whole.values() for pair in pairs for raw in pair if raw]
         needs = {
-            kind: [needed(kind, folder, *pair)[1] for pair in pairs] for kind, pairs in whole.items()
+            kind: [needed(kind, folder, *pair)[1] for pair in pairs]
+            for kind, pairs in whole.items()
         }
         for number in range(files):
             kind, of, raw, log = drawn(dice, whole, everything)

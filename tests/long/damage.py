@@ -1,8 +1,8 @@
 """Damage files as one who knows their structure would, and make their checksums right again.
 
-Bits flip anywhere, files are cut, stretched and spliced, numbers in headers become huge or negative.
-`signed` then makes right what a damage would be noticed by, so that what lies behind the checksums
-is reached too.
+Bits flip anywhere, files are cut, stretched and spliced, numbers in headers become huge or
+negative. `signed` then makes right what a damage would be noticed by, so that what lies behind the
+checksums is reached too.
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@
 Each kind of `targets.py` is fuzzed for its share of the seconds in a process of its own, beginning
 with whole files. Half of the mutations are libFuzzer's, half those of `damage.py`, which know the
 structure; of all, half have their checksums made right. Anything but what users are told of, more
-than 5 seconds, or one allocation of 256 MiB is a finding and ends its kind: the files have a few KB.
-With sanitizers: `tests/sanitized_fuzz.sh`.
+than 5 seconds, or one allocation of 256 MiB is a finding and ends its kind: the files have a few
+KB. With sanitizers: `tests/sanitized_python.sh`.
 """
 
 from __future__ import annotations
@@ -75,7 +75,13 @@ def fuzz_for(kind, seconds, corpus):
         return {"findings": 1}
     inputs, coverage = map(int, ended[-1])
     kept = len(list(corpus.iterdir()))
-    return {"findings": 0, "seconds": seconds, "inputs": inputs, "coverage": coverage, "corpus": kept}
+    return {
+        "findings": 0,
+        "seconds": seconds,
+        "inputs": inputs,
+        "coverage": coverage,
+        "corpus": kept,
+    }
 
 
 def run(seconds, folder, only=()):
@@ -112,4 +118,6 @@ if __name__ == "__main__":
         parser.add_argument("--only", nargs="*", default=())
         given = parser.parse_args()
         with tempfile.TemporaryDirectory() as nowhere:
-            print(json.dumps(run(given.seconds, given.corpus or Path(nowhere), given.only), indent=1))
+            print(
+                json.dumps(run(given.seconds, given.corpus or Path(nowhere), given.only), indent=1)
+            )

@@ -1,4 +1,4 @@
-"""What reads files of strangers: for each kind of file some whole ones, and everything done with it.
+"""What reads files of strangers: whole ones of each kind, and everything that is done with them.
 
 `corrupt.py` damages them at random, `fuzz.py` guided by coverage; `tests/test_fuzz.py` does again
 what the fuzzing found worth keeping. A target may refuse a file with what users are told of, a
@@ -7,6 +7,7 @@ ValueError or an OSError; `use` says whether it did. Anything else is a finding.
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from pathlib import Path
 
@@ -78,12 +79,12 @@ def use_index(path):
     """Verify, repair, open, search, change and compact it; a log lies beside it or not."""
     verify(path)
     repaired = path.with_name("repaired")
+    repaired.unlink(missing_ok=True)
     try:
         repair(path, repaired)
         assert len(Index.open(repaired, verify=True)) >= 0
     except FormatError:
         assert not repaired.exists(), "a repaired index is not whole"
-    repaired.unlink(missing_ok=True)
     with Index.open(path, mode="a") as index:
         X = np.resize(POOL, (9, index.codec.dims_in))
         for scorer in index.code.scorers:
@@ -132,10 +133,8 @@ def use_names(path):
 
 def use_vectors(path):
     """As `qama encode`, `qama index` and `qama fit` read them."""
-    try:
+    with contextlib.suppress(ValueError):  # fewer than a fit needs
         sources.load(path, 32, 0)
-    except ValueError:
-        pass  # fewer than a fit needs
     Codec.load(ALL).encode(sources.open_vectors(path))
 
 
@@ -224,8 +223,10 @@ def changed_index(path, codec, cell, given):
 
 def plain_files(folder):
     """Whole files that are no files of qama, by kind."""
-    made = {"ids": [b"3\n1\n2\n"], "folder": [PARTED.join(FOLDER)],
-            "lock": [b'{"pid": 7, "host": "here"}'], "npy": [], "ids-npy": [], "parquet": []}  # fmt: skip
+    made = {
+        "ids": [b"3\n1\n2\n"], "folder": [PARTED.join(FOLDER)],
+        "lock": [b'{"pid": 7, "host": "here"}'], "npy": [], "ids-npy": [], "parquet": [],
+    }  # fmt: skip
     for array in (POOL[:20], POOL.astype(np.float64), np.asfortranarray(POOL[:20])):
         np.save(folder / "x.npy", array)
         made["npy"].append((folder / "x.npy").read_bytes())

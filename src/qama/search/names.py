@@ -96,7 +96,9 @@ class Names:
             FormatError: not such a file, or damaged.
             OSError: the file cannot be opened.
         """
-        arrays = container.read(path, KIND, FORMAT).arrays
+        contents = container.read(path, KIND, FORMAT)
+        contents.check_sections()
+        arrays = contents.arrays
         try:
             text, ends = arrays["text"].tobytes(), arrays["ends"].tolist()
             names = [text[a:b].decode() for a, b in zip([0, *ends], ends, strict=False)]
