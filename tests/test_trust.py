@@ -11,7 +11,7 @@ import pytest
 from test_cli import call, done, refused
 from test_container import forge, with_section
 
-from qama import Codec, FormatError, Index, codefile, container, sources
+from qama import Codec, FormatError, Index, codefile, container
 from qama.search import base, loading, log
 from qama.search.repair import repair
 from qama.search.verify import verify
@@ -385,14 +385,6 @@ def test_a_few_hundred_damaged_files():
         assert counts.get(f"{kind} refused", 0) + counts.get(f"{kind} used", 0) > 10
     assert counts["index refused"] > 5
     assert counts["index used"] > 5
-
-
-@pytest.mark.parametrize("header", [b"{'descr': \0", b"(" * 5000, b"{'descr': (1,", b"[" * 100])
-def test_a_npy_file_of_a_hostile_header_is_refused(tmp_path, header):
-    raw = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header
-    (tmp_path / "x.npy").write_bytes(raw)
-    with pytest.raises(ValueError, match=r"not a \.npy file of plain numbers"):
-        sources.open_vectors(tmp_path / "x.npy")
 
 
 def test_sections_that_overlap_are_refused(tmp_path):

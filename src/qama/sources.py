@@ -140,10 +140,26 @@ def _parquet(file: Path) -> Any:
     if not file.exists():
         raise FileNotFoundError(f"no such file: {file}")
     try:
+        import pyarrow as pa
         from pyarrow import parquet
     except ImportError:
         raise MissingExtraError("reading Parquet", "pyarrow", "arrow") from None
-    return parquet.read_table(file)
+    try:
+        opened = parquet.ParquetFile(file)
+        lists = [field.name for field in opened.schema_arrow if _is_list(field.type)]
+        return opened.read(columns=lists)  # the other columns may be large
+    except (pa.ArrowException, OSError) as error:
+        if getattr(error, "errno", None):
+            raise
+        raise ValueError(f"{file} cannot be read as Parquet ({error})") from None
+
+
+def _is_list(kind: Any) -> bool:
+    from pyarrow import types
+
+    return any(
+        test(kind) for test in (types.is_list, types.is_large_list, types.is_fixed_size_list)
+    )
 
 
 def _from_arrow(table: Any) -> npt.NDArray[Any]:
@@ -151,9 +167,7 @@ def _from_arrow(table: Any) -> npt.NDArray[Any]:
     from pyarrow import compute
 
     columns = getattr(table, "columns", [table])
-    types = pa.types
-    of_lists = (types.is_list, types.is_large_list, types.is_fixed_size_list)
-    lists = [c for c in columns if any(test(c.type) for test in of_lists)]
+    lists = [column for column in columns if _is_list(column.type)]
     if len(lists) != 1:
         raise ValueError(
             f"the table has {len(lists)} columns of lists; give one with exactly one such column"

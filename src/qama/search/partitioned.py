@@ -237,14 +237,20 @@ class PartitionedIndex:
         container.write(path, KIND, FORMAT, header, arrays)
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str]) -> PartitionedIndex:
+    def open(cls, path: str | os.PathLike[str], *, verify: bool = False) -> PartitionedIndex:
         """Open a saved index by mapping its file; changes stay in memory until it is saved.
+
+        Args:
+            path: A file that `save` wrote.
+            verify: Compare the checksums of the whole file; it is read once from end to end.
 
         Raises:
             FormatError: not such a file, damaged, or of another version.
             OSError: the file cannot be opened.
         """
         contents = container.read(path, KIND, FORMAT)
+        if verify:
+            contents.check_sections()
         arrays, meta = contents.arrays, contents.meta
         parts = {n.removeprefix("codec."): a for n, a in arrays.items() if n.startswith("codec.")}
         try:
