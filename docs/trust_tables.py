@@ -5,7 +5,7 @@ from pathlib import Path
 
 RESULTS = Path(__file__).parent.parent / "bench" / "results"
 
-__all__ = ["trust_counts", "trust_mutants", "trust_survivors"]
+__all__ = ["trust_counts", "trust_fuzz", "trust_mutants", "trust_survivors"]
 
 
 def results(name):
@@ -19,6 +19,7 @@ def trust_counts():
     kills, readers = found["kills"], found["readers"]
     corrupt, fuzz = found["corrupt"], found["fuzz"]
     used = sum(count for name, count in corrupt.items() if name.endswith(" used"))
+    watched = "on kernels under sanitizers, " if fuzz["sanitized"] else ""
     done = [
         ("kill -9 at random moments of a writer", f"{kills['kills']:,}",
          f"changes lost or files unreadable: {kills['wrong']}"),
@@ -27,11 +28,24 @@ def trust_counts():
         ("corrupted files", f"{corrupt['files']:,}",
          f"{corrupt['files'] - used:,} refused, {used:,} used, slowest "
          f"{corrupt['slowest_processor_seconds']} s"),
-        ("inputs of coverage-guided fuzzing", f"{fuzz['inputs']:,}",
-         f"{fuzz['seconds']} s without a finding"),
+        (f"seconds of coverage-guided fuzzing of {len(fuzz['kinds'])} kinds of files",
+         f"{fuzz['seconds']:,}",
+         f"{fuzz['inputs']:,} inputs, {watched}findings: {fuzz['findings']}"),
     ]  # fmt: skip
     lines = ["| what was done | how often | what came of it |", "|---|--:|---|"]
     return "\n".join(lines + [f"| {what} | {often} | {then} |" for what, often, then in done])
+
+
+def trust_fuzz():
+    """What was fuzzed: inputs, branches of Python that they reached, inputs that reached new ones."""
+    lines = ["| kind of file | seconds | inputs | branches | kept | findings |",
+             "|---|--:|--:|--:|--:|--:|"]  # fmt: skip
+    for kind, row in results("trust")["fuzz"]["kinds"].items():
+        lines.append(
+            f"| {kind} | {row['seconds']:,} | {row['inputs']:,} | {row['coverage']:,} | "
+            f"{row['corpus']:,} | {row['findings']} |"
+        )
+    return "\n".join(lines)
 
 
 def trust_mutants():

@@ -107,6 +107,17 @@ def test_names_are_verified(tmp_path):
     assert not verify(tmp_path / "names").whole
 
 
+@pytest.mark.parametrize(
+    "ends", [[4, 0, 3], [1, 5], [1, 3], [-1, 4], [], [[4]], [2.0, 4.0]], ids=repr
+)
+def test_ends_that_do_not_divide_the_text_are_refused(tmp_path, ends):
+    kind = np.float64 if ends == [2.0, 4.0] else np.int64
+    arrays = {"text": np.frombuffer(b"abcd", np.uint8), "ends": np.array(ends, kind)}
+    container.write(tmp_path / "names", "names", 1, {}, arrays)
+    with pytest.raises(FormatError, match="the names are inconsistent"):
+        Names.load(tmp_path / "names")
+
+
 def test_a_log_alone_is_verified(tmp_path):
     index = Index(Codec.load(GOLDEN), **CELL)
     index.save(tmp_path / "index")
