@@ -19,18 +19,17 @@ def trust_counts():
     kills, readers = found["kills"], found["readers"]
     corrupt, fuzz = found["corrupt"], found["fuzz"]
     used = sum(count for name, count in corrupt.items() if name.endswith(" used"))
-    watched = "on kernels under sanitizers, " if fuzz["sanitized"] else ""
+    watched = [", kernels under sanitizers" * run["sanitized"] for run in (corrupt, fuzz)]
     done = [
         ("kill -9 at random moments of a writer", f"{kills['kills']:,}",
          f"changes lost or files unreadable: {kills['wrong']}"),
         (f"seconds of {readers['readers']} readers beside a writer", f"{readers['seconds']:,.0f}",
          f"{readers['searches']:,} searches, answers of no state: {len(readers['wrong'])}"),
-        ("corrupted files", f"{corrupt['files']:,}",
+        (f"corrupted files{watched[0]}", f"{corrupt['files']:,}",
          f"{corrupt['files'] - used:,} refused, {used:,} used, slowest "
          f"{corrupt['slowest_processor_seconds']} s"),
-        (f"seconds of coverage-guided fuzzing of {len(fuzz['kinds'])} kinds of files",
-         f"{fuzz['seconds']:,}",
-         f"{fuzz['inputs']:,} inputs, {watched}findings: {fuzz['findings']}"),
+        (f"seconds of coverage-guided fuzzing{watched[1]}", f"{fuzz['seconds']:,}",
+         f"{fuzz['inputs']:,} inputs of {len(fuzz['kinds'])} kinds, findings: {fuzz['findings']}"),
     ]  # fmt: skip
     lines = ["| what was done | how often | what came of it |", "|---|--:|---|"]
     return "\n".join(lines + [f"| {what} | {often} | {then} |" for what, often, then in done])

@@ -20,7 +20,7 @@ from collections import Counter
 from pathlib import Path
 
 from damage import damaged
-from targets import place, use, whole_files
+from targets import place, sanitized, use, whole_files
 
 from qama import DriftWarning, RecoveryWarning
 from qama.search.loading import log_path
@@ -93,6 +93,7 @@ def run(files, seed):
     tracemalloc.stop()
     return dict(sorted(counts.items())) | {
         "files": files,
+        "sanitized": sanitized(),
         "slowest_processor_seconds": round(slowest, 3),
         "most_bytes_beyond_twice_the_file": most,
         "process_peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,

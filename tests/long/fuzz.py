@@ -13,7 +13,6 @@ KB. With sanitizers: `tests/sanitized_python.sh`.
 from __future__ import annotations
 
 import argparse
-import ctypes
 import json
 import random
 import re
@@ -86,7 +85,7 @@ def fuzz_for(kind, seconds, corpus):
 
 def run(seconds, folder, only=()):
     """Fuzz all kinds, or some, so many seconds in all; returns counts."""
-    from targets import TARGETS, whole_files
+    from targets import TARGETS, sanitized, whole_files
 
     kinds = list(only) or list(TARGETS)
     with tempfile.TemporaryDirectory() as made:
@@ -101,11 +100,6 @@ def run(seconds, folder, only=()):
     keys = ("findings", "seconds", "inputs", "coverage", "corpus")
     total = {key: sum(found.get(key, 0) for found in counts.values()) for key in keys}
     return total | {"sanitized": sanitized(), "kinds": counts}
-
-
-def sanitized():
-    """Whether the address sanitizer watches this process."""
-    return hasattr(ctypes.CDLL(None), "__asan_init")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,9 @@ ValueError or an OSError; `use` says whether it did. Anything else is a finding.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import shutil
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +25,6 @@ from qama.search.repair import repair
 from qama.search.verify import verify
 
 GOLDEN = Path(__file__).parent.parent / "golden"
-ALL = GOLDEN / "codec-all.qama"  # every kind of code, vectors of 16 dims
 CELLS = (
     {"dims": 16, "level": "2"}, {"dims": 16, "level": "1.5"}, {"dims": 16, "level": "hybrid"},
     {"nbytes": 11}, {"dims": 8, "level": "0.5"},
@@ -47,6 +48,17 @@ def use(kind, path):
     return False
 
 
+def sanitized():
+    """Whether the address sanitizer watches this process."""
+    return hasattr(ctypes.CDLL(None), "__asan_init")
+
+
+@cache
+def every_code():
+    """A codec of every kind of code, of vectors of 16 dims."""
+    return Codec.load(GOLDEN / "codec-all.qama")
+
+
 # --- what is done with a file of each kind ----------------------------------------------------
 
 
@@ -68,7 +80,7 @@ def use_codec(path):
 
 
 def use_codes(path):
-    codec = Codec.load(ALL)
+    codec = every_code()
     verify(path)
     verify(path, codec, POOL)
     opened = codefile.read(path, codec)
@@ -135,13 +147,13 @@ def use_vectors(path):
     """As `qama encode`, `qama index` and `qama fit` read them."""
     with contextlib.suppress(ValueError):  # fewer than a fit needs
         sources.load(path, 32, 0)
-    Codec.load(ALL).encode(sources.open_vectors(path))
+    every_code().encode(sources.open_vectors(path))
 
 
 def use_ids(path):
     """As `qama index --ids` reads them."""
     ids = sources.read_ids(path)
-    Index(Codec.load(ALL), **CELLS[0]).add(POOL[: np.shape(ids)[0] if np.ndim(ids) else 1], ids)
+    Index(every_code(), **CELLS[0]).add(POOL[: np.shape(ids)[0] if np.ndim(ids) else 1], ids)
 
 
 def use_folder(path):
@@ -187,7 +199,7 @@ def whole_files(folder):
             (file.read_bytes(), b"")
         )
     made["log"].append(((GOLDEN / "index-2.qama.log").read_bytes(), b""))
-    codec = Codec.load(ALL)
+    codec = every_code()
     for number, cell in enumerate(CELLS):
         made["index"].append(changed_index(folder / f"whole{number}", codec, cell, number > 0))
         index = Index(codec, **cell)
