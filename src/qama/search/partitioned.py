@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qama import checks, container
+from qama import checks, container, drift
 from qama.checks import Bytes, Floats, Ids
 from qama.codec import Codec
 from qama.encoding.transform import unit
@@ -58,6 +58,7 @@ class PartitionedIndex:
         self.centres: Floats | None = None
         self._curve: Floats | None = None
         self._following = 0
+        self._watch = drift.Watch(codec)
         self._pool = Pool(self.nlist, self.code.stored_bytes)
 
     def __len__(self) -> int:
@@ -112,6 +113,7 @@ class PartitionedIndex:
         for rows in checks.chunks(A):
             lists[rows] = kmeans.nearest(unit(checks.finite(A[rows], "X", rows.start)), centres)[0]
         self._append(lists, stored, fresh, self._factors(stored))
+        self._watch.look(A)
         return fresh
 
     def delete(self, ids: object) -> int:
