@@ -18,6 +18,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from qama import Codec, FormatError, Index, Names, PartitionedIndex, codefile, container, sources
+from qama.cli.inspecting import describe
 from qama.evaluation import beir, judge
 from qama.search import loading, log
 from qama.search.lock import Lock
@@ -68,6 +69,7 @@ def use_container(path):
 
 def use_codec(path):
     verify(path)
+    describe(path)
     codec = Codec.load(path)
     X = np.resize(POOL, (9, codec.dims_in))
     codec.encode(X)
@@ -83,6 +85,7 @@ def use_codes(path):
     codec = every_code()
     verify(path)
     verify(path, codec, POOL)
+    describe(path)
     opened = codefile.read(path, codec)
     Index(codec, **opened.code.request).add_codes(opened.codes)
 
@@ -90,6 +93,8 @@ def use_codes(path):
 def use_index(path):
     """Verify, repair, open, search, change and compact it; a log lies beside it or not."""
     verify(path)
+    with contextlib.suppress(FormatError):
+        describe(path)
     repaired = path.with_name("repaired")
     repaired.unlink(missing_ok=True)
     try:
@@ -125,6 +130,7 @@ def use_log(path):
 
 def use_partitions(path):
     verify(path)
+    describe(path)
     index = PartitionedIndex.open(path)
     X = np.resize(POOL, (9, index.codec.dims_in))
     for scorer in index.code.scorers:
@@ -139,6 +145,7 @@ def use_partitions(path):
 
 
 def use_names(path):
+    describe(path)
     names = Names.load(path)
     names.of(names.number(["a", "b"]))
 
