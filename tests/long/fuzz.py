@@ -13,6 +13,7 @@ KB. With sanitizers: `tests/sanitized_python.sh`.
 from __future__ import annotations
 
 import argparse
+import importlib.metadata
 import json
 import random
 import re
@@ -99,7 +100,8 @@ def run(seconds, folder, only=()):
         print(kind, counts[kind], file=sys.stderr, flush=True)
     keys = ("findings", "seconds", "inputs", "coverage", "corpus")
     total = {key: sum(found.get(key, 0) for found in counts.values()) for key in keys}
-    return total | {"sanitized": sanitized(), "kinds": counts}
+    tool = f"atheris {importlib.metadata.version('atheris')}"
+    return total | {"tool": tool, "sanitized": sanitized(), "kinds": counts}
 
 
 if __name__ == "__main__":
