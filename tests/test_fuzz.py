@@ -30,6 +30,7 @@ def whole(tmp_path_factory):
 
 @pytest.mark.filterwarnings("ignore::qama.RecoveryWarning", "ignore::qama.DriftWarning")
 @pytest.mark.filterwarnings("ignore:.*encountered in:RuntimeWarning")  # numbers of no sense
+@pytest.mark.filterwarnings("ignore:Reading .*npy:UserWarning")  # NumPy, of headers like Python 2's
 @pytest.mark.parametrize("kind", TARGETS)
 def test_what_fuzzing_found_is_refused_or_used(kind, tmp_path):
     inputs = sorted((CORPUS / kind).iterdir())
