@@ -51,13 +51,13 @@ def main() -> None:
     }
     if importlib.util.find_spec("atheris"):
         parts["fuzz"] = ("fuzz.py", "--seconds", given.fuzz)
-    results = json.loads(RECORD.read_text())["results"] if RECORD.exists() else {}
     for name in given.only or parts:
         if name not in parts:
             raise SystemExit("fuzzing needs atheris: see tests/sanitized_python.sh")
-        results[name] = counts(*parts[name])
-        write_record(RECORD, results)
-        print(name, json.dumps(results[name]), flush=True)
+        found = counts(*parts[name])
+        kept = json.loads(RECORD.read_text())["results"] if RECORD.exists() else {}
+        write_record(RECORD, kept | {name: found})  # read late: parts may run side by side
+        print(name, json.dumps(found), flush=True)
 
 
 if __name__ == "__main__":
