@@ -7,7 +7,7 @@ QAMA_DATA ?= ../shared
 COLLECTIONS := cranfield cisi nfcorpus scifact cosqa npl
 SOURCES := pyproject.toml constraints.txt CMakeLists.txt $(wildcard csrc/*)
 
-.PHONY: demo test coverage lint bench bench-quality bench-paper bench-tasks bench-speed sanitize emulated docs clean
+.PHONY: demo test coverage lint bench bench-quality bench-paper bench-tasks bench-speed sanitize fuzz emulated docs clean
 
 demo: $(VENV)/demo.stamp
 	$(RUN) -m qama demo
@@ -50,6 +50,9 @@ bench-speed: $(VENV)/bench.stamp
 
 sanitize: $(VENV)/dev.stamp
 	PYTHON=$(RUN) tests/sanitized.sh
+
+fuzz:
+	tests/sanitized_python.sh build/sanitized bench/trust.py --only corrupt fuzz
 
 emulated:
 	tests/emulated.sh

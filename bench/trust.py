@@ -1,11 +1,15 @@
-"""Kill, corrupt, read beside a writer: the counts in bench/results/trust.json.
+"""Kill, corrupt, read beside a writer, fuzz: the counts in bench/results/trust.json.
 
-python bench/trust.py [--kills 300] [--files 20000] [--seconds 300] [--fuzz 900]
+    python bench/trust.py                       everything; without atheris, all but the fuzzing
+    python bench/trust.py --only kills readers  some parts; the others stay as the file has them
+
+Each part says how and with what it was run. Fuzzing is for `tests/sanitized_python.sh`.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import subprocess
@@ -14,23 +18,21 @@ from pathlib import Path
 
 from _record import write_record
 
+from qama.evaluation import provenance
+
 ROOT = Path(__file__).parent.parent
-LONG = ROOT / "tests" / "long"
+RECORD = ROOT / "bench" / "results" / "trust.json"
 
 
-def start(script: str, *arguments: object) -> subprocess.Popen[str]:
-    """Start a script of tests/long whose last output is JSON."""
-    run = [sys.executable, str(LONG / script), *map(str, arguments)]
+def counts(script: str, *arguments: object) -> dict[str, object]:
+    """Run a script of tests/long whose last output is JSON; return that and how it was run."""
+    words = [f"tests/long/{script}", *map(str, arguments)]
+    run = [sys.executable, str(ROOT / words[0]), *words[1:]]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(run, stdout=subprocess.PIPE, text=True, env=environment)
-
-
-def counts(script: subprocess.Popen[str]) -> dict[str, object]:
-    """Wait for a script and return its counts."""
-    said, _ = script.communicate()
-    if script.returncode:
-        raise SystemExit(f"{script.args} failed: {said}")
-    return json.loads(said)
+    done = subprocess.run(run, stdout=subprocess.PIPE, text=True, env=environment, check=False)
+    if done.returncode:
+        raise SystemExit(f"{words} failed: {done.stdout}")
+    return {"context": provenance.context(0, words), **json.loads(done.stdout)}
 
 
 def main() -> None:
@@ -39,21 +41,23 @@ def main() -> None:
     parser.add_argument("--files", type=int, default=20_000)
     parser.add_argument("--seconds", type=int, default=300)
     parser.add_argument("--readers", type=int, default=8)
-    parser.add_argument("--fuzz", type=int, default=0, help="seconds of atheris, if installed")
+    parser.add_argument("--fuzz", type=int, default=3600, help="seconds, of all kinds together")
+    parser.add_argument("--only", nargs="+", choices=["kills", "readers", "corrupt", "fuzz"])
     given = parser.parse_args()
-    corrupt = start("corrupt.py", "--files", given.files)
-    fuzz = start("fuzz.py", "--seconds", given.fuzz) if given.fuzz else None
-    results = {
-        "kills": counts(start("kills.py", "--kills", given.kills)),
-        "readers": counts(
-            start("readers.py", "--seconds", given.seconds, "--readers", given.readers)
-        ),
-        "corrupt": counts(corrupt),
+    parts = {
+        "kills": ("kills.py", "--kills", given.kills),
+        "readers": ("readers.py", "--seconds", given.seconds, "--readers", given.readers),
+        "corrupt": ("corrupt.py", "--files", given.files),
     }
-    if fuzz:
-        results["fuzz"] = counts(fuzz)
-    write_record(ROOT / "bench" / "results" / "trust.json", results, seed=0)
-    print(json.dumps(results, indent=1))
+    if importlib.util.find_spec("atheris"):
+        parts["fuzz"] = ("fuzz.py", "--seconds", given.fuzz)
+    for name in given.only or parts:
+        if name not in parts:
+            raise SystemExit("fuzzing needs atheris: see tests/sanitized_python.sh")
+        found = counts(*parts[name])
+        kept = json.loads(RECORD.read_text())["results"] if RECORD.exists() else {}
+        write_record(RECORD, kept | {name: found})  # read late: parts may run side by side
+        print(name, json.dumps(found), flush=True)
 
 
 if __name__ == "__main__":

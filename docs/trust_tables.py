@@ -5,7 +5,7 @@ from pathlib import Path
 
 RESULTS = Path(__file__).parent.parent / "bench" / "results"
 
-__all__ = ["trust_counts", "trust_mutants", "trust_survivors"]
+__all__ = ["trust_counts", "trust_fuzz", "trust_mutants", "trust_survivors"]
 
 
 def results(name):
@@ -19,19 +19,32 @@ def trust_counts():
     kills, readers = found["kills"], found["readers"]
     corrupt, fuzz = found["corrupt"], found["fuzz"]
     used = sum(count for name, count in corrupt.items() if name.endswith(" used"))
+    watched = [", kernels under sanitizers" * run["sanitized"] for run in (corrupt, fuzz)]
     done = [
         ("kill -9 at random moments of a writer", f"{kills['kills']:,}",
          f"changes lost or files unreadable: {kills['wrong']}"),
         (f"seconds of {readers['readers']} readers beside a writer", f"{readers['seconds']:,.0f}",
          f"{readers['searches']:,} searches, answers of no state: {len(readers['wrong'])}"),
-        ("corrupted files", f"{corrupt['files']:,}",
+        (f"corrupted files{watched[0]}", f"{corrupt['files']:,}",
          f"{corrupt['files'] - used:,} refused, {used:,} used, slowest "
          f"{corrupt['slowest_processor_seconds']} s"),
-        ("inputs of coverage-guided fuzzing", f"{fuzz['inputs']:,}",
-         f"{fuzz['seconds']} s without a finding"),
+        (f"seconds of coverage-guided fuzzing{watched[1]}", f"{fuzz['seconds']:,}",
+         f"{fuzz['inputs']:,} inputs of {len(fuzz['kinds'])} kinds, findings: {fuzz['findings']}"),
     ]  # fmt: skip
     lines = ["| what was done | how often | what came of it |", "|---|--:|---|"]
     return "\n".join(lines + [f"| {what} | {often} | {then} |" for what, often, then in done])
+
+
+def trust_fuzz():
+    """What was fuzzed: inputs, branches of Python that they reached, inputs that reached new ones."""
+    lines = ["| kind of file | seconds | inputs | branches | kept | findings |",
+             "|---|--:|--:|--:|--:|--:|"]  # fmt: skip
+    for kind, row in results("trust")["fuzz"]["kinds"].items():
+        lines.append(
+            f"| {kind} | {row['seconds']:,} | {row['inputs']:,} | {row['coverage']:,} | "
+            f"{row['corpus']:,} | {row['findings']} |"
+        )
+    return "\n".join(lines)
 
 
 def trust_mutants():

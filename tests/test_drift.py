@@ -10,7 +10,7 @@ import pytest
 from conftest import mixture
 
 import qama
-from qama import Codec, DriftWarning, Index, drift
+from qama import Codec, DriftWarning, Index, PartitionedIndex, drift
 
 CELL = {"dims": 8, "level": "1"}
 
@@ -72,6 +72,18 @@ def test_an_index_warns_once_and_has_added_the_vectors(fitted):
     index = Index(codec, **CELL)
     index.add(X)
     with pytest.warns(DriftWarning, match=r"mean cosine of .* \+- .* refit") as caught:
+        add_often(index, foreign(3000))
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+    assert len(index) == 10_000
+
+
+def test_a_partitioned_index_warns_too(fitted):
+    codec, X = fitted
+    index = PartitionedIndex(codec, **CELL, nlist=4)
+    index.train(X)
+    index.add(X)
+    with pytest.warns(DriftWarning) as caught:
         add_often(index, foreign(3000))
     assert len(caught) == 1
     assert caught[0].filename == __file__

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qama import Codec, Index, codefile
+from qama import Codec, Index, Names, PartitionedIndex, codefile
 from qama.search.verify import verify
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -60,6 +60,27 @@ def test_codes_are_read_and_follow_from_the_vectors():
     np.testing.assert_array_equal(codec.encode(X[:20], dims=8, level="1.5"), opened.codes)
 
 
-@pytest.mark.parametrize("name", ["codec", "codec-all", "codec-2", "index-1", "index-2", "index-3"])
+def test_a_partitioned_index_answers_as_recorded(tmp_path):
+    index = PartitionedIndex.open(GOLDEN / "partitions-1.qama", verify=True)
+    answers = ANSWERS["partitions-1"]
+    queries = np.random.default_rng(12).standard_normal((3, 8)).astype(np.float32)
+    assert (index.codec.fingerprint, len(index)) == (answers["codec"], answers["length"])
+    for lists, name in ((3, "all"), (1, "one")):
+        found = index.search(queries, 5, nprobe=lists)
+        assert found.ids.tolist() == answers[name]["found"]
+        assert found.scores.tolist() == answers[name]["scores"]
+    assert index.search(queries, 5).ids.tolist() == answers["all"]["found"]  # a recall of 95 %
+    assert index.add(np.eye(8, dtype=np.float32)[:2]).tolist() == [2**40 + 1, 2**40 + 2]
+    index.save(tmp_path / "changed")
+    assert verify(tmp_path / "changed").whole
+
+
+def test_names_are_as_recorded():
+    names = Names.load(GOLDEN / "names-1.qama")
+    assert names.of(np.arange(4)).tolist() == ANSWERS["names-1"]
+    assert names.find(["\u4e16\u754c", "none"]).tolist() == [3]
+
+
+@pytest.mark.parametrize("name", ["codec", *sorted(file.stem for file in GOLDEN.glob("*-*.qama"))])
 def test_the_golden_files_are_whole(name):
     assert verify(GOLDEN / f"{name}.qama").problems == []

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
+
+import hypothesis.strategies as st
 import numpy as np
 import pytest
 from conftest import mixture
+from hypothesis import settings
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 import qama
-from qama import FormatError, Index, PartitionedIndex, container
+from qama import Codec, FormatError, Index, PartitionedIndex, container
 from qama.search import kmeans, partitioned
+from qama.search.verify import verify
 
 CELL = {"dims": 32, "level": "2"}
 LISTS = 13
@@ -196,7 +203,9 @@ def test_it_is_public():
         ({"owners": LISTS}, "owners name lists that do not exist"),
         ({"following": -1}, "following is -1"),
         ({"following": None}, "following is None"),
-        ({"nlist": LISTS + 1}, " not "),
+        ({"nlist": LISTS + 1}, "nlist is 14"),
+        ({"nlist": LISTS - 1}, " not "),
+        ({"following": 2**63}, "following is 9223372036854775808"),
         ({"code": {}, "nlist": "x"}, "inconsistent"),
         ({"codec": None}, "inconsistent"),
     ],
@@ -224,3 +233,77 @@ def test_an_index_that_was_not_calibrated_is_saved_without_a_curve(index, querie
     opened = PartitionedIndex.open(tmp_path / "x")
     with pytest.raises(ValueError, match="a recall needs calibrate"):
         opened.search(queries)
+
+
+# --- any sequence of changes ------------------------------------------------------------------
+
+POOL = mixture(64, 8, seed=5)
+CODEC = Codec.load(Path(__file__).parent / "golden" / "codec.qama")
+CODE = {"dims": 8, "level": "2"}
+
+
+class Changes(RuleBasedStateMachine):
+    """A partitioned index beside a dictionary from id to vector."""
+
+    def __init__(self):
+        super().__init__()
+        self.index = PartitionedIndex(CODEC, **CODE, nlist=3)
+        self.index.train(POOL)
+        self.model = {}
+        self.following = 0
+        self.folder = tempfile.TemporaryDirectory()
+
+    def teardown(self):
+        self.folder.cleanup()
+
+    @rule(count=st.integers(1, 150), first=st.integers(0, 63))
+    def add(self, count, first):
+        X = np.take(POOL, range(first, first + count), axis=0, mode="wrap")
+        ids = self.index.add(X).tolist()
+        assert ids == list(range(self.following, self.following + count))
+        self.model |= zip(ids, X, strict=True)
+        self.following += count
+
+    @rule(ids=st.lists(st.integers(0, 300), min_size=1, max_size=6))
+    def add_with_ids(self, ids):
+        X = POOL[: len(ids)]
+        if len(set(ids)) < len(ids) or set(ids) & set(self.model):
+            with pytest.raises(ValueError, match=r"more than once|already"):
+                self.index.add(X, ids)
+            return
+        self.index.add(X, ids)
+        self.model |= zip(ids, X, strict=True)
+        self.following = max(self.following, *(key + 1 for key in ids))
+
+    @rule(ids=st.lists(st.integers(0, 300), max_size=60, unique=True))
+    def delete(self, ids):
+        assert self.index.delete(ids) == len(set(ids) & set(self.model))
+        self.model = {key: x for key, x in self.model.items() if key not in ids}
+
+    @rule()
+    def save_and_open(self):
+        path = Path(self.folder.name) / "index"
+        self.index.save(path)
+        assert verify(path).problems == []
+        self.index = PartitionedIndex.open(path, verify=True)
+
+    @precondition(lambda self: self.model)
+    @rule(wanted=st.none() | st.lists(st.integers(0, 300), min_size=1, max_size=40))
+    def search(self, wanted):
+        found = self.index.search(POOL[:2], 10**6, nprobe=3, filter=wanted)
+        keys = [key for key in self.model if wanted is None or key in wanted]
+        X = np.array([self.model[key] for key in keys], dtype=np.float32).reshape(-1, 8)
+        scores = (
+            CODEC.score(POOL[:2], CODEC.encode(X, **CODE), **CODE) if keys else np.empty((2, 0))
+        )
+        for ids, got, expected in zip(found.ids, found.scores, scores, strict=True):
+            assert dict(zip(ids, got, strict=True)) == dict(zip(keys, expected, strict=True))
+            assert (np.diff(got) <= 0).all()
+
+    @invariant()
+    def holds_what_the_model_holds(self):
+        assert len(self.index) == len(self.model)
+
+
+TestChanges = Changes.TestCase
+TestChanges.settings = settings(max_examples=25, stateful_step_count=15, deadline=None)

@@ -629,7 +629,7 @@ def test_two_threads_that_change_one_index_wait_for_each_other(path):
 
 
 def test_readers_beside_a_writer():
-    from long.readers import run
+    from readers import run
 
     counts = run(2.0, 4, 0)
     assert counts["wrong"] == []
@@ -638,7 +638,7 @@ def test_readers_beside_a_writer():
 
 def test_a_few_kills():
     """`tests/long/kills.py` does it 300 times."""
-    from long.kills import run
+    from kills import run
 
     kills = int(os.environ.get("QAMA_KILLS", "15"))
     counts = run(kills, kills)

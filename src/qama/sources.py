@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tokenize
 import zipfile
+from array import array
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -60,12 +61,22 @@ def open_vectors(path: str | os.PathLike[str]) -> npt.NDArray[Any]:
     if file.suffix in (".parquet", ".pq"):
         return _from_arrow(_parquet(file))
     try:
-        array = np.load(file, mmap_mode="r", allow_pickle=False)
+        _check_header_size(file)
+        loaded = np.load(file, mmap_mode="r", allow_pickle=False)
     except _HOSTILE as error:
         raise ValueError(f"{file} is not a .npy file of plain numbers ({error})") from None
-    if not isinstance(array, np.ndarray):
+    if not isinstance(loaded, np.ndarray):
         raise ValueError(f"{file} is an .npz archive; give one .npy array (rows, dims)")
-    return array
+    return loaded
+
+
+def _check_header_size(file: Path) -> None:
+    """Refuse a .npy file that claims a header longer than itself: NumPy would allocate it first."""
+    with file.open("rb") as opened:
+        start = opened.read(12)
+    claimed = int.from_bytes(start[8:12], "little")  # so wide in versions 2 and 3
+    if start[:6] == b"\x93NUMPY" and start[6:7] > b"\x01" and claimed > file.stat().st_size:
+        raise ValueError(f"it claims a header of {claimed} bytes and has {file.stat().st_size}")
 
 
 def _open(source: object) -> npt.NDArray[Any] | Iterator[Any]:
@@ -129,10 +140,26 @@ def _parquet(file: Path) -> Any:
     if not file.exists():
         raise FileNotFoundError(f"no such file: {file}")
     try:
+        import pyarrow as pa
         from pyarrow import parquet
     except ImportError:
         raise MissingExtraError("reading Parquet", "pyarrow", "arrow") from None
-    return parquet.read_table(file)
+    try:
+        opened = parquet.ParquetFile(file)
+        lists = [field.name for field in opened.schema_arrow if _is_list(field.type)]
+        return opened.read(columns=lists)  # the other columns may be large
+    except (pa.ArrowException, OSError) as error:
+        if getattr(error, "errno", None):
+            raise
+        raise ValueError(f"{file} cannot be read as Parquet ({error})") from None
+
+
+def _is_list(kind: Any) -> bool:
+    from pyarrow import types
+
+    return any(
+        test(kind) for test in (types.is_list, types.is_large_list, types.is_fixed_size_list)
+    )
 
 
 def _from_arrow(table: Any) -> npt.NDArray[Any]:
@@ -140,9 +167,7 @@ def _from_arrow(table: Any) -> npt.NDArray[Any]:
     from pyarrow import compute
 
     columns = getattr(table, "columns", [table])
-    types = pa.types
-    of_lists = (types.is_list, types.is_large_list, types.is_fixed_size_list)
-    lists = [c for c in columns if any(test(c.type) for test in of_lists)]
+    lists = [column for column in columns if _is_list(column.type)]
     if len(lists) != 1:
         raise ValueError(
             f"the table has {len(lists)} columns of lists; give one with exactly one such column"
@@ -169,6 +194,7 @@ def read_ids(path: str | os.PathLike[str]) -> npt.NDArray[Any]:
     if file.suffix == ".npy":
         return open_vectors(file)
     try:
-        return np.array([int(line) for line in file.read_text().split()], dtype=np.int64)
+        with file.open() as lines:
+            return np.array(array("q", (int(line) for line in lines if line.strip())))
     except (ValueError, OverflowError) as error:
         raise ValueError(f"{file}: ids are whole numbers, one a line ({error})") from None

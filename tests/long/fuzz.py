@@ -1,142 +1,126 @@
-"""Coverage-guided fuzzing of the parsers by atheris (libFuzzer).
+"""Coverage-guided fuzzing of everything that reads files of strangers, by atheris (libFuzzer).
 
     pip install atheris
-    python tests/long/fuzz.py [--seconds 900]
+    python tests/long/fuzz.py [--seconds 3600] [--corpus FOLDER] [--only KIND ...]
 
-The first byte of an input chooses the parser: container, index, codec, codes, log, or the JSON
-lines and judgements of a BEIR folder, whose three files are parted by a byte 30. The corpus begins
-with the golden files and a small folder. Anything but a FormatError, and of a folder a ValueError,
-ends the run.
+Each kind of `targets.py` is fuzzed for its share of the seconds in a process of its own, beginning
+with whole files. Half of the mutations are libFuzzer's, half those of `damage.py`, which know the
+structure; of all, half have their checksums made right. Anything but what users are told of, more
+than 5 seconds of processor, or one allocation of 256 MiB is a finding and ends its kind: the files
+have a few KB. With sanitizers: `tests/sanitized_python.sh`.
 """
 
 from __future__ import annotations
 
 import argparse
-import inspect
+import importlib.metadata
 import json
+import random
 import re
 import subprocess
 import sys
 import tempfile
-import zlib
+import time
+import warnings
 from pathlib import Path
 
-GOLDEN = Path(__file__).parent.parent / "golden"
-SEEDS = {0: "container.qama", 1: "index-1.qama", 2: "codec.qama", 3: "codes-1.qama",
-         4: "index-2.qama.log"}  # fmt: skip
-FOLDER = 5
-RECORDS = (
-    b'{"_id": "a", "title": "t", "text": "x"}\n{"_id": "b", "text": "y", "n": [1, {"k": null}]}\n',
-    b'{"_id": "q", "text": "z"}\n\n{"_id": "r\\u00e9", "text": ""}\n',
-    b"query-id\tcorpus-id\tscore\nq\ta\t1\nq\tb\t-2\n",
-)
-PARTS = ("corpus.jsonl", "queries.jsonl", "qrels/test.tsv")
+SLOWEST = 5.0  # seconds of processor that one file may take, and
+LONGEST = 60  # of the clock: a busy machine is not a finding
+MOST_MB = 256  # of one allocation; only seen with the address sanitizer
+LARGEST = 40_000  # bytes of a file, and
+LARGEST_SEED = 30_000  # of one that the fuzzing begins with: slow inputs cost many others
+SHARES = {"index": 4, "log": 3, "partitions": 3, "codec": 3, "npy": 2, "parquet": 2}  # else 1
 
 
-def signed(raw):
-    """Make the checksums of headers right, which no mutation would find."""
-    if raw[:8] == b"\x93QAMALOG":
-        return raw[:12] + zlib.crc32(raw[16:64]).to_bytes(4, "little") + raw[16:]
-    end = 24 + int.from_bytes(raw[16:24], "little")
-    return raw[:12] + zlib.crc32(raw[24:end]).to_bytes(4, "little") + raw[16:]
-
-
-def instrument(*modules):
-    """Let libFuzzer see the branches of the modules' functions and methods."""
+def fuzz(kind, arguments):
+    """Fuzz one kind in this process, until libFuzzer ends it."""
     import atheris
 
-    for module in modules:
-        for value in vars(module).values():
-            for found in vars(value).values() if inspect.isclass(value) else (value,):
-                if inspect.isfunction(found) and found.__module__ == module.__name__:
-                    atheris.instrument_func(found)
+    with atheris.instrument_imports(include=["qama", "numpy.lib._format_impl"]):
+        from damage import damaged, signed
+        from targets import place, use, whole_files
 
+        from qama.search.loading import log_path
 
-def use_folder(folder, raw):
-    """Read a BEIR folder and judge its judgements."""
-    import numpy as np
+    warnings.simplefilter("ignore")
+    folder = Path(tempfile.mkdtemp(dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
+    everything = [raw for pairs in whole_files(folder).values() for raw, _ in pairs]
+    path = place(kind, folder)
 
-    from qama.evaluation.beir import load_collection
-    from qama.evaluation.judge import judge
+    def mutated(raw, most, seed):
+        dice = random.Random(seed)
+        if dice.random() < 0.5:
+            return damaged(dice, raw, dice.choice(everything))[:most]
+        raw = atheris.Mutate(raw, most)
+        return signed(raw)[:most] if dice.random() < 0.5 else raw
 
-    for name, part in zip(PARTS, [*raw.split(b"\x1e"), b"", b""][:3], strict=True):
-        (folder / name).write_bytes(part)
-    try:
-        found = load_collection(folder)
-    except ValueError:
-        return
-    judge(np.zeros((len(found.query_ids), 1), dtype=np.int64), found)
+    def one(raw):
+        log_path(path).unlink(missing_ok=True)  # what the input before left
+        path.write_bytes(raw)
+        busy = time.process_time()
+        use(kind, path)
+        busy = time.process_time() - busy
+        assert busy < SLOWEST, f"{busy} seconds of processor"
 
-
-def fuzz(arguments):
-    import atheris
-    import numpy as np
-
-    from qama import Codec, FormatError, codec, container
-    from qama.encoding import bytecode, grid, levels, transform
-    from qama.evaluation import beir, judge
-    from qama.search import base, log
-
-    instrument(codec, container, base, log, bytecode, grid, levels, transform, beir, judge)
-    here = Path("fuzzed")
-    folder = Path(tempfile.mkdtemp())
-    (folder / "qrels").mkdir()
-
-    def one(data):
-        if len(data) < 2:
-            return
-        if data[0] & 7 == FOLDER:
-            use_folder(folder, data[1:])
-            return
-        raw = np.frombuffer(signed(data[1:]) if data[0] & 8 else data[1:], dtype=np.uint8)
-        try:
-            which = data[0] & 7
-            if which == 0:
-                container.parse(here, raw, "test", 7).check_sections()
-            elif which == 1:
-                base.parse(container.parse(here, raw, base.KIND, base.FORMAT, base.OLDEST))
-            elif which == 2:
-                contents = container.parse(here, raw, "codec", 1)
-                try:
-                    Codec.from_parts(contents.meta, contents.arrays)
-                except (KeyError, TypeError, ValueError, IndexError, OverflowError):
-                    return  # what Codec.load turns into a FormatError
-            elif which == 3:
-                container.parse(here, raw, "codes", 1)
-            else:
-                log.read(raw, here)
-                log.salvage(raw, 6)
-        except FormatError:
-            return
-
-    atheris.Setup(arguments, one)
+    atheris.Setup(arguments, one, custom_mutator=mutated)
     atheris.Fuzz()
 
 
-def run(seconds):
-    """Fuzz in a process of its own; returns counts, raises if it found something."""
-    with tempfile.TemporaryDirectory() as folder:
-        for which, name in SEEDS.items():
-            raw = (GOLDEN / name).read_bytes()
-            for flag in (0, 8):
-                (Path(folder) / f"{which}{flag}").write_bytes(bytes([which | flag]) + raw)
-        (Path(folder) / "folder").write_bytes(bytes([FOLDER]) + b"\x1e".join(RECORDS))
-        done = subprocess.run(
-            [sys.executable, __file__, "--fuzz", folder, f"-max_total_time={seconds}", "-timeout=5",
-             "-rss_limit_mb=1024", "-max_len=20000", f"-artifact_prefix={folder}/"],
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        if done.returncode:
-            raise SystemExit(done.stderr[-3000:])
-        runs = re.findall(r"#(\d+)\s+DONE\s+cov: (\d+)", done.stderr)[-1]
-        return {"seconds": seconds, "inputs": int(runs[0]), "coverage": int(runs[1]),
-                "corpus": len(list(Path(folder).iterdir()))}  # fmt: skip
+def fuzz_for(kind, seconds, corpus):
+    """Fuzz a kind so many seconds in a process of its own; returns counts."""
+    corpus.mkdir(parents=True, exist_ok=True)
+    done = subprocess.run(
+        [sys.executable, __file__, "--fuzz", kind, str(corpus), f"-max_total_time={seconds}",
+         f"-timeout={LONGEST}", "-rss_limit_mb=4096", f"-malloc_limit_mb={MOST_MB}",
+         f"-max_len={LARGEST}", f"-artifact_prefix={corpus.parent}/found-{kind}-"],
+        capture_output=True, text=True, errors="replace", check=False,
+    )  # fmt: skip
+    ended = re.findall(r"#(\d+)\s+DONE\s+cov: (\d+)", done.stderr)
+    if done.returncode or not ended:
+        print(kind, done.stdout[-2000:], done.stderr[-6000:], file=sys.stderr)
+        return {"findings": 1}
+    inputs, coverage = map(int, ended[-1])
+    kept = len(list(corpus.iterdir()))
+    return {
+        "findings": 0,
+        "seconds": seconds,
+        "inputs": inputs,
+        "coverage": coverage,
+        "corpus": kept,
+    }
+
+
+def run(seconds, folder, only=()):
+    """Fuzz all kinds, or some, so many seconds in all; returns counts."""
+    from targets import TARGETS, sanitized, whole_files
+
+    kinds = list(only) or list(TARGETS)
+    with tempfile.TemporaryDirectory() as made:
+        whole = whole_files(Path(made))
+    counts, each = {}, seconds / sum(SHARES.get(kind, 1) for kind in kinds)
+    for kind in kinds:
+        (folder / kind).mkdir(parents=True, exist_ok=True)
+        for number, (raw, _) in enumerate(whole[kind]):
+            if len(raw) <= LARGEST_SEED:
+                (folder / kind / f"whole{number}").write_bytes(raw)
+        counts[kind] = fuzz_for(kind, round(each * SHARES.get(kind, 1)), folder / kind)
+        print(kind, counts[kind], file=sys.stderr, flush=True)
+    keys = ("findings", "seconds", "inputs", "coverage", "corpus")
+    total = {key: sum(found.get(key, 0) for found in counts.values()) for key in keys}
+    tool = f"atheris {importlib.metadata.version('atheris')}"
+    return total | {"tool": tool, "sanitized": sanitized(), "kinds": counts}
 
 
 if __name__ == "__main__":
     if "--fuzz" in sys.argv:
-        fuzz([sys.argv[0], *sys.argv[2:]])
+        fuzz(sys.argv[2], [sys.argv[0], *sys.argv[3:]])
     else:
         parser = argparse.ArgumentParser()
-        parser.add_argument("--seconds", type=int, default=900)
-        print(json.dumps(run(parser.parse_args().seconds), indent=1))
+        parser.add_argument("--seconds", type=int, default=3600)
+        parser.add_argument("--corpus", type=Path, help="where inputs are kept (default: nowhere)")
+        parser.add_argument("--only", nargs="*", default=())
+        given = parser.parse_args()
+        with tempfile.TemporaryDirectory() as nowhere:
+            print(
+                json.dumps(run(given.seconds, given.corpus or Path(nowhere), given.only), indent=1)
+            )

@@ -13,11 +13,13 @@ from qama.cli import options
 from qama.codec import Codec
 from qama.console import command, data, emit
 from qama.search import loading, log
+from qama.search.names import Names
+from qama.search.partitioned import PartitionedIndex
 
 
 @command
 def inspect(
-    file: Annotated[Path, typer.Argument(help="A codec or index file.")],
+    file: Annotated[Path, typer.Argument(help="A file of qama: codec, index, codes, names.")],
     json: options.Json = False,
 ) -> None:
     """Say what a file holds, and which kernel runs here."""
@@ -37,7 +39,7 @@ def inspect(
 
 
 def describe(file: Path) -> dict[str, Any]:
-    """Return what a codec or index file holds as JSON values.
+    """Return what a file of any kind holds as JSON values.
 
     Raises:
         FormatError: not a file of qama.
@@ -46,10 +48,16 @@ def describe(file: Path) -> dict[str, Any]:
     facts: dict[str, Any] = {"file": str(file), "kind": kind, "size": file.stat().st_size}
     if kind == "codes":
         return facts | {"fingerprint": codefile.codec_of(file), "kernel": kernels.info()}
+    if kind == "names":
+        return facts | {"names": len(Names.load(file))}
     if kind == "index":
         state = loading.load(file)
         codec = state.base.codec
         facts |= _index_facts(state)
+    elif kind == "partitions":
+        partitioned = PartitionedIndex.open(file)
+        codec = partitioned.codec
+        facts |= _partition_facts(partitioned)
     else:
         codec = Codec.load(file)
     facts |= {
@@ -66,6 +74,15 @@ def describe(file: Path) -> dict[str, Any]:
         {**cell.request, "bytes": cell.nbytes, "compact_bytes": cell.stored_bytes} for cell in cells
     ]
     return facts
+
+
+def _partition_facts(index: PartitionedIndex) -> dict[str, Any]:
+    return {
+        "vectors": len(index),
+        "lists": index.nlist,
+        "code": index.code.label,
+        "stored_bytes": index.code.stored_bytes,
+    }
 
 
 def _index_facts(state: loading.State) -> dict[str, Any]:

@@ -22,7 +22,9 @@ CodecOption = Annotated[Path | None, typer.Option("--codec", help="The codec of 
 
 @command
 def verify(
-    file: Annotated[Path, typer.Argument(help="A codec, index or code file.")],
+    file: Annotated[
+        Path, typer.Argument(help="A file of qama, of any kind; an index with its log.")
+    ],
     codec: CodecOption = None,
     vectors: Annotated[
         Path | None, typer.Option(help="The vectors of ids 0, 1, ...: a sample is encoded again.")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from qama import container
-from qama.checks import Ids
+from qama.checks import Bytes, Ids
 from qama.errors import FormatError
 
 KIND = "names"
@@ -96,16 +97,26 @@ class Names:
             FormatError: not such a file, or damaged.
             OSError: the file cannot be opened.
         """
-        arrays = container.read(path, KIND, FORMAT).arrays
+        contents = container.read(path, KIND, FORMAT)
+        contents.check_sections()
+        arrays = contents.arrays
         try:
-            text, ends = arrays["text"].tobytes(), arrays["ends"].tolist()
-            names = [text[a:b].decode() for a, b in zip([0, *ends], ends, strict=False)]
-            loaded = cls(names)
+            text, ends = arrays["text"].tobytes(), _checked_ends(arrays["ends"], arrays["text"])
+            loaded = cls(text[a:b].decode() for a, b in pairwise([0, *ends]))
         except (KeyError, ValueError, TypeError) as error:
             raise FormatError(f"{path}: the names are inconsistent: {error}") from error
         if len(loaded) != len(ends):
             raise FormatError(f"{path}: a name occurs twice")
         return loaded
+
+
+def _checked_ends(ends: Ids, text: Bytes) -> list[int]:
+    """Refuse ends out of order, by which few bytes could become many names."""
+    starts = np.concatenate([[0], ends])
+    if ends.dtype != np.int64 or (starts[1:] < starts[:-1]).any() or starts[-1] != text.nbytes:
+        raise ValueError(f"the ends of the names do not divide the text of {text.nbytes} bytes")
+    checked: list[int] = ends.tolist()
+    return checked
 
 
 def _strings(names: Iterable[str]) -> Sequence[str]:

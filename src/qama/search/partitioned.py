@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qama import checks, container
+from qama import checks, container, drift
 from qama.checks import Bytes, Floats, Ids
 from qama.codec import Codec
 from qama.encoding.transform import unit
@@ -58,6 +58,7 @@ class PartitionedIndex:
         self.centres: Floats | None = None
         self._curve: Floats | None = None
         self._following = 0
+        self._watch = drift.Watch(codec)
         self._pool = Pool(self.nlist, self.code.stored_bytes)
 
     def __len__(self) -> int:
@@ -112,6 +113,7 @@ class PartitionedIndex:
         for rows in checks.chunks(A):
             lists[rows] = kmeans.nearest(unit(checks.finite(A[rows], "X", rows.start)), centres)[0]
         self._append(lists, stored, fresh, self._factors(stored))
+        self._watch.look(A)
         return fresh
 
     def delete(self, ids: object) -> int:
@@ -237,20 +239,27 @@ class PartitionedIndex:
         container.write(path, KIND, FORMAT, header, arrays)
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str]) -> PartitionedIndex:
+    def open(cls, path: str | os.PathLike[str], *, verify: bool = False) -> PartitionedIndex:
         """Open a saved index by mapping its file; changes stay in memory until it is saved.
+
+        Args:
+            path: A file that `save` wrote.
+            verify: Compare the checksums of the whole file; it is read once from end to end.
 
         Raises:
             FormatError: not such a file, damaged, or of another version.
             OSError: the file cannot be opened.
         """
         contents = container.read(path, KIND, FORMAT)
+        if verify:
+            contents.check_sections()
         arrays, meta = contents.arrays, contents.meta
         parts = {n.removeprefix("codec."): a for n, a in arrays.items() if n.startswith("codec.")}
         try:
             codec = Codec.from_parts(meta["codec"], parts)
-            index = cls(codec, **meta["code"], nlist=meta["nlist"])
-            index._attach(arrays, checks.integer(meta["following"], "following", 0))
+            nlist = checks.integer(meta["nlist"], "nlist", 1, len(arrays["centres"]))
+            index = cls(codec, **meta["code"], nlist=nlist)
+            index._attach(arrays, checks.integer(meta["following"], "following", 0, 2**63 - 1))
         except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
             raise FormatError(f"{path}: the index is inconsistent: {error}") from error
         return index

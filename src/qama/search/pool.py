@@ -72,6 +72,13 @@ class Pool:
         """Return the rows in use that have one of the ids."""
         return np.flatnonzero(np.isin(self.ids, ids) & self.in_use())
 
+    def rows(self) -> tuple[Ids, Bytes, Bytes]:
+        """Return ids int64 (n,), codes uint8 (n, bytes) and factor steps uint8 (n,) in use."""
+        count = WORD * self.used
+        rows = np.flatnonzero(self.in_use()[:count])
+        codes = kernels.from_blocks(self.blocks[: self.used], count)[rows]
+        return self.ids[rows], codes, self.factors[rows]
+
     def in_use(self) -> npt.NDArray[np.bool_]:
         """Return which rows are in use."""
         raw = self.live.astype("<u8", copy=False).view(np.uint8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qama import checks, codefile, container
+from qama import checks, codefile, container, files
 from qama.checks import Bytes, Ids
-from qama.codec import Codec
+from qama.codec import Code, Codec
 from qama.errors import FormatError
-from qama.search import base, loading, log
+from qama.search import base, loading, log, partitioned
 from qama.search.base import CHUNK_BLOCKS, Base
-from qama.search.snapshot import WORD, Snapshot
+from qama.search.names import Names
+from qama.search.snapshot import WORD
 
 _SAMPLE = 1000  # vectors that are encoded again
 
@@ -45,11 +47,11 @@ class Findings:
 def verify(
     path: Path, codec: Codec | None = None, vectors: npt.NDArray[Any] | None = None
 ) -> Findings:
-    """Check every byte of a codec, index or code file, an index with its log.
+    """Check every byte of a file of any kind, an index with its log.
 
     Args:
-        path: The file.
-        codec: For a file of codes, the codec that made it.
+        path: The file: a codec, index, partitioned index, code file, names, or a log alone.
+        codec: For a file of codes, the codec that made it; without it their checksum is checked.
         vectors: Floats (n, d): the vectors of ids 0 to n - 1 (of a file of codes: of its rows). A
             sample of them is encoded and compared with what is stored.
 
@@ -58,15 +60,9 @@ def verify(
     """
     findings = Findings()
     try:
-        kind = container.kind_of(path)
-        checks.one_of(kind, "the kind of the file", ("codec", "index", "codes"))
-        if kind == "codec":
-            loaded = Codec.load(path)
-            findings.passed.append(f"codec {loaded.fingerprint}: checksums and parts fit")
-        elif kind == "codes":
-            _verify_codes(path, codec, vectors, findings)
-        else:
-            _verify_index(path, vectors, findings)
+        kind = "log" if files.mapped(path)[:8].tobytes() == log.MAGIC else container.kind_of(path)
+        checks.one_of(kind, "the kind of the file", _KINDS)
+        _KINDS[kind](path, findings, codec, vectors)
     except (FormatError, ValueError) as error:
         findings.problems.append(str(error))
     return findings
@@ -84,10 +80,27 @@ def damaged_chunks(found: Base) -> Ids:
     return np.flatnonzero(base.chunk_checksums(found.blocks, found.ids) != stored)
 
 
-def _verify_index(path: Path, vectors: npt.NDArray[Any] | None, findings: Findings) -> None:
+def _verify_codec(path: Path, findings: Findings, *_: object) -> None:
+    loaded = Codec.load(path)
+    findings.passed.append(f"codec {loaded.fingerprint}: checksums and parts fit")
+
+
+def _verify_names(path: Path, findings: Findings, *_: object) -> None:
+    findings.passed.append(f"{len(Names.load(path))} names: checksums fit, none occurs twice")
+
+
+def _verify_log(path: Path, findings: Findings, *_: object) -> None:
+    record = log.read(files.mapped(path), path)
+    findings.note(
+        None if record.damage is None else f"{path}: {record.damage}", _log_line(path.name, record)
+    )
+
+
+def _verify_index(
+    path: Path, findings: Findings, _: object, vectors: npt.NDArray[Any] | None
+) -> None:
     found = base.read(path)
-    for name in found.contents.damaged():
-        findings.problems.append(f"{path}: section {name!r} is damaged (checksum differs)")
+    _note_damaged(found.contents, findings)
     lost = damaged_chunks(found)
     lines = ", ".join(_rows_of(chunk, found.rows) for chunk in lost[:10].tolist())
     more = f" and {len(lost) - 10} more" if len(lost) > 10 else ""
@@ -95,9 +108,8 @@ def _verify_index(path: Path, vectors: npt.NDArray[Any] | None, findings: Findin
         f"{path}: rows {lines}{more} are not proven" if len(lost) else None,
         f"base {found.identity}: {found.rows} rows of codec {found.codec.fingerprint}",
     )
-    if found.ids is not None and len(found.ids):
-        unique = len(np.unique(found.ids)) == found.rows and found.ids.min() >= 0
-        findings.note(None if unique else f"{path}: ids repeat or are negative", "ids are unique")
+    if found.ids is not None:
+        _note_ids(path, found.ids, findings)
     tail = found.blocks[-1, :, found.rows % WORD :] if found.rows % WORD else found.blocks[:0]
     findings.note(
         f"{path}: bytes past the last row are not zero" if tail.any() else None, "padding is zero"
@@ -105,16 +117,78 @@ def _verify_index(path: Path, vectors: npt.NDArray[Any] | None, findings: Findin
     if not findings.whole:
         return
     state = loading.load(path)
-    findings.passed.append(_log_line(path, state.log))
+    findings.passed.append(_log_line(loading.log_path(path).name, state.log))
     now = state.table.snapshot()
     now.factors(found.code)  # every code can be decoded
     findings.passed.append(f"{len(now)} vectors can be found")
     if vectors is not None:
-        _compare(now, found, vectors, findings)
+        ids, stored = now.live_ids(), now.live_codes()
+        _compare(ids, stored, vectors, found.codec, found.code, findings)
 
 
-def _log_line(path: Path, record: log.Log | None) -> str:
-    name = loading.log_path(path).name
+def _verify_partitions(
+    path: Path, findings: Findings, _: object, vectors: npt.NDArray[Any] | None
+) -> None:
+    _note_damaged(container.read(path, partitioned.KIND, partitioned.FORMAT), findings)
+    index = partitioned.PartitionedIndex.open(path)
+    findings.passed.append(f"{index.nlist} lists of codec {index.codec.fingerprint}")
+    ids, stored, factors = index._pool.rows()
+    _note_ids(path, ids, findings)
+    if ids.max(initial=-1) >= index._following:
+        findings.problems.append(f"{path}: id {ids.max()} would be given a second time")
+    wrong = int((index.code.factor_indices(stored) != factors).sum()) if len(ids) else 0
+    findings.note(
+        f"{path}: factors of {wrong} vectors do not follow from their codes" if wrong else None,
+        f"{len(index)} vectors can be found",
+    )
+    if vectors is not None:
+        _compare(ids, stored, vectors, index.codec, index.code, findings)
+
+
+def _verify_codes(
+    path: Path, findings: Findings, codec: Codec | None, vectors: npt.NDArray[Any] | None
+) -> None:
+    maker = codefile.codec_of(path)
+    if codec is None:
+        container.read(path, codefile.KIND, codefile.FORMAT).check_sections()
+        findings.passed.append(
+            f"codes of codec {maker}: the checksum fits; give that codec for more"
+        )
+        return
+    opened = codefile.read(path, codec)
+    opened.contents.check_sections()
+    findings.passed.append(f"{len(opened.codes)} codes of codec {maker}")
+    if vectors is not None:
+        A = checks.matrix(vectors, "the vectors", codec.dims_in)
+        rows = np.arange(min(_SAMPLE, len(A), len(opened.codes)))
+        encoded = codec.encode(A[rows], compact=opened.compact, **opened.code.request)
+        _note_differences(encoded, opened.codes[rows], findings)
+
+
+_KINDS: dict[str, Callable[..., None]] = {
+    "codec": _verify_codec,
+    "index": _verify_index,
+    "partitions": _verify_partitions,
+    "codes": _verify_codes,
+    "names": _verify_names,
+    "log": _verify_log,
+}
+
+
+# -- what several kinds have ----------------------------------------------------------------
+
+
+def _note_damaged(contents: container.Contents, findings: Findings) -> None:
+    for name in contents.damaged():
+        findings.problems.append(f"{contents.path}: section {name!r} is damaged (checksum differs)")
+
+
+def _note_ids(path: Path, ids: Ids, findings: Findings) -> None:
+    unique = len(np.unique(ids)) == len(ids) and ids.min(initial=0) >= 0
+    findings.note(None if unique else f"{path}: ids repeat or are negative", "ids are unique")
+
+
+def _log_line(name: str, record: log.Log | None) -> str:
     if record is None:
         return f"{name}: no changes since"
     torn = record.size - record.stop
@@ -122,31 +196,18 @@ def _log_line(path: Path, record: log.Log | None) -> str:
     return f"{name}: {len(record.records)} records follow each other{end}"
 
 
-def _compare(now: Snapshot, found: Base, vectors: npt.NDArray[Any], findings: Findings) -> None:
-    A = checks.matrix(vectors, "the vectors", found.codec.dims_in)
-    ids = now.live_ids()
-    ids = ids[ids < len(A)]
-    ids = ids[np.unique(np.linspace(0, max(len(ids) - 1, 0), min(_SAMPLE, len(ids))).astype(int))]
-    stored = now.codes()[now.find(ids)]
-    encoded = found.codec.encode(A[ids], compact=True, **found.code.request) if len(ids) else stored
-    _note_differences(encoded, stored, findings)
-
-
-def _verify_codes(
-    path: Path, codec: Codec | None, vectors: npt.NDArray[Any] | None, findings: Findings
+def _compare(
+    ids: Ids, stored: Bytes, vectors: npt.NDArray[Any], codec: Codec, code: Code, findings: Findings
 ) -> None:
-    if codec is None:
-        raise ValueError(
-            f"{path} holds codes of codec {codefile.codec_of(path)}; give that codec to verify them"
-        )
-    opened = codefile.read(path, codec)
-    opened.contents.check_sections()
-    findings.passed.append(f"{len(opened.codes)} codes of codec {codec.fingerprint}")
-    if vectors is not None:
-        A = checks.matrix(vectors, "the vectors", codec.dims_in)
-        rows = np.arange(min(_SAMPLE, len(A), len(opened.codes)))
-        encoded = codec.encode(A[rows], compact=opened.compact, **opened.code.request)
-        _note_differences(encoded, opened.codes[rows], findings)
+    """Encode the vectors of some ids, evenly drawn, and compare them with what is stored."""
+    A = checks.matrix(vectors, "the vectors", codec.dims_in)
+    known = np.flatnonzero(ids < len(A))
+    some = np.unique(np.linspace(0, max(len(known) - 1, 0), min(_SAMPLE, len(known))).astype(int))
+    rows = known[some]
+    encoded = (
+        codec.encode(A[ids[rows]], compact=True, **code.request) if len(rows) else stored[rows]
+    )
+    _note_differences(encoded, stored[rows], findings)
 
 
 def _note_differences(encoded: Bytes, stored: Bytes, findings: Findings) -> None:
