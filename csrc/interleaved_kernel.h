@@ -121,8 +121,10 @@ static inline void offer_row(const TableScan& scan, const typename I::Total& sum
     }
 }
 
+using WideGroup = Group<kInterleavedGroupBlocks>;
+
 template <class I>
-static void interleaved_tile(const TableScan& scan, const Group& group, FactorSpan factors,
+static void interleaved_tile(const TableScan& scan, const WideGroup& group, FactorSpan factors,
                              const std::uint8_t* entries, std::int64_t query, Sink* sinks) {
     Limits<I> limits(scan, factors, query, sinks);
     typename I::Total sums[kSummedBlocks * kRows];
@@ -145,7 +147,7 @@ template <class I>
 static void interleaved_scan(const TableScan& scan, Range blocks, Range tiles, Sink* sinks) {
     std::int64_t at = blocks.first;
     while (true) {
-        const Group group(scan.rows, at, blocks.last, kInterleavedGroupBlocks);
+        const WideGroup group(scan.rows, at, blocks.last, kInterleavedGroupBlocks);
         if (group.count == 0) return;
         const FactorSpan factors = group_span(scan, group);
         for (std::int64_t tile = tiles.first; tile < tiles.last; ++tile) {

@@ -61,14 +61,14 @@ static inline std::uint32_t least_sum(Bound bound, FactorSpan factors, float flo
     return sum;
 }
 
-// Up to `size` blocks that have rows which may be returned: those that all tiles visit before any
+// Up to Most blocks that have rows which may be returned: those that all tiles visit before any
 // visits the next ones.
-struct Group {
-    std::int64_t blocks[kInterleavedGroupBlocks];
-    std::uint64_t allowed[kInterleavedGroupBlocks];
+template <int Most> struct Group {
+    std::int64_t blocks[Most];
+    std::uint64_t allowed[Most];
     int count = 0;
 
-    // Takes blocks from the i-th one on.
+    // Takes up to `size` blocks from the i-th one on.
     Group(const Rows& rows, std::int64_t& i, std::int64_t last, std::int64_t size) {
         for (; i < last && count < size; ++i) {
             const std::int64_t block = block_at(rows, i);
@@ -80,35 +80,39 @@ struct Group {
     bool sparse() const { return 4 * count <= 3 * (blocks[count - 1] - blocks[0] + 1); }
 };
 
-// Asks for the blocks that a scan will come to, where it jumps.
+using TiledGroup = Group<kMaxGroupBlocks>;
+
+// GCC takes a function that only prefetches for one without effects, and drops calls of it: it must
+// be inlined before.
+#if defined(__GNUC__)
+#define QAMA_PREFETCH(address) __builtin_prefetch(address, 0, 2) // into the L2 cache
+#define QAMA_INLINE inline __attribute__((always_inline))
+#else
+#define QAMA_PREFETCH(address) (void)(address)
+#define QAMA_INLINE inline
+#endif
+
+// Asks for the blocks that a scan will come to soon.
 class Ahead {
   public:
-    Ahead(const Blocks& blocks, int columns, const Group& group, const Group& next)
-        : blocks_(blocks), columns_(columns), group_(group), next_(next), jumps_(group.sparse()) {}
+    Ahead(const Blocks& blocks, int columns, const TiledGroup& group, const TiledGroup& next)
+        : blocks_(blocks), columns_(columns),
+          blocks_ahead_(static_cast<int>(group_blocks(columns, kAheadBytes)) + 1), group_(group),
+          next_(next) {}
     // The scan is at the i-th block of the group.
-    void at(int i) const {
-        if (!jumps_) return;
-        const int j = i + kAhead - group_.count;
-        if (j < 0) fetch(group_.blocks[i + kAhead]);
-        else if (j < next_.count) fetch(next_.blocks[j]);
+    QAMA_INLINE void at(int i) const {
+        const int next = i + blocks_ahead_ - group_.count;
+        if (next >= next_.count) return;
+        const std::int64_t block = next < 0 ? group_.blocks[i + blocks_ahead_] : next_.blocks[next];
+        for (int c = 0; c < columns_; ++c) QAMA_PREFETCH(column_at(blocks_, block, c));
     }
 
   private:
-    static constexpr int kAhead = 2;
-
-    void fetch(std::int64_t block) const {
-#if defined(__GNUC__)
-        for (int c = 0; c < columns_; ++c)
-            __builtin_prefetch(column_at(blocks_, block, c), 0, 2); // into the L2 cache
-#else
-        (void)block;
-#endif
-    }
+    static constexpr std::int64_t kAheadBytes = 12 << 10;
 
     const Blocks& blocks_;
-    int columns_;
-    const Group &group_, &next_;
-    bool jumps_;
+    int columns_, blocks_ahead_;
+    const TiledGroup &group_, &next_;
 };
 
 // Positive floats are ordered like the integers of their bits, and loops over those vectorise.
@@ -147,7 +151,8 @@ static inline FactorSpan span_of(const Factors& factors, std::int64_t row, std::
 }
 
 // The factors of a group, which are looked at in runs of blocks that follow each other.
-static inline FactorSpan group_span(const TableScan& scan, const Group& group) {
+template <int Most>
+static inline FactorSpan group_span(const TableScan& scan, const Group<Most>& group) {
     FactorSpan all{};
     for (int i = 0, j; i < group.count; i = j) {
         const std::int64_t first = group.blocks[i];

@@ -59,7 +59,7 @@ static inline void count_block(const std::uint8_t* block, int width, std::uint8_
 }
 
 template <class I, int T>
-static void hamming_tile(const HammingScan& scan, const Group& group, const std::uint8_t* expanded,
+static void hamming_tile(const HammingScan& scan, const TiledGroup& group, const std::uint8_t* expanded,
                          const Ahead* ahead, const std::uint32_t* words, Sink* sinks) {
     const std::uint8_t last = scan.expands ? 0xFF : scan.expansion.last;
     for (int i = 0; i < group.count; ++i) {
@@ -79,7 +79,7 @@ static void hamming_tile(const HammingScan& scan, const Group& group, const std:
 }
 
 template <class I, int T>
-static void hamming_tile_of(int width, const HammingScan& scan, const Group& group,
+static void hamming_tile_of(int width, const HammingScan& scan, const TiledGroup& group,
                             const std::uint8_t* expanded, const Ahead* ahead,
                             const std::uint32_t* words, Sink* sinks) {
     if constexpr (T > 1)
@@ -89,10 +89,10 @@ static void hamming_tile_of(int width, const HammingScan& scan, const Group& gro
 }
 
 template <class I>
-static void expand_group(const HammingScan& scan, const Group& group, const Ahead& ahead,
+static void expand_group(const HammingScan& scan, const TiledGroup& group, const Ahead* ahead,
                          std::uint8_t* to) {
     for (int i = 0; i < group.count; ++i, to += scan.width * kRows) {
-        ahead.at(i);
+        if (ahead) ahead->at(i);
         expand<typename I::Vector>(scan.expansion, column_at(scan.blocks, group.blocks[i], 0),
                                    kRows, to, kRows);
     }
@@ -104,13 +104,14 @@ static void hamming_scan(const HammingScan& scan, Range blocks, Range tiles, std
     constexpr int T = I::kHammingTile;
     const std::int64_t size = group_blocks(scan.width, kGroupBytes);
     std::int64_t at = blocks.first;
-    for (Group group(scan.rows, at, blocks.last, size); group.count > 0;) {
-        const Group next(scan.rows, at, blocks.last, size);
+    for (TiledGroup group(scan.rows, at, blocks.last, size); group.count > 0;) {
+        const TiledGroup next(scan.rows, at, blocks.last, size);
         const Ahead ahead(scan.blocks, scan.expansion.columns, group, next);
-        if (scan.expands) expand_group<I>(scan, group, ahead, scratch);
+        const bool fetches = group.sparse(); // what follows in order comes fast enough by itself
+        if (scan.expands) expand_group<I>(scan, group, fetches ? &ahead : nullptr, scratch);
         for (std::int64_t tile = tiles.first; tile < tiles.last; ++tile)
             hamming_tile_of<I, T>(tile_width(queries - tile * T, T), scan, group, scratch,
-                                  tile == tiles.first && !scan.expands ? &ahead : nullptr,
+                                  fetches && tile == tiles.first && !scan.expands ? &ahead : nullptr,
                                   scan.words + tile * T * scan.width,
                                   sinks + (tile - tiles.first) * T);
         group = next;
@@ -222,7 +223,7 @@ static inline bool offer_rows(const TableScan& scan, std::uint64_t rows, const s
 }
 
 template <class I, int T, bool Wide>
-static void table_tile(const TableScan& scan, const Group& group, const Ahead* ahead,
+static void table_tile(const TableScan& scan, const TiledGroup& group, const Ahead* ahead,
                        FactorSpan factors, const std::uint8_t* entries, std::int64_t query,
                        Sink* sinks) {
     constexpr int B = T > 1 ? I::kTableBlocks : 1;
@@ -253,7 +254,7 @@ static void table_tile(const TableScan& scan, const Group& group, const Ahead* a
 }
 
 template <class I, int T, bool Wide>
-static void table_tile_of(int width, const TableScan& scan, const Group& group, const Ahead* ahead,
+static void table_tile_of(int width, const TableScan& scan, const TiledGroup& group, const Ahead* ahead,
                           FactorSpan factors, const std::uint8_t* entries, std::int64_t query,
                           Sink* sinks) {
     if constexpr (T > 1)
@@ -269,8 +270,8 @@ static void table_scan_of(const TableScan& scan, Range blocks, Range tiles, std:
     constexpr int T = I::kTableTile;
     const std::int64_t size = group_blocks(scan.queries.columns, kTableGroupBytes);
     std::int64_t at = blocks.first;
-    for (Group group(scan.rows, at, blocks.last, size); group.count > 0;) {
-        const Group next(scan.rows, at, blocks.last, size);
+    for (TiledGroup group(scan.rows, at, blocks.last, size); group.count > 0;) {
+        const TiledGroup next(scan.rows, at, blocks.last, size);
         const Ahead ahead(scan.blocks, scan.queries.columns, group, next);
         const FactorSpan factors = group_span(scan, group);
         for (std::int64_t tile = tiles.first; tile < tiles.last; ++tile)
