@@ -92,6 +92,11 @@ using TiledGroup = Group<kMaxGroupBlocks>;
 #define QAMA_INLINE inline
 #endif
 
+// Asks for the columns of a block.
+static QAMA_INLINE void fetch(const Blocks& blocks, std::int64_t block, int columns) {
+    for (int c = 0; c < columns; ++c) QAMA_PREFETCH(column_at(blocks, block, c));
+}
+
 // Asks for the blocks that a scan will come to soon.
 class Ahead {
   public:
@@ -103,8 +108,7 @@ class Ahead {
     QAMA_INLINE void at(int i) const {
         const int next = i + blocks_ahead_ - group_.count;
         if (next >= next_.count) return;
-        const std::int64_t block = next < 0 ? group_.blocks[i + blocks_ahead_] : next_.blocks[next];
-        for (int c = 0; c < columns_; ++c) QAMA_PREFETCH(column_at(blocks_, block, c));
+        fetch(blocks_, next < 0 ? group_.blocks[i + blocks_ahead_] : next_.blocks[next], columns_);
     }
 
   private:

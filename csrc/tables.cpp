@@ -4,10 +4,13 @@
 
 #include "filter.h"
 #include "pool.h"
+#include "range_kernel.h"
 #include "search.h"
 
 namespace qama {
 namespace {
+
+constexpr std::int64_t kRowsAhead = 4; // whose columns are asked for
 
 float exact_score(const Blocks& blocks, std::int64_t row, const TableQueries& q,
                   std::int64_t query, float factor) {
@@ -67,7 +70,9 @@ void table_rows(const Blocks& blocks, const std::int64_t* rows, std::int64_t eac
     const double work = static_cast<double>(each) * static_cast<double>(q.count) * kRows *
                         q.columns; // a cache line per byte
     parallel_for(q.count, thread_count(threads, work), [&](std::int64_t i) {
-        for (std::int64_t j = i * each; j < (i + 1) * each; ++j) {
+        const std::int64_t last = (i + 1) * each;
+        for (std::int64_t j = i * each; j < last; ++j) {
+            if (j + kRowsAhead < last) fetch(blocks, rows[j + kRowsAhead] / kRows, q.columns);
             const std::int64_t row = rows[j];
             scores_out[j] = exact_score(blocks, row, q, i, factor_of(factors, row));
         }

@@ -16,7 +16,7 @@ from __future__ import annotations
 import numpy as np
 
 from qama.kernels import _check
-from qama.kernels._arrays import F32, I16, I32, I64, U8, U64, Factors
+from qama.kernels._arrays import F32, I16, I32, I64, U8, U64, Factors, zero_blocks
 from qama.kernels._dispatch import backend, chosen_path, native_paths
 from qama.kernels.words import Words, nibbles, paired, prepare_words
 
@@ -36,6 +36,7 @@ __all__ = [
     "table_topk",
     "to_blocks",
     "word_sums",
+    "zero_blocks",
 ]
 
 
@@ -63,7 +64,7 @@ def to_blocks(codes: U8, *, out: U8 | None = None, path: str | None = None) -> U
     codes = _check.array("codes", codes, np.uint8, (None, None))
     _check.at_least("codes.shape[1]", codes.shape[1], 1)
     if out is None:
-        out = np.empty((-(-len(codes) // 64), codes.shape[1], 64), np.uint8)
+        out = zero_blocks(-(-len(codes) // 64), codes.shape[1])
     _check.blocks(out, len(codes))
     _check.array("out", out, np.uint8, (None, codes.shape[1], 64))
     backend(path).to_blocks(codes, out)

@@ -88,7 +88,7 @@ def rest(value: U8 | None, count: int) -> int:
     blocks(value, name="rest")
     if len(value) != count:
         raise ValueError(f"rest has {len(value)} blocks; blocks has {count}")
-    return value.shape[1]
+    return int(value.shape[1])
 
 
 def tables(value: I16, offsets: I32, stored: int, full: int) -> tuple[I16, I32]:

@@ -79,7 +79,7 @@ def damaged_chunks(found: Base) -> Ids:
     """
     stored = found.contents.arrays.get("chunks")
     if found.contents.version == 1 or stored is None:
-        whole = not set(found.contents.damaged()) & {"blocks", "ids"}
+        whole = not set(found.contents.damaged()) & {"blocks", "rest", "ids"}
         return np.arange(0 if whole else -(-len(found.blocks) // CHUNK_BLOCKS), dtype=np.int64)
     return np.flatnonzero(base.chunk_checksums(found.blocks, found.ids) != stored)
 
@@ -98,9 +98,9 @@ def _verify_index(path: Path, vectors: npt.NDArray[Any] | None, findings: Findin
     if found.ids is not None and len(found.ids):
         unique = len(np.unique(found.ids)) == found.rows and found.ids.min() >= 0
         findings.note(None if unique else f"{path}: ids repeat or are negative", "ids are unique")
-    tail = found.blocks[-1, :, found.rows % WORD :] if found.rows % WORD else found.blocks[:0]
+    behind = found.blocks.has_behind(found.rows)
     findings.note(
-        f"{path}: bytes past the last row are not zero" if tail.any() else None, "padding is zero"
+        f"{path}: bytes past the last row are not zero" if behind else None, "padding is zero"
     )
     if not findings.whole:
         return
