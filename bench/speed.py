@@ -23,12 +23,15 @@ import faiss  # noqa: E402
 import numpy as np  # noqa: E402
 import speed_data as data  # noqa: E402
 import speed_peers as peers  # noqa: E402
+import speed_quality as quality_of  # noqa: E402
 from _record import write_record  # noqa: E402
 from speed_targets import targets  # noqa: E402
 from speed_timing import measure  # noqa: E402
 
 import qama  # noqa: E402
 from qama import kernels  # noqa: E402
+from qama.search import scan  # noqa: E402
+from qama.search.blocks import Blocks  # noqa: E402
 
 K = 10
 BATCHES = (1, 16, 256, 1000)
@@ -65,14 +68,16 @@ class Bench:
 
 
 class Codes:
-    """Stored codes with queries, for the kernels of both scorers."""
+    """Stored codes with queries, for the kernels of both scorers, in blocks as an index has them:
+    for Hamming in one piece, for asymmetric scores with the leading bytes apart."""
 
     def __init__(self, bench, nbytes, rows):
         self.codes = bench.codes(nbytes, rows)
-        self.blocks = data.aligned_blocks(self.codes)
+        self.blocks = kernels.to_blocks(self.codes)
         self.rows, self.bits = rows, 8 * nbytes
         Q = data.vectors(1000, seed=2)
         code = bench.codec.code(nbytes=nbytes)
+        self.apart = Blocks.of(self.codes, scan.leading_bytes(code))
         self.queries = bench.codec.encode(Q, nbytes=nbytes)
         ready = code.query_tables(Q)
         self.offsets, self.tables = ready.offsets, ready.tables
@@ -87,8 +92,9 @@ class Codes:
 
     def asymmetric(self, batch, threads=1, **more):
         return lambda: kernels.table_topk(
-            self.blocks, self.rows, self.tables[:batch], self.offsets[:batch], K,
-            full=self.full, factors=self.factors, steps=self.steps, threads=threads, **more,
+            self.apart.leading, self.rows, self.tables[:batch], self.offsets[:batch], K,
+            full=self.full, rest=self.apart.rest, factors=self.factors, steps=self.steps,
+            threads=threads, **more,
         )  # fmt: skip
 
 
@@ -133,14 +139,27 @@ def flat(bench):
             jobs["asymmetric", batch] = held.asymmetric(batch)
             jobs["FAISS IndexBinaryFlat", batch] = lambda one=one, Q=Q: one(Q, K)
             jobs["FAISS PQ fast-scan", batch] = lambda fast=fast, Q=Q: fast(Q, K)
-            if nbytes == 48 and batch != 1000:
+            if nbytes == 48:
                 jobs["FAISS RaBitQ fast-scan", batch] = lambda f=rabitq, Q=Q: f(Q, K)
+            if nbytes == 48 and batch != 1000:  # see `few`
                 jobs["USearch exact", batch] = lambda f=exact, Q=Q: f(Q, K)
             if nbytes == 48 and batch in (1, 256) and "avx512" in kernels.info()["available"]:
                 jobs["Hamming, avx2", batch] = held.hamming(batch, path="avx2")
                 jobs["asymmetric, avx2", batch] = held.asymmetric(batch, path="avx2")
         found += bench.rows("flat", jobs, nbytes=nbytes, rows=bench.million, threads=1)
     return found
+
+
+def few(bench):
+    """USearch's batches of 1,000, on a tenth of the rows: on all of them a call takes 40 s."""
+    held = Codes(bench, 48, bench.million // 10)
+    exact = peers.usearch_exact(held.codes, 1)
+    jobs = {
+        ("USearch exact", 1000): lambda: exact(held.queries, K),
+        ("Hamming", 1000): held.hamming(1000),
+        ("asymmetric", 1000): held.asymmetric(1000),
+    }
+    return bench.rows("few", jobs, 2, nbytes=48, rows=held.rows, threads=1)
 
 
 def threads(bench):
@@ -172,6 +191,11 @@ def large(bench):
             jobs["asymmetric", batch] = held.asymmetric(batch)
         one = peers.binary(held.codes)
         jobs["FAISS IndexBinaryFlat", 1] = lambda one=one, Q=held.queries[:1]: one(Q, K)
+        if nbytes == 48:
+            fast = peers.fast_scan(bench.million, 48, bench.random, copies=10)
+            for batch in (1, 256):
+                some = held.queries[:batch]
+                jobs["FAISS PQ fast-scan", batch] = lambda fast=fast, some=some: fast(some, K)
         jobs |= reads(held.blocks)
         found += bench.rows("large", jobs, 3, nbytes=nbytes, rows=10 * bench.million, threads=1)
     return found
@@ -330,9 +354,17 @@ def graphs(bench):
     return found
 
 
+def quality(bench):
+    """nDCG@10 of the engines on real collections; needs QAMA_DATA."""
+    names = quality_of.available()[: 1 if bench.quick else None]
+    general = bench.codec.encode(data.vectors(50_000, seed=5), nbytes=quality_of.NBYTES)
+    found = [row for name in names for row in quality_of.small(name)]
+    return found + [row for n in names for row in quality_of.funnel(bench.codec, n, general)]
+
+
 PARTS = {
-    "flat": flat, "threads": threads, "large": large, "float32": float32,
-    "features": features, "partitions": partitions, "graphs": graphs,
+    "flat": flat, "few": few, "threads": threads, "large": large, "float32": float32,
+    "features": features, "partitions": partitions, "graphs": graphs, "quality": quality,
 }  # fmt: skip
 
 

@@ -994,7 +994,7 @@ def test_blocks_begin_where_a_cache_line_does(path):
 @pytest.mark.parametrize("order", ["any", "rising", "falling", "best first", "all equal"])
 @pytest.mark.parametrize("path", ALL)
 def test_many_results_do_not_depend_on_what_a_sample_of_the_blocks_says(path, order):
-    """From k = 100 on a scan begins with a bar from some blocks, however unlike the rest they are."""
+    """From k = 100 on a scan begins with a bar from some blocks, like the others or not."""
     rng = np.random.default_rng(3)
     n, k, m = 40_000, 130, 3
     codes = random_codes(rng, n, 3)
