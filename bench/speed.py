@@ -357,7 +357,7 @@ def graphs(bench):
 def quality(bench):
     """nDCG@10 of the engines on real collections; needs QAMA_DATA."""
     names = quality_of.available()[: 1 if bench.quick else None]
-    general = bench.codec.encode(data.vectors(50_000, seed=5), nbytes=quality_of.NBYTES)
+    general = quality_of.general(bench.codec) if names else None
     found = [row for name in names for row in quality_of.small(name)]
     return found + [row for n in names for row in quality_of.funnel(bench.codec, n, general)]
 

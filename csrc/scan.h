@@ -15,6 +15,7 @@ constexpr int kRows = 64;                      // rows in a block = bytes in a c
 constexpr int kSpill = 31;                     // columns of at most 8 per byte: 31 * 8 <= 255
 constexpr int kFullGroup = 2;                  // full columns whose entries are summed in 8 bits
 constexpr int kNarrowGroup = 2;                // columns of nibbles that are
+constexpr int kShortCode = 16;                 // columns
 constexpr int kInterleaved = 64;               // queries whose tables lie side by side
 constexpr int kMaxGroupBlocks = 32;            // blocks that a tile of queries visits in a row
 constexpr int kInterleavedGroupBlocks = 256;   // that 64 queries visit in a row

@@ -222,11 +222,10 @@ static inline bool offer_rows(const TableScan& scan, std::uint64_t rows, const s
     return rose;
 }
 
-template <class I, int T, bool Wide>
+template <class I, int T, int B, bool Wide>
 static void table_tile(const TableScan& scan, const TiledGroup& group, const Ahead* ahead,
                        FactorSpan factors, const std::uint8_t* entries, std::int64_t query,
                        Sink* sinks) {
-    constexpr int B = T > 1 ? I::kTableBlocks : 1;
     std::uint32_t least[T];
     for (int t = 0; t < T; ++t)
         least[t] = least_sum(scan.bounds[query + t], factors, sinks[t].floor);
@@ -261,7 +260,12 @@ static void table_tile_of(int width, const TableScan& scan, const TiledGroup& gr
         if (width < T)
             return table_tile_of<I, T / 2, Wide>(width, scan, group, ahead, factors, entries,
                                                  query, sinks);
-    table_tile<I, T, Wide>(scan, group, ahead, factors, entries, query, sinks);
+    // One query's tables serve some blocks together only where these are short: several long ones
+    // are more places than the CPU fetches from in time.
+    constexpr int B = I::kTableBlocks, few = T == 1 && B > 1 ? 2 * B : B;
+    if (T == 1 && scan.queries.columns > kShortCode)
+        return table_tile<I, T, 1, Wide>(scan, group, ahead, factors, entries, query, sinks);
+    table_tile<I, T, few, Wide>(scan, group, ahead, factors, entries, query, sinks);
 }
 
 template <class I, bool Wide>
