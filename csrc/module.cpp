@@ -120,13 +120,18 @@ std::vector<std::string> paths() {
     return names;
 }
 
-void py_to_blocks(Array<const std::uint8_t, 2> codes, Array<std::uint8_t, 3> blocks) {
-    const std::int64_t rows = size(codes, 0), columns = size(codes, 1);
+// The bytes of a row follow each other; its rows may be parts of longer ones.
+using Codes = nb::ndarray<const std::uint8_t, nb::ndim<2>, nb::device::cpu>;
+
+void py_to_blocks(Codes codes, Array<std::uint8_t, 3> blocks) {
+    const std::int64_t rows = size(codes, 0), columns = size(codes, 1), step = codes.stride(0);
+    require(rows == 0 || ((columns < 2 || codes.stride(1) == 1) && (rows < 2 || step >= columns)),
+            "codes must be rows of bytes");
     require(blocks_of(blocks).columns == columns &&
                 size(blocks, 0) == (rows + kRows - 1) / kRows,
             "blocks do not fit codes");
     nb::gil_scoped_release release;
-    to_blocks(codes.data(), rows, columns, blocks.data());
+    to_blocks(codes.data(), rows, columns, step, blocks.data());
 }
 
 void py_from_blocks(Array<const std::uint8_t, 3> blocks, Array<std::uint8_t, 2> codes) {

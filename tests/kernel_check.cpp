@@ -64,11 +64,8 @@ void fill_tables(const Case& c, Data& d) {
 // Blocks of the columns [first, last) of each code.
 std::vector<std::uint8_t> part_of(const Case& c, const Data& d, int first, int last) {
     const int width = last - first;
-    std::vector<std::uint8_t> some(size(c.rows * width));
-    for (int row = 0; row < c.rows; ++row)
-        std::copy_n(&d.codes[size(row * c.columns + first)], width, some.begin() + row * width);
     std::vector<std::uint8_t> blocks(size((c.rows + kRows - 1) / kRows * kRows * width));
-    to_blocks(some.data(), c.rows, width, blocks.data());
+    to_blocks(d.codes.data() + first, c.rows, width, c.columns, blocks.data());
     return blocks;
 }
 

@@ -1015,3 +1015,11 @@ def test_many_results_do_not_depend_on_what_a_sample_of_the_blocks_says(path, or
     queries = np.full((m, 3), 255, np.uint8)
     expected = reference.hamming_topk(blocks, n, queries, k, bits=24)
     assert_same(kernels.hamming_topk(blocks, n, queries, k, bits=24, path=path), expected)
+
+
+@pytest.mark.parametrize("path", ALL)
+def test_some_columns_of_longer_rows_become_blocks(path):
+    codes = random_codes(np.random.default_rng(0), 200, 30)
+    for some in (codes[:, 4:21], codes[:, 7:8], codes[::2, 3:9], codes[:, ::3], codes[:, ::-1]):
+        expected = kernels.to_blocks(np.ascontiguousarray(some), path="numpy")
+        np.testing.assert_array_equal(kernels.to_blocks(some, path=path), expected)

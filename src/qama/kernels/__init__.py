@@ -54,14 +54,14 @@ def to_blocks(codes: U8, *, out: U8 | None = None, path: str | None = None) -> U
     """Rearrange rows of bytes into blocks.
 
     Args:
-        codes: uint8 ``(n, nbytes)``.
+        codes: uint8 ``(n, nbytes)``; may be some columns of a longer array, which is not copied.
         out: Where to write, C-contiguous and of the shape below; None: a new array.
         path: Force one path; None chooses.
 
     Returns:
         uint8 ``(ceil(n / 64), nbytes, 64)``; rows past ``n`` are zero.
     """
-    codes = _check.array("codes", codes, np.uint8, (None, None))
+    codes = _check.columns("codes", codes)
     _check.at_least("codes.shape[1]", codes.shape[1], 1)
     if out is None:
         out = zero_blocks(-(-len(codes) // 64), codes.shape[1])

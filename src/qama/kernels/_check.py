@@ -37,6 +37,14 @@ def array(
     return np.ascontiguousarray(value)
 
 
+def columns(name: str, value: U8) -> U8:
+    """Return codes whose rows are bytes that follow each other: these where they are so."""
+    apart = isinstance(value, np.ndarray) and value.ndim == 2 and value.strides[1] == 1
+    if apart and value.dtype == np.uint8 and value.strides[0] >= value.shape[1]:
+        return value
+    return array(name, value, np.uint8, (None, None))
+
+
 def at_least(name: str, value: int, least: int) -> None:
     """Check that an integer is not below ``least``."""
     try:

@@ -83,10 +83,7 @@ class Blocks:
             lane, block = row % WORD, row // WORD
             if begun:
                 part[block, :, lane : lane + begun] = own[:begun].T
-            for some in checks.chunks(own[begun:]):
-                first = blocks_of(row) + some.start // WORD
-                piece = np.ascontiguousarray(own[begun:][some])
-                kernels.to_blocks(piece, out=part[first : first + blocks_of(len(piece))])
+            kernels.to_blocks(own[begun:], out=part[blocks_of(row) : blocks_of(row + len(codes))])
             at += part.shape[1]
 
     def room_for(self, rows: int) -> Blocks:
