@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+K = 10  # results of every search
 DIMS = 384
 NOISE = 0.05  # share of the bits that differ between two copies of a code
 
