@@ -1,6 +1,6 @@
 """Speed of the search beside FAISS, USearch and NumPy, in one process, in interleaved rounds.
 
-    python bench/speed.py                     everything, at most 20 minutes on two idle cores
+    python bench/speed.py                     everything, some 20 minutes on two idle cores
     python bench/speed.py --quick             a tenth of the rows, two minutes
     python bench/speed.py --only flat float   some parts; the others stay as the file has them
 
@@ -15,7 +15,6 @@ os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # threads that wait must not take cor
 
 import argparse  # noqa: E402
 import json  # noqa: E402
-import tempfile  # noqa: E402
 import time  # noqa: E402
 from pathlib import Path  # noqa: E402
 
@@ -23,14 +22,18 @@ import faiss  # noqa: E402
 import numpy as np  # noqa: E402
 import speed_data as data  # noqa: E402
 import speed_peers as peers  # noqa: E402
+import speed_quality as quality_of  # noqa: E402
 from _record import write_record  # noqa: E402
+from speed_data import K  # noqa: E402
+from speed_index import features, partitions  # noqa: E402
 from speed_targets import targets  # noqa: E402
 from speed_timing import measure  # noqa: E402
 
 import qama  # noqa: E402
 from qama import kernels  # noqa: E402
+from qama.search import scan  # noqa: E402
+from qama.search.blocks import Blocks  # noqa: E402
 
-K = 10
 BATCHES = (1, 16, 256, 1000)
 
 
@@ -65,14 +68,16 @@ class Bench:
 
 
 class Codes:
-    """Stored codes with queries, for the kernels of both scorers."""
+    """Stored codes with queries, for the kernels of both scorers, in blocks as an index has them:
+    for Hamming in one piece, for asymmetric scores with the leading bytes apart."""
 
     def __init__(self, bench, nbytes, rows):
         self.codes = bench.codes(nbytes, rows)
-        self.blocks = data.aligned_blocks(self.codes)
+        self.blocks = kernels.to_blocks(self.codes)
         self.rows, self.bits = rows, 8 * nbytes
         Q = data.vectors(1000, seed=2)
         code = bench.codec.code(nbytes=nbytes)
+        self.apart = Blocks.of(self.codes, scan.leading_bytes(code))
         self.queries = bench.codec.encode(Q, nbytes=nbytes)
         ready = code.query_tables(Q)
         self.offsets, self.tables = ready.offsets, ready.tables
@@ -87,8 +92,9 @@ class Codes:
 
     def asymmetric(self, batch, threads=1, **more):
         return lambda: kernels.table_topk(
-            self.blocks, self.rows, self.tables[:batch], self.offsets[:batch], K,
-            full=self.full, factors=self.factors, steps=self.steps, threads=threads, **more,
+            self.apart.leading, self.rows, self.tables[:batch], self.offsets[:batch], K,
+            full=self.full, rest=self.apart.rest, factors=self.factors, steps=self.steps,
+            threads=threads, **more,
         )  # fmt: skip
 
 
@@ -133,14 +139,27 @@ def flat(bench):
             jobs["asymmetric", batch] = held.asymmetric(batch)
             jobs["FAISS IndexBinaryFlat", batch] = lambda one=one, Q=Q: one(Q, K)
             jobs["FAISS PQ fast-scan", batch] = lambda fast=fast, Q=Q: fast(Q, K)
-            if nbytes == 48 and batch != 1000:
+            if nbytes == 48:
                 jobs["FAISS RaBitQ fast-scan", batch] = lambda f=rabitq, Q=Q: f(Q, K)
+            if nbytes == 48 and batch != 1000:  # see `few`
                 jobs["USearch exact", batch] = lambda f=exact, Q=Q: f(Q, K)
             if nbytes == 48 and batch in (1, 256) and "avx512" in kernels.info()["available"]:
                 jobs["Hamming, avx2", batch] = held.hamming(batch, path="avx2")
                 jobs["asymmetric, avx2", batch] = held.asymmetric(batch, path="avx2")
         found += bench.rows("flat", jobs, nbytes=nbytes, rows=bench.million, threads=1)
     return found
+
+
+def few(bench):
+    """USearch's batches of 1,000, on a tenth of the rows: on all of them a call takes 40 s."""
+    held = Codes(bench, 48, bench.million // 10)
+    exact = peers.usearch_exact(held.codes, 1)
+    jobs = {
+        ("USearch exact", 1000): lambda: exact(held.queries, K),
+        ("Hamming", 1000): held.hamming(1000),
+        ("asymmetric", 1000): held.asymmetric(1000),
+    }
+    return bench.rows("few", jobs, 2, nbytes=48, rows=held.rows, threads=1)
 
 
 def threads(bench):
@@ -172,6 +191,11 @@ def large(bench):
             jobs["asymmetric", batch] = held.asymmetric(batch)
         one = peers.binary(held.codes)
         jobs["FAISS IndexBinaryFlat", 1] = lambda one=one, Q=held.queries[:1]: one(Q, K)
+        if nbytes == 48:
+            fast = peers.fast_scan(bench.million, 48, bench.random, copies=10)
+            for batch in (1, 256):
+                some = held.queries[:batch]
+                jobs["FAISS PQ fast-scan", batch] = lambda fast=fast, some=some: fast(some, K)
         jobs |= reads(held.blocks)
         found += bench.rows("large", jobs, 3, nbytes=nbytes, rows=10 * bench.million, threads=1)
     return found
@@ -203,109 +227,6 @@ def float32(bench):
     return bench.rows("float32", jobs, 3, nbytes=48, rows=rows, threads=1)
 
 
-def features(bench):
-    """Through `qama.Index`: filters, funnel, adding codes, opening, memory."""
-    rows = bench.million
-    codes = bench.codes(48, rows)
-    index = qama.Index(bench.codec, nbytes=48)
-    started = time.perf_counter()
-    index.add_codes(codes)
-    adding = time.perf_counter() - started
-    Q = data.vectors(256, seed=2)
-    index.search(Q[:1], K)  # makes the factors
-    share = bench.random.random(rows)
-    chosen = {
-        "all": None,
-        "random 1 %": index.filter(share < 0.01),
-        "random 0.1 %": index.filter(share < 0.001),
-        "contiguous 1 %": index.filter(np.arange(rows) // (rows // 100) == 50),
-    }
-    jobs = {
-        (f"filter: {name}", 1): lambda f=f: index.search(Q[:1], K, filter=f, threads=1)
-        for name, f in chosen.items()
-    }
-    jobs["funnel", 1] = lambda: index.search(Q[:1], K, threads=1, funnel=True)
-    found = bench.rows("features", jobs, nbytes=48, rows=rows, threads=1)
-    full, short = (index.search(Q, K, threads=1, funnel=f).ids for f in (False, True))
-    kept = np.mean([len(set(a) & set(b)) / K for a, b in zip(full, short, strict=True)])
-    found.append({"engine": "funnel recall", "value": float(kept)})
-    found.append({"engine": "add codes", "value": codes.nbytes / adding / 1e9, "unit": "GB/s"})
-    return [*found, memory(bench, codes), *opening(bench, codes)]
-
-
-def memory(bench, codes):
-    """What an index with given ids takes up, as a share of its codes and ids."""
-    before = resident()
-    index = qama.Index(bench.codec, nbytes=48)
-    index.add_codes(codes, ids=3 * np.arange(len(codes)))
-    index.search(data.vectors(1, seed=2), K)
-    share = (resident() - before) / (codes.nbytes + 8 * len(codes))
-    return {"engine": "resident memory", "value": share, "rows": len(index)}
-
-
-def resident():
-    """Bytes of this process in memory."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
-def opening(bench, codes):
-    """Ten million rows in a file: milliseconds to open."""
-    index = qama.Index(bench.codec, nbytes=48)
-    for _ in range(10):
-        index.add_codes(codes)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "index"
-        index.save(path)
-        del index
-        times = []
-        for _ in range(5):
-            started = time.perf_counter()
-            qama.Index.open(path)
-            times.append(time.perf_counter() - started)
-    return [{"engine": "open", "value": 1e3 * float(np.median(times)), "unit": "ms",
-             "rows": 10 * len(codes)}]  # fmt: skip
-
-
-def partitions(bench):
-    """Ten million vectors in lists, against the flat scan of the same pool."""
-    rows, nlist = 10 * bench.million, 512 if bench.quick else 2048
-    base = data.vectors(48_000, seed=3)
-    index = qama.PartitionedIndex(bench.codec, nbytes=48, nlist=nlist)
-    index.train(base)
-    started = time.perf_counter()
-    index.add(base)
-    adding = (time.perf_counter() - started) / len(base)
-    # copies of the base codes with flipped bits join the lists of their originals' neighbours
-    lists = np.argsort(-(data.unit_rows(base) @ index.centres.T), axis=1)[:, :1].ravel()
-    stored = bench.codec.encode(base, nbytes=48)
-    factors = bench.codec.code(nbytes=48).factor_indices(stored)
-    for start in range(len(base), rows, 1_008_000):
-        copies = -(-min(1_008_000, rows - start) // len(base))
-        some = data.noisy(stored, copies * len(base), bench.random)
-        ids = np.arange(start, start + len(some))
-        index._append(np.tile(lists, copies), some, ids, np.tile(factors, copies))
-    Q = data.vectors(400, seed=4) + 0.02 * bench.random.standard_normal((400, 384))
-    Q = Q.astype(np.float32)
-    curve = index.calibrate(Q[:200])
-    nprobe = int(np.searchsorted(curve, 0.95)) + 1
-    flat_rows = index._flat_rows(Q[200:], K, "asymmetric")
-    truth = index._pool.ids[flat_rows]
-    found = index.search(Q[200:], K, nprobe=nprobe, threads=1).ids
-    recall = np.mean([len(set(a) & set(b)) / K for a, b in zip(truth, found, strict=True)])
-    jobs = {
-        ("partitions", 1): lambda: index.search(Q[:1], K, nprobe=nprobe, threads=1),
-        ("flat", 1): lambda: index.search(Q[:1], K, nprobe=nlist, threads=1),
-    }
-    result = bench.rows("partitions", jobs, nbytes=48, rows=len(index), threads=1, nprobe=nprobe)
-    read = [
-        {"engine": "recall by lists", "nprobe": int(i), "recall": float(curve[i - 1]),
-         "share of bytes read": float(i / nlist)}
-        for i in (1, 2, 4, 8, 16, 32, 64, 128, 256, nlist) if i <= nlist
-    ]  # fmt: skip
-    extra = {"engine": "recall", "value": float(recall), "nprobe": nprobe, "nlist": nlist}
-    return [*result, extra, *read, {"engine": "add", "value": 1e6 * adding, "unit": "us a row"}]
-
-
 def graphs(bench):
     """What is not flat elsewhere: FAISS IVF and USearch HNSW, on a fifth of the rows."""
     rows = bench.million // 5
@@ -330,9 +251,17 @@ def graphs(bench):
     return found
 
 
+def quality(bench):
+    """nDCG@10 of the engines on real collections; needs QAMA_DATA."""
+    names = quality_of.available()[: 1 if bench.quick else None]
+    general = quality_of.general(bench.codec) if names else None
+    found = [row for name in names for row in quality_of.small(name)]
+    return found + [row for n in names for row in quality_of.funnel(bench.codec, n, general)]
+
+
 PARTS = {
-    "flat": flat, "threads": threads, "large": large, "float32": float32,
-    "features": features, "partitions": partitions, "graphs": graphs,
+    "flat": flat, "few": few, "threads": threads, "large": large, "float32": float32,
+    "features": features, "partitions": partitions, "graphs": graphs, "quality": quality,
 }  # fmt: skip
 
 

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from qama import kernels
-
+K = 10  # results of every search
 DIMS = 384
 NOISE = 0.05  # share of the bits that differ between two copies of a code
 
@@ -33,11 +32,6 @@ def noisy(codes, rows, random):
         flips = random.integers(0, 256, (4, some, codes.shape[1]), dtype=np.uint8)
         out[start : start + some] = codes[:some] ^ np.bitwise_and.reduce(flips, axis=0)
     return out
-
-
-def aligned_blocks(codes):
-    """Return the codes in blocks."""
-    return kernels.to_blocks(codes)
 
 
 def unit_rows(X):

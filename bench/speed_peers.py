@@ -12,11 +12,11 @@ def binary(codes):
     return lambda Q, k: index.search(Q, k)
 
 
-def fast_scan(rows, nbytes, random):
+def fast_scan(rows, nbytes, random, copies=1):
     """PQ of two sub-quantizers of 4 bits a byte; its time does not depend on what the codes say."""
     dims = 4 * nbytes
     index = faiss.IndexPQFastScan(dims, 2 * nbytes, 4, faiss.METRIC_INNER_PRODUCT)
-    return filled(index, rows, dims, random)
+    return filled(index, rows, dims, random, copies)
 
 
 def rabitq(rows, random):
@@ -24,11 +24,14 @@ def rabitq(rows, random):
     return filled(faiss.IndexRaBitQFastScan(384, faiss.METRIC_INNER_PRODUCT), rows, 384, random)
 
 
-def filled(index, rows, dims, random):
+def filled(index, rows, dims, random, copies=1):
     X = random.standard_normal((CHUNK, dims), dtype=np.float32)
     index.train(X[:5000])
     for start in range(0, rows, CHUNK):
         index.add(X[: min(CHUNK, rows - start)])
+    once = faiss.clone_index(index)
+    for _ in range(copies - 1):
+        index.merge_from(faiss.clone_index(once))
     Q = random.standard_normal((1000, dims), dtype=np.float32)
     return lambda some, k: index.search(Q[: len(some)], k)
 

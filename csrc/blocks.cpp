@@ -47,11 +47,11 @@ void transpose(const std::uint8_t* from, std::int64_t rows, std::int64_t columns
 } // namespace
 
 void to_blocks(const std::uint8_t* codes, std::int64_t rows, std::int64_t columns,
-               std::uint8_t* blocks) {
+               std::int64_t step, std::uint8_t* blocks) {
     for (std::int64_t r = 0; r < rows; r += kRows, blocks += columns * kRows) {
         const std::int64_t real = std::min<std::int64_t>(kRows, rows - r);
         if (real < kRows) std::memset(blocks, 0, static_cast<std::size_t>(columns * kRows));
-        transpose(codes + r * columns, real, columns, columns, blocks, kRows);
+        transpose(codes + r * step, real, columns, step, blocks, kRows);
     }
 }
 

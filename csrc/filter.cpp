@@ -53,22 +53,28 @@ struct Parts {
     Parts(const TableQueries& q, std::int64_t query, bool wide) : base(q.offsets[query]) {
         const std::int16_t* table = q.tables + query * q.size;
         parts.reserve(static_cast<std::size_t>(3 * q.columns));
-        for (int c = 0; c < q.full; ++c, table += 256) parts.emplace_back(table, 1, 256);
-        add_up(0, kFullGroup);
-        for (int c = q.full; c < q.columns; ++c, table += 32) {
-            if (wide) {
-                parts.emplace_back(table, 4, 4); // top bits of the high nibble
-                parts.emplace_back(table, 1, 4); // its low bits, with the top ones zero
-                base -= table[0];                // which both of them hold
-            } else {
-                parts.emplace_back(table, 1, 16);
+        for (int r = 0; r < kRuns; ++r) {
+            const Run run = run_of(q, r);
+            const std::size_t first = parts.size();
+            for (int c = run.first; c < run.last; ++c, table += run.full ? 256 : 32) {
+                if (run.full) parts.emplace_back(table, 1, 256);
+                else add_nibbles(table, wide);
             }
-            parts.emplace_back(table + 16, 1, 16);
+            add_up(first, run.full ? kFullGroup : wide ? 9 : 4);
         }
-        add_up(static_cast<std::size_t>(q.full), wide ? 9 : 4);
     }
 
   private:
+    void add_nibbles(const std::int16_t* table, bool wide) {
+        if (wide) {
+            parts.emplace_back(table, 4, 4); // top bits of the high nibble
+            parts.emplace_back(table, 1, 4); // its low bits, with the top ones zero
+            base -= table[0];                // which both of them hold
+        } else {
+            parts.emplace_back(table, 1, 16);
+        }
+        parts.emplace_back(table + 16, 1, 16);
+    }
     void add_up(std::size_t first, std::size_t group) {
         for (std::size_t i = first; i < parts.size(); i += group) {
             std::int64_t sum = 0;
@@ -150,9 +156,11 @@ Filter::Filter(const TableQueries& q, const Kernels& kernels, std::int64_t k)
     : queries_(q), layout_(layout_of(q, kernels, k)),
       tile_(layout_ == Layout::interleaved ? kInterleaved : kernels.table_tile) {
     const std::int64_t padded = (q.count + tile_ - 1) / tile_ * tile_;
-    const std::int64_t nibbled = q.columns - q.full;
     const bool wide = layout_ == Layout::wide;
-    const std::int64_t nibble_tables = wide ? nibbled + (nibbled + 2) / 3 : 2 * nibbled;
+    std::int64_t nibble_tables = 0;
+    for (int r = 0; r < kRuns; ++r)
+        if (const Run run = run_of(q, r); !run.full)
+            nibble_tables += wide ? wide_tables(run.columns()) : 2 * run.columns();
     tables_ = q.full + nibble_tables;
     entry_bytes_ = 256 * q.full + (wide ? 64 : 16) * nibble_tables;
     memory_.resize(static_cast<std::size_t>(padded * entry_bytes_ + 64));
@@ -175,13 +183,16 @@ void Filter::fill(std::int64_t query) {
         return mine;
     };
     const Part* part = parts.parts.data();
-    for (int c = 0; c < q.full; ++c) write(part++, 1, scale, tables(256), step);
-    for (int c = q.full; !wide && c < q.columns; ++c, part += 2)
-        write(part, 2, scale, tables(32), step);
-    for (int c = q.full; wide && c < q.columns; c += 3) {
-        const int some = std::min(3, q.columns - c);
-        write_wide(part, some, scale, tables(64 * (some + 1)));
-        part += 3 * some;
+    for (int r = 0; r < kRuns; ++r) {
+        const Run run = run_of(q, r);
+        for (int c = run.first; c < run.last;) {
+            const int some = !run.full && wide ? std::min(3, run.last - c) : 1;
+            if (run.full) write(part, 1, scale, tables(256), step);
+            else if (wide) write_wide(part, some, scale, tables(64 * (some + 1)));
+            else write(part, 2, scale, tables(32), step);
+            part += run.full ? 1 : wide ? 3 * some : 2;
+            c += some;
+        }
     }
     bounds_[static_cast<std::size_t>(query)] = {static_cast<float>(scale), not_below(parts.base)};
 }

@@ -88,8 +88,7 @@ void hamming_topk(const Kernels& kernels, const Blocks& blocks, const Rows& rows
     const Expansion expansion = expansion_of(q);
     const int width = expanded_width(expansion);
     const auto words = tiled_words(q, expansion, width, kernels);
-    const HammingScan scan{blocks.data, blocks.stride, rows,         expansion,
-                           q.pairs > 0, width,         words.data()};
+    const HammingScan scan{blocks, rows, expansion, q.pairs > 0, width, words.data()};
     const double work = static_cast<double>(rows.blocks) * kRows * width *
                         static_cast<double>(q.count);
     search({rows.blocks, q.count, k, kernels.hamming_tile, threads, work},
@@ -117,8 +116,8 @@ void hamming_rows(const Blocks& blocks, const std::int64_t* rows, std::int64_t e
         std::vector<std::uint8_t> query(padded), row(padded);
         expand<Byte>(expansion, q.codes + i * q.columns, 1, query.data(), 1);
         for (std::int64_t j = i * each; j < (i + 1) * each; ++j) {
-            const std::uint8_t* at = blocks.data + rows[j] / kRows * blocks.stride;
-            expand<Byte>(expansion, at + rows[j] % kRows, kRows, row.data(), 1);
+            const std::uint8_t* at = column_at(blocks, rows[j] / kRows, 0) + rows[j] % kRows;
+            expand<Byte>(expansion, at, kRows, row.data(), 1);
             distances_out[j] = distance(query.data(), row.data(), padded);
         }
     });

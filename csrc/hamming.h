@@ -15,12 +15,6 @@ struct HammingQueries {
     int pairs;   // of the first 2 * pairs bits
 };
 
-struct Blocks {
-    const std::uint8_t* data;
-    std::int64_t count;
-    std::int64_t stride;
-};
-
 // rows_out, distances_out: (queries, k).
 void hamming_topk(const Kernels&, const Blocks&, const Rows&, const HammingQueries&,
                   std::int64_t k, int threads, std::int64_t* rows_out,

@@ -12,7 +12,6 @@ namespace qama {
 
 constexpr int kSummedBlocks = 8;                      // whose sums wait, 128 bytes per row
 constexpr int kFullPass = 8, kNarrowPass = 8;         // columns at a time, at most
-constexpr std::int64_t kInterleavedGroupBlocks = 256; // that a tile of queries visits in a row
 
 // Adds the entries of N columns to one row's sums; `at` points at its byte in the first of them.
 template <class I, bool Full, int N>
@@ -33,19 +32,35 @@ static inline void add_entries(const std::uint8_t* at, const std::uint8_t* entri
     }
 }
 
-// Columns from `first` to `last`, N at a time, then the rest: of all rows of some blocks.
+// Columns from `first` to `last`, N at a time, then the rest: of all rows of some blocks. Returns
+// where the entries of the next column are.
 template <class I, bool Full, int N>
-static inline void add_columns(const TableScan& scan, const Together<kSummedBlocks>& some,
-                               int first, int last, const std::uint8_t* entries,
-                               typename I::Total* sums) {
+static inline const std::uint8_t* add_columns(const TableScan& scan, const std::int64_t* blocks,
+                                              int count, int first, int last,
+                                              const std::uint8_t* entries,
+                                              typename I::Total* sums) {
     constexpr int size = Full ? 256 : 32;
     for (; last - first >= N; first += N, entries += kInterleaved * size * N)
-        for (int b = 0; b < some.count; ++b) {
-            const std::uint8_t* at = scan.blocks + some.blocks[b] * scan.stride + kRows * first;
+        for (int b = 0; b < count; ++b) {
+            const std::uint8_t* at = column_at(scan.blocks, blocks[b], first);
             for (int i = 0; i < kRows; ++i)
                 add_entries<I, Full, N>(at + i, entries, sums[kRows * b + i]);
         }
-    if constexpr (N > 1) add_columns<I, Full, N / 2>(scan, some, first, last, entries, sums);
+    if constexpr (N > 1)
+        return add_columns<I, Full, N / 2>(scan, blocks, count, first, last, entries, sums);
+    return entries;
+}
+
+template <class I>
+static inline void add_runs(const TableScan& scan, const std::int64_t* blocks, int count,
+                            const std::uint8_t* entries, typename I::Total* sums) {
+    for (int r = 0; r < kRuns; ++r) {
+        const Run run = run_of(scan.queries, r);
+        entries = run.full ? add_columns<I, true, kFullPass>(scan, blocks, count, run.first,
+                                                             run.last, entries, sums)
+                           : add_columns<I, false, kNarrowPass>(scan, blocks, count, run.first,
+                                                                run.last, entries, sums);
+    }
 }
 
 // What the sums of 64 queries must reach, for rows of different factors: a span of them is cut into
@@ -106,23 +121,22 @@ static inline void offer_row(const TableScan& scan, const typename I::Total& sum
     }
 }
 
+using WideGroup = Group<kInterleavedGroupBlocks>;
+
 template <class I>
-static void interleaved_tile(const TableScan& scan, Range group, FactorSpan factors,
+static void interleaved_tile(const TableScan& scan, const WideGroup& group, FactorSpan factors,
                              const std::uint8_t* entries, std::int64_t query, Sink* sinks) {
-    const TableQueries& q = scan.queries;
     Limits<I> limits(scan, factors, query, sinks);
     typename I::Total sums[kSummedBlocks * kRows];
-    for (std::int64_t i = group.first; i < group.last;) {
-        const Together<kSummedBlocks> some(scan.rows, i, group.last);
-        for (int r = 0; r < kRows * some.count; ++r) sums[r] = typename I::Total{};
-        add_columns<I, true, kFullPass>(scan, some, 0, q.full, entries, sums);
-        add_columns<I, false, kNarrowPass>(scan, some, q.full, q.columns,
-                                           entries + kInterleaved * 256 * q.full, sums);
-        for (int b = 0; b < some.count; ++b)
+    for (int i = 0; i < group.count; i += kSummedBlocks) {
+        const int left = group.count - i, count = left < kSummedBlocks ? left : kSummedBlocks;
+        for (int r = 0; r < kRows * count; ++r) sums[r] = typename I::Total{};
+        add_runs<I>(scan, group.blocks + i, count, entries, sums);
+        for (int b = 0; b < count; ++b)
             for (int r = 0; r < kRows; ++r) {
                 const typename I::Total& sum = sums[kRows * b + r];
-                if ((some.allowed[b] >> r & 1) == 0) continue;
-                const std::int64_t row = some.blocks[b] * kRows + r;
+                if ((group.allowed[i + b] >> r & 1) == 0) continue;
+                const std::int64_t row = group.blocks[i + b] * kRows + r;
                 const std::uint64_t found = limits.reached(sum, factor_of(scan.factors, row));
                 if (found != 0) offer_row<I>(scan, sum, found, query, row, sinks, limits);
             }
@@ -131,8 +145,10 @@ static void interleaved_tile(const TableScan& scan, Range group, FactorSpan fact
 
 template <class I>
 static void interleaved_scan(const TableScan& scan, Range blocks, Range tiles, Sink* sinks) {
-    for (std::int64_t first = blocks.first; first < blocks.last; first += kInterleavedGroupBlocks) {
-        const Range group = group_at(first, kInterleavedGroupBlocks, blocks.last);
+    std::int64_t at = blocks.first;
+    while (true) {
+        const WideGroup group(scan.rows, at, blocks.last, kInterleavedGroupBlocks);
+        if (group.count == 0) return;
         const FactorSpan factors = group_span(scan, group);
         for (std::int64_t tile = tiles.first; tile < tiles.last; ++tile) {
             const std::int64_t query = tile * kInterleaved;

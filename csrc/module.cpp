@@ -29,6 +29,7 @@ namespace {
 template <class T, int N>
 using Array = nb::ndarray<T, nb::ndim<N>, nb::c_contig, nb::device::cpu>;
 template <class T> using Optional = std::optional<Array<const T, 1>>;
+using OptionalBlocks = std::optional<Array<const std::uint8_t, 3>>;
 
 void require(bool holds, const char* what) {
     if (!holds) throw std::invalid_argument(what);
@@ -39,8 +40,18 @@ template <class A> std::int64_t size(const A& array, std::size_t axis) {
 }
 
 template <class T> Blocks blocks_of(const Array<T, 3>& blocks) {
-    require(size(blocks, 2) == kRows, "blocks must end in 64 rows");
-    return {blocks.data(), size(blocks, 0), size(blocks, 1) * kRows};
+    require(size(blocks, 2) == kRows && size(blocks, 1) < (1 << 30), "blocks must end in 64 rows");
+    return {blocks.data(), size(blocks, 0), static_cast<int>(size(blocks, 1)), nullptr, 0};
+}
+
+// With further columns in an array of their own.
+Blocks blocks_of(const Array<const std::uint8_t, 3>& leading, const OptionalBlocks& rest) {
+    Blocks blocks = blocks_of(leading);
+    if (!rest) return blocks;
+    const Blocks others = blocks_of(*rest);
+    require(others.count == blocks.count, "rest does not fit blocks");
+    blocks.rest = others.data, blocks.rest_columns = others.columns;
+    return blocks;
 }
 
 Rows rows_of(const Blocks& blocks, std::int64_t n, const Optional<std::uint64_t>& mask,
@@ -58,7 +69,7 @@ Rows rows_of(const Blocks& blocks, std::int64_t n, const Optional<std::uint64_t>
 HammingQueries queries_of(const Blocks& blocks, const Array<const std::uint8_t, 2>& queries,
                           int bits, int pairs) {
     const std::int64_t columns = size(queries, 1);
-    require(bits > 0 && columns == (bits + 7) / 8 && columns * kRows <= blocks.stride,
+    require(bits > 0 && columns == (bits + 7) / 8 && columns <= blocks.columns,
             "bits, queries and blocks do not fit");
     require(pairs >= 0 && 2 * pairs <= bits, "pairs do not fit bits");
     return {queries.data(), size(queries, 0), static_cast<int>(columns), bits, pairs};
@@ -69,10 +80,11 @@ TableQueries queries_of(const Blocks& blocks, const Array<const std::int16_t, 2>
     const std::int64_t of_nibbles = size(tables, 1) - 256 * static_cast<std::int64_t>(full);
     require(full >= 0 && of_nibbles >= 0 && of_nibbles % 32 == 0, "full and tables do not fit");
     const std::int64_t columns = full + of_nibbles / 32;
-    require(columns > 0 && columns * kRows <= blocks.stride, "tables and blocks do not fit");
+    require(columns > 0 && columns <= std::int64_t{blocks.columns} + blocks.rest_columns,
+            "tables and blocks do not fit");
     require(size(offsets, 0) == size(tables, 0), "offsets and tables do not fit");
     return {tables.data(),   offsets.data(),            size(tables, 0),
-            size(tables, 1), static_cast<int>(columns), full};
+            size(tables, 1), static_cast<int>(columns), full, blocks.columns};
 }
 
 // Values per row, or one of 256 values for the index of each row.
@@ -108,18 +120,23 @@ std::vector<std::string> paths() {
     return names;
 }
 
-void py_to_blocks(Array<const std::uint8_t, 2> codes, Array<std::uint8_t, 3> blocks) {
-    const std::int64_t rows = size(codes, 0), columns = size(codes, 1);
-    require(blocks_of(blocks).stride == columns * kRows &&
+// The bytes of a row follow each other; its rows may be parts of longer ones.
+using Codes = nb::ndarray<const std::uint8_t, nb::ndim<2>, nb::device::cpu>;
+
+void py_to_blocks(Codes codes, Array<std::uint8_t, 3> blocks) {
+    const std::int64_t rows = size(codes, 0), columns = size(codes, 1), step = codes.stride(0);
+    require(rows == 0 || ((columns < 2 || codes.stride(1) == 1) && (rows < 2 || step >= columns)),
+            "codes must be rows of bytes");
+    require(blocks_of(blocks).columns == columns &&
                 size(blocks, 0) == (rows + kRows - 1) / kRows,
             "blocks do not fit codes");
     nb::gil_scoped_release release;
-    to_blocks(codes.data(), rows, columns, blocks.data());
+    to_blocks(codes.data(), rows, columns, step, blocks.data());
 }
 
 void py_from_blocks(Array<const std::uint8_t, 3> blocks, Array<std::uint8_t, 2> codes) {
     const std::int64_t rows = size(codes, 0), columns = size(codes, 1);
-    require(blocks_of(blocks).stride == columns * kRows && rows <= size(blocks, 0) * kRows,
+    require(blocks_of(blocks).columns == columns && rows <= size(blocks, 0) * kRows,
             "codes do not fit blocks");
     nb::gil_scoped_release release;
     from_blocks(blocks.data(), rows, columns, codes.data());
@@ -150,13 +167,14 @@ void py_hamming_rows(Array<const std::uint8_t, 3> blocks, Array<const std::int64
     hamming_rows(b, rows.data(), size(rows, 1), q, threads, distances_out.data());
 }
 
-void py_table_topk(const std::string& path, Array<const std::uint8_t, 3> blocks, std::int64_t n,
+void py_table_topk(const std::string& path, Array<const std::uint8_t, 3> blocks,
+                   OptionalBlocks rest, std::int64_t n,
                    Array<const std::int16_t, 2> tables, Array<const std::int32_t, 1> offsets,
                    int full, Optional<float> values, Optional<std::uint8_t> indices,
                    Optional<std::uint64_t> mask, Optional<std::int64_t> visited, int threads,
                    Array<std::int64_t, 2> rows_out, Array<float, 2> scores_out) {
     const Kernels& kernels = kernels_named(path);
-    const Blocks b = blocks_of(blocks);
+    const Blocks b = blocks_of(blocks, rest);
     const Rows rows = rows_of(b, n, mask, visited);
     const TableQueries q = queries_of(b, tables, offsets, full);
     require(q.columns <= 16384, "codes are too wide");
@@ -166,11 +184,12 @@ void py_table_topk(const std::string& path, Array<const std::uint8_t, 3> blocks,
     table_topk(kernels, b, rows, q, f, k, threads, rows_out.data(), scores_out.data());
 }
 
-void py_table_rows(Array<const std::uint8_t, 3> blocks, Array<const std::int64_t, 2> rows,
+void py_table_rows(Array<const std::uint8_t, 3> blocks, OptionalBlocks rest,
+                   Array<const std::int64_t, 2> rows,
                    Array<const std::int16_t, 2> tables, Array<const std::int32_t, 1> offsets,
                    int full, Optional<float> values, Optional<std::uint8_t> indices, int threads,
                    Array<float, 2> scores_out) {
-    const Blocks b = blocks_of(blocks);
+    const Blocks b = blocks_of(blocks, rest);
     const TableQueries q = queries_of(b, tables, offsets, full);
     const Factors f = factors_of(values, indices, 0);
     std::int64_t count = b.count * kRows;
@@ -277,11 +296,12 @@ NB_MODULE(_native, m) {
           nb::arg("rows").noconvert(), nb::arg("queries").noconvert(), nb::arg("bits"),
           nb::arg("pairs"), nb::arg("threads"), nb::arg("distances_out").noconvert());
     m.def("table_topk", &py_table_topk, nb::arg("path"), nb::arg("blocks").noconvert(),
-          nb::arg("n"), nb::arg("tables").noconvert(), nb::arg("offsets").noconvert(),
+          nb::arg("rest").noconvert().none(), nb::arg("n"), nb::arg("tables").noconvert(), nb::arg("offsets").noconvert(),
           nb::arg("full"), nb::arg("values").noconvert().none(), nb::arg("indices").noconvert().none(),
           nb::arg("mask").noconvert().none(), nb::arg("visited").noconvert().none(),
           nb::arg("threads"), nb::arg("rows_out").noconvert(), nb::arg("scores_out").noconvert());
     m.def("table_rows", &py_table_rows, nb::arg("blocks").noconvert(),
+          nb::arg("rest").noconvert().none(),
           nb::arg("rows").noconvert(), nb::arg("tables").noconvert(),
           nb::arg("offsets").noconvert(), nb::arg("full"),
           nb::arg("values").noconvert().none(), nb::arg("indices").noconvert().none(),

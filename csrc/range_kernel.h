@@ -23,10 +23,6 @@ static inline std::int64_t group_blocks(std::int64_t columns, std::int64_t bytes
     return fitting < 1 ? 1 : fitting > kMaxGroupBlocks ? kMaxGroupBlocks : fitting;
 }
 
-static inline Range group_at(std::int64_t first, std::int64_t size, std::int64_t last) {
-    return {first, first + size < last ? first + size : last};
-}
-
 // The number of the lowest bit that is set.
 static inline int lowest_bit(std::uint64_t bits) {
 #if defined(__GNUC__)
@@ -65,21 +61,62 @@ static inline std::uint32_t least_sum(Bound bound, FactorSpan factors, float flo
     return sum;
 }
 
-// Up to B blocks of a group that have rows which may be returned.
-template <int B> struct Together {
-    std::int64_t blocks[B];
-    std::uint64_t allowed[B];
+// Up to Most blocks that have rows which may be returned: those that all tiles visit before any
+// visits the next ones.
+template <int Most> struct Group {
+    std::int64_t blocks[Most];
+    std::uint64_t allowed[Most];
     int count = 0;
 
-    // Takes blocks from the i-th one on; what is left free reads the first one again.
-    Together(const Rows& rows, std::int64_t& i, std::int64_t last) {
-        for (; i < last && count < B; ++i) {
+    // Takes up to `size` blocks from the i-th one on.
+    Group(const Rows& rows, std::int64_t& i, std::int64_t last, std::int64_t size) {
+        for (; i < last && count < size; ++i) {
             const std::int64_t block = block_at(rows, i);
             const std::uint64_t some = allowed_rows(rows, block);
             if (some != 0) blocks[count] = block, allowed[count++] = some;
         }
-        for (int b = count; b < B; ++b) blocks[b] = blocks[0], allowed[b] = 0;
     }
+    // Whether so many blocks are left out that the CPU does not foresee which comes next.
+    bool sparse() const { return 4 * count <= 3 * (blocks[count - 1] - blocks[0] + 1); }
+};
+
+using TiledGroup = Group<kMaxGroupBlocks>;
+
+// GCC takes a function that only prefetches for one without effects, and drops calls of it: it must
+// be inlined before.
+#if defined(__GNUC__)
+#define QAMA_PREFETCH(address) __builtin_prefetch(address, 0, 2) // into the L2 cache
+#define QAMA_INLINE inline __attribute__((always_inline))
+#else
+#define QAMA_PREFETCH(address) (void)(address)
+#define QAMA_INLINE inline
+#endif
+
+// Asks for the columns of a block.
+static QAMA_INLINE void fetch(const Blocks& blocks, std::int64_t block, int columns) {
+    for (int c = 0; c < columns; ++c) QAMA_PREFETCH(column_at(blocks, block, c));
+}
+
+// Asks for the blocks that a scan will come to soon.
+class Ahead {
+  public:
+    Ahead(const Blocks& blocks, int columns, const TiledGroup& group, const TiledGroup& next)
+        : blocks_(blocks), columns_(columns),
+          blocks_ahead_(static_cast<int>(group_blocks(columns, kAheadBytes)) + 1), group_(group),
+          next_(next) {}
+    // The scan is at the i-th block of the group.
+    QAMA_INLINE void at(int i) const {
+        const int next = i + blocks_ahead_ - group_.count;
+        if (next >= next_.count) return;
+        fetch(blocks_, next < 0 ? group_.blocks[i + blocks_ahead_] : next_.blocks[next], columns_);
+    }
+
+  private:
+    static constexpr std::int64_t kAheadBytes = 12 << 10;
+
+    const Blocks& blocks_;
+    int columns_, blocks_ahead_;
+    const TiledGroup &group_, &next_;
 };
 
 // Positive floats are ordered like the integers of their bits, and loops over those vectorise.
@@ -118,15 +155,16 @@ static inline FactorSpan span_of(const Factors& factors, std::int64_t row, std::
 }
 
 // The factors of a group, which are looked at in runs of blocks that follow each other.
-static inline FactorSpan group_span(const TableScan& scan, Range group) {
+template <int Most>
+static inline FactorSpan group_span(const TableScan& scan, const Group<Most>& group) {
     FactorSpan all{};
-    for (std::int64_t i = group.first, j; i < group.last; i = j) {
-        const std::int64_t first = block_at(scan.rows, i);
-        for (j = i + 1; j < group.last && block_at(scan.rows, j) == first + j - i;) ++j;
-        const std::int64_t left = scan.rows.count - first * kRows, held = (j - i) * kRows;
+    for (int i = 0, j; i < group.count; i = j) {
+        const std::int64_t first = group.blocks[i];
+        for (j = i + 1; j < group.count && group.blocks[j] == first + j - i;) ++j;
+        const std::int64_t left = scan.rows.count - first * kRows, held = std::int64_t{j - i} * kRows;
         const FactorSpan run = span_of(scan.factors, first * kRows, left < held ? left : held);
-        if (i == group.first || run.least < all.least) all.least = run.least;
-        if (i == group.first || run.most > all.most) all.most = run.most;
+        if (i == 0 || run.least < all.least) all.least = run.least;
+        if (i == 0 || run.most > all.most) all.most = run.most;
     }
     return all;
 }

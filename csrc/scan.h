@@ -15,8 +15,10 @@ constexpr int kRows = 64;                      // rows in a block = bytes in a c
 constexpr int kSpill = 31;                     // columns of at most 8 per byte: 31 * 8 <= 255
 constexpr int kFullGroup = 2;                  // full columns whose entries are summed in 8 bits
 constexpr int kNarrowGroup = 2;                // columns of nibbles that are
+constexpr int kShortCode = 16;                 // columns
 constexpr int kInterleaved = 64;               // queries whose tables lie side by side
 constexpr int kMaxGroupBlocks = 32;            // blocks that a tile of queries visits in a row
+constexpr int kInterleavedGroupBlocks = 256;   // that 64 queries visit in a row
 constexpr std::int64_t kGroupBytes = 16 << 10; // their size, so that they stay in the L1 cache;
 constexpr std::int64_t kTableGroupBytes = 128 << 10; // in the L2 cache, where tables fill the L1
 
@@ -28,6 +30,22 @@ struct Sink {
     float floor;         // only scores for which !(score <= floor) can enter; NaN lets all enter
     TopK* top;
 };
+
+// Codes in blocks of 64 rows, one byte column at a time. The leading columns of a block lie side by
+// side, and so do the others, which may be an array of their own.
+struct Blocks {
+    const std::uint8_t* data; // (count, columns, 64)
+    std::int64_t count;
+    int columns;
+    const std::uint8_t* rest; // (count, rest_columns, 64)
+    int rest_columns;         // 0: `data` has all
+};
+
+static inline const std::uint8_t* column_at(const Blocks& blocks, std::int64_t block, int column) {
+    if (column < blocks.columns)
+        return blocks.data + (block * blocks.columns + column) * kRows;
+    return blocks.rest + (block * blocks.rest_columns + column - blocks.columns) * kRows;
+}
 
 // The rows that may be returned.
 struct Rows {
@@ -46,8 +64,7 @@ struct Expansion {
 };
 
 struct HammingScan {
-    const std::uint8_t* blocks;
-    std::int64_t stride; // bytes from one block to the next
+    Blocks blocks; // whose leading columns are compared
     Rows rows;
     Expansion expansion;
     bool expands;               // whether columns must be expanded before the XOR
@@ -86,14 +103,34 @@ struct TableQueries {
     const std::int32_t* offsets; // (count)
     std::int64_t count, size;
     int columns, full;
+    int split; // columns of the first part of the blocks
 };
+
+// Columns [first, last) of one part of the blocks, with tables of one kind.
+struct Run {
+    int first, last;
+    bool full;
+
+    int columns() const { return last - first; }
+};
+
+constexpr int kRuns = 3; // of a code: its columns are cut where full ones and where a part ends
+
+static inline Run run_of(const TableQueries& q, int number) {
+    const int split = q.split < q.columns ? q.split : q.columns;
+    const int cuts[] = {0, split < q.full ? split : q.full, split < q.full ? q.full : split,
+                        q.columns};
+    return {cuts[number], cuts[number + 1], cuts[number] < q.full};
+}
+
+// Wide tables of a run of columns: one for each, and one for the top bits of each three.
+constexpr std::int64_t wide_tables(std::int64_t columns) { return columns + (columns + 2) / 3; }
 
 // How the filter's tables lie in memory: see filter.h.
 enum class Layout { narrow, wide, interleaved };
 
 struct TableScan {
-    const std::uint8_t* blocks;
-    std::int64_t stride;
+    Blocks blocks;
     Rows rows;
     TableQueries queries;
     Factors factors;

@@ -59,35 +59,43 @@ static inline void count_block(const std::uint8_t* block, int width, std::uint8_
 }
 
 template <class I, int T>
-static void hamming_tile(const HammingScan& scan, Range group, const std::uint8_t* expanded,
-                         const std::uint32_t* words, Sink* sinks) {
+static void hamming_tile(const HammingScan& scan, const TiledGroup& group, const std::uint8_t* expanded,
+                         const Ahead* ahead, const std::uint32_t* words, Sink* sinks) {
     const std::uint8_t last = scan.expands ? 0xFF : scan.expansion.last;
-    for (std::int64_t i = group.first; i < group.last; ++i) {
-        const std::int64_t b = block_at(scan.rows, i);
-        const std::uint64_t allowed = allowed_rows(scan.rows, b);
-        if (allowed == 0) continue;
-        const std::uint8_t* block = scan.expands
-                                        ? expanded + (i - group.first) * scan.width * kRows
-                                        : scan.blocks + b * scan.stride;
+    for (int i = 0; i < group.count; ++i) {
+        if (ahead) ahead->at(i);
+        const std::uint8_t* block = scan.expands ? expanded + i * scan.width * kRows
+                                                 : column_at(scan.blocks, group.blocks[i], 0);
         typename I::Total sums[T] = {};
         count_block<I, T>(block, scan.width, last, words, sums);
         for (int t = 0; t < T; ++t) {
-            const std::uint64_t found = sums[t].below(sinks[t].limit) & allowed;
+            const std::uint64_t found = sums[t].below(sinks[t].limit) & group.allowed[i];
             if (found == 0) continue;
             std::uint16_t distances[kRows];
             sums[t].store(distances);
-            offer_distances(sinks[t], found, distances, b * kRows);
+            offer_distances(sinks[t], found, distances, group.blocks[i] * kRows);
         }
     }
 }
 
 template <class I, int T>
-static void hamming_tile_of(int width, const HammingScan& scan, Range group,
-                            const std::uint8_t* expanded, const std::uint32_t* words, Sink* sinks) {
+static void hamming_tile_of(int width, const HammingScan& scan, const TiledGroup& group,
+                            const std::uint8_t* expanded, const Ahead* ahead,
+                            const std::uint32_t* words, Sink* sinks) {
     if constexpr (T > 1)
         if (width < T)
-            return hamming_tile_of<I, T / 2>(width, scan, group, expanded, words, sinks);
-    hamming_tile<I, T>(scan, group, expanded, words, sinks);
+            return hamming_tile_of<I, T / 2>(width, scan, group, expanded, ahead, words, sinks);
+    hamming_tile<I, T>(scan, group, expanded, ahead, words, sinks);
+}
+
+template <class I>
+static void expand_group(const HammingScan& scan, const TiledGroup& group, const Ahead* ahead,
+                         std::uint8_t* to) {
+    for (int i = 0; i < group.count; ++i, to += scan.width * kRows) {
+        if (ahead) ahead->at(i);
+        expand<typename I::Vector>(scan.expansion, column_at(scan.blocks, group.blocks[i], 0),
+                                   kRows, to, kRows);
+    }
 }
 
 template <class I>
@@ -95,18 +103,18 @@ static void hamming_scan(const HammingScan& scan, Range blocks, Range tiles, std
                          Sink* sinks, std::uint8_t* scratch) {
     constexpr int T = I::kHammingTile;
     const std::int64_t size = group_blocks(scan.width, kGroupBytes);
-    for (std::int64_t first = blocks.first; first < blocks.last; first += size) {
-        const Range group = group_at(first, size, blocks.last);
-        for (std::int64_t i = first; scan.expands && i < group.last; ++i) {
-            const std::int64_t b = block_at(scan.rows, i);
-            if (allowed_rows(scan.rows, b))
-                expand<typename I::Vector>(scan.expansion, scan.blocks + b * scan.stride, kRows,
-                                           scratch + (i - first) * scan.width * kRows, kRows);
-        }
+    std::int64_t at = blocks.first;
+    for (TiledGroup group(scan.rows, at, blocks.last, size); group.count > 0;) {
+        const TiledGroup next(scan.rows, at, blocks.last, size);
+        const Ahead ahead(scan.blocks, scan.expansion.columns, group, next);
+        const bool fetches = group.sparse(); // what follows in order comes fast enough by itself
+        if (scan.expands) expand_group<I>(scan, group, fetches ? &ahead : nullptr, scratch);
         for (std::int64_t tile = tiles.first; tile < tiles.last; ++tile)
             hamming_tile_of<I, T>(tile_width(queries - tile * T, T), scan, group, scratch,
+                                  fetches && tile == tiles.first && !scan.expands ? &ahead : nullptr,
                                   scan.words + tile * T * scan.width,
                                   sinks + (tile - tiles.first) * T);
+        group = next;
     }
 }
 
@@ -166,22 +174,40 @@ static inline void look_up_wide(const std::uint8_t* at, int columns, const std::
     if (columns == 1) look_up_wide<I, T, 1>(at, entries, sums);
 }
 
+// The columns of a run; returns where the entries of the next one are.
 template <class I, int T, int B, bool Wide>
-static inline void look_up_blocks(const std::uint8_t* (&at)[B], const TableQueries& q,
-                                  const std::uint8_t* entries, typename I::Total (&sums)[B][T]) {
-    int columns = q.full;
-    for (; columns >= kFullGroup; columns -= kFullGroup, entries += 256 * T * kFullGroup)
-        look_up_full<I, T, B, kFullGroup>(at, entries, sums);
-    for (; columns > 0; --columns, entries += 256 * T) look_up_full<I, T, B, 1>(at, entries, sums);
-    columns = q.columns - q.full;
-    if constexpr (Wide) {
+static inline const std::uint8_t* look_up_run(const std::uint8_t* (&at)[B], const Run& run,
+                                              const std::uint8_t* entries,
+                                              typename I::Total (&sums)[B][T]) {
+    int columns = run.columns();
+    if (run.full) {
+        constexpr int group = kFullGroup;
+        for (; columns >= group; columns -= group, entries += 256 * T * group)
+            look_up_full<I, T, B, group>(at, entries, sums);
+        for (; columns > 0; --columns, entries += 256 * T)
+            look_up_full<I, T, B, 1>(at, entries, sums);
+    } else if constexpr (Wide) {
         for (int b = 0; b < B; ++b) look_up_wide<I, T>(at[b], columns, entries, sums[b]);
+        entries += 64 * T * wide_tables(columns);
     } else {
         constexpr int group = kNarrowGroup;
         for (; columns >= group; columns -= group, entries += 32 * T * group)
             look_up_narrow<I, T, B, group>(at, entries, sums);
         for (; columns > 0; --columns, entries += 32 * T)
             look_up_narrow<I, T, B, 1>(at, entries, sums);
+    }
+    return entries;
+}
+
+template <class I, int T, int B, bool Wide>
+static inline void look_up_blocks(const TableScan& scan, const std::int64_t (&blocks)[B],
+                                  const std::uint8_t* entries, typename I::Total (&sums)[B][T]) {
+    for (int r = 0; r < kRuns; ++r) {
+        const Run run = run_of(scan.queries, r);
+        if (run.columns() == 0) continue;
+        const std::uint8_t* at[B];
+        for (int b = 0; b < B; ++b) at[b] = column_at(scan.blocks, blocks[b], run.first);
+        entries = look_up_run<I, T, B, Wide>(at, run, entries, sums);
     }
 }
 
@@ -196,43 +222,50 @@ static inline bool offer_rows(const TableScan& scan, std::uint64_t rows, const s
     return rose;
 }
 
-template <class I, int T, bool Wide>
-static void table_tile(const TableScan& scan, Range group, FactorSpan factors,
-                       const std::uint8_t* entries, std::int64_t query, Sink* sinks) {
-    constexpr int B = T > 1 ? I::kTableBlocks : 1;
+template <class I, int T, int B, bool Wide>
+static void table_tile(const TableScan& scan, const TiledGroup& group, const Ahead* ahead,
+                       FactorSpan factors, const std::uint8_t* entries, std::int64_t query,
+                       Sink* sinks) {
     std::uint32_t least[T];
     for (int t = 0; t < T; ++t)
         least[t] = least_sum(scan.bounds[query + t], factors, sinks[t].floor);
-    for (std::int64_t i = group.first; i < group.last;) {
-        const Together<B> some(scan.rows, i, group.last);
-        if (some.count == 0) break;
-        const std::uint8_t* at[B];
-        for (int b = 0; b < B; ++b) at[b] = scan.blocks + some.blocks[b] * scan.stride;
+    for (int i = 0; i < group.count; i += B) {
+        std::int64_t blocks[B]; // past the last one, that one again
+        for (int b = 0; b < B; ++b) {
+            blocks[b] = group.blocks[i + b < group.count ? i + b : i];
+            if (ahead) ahead->at(i + b);
+        }
         typename I::Total sums[B][T];
         for (auto& of_block : sums)
             for (auto& sum : of_block) sum = typename I::Total{};
-        look_up_blocks<I, T, B, Wide>(at, scan.queries, entries, sums);
-        for (int b = 0; b < B; ++b)
+        look_up_blocks<I, T, B, Wide>(scan, blocks, entries, sums);
+        for (int b = 0; b < B && i + b < group.count; ++b)
             for (int t = 0; t < T; ++t) {
                 if (least[t] > 0xFFFF) continue;
-                const std::uint64_t found = ~sums[b][t].below(least[t]) & some.allowed[b];
+                const std::uint64_t found = ~sums[b][t].below(least[t]) & group.allowed[i + b];
                 if (found == 0) continue;
                 std::uint16_t bounds[kRows];
                 sums[b][t].store(bounds);
-                if (offer_rows(scan, found, bounds, query + t, some.blocks[b], sinks[t]))
+                if (offer_rows(scan, found, bounds, query + t, blocks[b], sinks[t]))
                     least[t] = least_sum(scan.bounds[query + t], factors, sinks[t].floor);
             }
     }
 }
 
 template <class I, int T, bool Wide>
-static void table_tile_of(int width, const TableScan& scan, Range group, FactorSpan factors,
-                          const std::uint8_t* entries, std::int64_t query, Sink* sinks) {
+static void table_tile_of(int width, const TableScan& scan, const TiledGroup& group, const Ahead* ahead,
+                          FactorSpan factors, const std::uint8_t* entries, std::int64_t query,
+                          Sink* sinks) {
     if constexpr (T > 1)
         if (width < T)
-            return table_tile_of<I, T / 2, Wide>(width, scan, group, factors, entries, query,
-                                                 sinks);
-    table_tile<I, T, Wide>(scan, group, factors, entries, query, sinks);
+            return table_tile_of<I, T / 2, Wide>(width, scan, group, ahead, factors, entries,
+                                                 query, sinks);
+    // One query's tables serve some blocks together only where these are short: several long ones
+    // are more places than the CPU fetches from in time.
+    constexpr int B = I::kTableBlocks, few = T == 1 && B > 1 ? 2 * B : B;
+    if (T == 1 && scan.queries.columns > kShortCode)
+        return table_tile<I, T, 1, Wide>(scan, group, ahead, factors, entries, query, sinks);
+    table_tile<I, T, few, Wide>(scan, group, ahead, factors, entries, query, sinks);
 }
 
 template <class I, bool Wide>
@@ -240,13 +273,17 @@ static void table_scan_of(const TableScan& scan, Range blocks, Range tiles, std:
                           Sink* sinks) {
     constexpr int T = I::kTableTile;
     const std::int64_t size = group_blocks(scan.queries.columns, kTableGroupBytes);
-    for (std::int64_t first = blocks.first; first < blocks.last; first += size) {
-        const Range group = group_at(first, size, blocks.last);
+    std::int64_t at = blocks.first;
+    for (TiledGroup group(scan.rows, at, blocks.last, size); group.count > 0;) {
+        const TiledGroup next(scan.rows, at, blocks.last, size);
+        const Ahead ahead(scan.blocks, scan.queries.columns, group, next);
         const FactorSpan factors = group_span(scan, group);
         for (std::int64_t tile = tiles.first; tile < tiles.last; ++tile)
-            table_tile_of<I, T, Wide>(tile_width(queries - tile * T, T), scan, group, factors,
+            table_tile_of<I, T, Wide>(tile_width(queries - tile * T, T), scan, group,
+                                      tile == tiles.first ? &ahead : nullptr, factors,
                                       scan.entries + tile * T * scan.entry_bytes, tile * T,
                                       sinks + (tile - tiles.first) * T);
+        group = next;
     }
 }
 

@@ -1,6 +1,7 @@
 #include "search.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
 #include "pool.h"
@@ -12,6 +13,9 @@ constexpr double kWorkPerThread = 1 << 22;             // bytes: about the cost 
 constexpr std::int64_t kHitBytes = std::int64_t{1} << 26; // memory for the hits of one batch
 constexpr std::int64_t kBatch = 256;                   // queries
 constexpr std::int64_t kShardBlocks = 16;              // blocks, at least, per shard
+constexpr std::int64_t kSampled = 32;                  // of so many blocks one, in
+constexpr std::int64_t kSampleRun = 8;                 // runs of so many
+constexpr std::int64_t kSampleK = 100, kSampleRows = 16; // from this k on, and rows per k
 
 std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
@@ -35,10 +39,9 @@ Range slice(Range whole, std::int64_t index, std::int64_t count) {
 // its tile, accept nothing.
 class Collectors {
   public:
-    Collectors(const Search& s, Range tiles) : first_(tiles.first * s.tile) {
+    Collectors(const Search& s, Range tiles, std::int64_t k) : first_(tiles.first * s.tile) {
         const std::int64_t last = std::min(tiles.last * s.tile, s.queries);
-        tops_.assign(static_cast<std::size_t>(last - first_),
-                     TopK(static_cast<std::size_t>(s.k)));
+        tops_.assign(static_cast<std::size_t>(last - first_), TopK(static_cast<std::size_t>(k)));
         const float none = std::numeric_limits<float>::infinity();
         sinks_.assign(static_cast<std::size_t>((tiles.last - tiles.first) * s.tile),
                       Sink{0, none, nullptr});
@@ -46,7 +49,23 @@ class Collectors {
             sinks_[i] = {std::numeric_limits<std::uint16_t>::max(),
                          std::numeric_limits<float>::quiet_NaN(), &tops_[i]};
     }
+    Collectors(Collectors&&) = default;
     Sink* sinks() { return sinks_.data(); }
+    // Only hits whose key is not above the last of these can enter.
+    void start(std::int64_t query, const std::vector<Hit>& hits, std::int64_t k) {
+        if (static_cast<std::int64_t>(hits.size()) < k) return;
+        Sink& sink = sinks_[static_cast<std::size_t>(query - first_)];
+        const std::uint32_t bar = hits.back().key + 1;
+        sink.limit = std::min<std::uint32_t>(bar, sink.limit);
+        sink.floor = key_score(bar);
+        started_ = true;
+    }
+    // Whether no bar to start with kept hits out that belong to the best k.
+    bool complete(std::int64_t k) const {
+        return !started_ || std::all_of(tops_.begin(), tops_.end(), [k](const TopK& top) {
+            return static_cast<std::int64_t>(top.size()) >= k;
+        });
+    }
     std::vector<Hit> take(std::int64_t query) {
         return tops_[static_cast<std::size_t>(query - first_)].take();
     }
@@ -56,10 +75,44 @@ class Collectors {
   private:
     std::int64_t first_;
     std::vector<TopK> tops_;
-    std::vector<Sink> sinks_;
+    std::vector<Sink> sinks_; // which point at them
+    bool started_ = false;
 };
 
 using Write = std::function<void(std::int64_t, const std::vector<Hit>&)>;
+
+// The best rows of a sample of the blocks, so many that the last of them is most likely not among
+// the best k of all blocks: expected are k / kSampled of these.
+std::int64_t sample_k(std::int64_t k) {
+    const double expected = static_cast<double>(k) / kSampled;
+    return static_cast<std::int64_t>(expected + 4 * std::sqrt(expected)) + 4;
+}
+
+// With a bar from a sample, most rows of a large k need not be collected first and dropped later.
+Collectors begun(const Search& s, Range blocks, Range tiles, const Scan& scan) {
+    Collectors all(s, tiles, s.k);
+    if (s.k < kSampleK || (blocks.last - blocks.first) * kRows < s.k * kSampleRows) return all;
+    const std::int64_t k = sample_k(s.k);
+    Collectors some(s, tiles, k);
+    for (std::int64_t b = blocks.first; b < blocks.last; b += kSampled * kSampleRun)
+        scan({b, std::min(b + kSampleRun, blocks.last)}, tiles, some.sinks());
+    for (std::int64_t q = some.first(); q < some.last(); ++q) {
+        std::vector<Hit> hits = some.take(q);
+        keep_least(hits, static_cast<std::size_t>(k));
+        all.start(q, hits, k);
+    }
+    return all;
+}
+
+// The best k rows of some blocks for the queries of some tiles.
+Collectors collected(const Search& s, Range blocks, Range tiles, const Scan& scan) {
+    Collectors found = begun(s, blocks, tiles, scan);
+    scan(blocks, tiles, found.sinks());
+    if (found.complete(s.k)) return found;
+    Collectors again(s, tiles, s.k); // a bar was too high, or there are fewer rows
+    scan(blocks, tiles, again.sinks());
+    return again;
+}
 
 void search_batch(const Search& s, Range tiles, int threads, const Scan& scan,
                   const Write& write) {
@@ -70,8 +123,8 @@ void search_batch(const Search& s, Range tiles, int threads, const Scan& scan,
     parallel_for(grid.shards * grid.parts, threads, [&](std::int64_t task) {
         const std::int64_t shard = task % grid.shards;
         const Range part = slice(tiles, task / grid.shards, grid.parts);
-        Collectors collectors(s, part);
-        scan(slice({0, s.blocks}, shard, grid.shards), part, collectors.sinks());
+        const Range blocks = slice({0, s.blocks}, shard, grid.shards);
+        Collectors collectors = collected(s, blocks, part, scan);
         for (std::int64_t q = collectors.first(); q < collectors.last(); ++q)
             found[static_cast<std::size_t>(shard * count + q - first)] = collectors.take(q);
     });

@@ -66,6 +66,7 @@ class TopK {
         return true;
     }
     std::uint32_t bar() const { return bar_; }
+    std::size_t size() const { return hits_.size(); }
     std::vector<Hit> take() { return std::move(hits_); }
 
   private:

@@ -26,11 +26,12 @@ struct Case {
     int rows, columns, full, bits, pairs, queries, k, threads;
     int kind; // 0: random, 1: few different rows, 2: extreme tables
     bool masked, visits;
+    int split;   // leading columns that the tables find apart from the others
     int factors; // 0: none, 1: floats, 2: steps in order, 3: steps in any order
 };
 
 struct Data {
-    std::vector<std::uint8_t> codes, blocks, queries, indices;
+    std::vector<std::uint8_t> codes, blocks, leading, rest, queries, indices;
     std::vector<std::int16_t> tables;
     std::vector<std::int32_t> offsets;
     std::vector<float> values;
@@ -60,6 +61,14 @@ void fill_tables(const Case& c, Data& d) {
     for (auto& o : d.offsets) o = draw(1 << 20) - (1 << 19);
 }
 
+// Blocks of the columns [first, last) of each code.
+std::vector<std::uint8_t> part_of(const Case& c, const Data& d, int first, int last) {
+    const int width = last - first;
+    std::vector<std::uint8_t> blocks(size((c.rows + kRows - 1) / kRows * kRows * width));
+    to_blocks(d.codes.data() + first, c.rows, width, c.columns, blocks.data());
+    return blocks;
+}
+
 Data data_of(const Case& c) {
     Data d;
     const std::int64_t blocks = (c.rows + kRows - 1) / kRows;
@@ -68,8 +77,9 @@ Data data_of(const Case& c) {
     for (int row = 3; c.kind == 1 && row < c.rows; ++row)
         std::memcpy(&d.codes[size(row * c.columns)], &d.codes[size(row % 3 * c.columns)],
                     size(c.columns));
-    d.blocks.resize(size(blocks * c.columns * kRows));
-    to_blocks(d.codes.data(), c.rows, c.columns, d.blocks.data());
+    d.blocks = part_of(c, d, 0, c.columns);
+    d.leading = part_of(c, d, 0, c.split);
+    if (c.split < c.columns) d.rest = part_of(c, d, c.split, c.columns);
     d.queries.resize(size(c.queries * c.columns));
     for (auto& x : d.queries) x = static_cast<std::uint8_t>(draw(256));
     fill_tables(c, d);
@@ -131,21 +141,22 @@ std::vector<std::pair<V, std::int64_t>> plain_best(const Case& c, const Data& d,
 
 void require(bool holds, const Case& c, const Kernels& kernels, const char* what) {
     if (holds) return;
-    std::printf("FAILED %s on %s: rows %d columns %d full %d bits %d pairs %d k %d kind %d factors %d\n", what,
-                kernels.name, c.rows, c.columns, c.full, c.bits, c.pairs, c.k, c.kind, c.factors);
+    std::printf("FAILED %s on %s: rows %d columns %d split %d full %d bits %d pairs %d k %d kind %d factors %d\n", what,
+                kernels.name, c.rows, c.columns, c.split, c.full, c.bits, c.pairs, c.k, c.kind, c.factors);
     std::exit(1);
 }
 
 void check(const Case& c, const Data& d, const Kernels& kernels) {
     const std::int64_t blocks = (c.rows + kRows - 1) / kRows;
-    const Blocks stored{d.blocks.data(), blocks, std::int64_t{c.columns} * kRows};
+    const Blocks stored{d.blocks.data(), blocks, c.columns, nullptr, 0};
+    const Blocks apart{d.leading.data(), blocks, c.split, d.rest.data(), c.columns - c.split};
     const Rows rows{c.rows, c.visits ? static_cast<std::int64_t>(d.visited.size()) : blocks,
                     c.masked ? d.mask.data() : nullptr, c.visits ? d.visited.data() : nullptr};
     const Factors factors{d.values.empty() ? nullptr : d.values.data(),
                           d.indices.empty() ? nullptr : d.indices.data(), c.factors == 2};
     const HammingQueries hq{d.queries.data(), c.queries, (c.bits + 7) / 8, c.bits, c.pairs};
     const TableQueries tq{d.tables.data(), d.offsets.data(), c.queries, table_size(c), c.columns,
-                          c.full};
+                          c.full, c.split};
     const auto any = plain_best<int>(c, d, [](int) { return 0; });
     if (any.empty()) return;
     const std::int64_t k = static_cast<std::int64_t>(any.size());
@@ -162,7 +173,7 @@ void check(const Case& c, const Data& d, const Kernels& kernels) {
             require(found[size(q * k + i)] == best[size(i)].second &&
                         distances[size(q * k + i)] == best[size(i)].first, c, kernels, "Hamming");
     }
-    table_topk(kernels, stored, rows, tq, factors, k, c.threads, found.data(), scores.data());
+    table_topk(kernels, apart, rows, tq, factors, k, c.threads, found.data(), scores.data());
     for (int q = 0; q < c.queries; ++q) {
         const auto best = plain_best<float>(c, d, [&](int row) { return -plain_score(c, d, q, row); });
         for (std::int64_t i = 0; i < k; ++i)
@@ -171,7 +182,7 @@ void check(const Case& c, const Data& d, const Kernels& kernels) {
     }
     std::vector<std::int32_t> again(found.size());
     std::vector<float> scored(found.size());
-    table_rows(stored, found.data(), k, tq, factors, c.threads, scored.data());
+    table_rows(apart, found.data(), k, tq, factors, c.threads, scored.data());
     require(scored == scores, c, kernels, "chosen rows");
     hamming_rows(stored, found.data(), k, hq, c.threads, again.data());
 }
@@ -235,6 +246,7 @@ int main(int count, char** words) {
         Case c{};
         c.columns = widths[draw(16)];
         c.full = draw(3) ? draw(std::min(c.columns, 50) + 1) : 0;
+        c.split = draw(2) ? 1 + draw(c.columns) : c.columns;
         c.rows = 1 + draw(i % 5 ? 400 : 3000);
         c.bits = 8 * c.columns - (c.columns > 1 ? draw(8) : 0);
         c.pairs = draw(2) ? draw(c.bits / 2 + 1) : 0;

@@ -2,8 +2,8 @@
 
 index-1: version 1, of the first release; a row was deleted before it was saved. index-2: version 2
 with a log of a delete, an upsert and an add. index-3: version 2, its codec, codec-2, with full
-bytes. codes-1: version 1. The vectors were drawn by
-`default_rng(11)`, the queries by `default_rng(12)`.
+bytes. index-4: version 3, whose leading bytes are apart; a row was deleted. codes-1: version 1.
+The vectors were drawn by `default_rng(11)`, the queries by `default_rng(12)`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ def opened(tmp_path, name, mode="r"):
     return Index.open(tmp_path / f"{name}.qama", mode, verify=True)
 
 
-@pytest.mark.parametrize(("name", "dims"), [("index-1", 8), ("index-2", 16), ("index-3", 8)])
+@pytest.mark.parametrize(
+    ("name", "dims"), [("index-1", 8), ("index-2", 16), ("index-3", 8), ("index-4", 16)]
+)
 def test_an_index_of_every_version_answers_as_recorded(tmp_path, name, dims):
     index, answers = opened(tmp_path, name), ANSWERS[name]
     queries = np.random.default_rng(12).standard_normal((3, dims)).astype(np.float32)
@@ -40,7 +42,9 @@ def test_an_index_of_every_version_answers_as_recorded(tmp_path, name, dims):
     assert found.scores.tolist() == answers["scores"]
 
 
-@pytest.mark.parametrize(("name", "first"), [("index-1", 70), ("index-2", 75), ("index-3", 70)])
+@pytest.mark.parametrize(
+    ("name", "first"), [("index-1", 70), ("index-2", 75), ("index-3", 70), ("index-4", 70)]
+)
 def test_an_index_of_every_version_can_be_changed(tmp_path, name, first):
     with opened(tmp_path, name, "a") as index:
         X = np.eye(index.codec.dims_in, dtype=np.float32)

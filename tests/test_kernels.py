@@ -930,3 +930,96 @@ def test_steps_in_any_order_are_a_factor_each(path):
             kernels.table_topk(blocks, n, tables, offsets, 30, path=path, **options),
             kernels.table_topk(blocks, n, tables, offsets, 30, path="numpy", **options),
         )
+
+
+# --------------------------------------------------------------------- leading columns apart
+
+
+@pytest.mark.parametrize("full", [0, 5, 23])
+@pytest.mark.parametrize("split", [1, 5, 12, 24, 29])
+@pytest.mark.parametrize("path", ALL)
+def test_columns_may_lie_apart(path, split, full):
+    """Rows and scores are those of one array; a prefix of the columns needs no second one."""
+    rng = np.random.default_rng(split)
+    codes, m = random_codes(rng, 700, 30), 70
+    leading, rest = (kernels.to_blocks(np.ascontiguousarray(c)) for c in
+                     (codes[:, :split], codes[:, split:]))  # fmt: skip
+    whole = kernels.to_blocks(codes)
+    tables = random_tables(rng, m, 30, "split", full)
+    offsets = rng.integers(-1000, 1000, m).astype(np.int32)
+    factors, mask = random_factors(rng, 700, "steps"), random_mask(rng, 700, "sparse")
+    for queries in (1, 3, m):
+        some = tables[:queries], offsets[:queries]
+        expected = reference.table_topk(whole, 700, *some, 9, full=full, mask=mask, **factors)
+        found = kernels.table_topk(
+            leading, 700, *some, 9, full=full, rest=rest, mask=mask, path=path, **factors
+        )
+        assert_same(found, expected)
+        scores = kernels.table_rows(
+            leading, found[0], *some, full=full, rest=rest, path=path, **factors
+        )
+        np.testing.assert_array_equal(scores, expected[1])
+
+
+@pytest.mark.parametrize(
+    ("rest", "message"),
+    [
+        (np.zeros((2, 3, 64), np.uint8), "rest has 2 blocks; blocks has 1"),
+        (np.zeros((1, 3, 32), np.uint8), "rest is uint8 of shape"),
+        (np.zeros((1, 3, 64), np.int8), "rest is int8"),
+        (np.zeros((1, 6, 64), np.uint8)[:, ::2], "rest must be a C-contiguous"),
+        (np.zeros((1, 2, 64), np.uint8), "for 1 to 4 columns, are needed"),
+    ],
+)
+def test_unfitting_rests_are_refused(rest, message):
+    tables, offsets = np.zeros((1, 5 * 32), np.int16), np.zeros(1, np.int32)
+    blocks = np.zeros((1, 2, 64), np.uint8)
+    with pytest.raises(ValueError, match=message):
+        kernels.table_topk(blocks, 40, tables, offsets, 1, rest=rest)
+    with pytest.raises(ValueError, match=message):
+        kernels.table_rows(blocks, np.zeros((1, 1), np.int64), tables, offsets, rest=rest)
+
+
+@pytest.mark.parametrize("path", ALL)
+def test_blocks_begin_where_a_cache_line_does(path):
+    for columns in (1, 12, 48):
+        assert kernels.zero_blocks(3, columns).ctypes.data % 64 == 0
+        codes = random_codes(np.random.default_rng(0), 500, columns)
+        assert kernels.to_blocks(codes, path=path).ctypes.data % 64 == 0
+
+
+# --------------------------------------------------------------------- many rows of each query
+
+
+@pytest.mark.parametrize("order", ["any", "rising", "falling", "best first", "all equal"])
+@pytest.mark.parametrize("path", ALL)
+def test_many_results_do_not_depend_on_what_a_sample_of_the_blocks_says(path, order):
+    """From k = 100 on a scan begins with a bar from some blocks, like the others or not."""
+    rng = np.random.default_rng(3)
+    n, k, m = 40_000, 130, 3
+    codes = random_codes(rng, n, 3)
+    if order == "all equal":
+        codes[:] = 7
+    if order in ("rising", "falling"):
+        codes = codes[np.lexsort(codes.T[::-1])][:: 1 if order == "rising" else -1].copy()
+    if order == "best first":  # fewer than k
+        codes &= 127
+        codes[:20] = 255
+    blocks = kernels.to_blocks(codes)
+    tables = (np.arange(m)[:, None] + np.tile(np.arange(16), 6)).astype(np.int16) * 300
+    offsets = np.zeros(m, np.int32)
+    expected = reference.table_topk(blocks, n, tables, offsets, k)
+    for threads in (1, 3):
+        found = kernels.table_topk(blocks, n, tables, offsets, k, threads=threads, path=path)
+        assert_same(found, expected)
+    queries = np.full((m, 3), 255, np.uint8)
+    expected = reference.hamming_topk(blocks, n, queries, k, bits=24)
+    assert_same(kernels.hamming_topk(blocks, n, queries, k, bits=24, path=path), expected)
+
+
+@pytest.mark.parametrize("path", ALL)
+def test_some_columns_of_longer_rows_become_blocks(path):
+    codes = random_codes(np.random.default_rng(0), 200, 30)
+    for some in (codes[:, 4:21], codes[:, 7:8], codes[::2, 3:9], codes[:, ::3], codes[:, ::-1]):
+        expected = kernels.to_blocks(np.ascontiguousarray(some), path="numpy")
+        np.testing.assert_array_equal(kernels.to_blocks(some, path=path), expected)

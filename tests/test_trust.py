@@ -236,19 +236,19 @@ def test_meta_that_does_not_fit_is_refused(tmp_path, changes):
     index = Index(Codec.load(GOLDEN), **CELL)
     index.add(X[:3000])
     index.save(tmp_path / "index")
-    found = container.read(tmp_path / "index", "index", 2)
+    found = container.read(tmp_path / "index", "index", base.FORMAT)
     chunks = {**found.arrays, "chunks": np.zeros(2, np.uint64)}
     for meta, arrays in ((found.meta | changes, found.arrays), (found.meta, chunks)):
-        container.write(tmp_path / "forged", "index", 2, meta, arrays)
+        container.write(tmp_path / "forged", "index", base.FORMAT, meta, arrays)
         with pytest.raises(FormatError, match="the index is inconsistent"):
             Index.open(tmp_path / "forged")
 
 
-@pytest.mark.parametrize("version", [0, 3])
+@pytest.mark.parametrize("version", [0, base.FORMAT + 1])
 def test_other_versions_of_the_index_are_refused(tmp_path, version):
     index = Index(Codec.load(GOLDEN), **CELL)
     index.save(tmp_path / "index")
-    found = container.read(tmp_path / "index", "index", 2)
+    found = container.read(tmp_path / "index", "index", base.FORMAT)
     container.write(tmp_path / "other", "index", version, found.meta, found.arrays)
     with pytest.raises(FormatError, match=f"index of version {version}; this qama reads"):
         Index.open(tmp_path / "other")
@@ -338,7 +338,7 @@ def test_the_command_line_verifies_and_repairs(path, tmp_path):
 
 def test_inspect_shows_the_log(path):
     facts = json.loads(done("inspect", path, "--json").stdout)
-    assert (facts["version"], facts["generation"], facts["rows"]) == (2, 0, 3000)
+    assert (facts["version"], facts["generation"], facts["rows"]) == (3, 0, 3000)
     assert facts["log"] == {
         "bytes": loading.log_path(path).stat().st_size, "records": 3,
         "add": 1, "upsert": 1, "delete": 1, "unfinished_bytes": 0,

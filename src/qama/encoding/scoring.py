@@ -68,6 +68,12 @@ class QueryTables:
         """Bytes of a code that these tables are for."""
         return reference.table_columns(self.tables.shape[1], self.full)[0]
 
+    def leading(self, columns: int) -> QueryTables:
+        """The tables of the first bytes alone, for codes whose prefixes have the same offset."""
+        full = min(self.full, columns)
+        entries = 256 * full + 32 * (columns - full)
+        return QueryTables(self.tables[:, :entries], self.offsets, self.scales, full)
+
     def __getitem__(self, rows: slice) -> QueryTables:
         """Some of the queries."""
         return QueryTables(self.tables[rows], self.offsets[rows], self.scales[rows], self.full)

@@ -16,7 +16,7 @@ from __future__ import annotations
 import numpy as np
 
 from qama.kernels import _check
-from qama.kernels._arrays import F32, I16, I32, I64, U8, U64, Factors
+from qama.kernels._arrays import F32, I16, I32, I64, U8, U64, Factors, zero_blocks
 from qama.kernels._dispatch import backend, chosen_path, native_paths
 from qama.kernels.words import Words, nibbles, paired, prepare_words
 
@@ -36,6 +36,7 @@ __all__ = [
     "table_topk",
     "to_blocks",
     "word_sums",
+    "zero_blocks",
 ]
 
 
@@ -53,17 +54,17 @@ def to_blocks(codes: U8, *, out: U8 | None = None, path: str | None = None) -> U
     """Rearrange rows of bytes into blocks.
 
     Args:
-        codes: uint8 ``(n, nbytes)``.
+        codes: uint8 ``(n, nbytes)``; may be some columns of a longer array, which is not copied.
         out: Where to write, C-contiguous and of the shape below; None: a new array.
         path: Force one path; None chooses.
 
     Returns:
         uint8 ``(ceil(n / 64), nbytes, 64)``; rows past ``n`` are zero.
     """
-    codes = _check.array("codes", codes, np.uint8, (None, None))
+    codes = _check.columns("codes", codes)
     _check.at_least("codes.shape[1]", codes.shape[1], 1)
     if out is None:
-        out = np.empty((-(-len(codes) // 64), codes.shape[1], 64), np.uint8)
+        out = zero_blocks(-(-len(codes) // 64), codes.shape[1])
     _check.blocks(out, len(codes))
     _check.array("out", out, np.uint8, (None, codes.shape[1], 64))
     backend(path).to_blocks(codes, out)
@@ -171,6 +172,7 @@ def table_topk(
     k: int,
     *,
     full: int = 0,
+    rest: U8 | None = None,
     factors: Factors | None = None,
     steps: F32 | None = None,
     mask: U64 | None = None,
@@ -186,12 +188,15 @@ def table_topk(
     Args:
         blocks: uint8 ``(ceil(n / 64), nbytes, 64)``, C-contiguous.
         n: Number of rows.
-        tables: int16 ``(m, e)``, ``e = 256 * full + 32 * (b - full)`` with ``1 <= b <= nbytes``:
+        tables: int16 ``(m, e)``, ``e = 256 * full + 32 * (b - full)`` for the ``b >= 1`` leading
+            bytes:
             256 entries for each of the first ``full`` bytes, then for each further byte 16 for its
             high nibble and 16 for its low one.
         offsets: int32 ``(m,)``; no ``S`` may leave int32.
         k: Rows to return for each query, at least 1.
         full: Leading bytes that have one table of 256 entries each.
+        rest: uint8 ``(ceil(n / 64), more, 64)``, C-contiguous: the bytes after those in ``blocks``,
+            where the leading ones are stored apart. None: there are no more.
         factors: float32 ``(n,)``, positive and finite (not checked), or None for 1. With
             ``steps``, uint8 ``(n,)``: which of the steps is the row's factor.
         steps: float32 ``(256,)``, positive and finite.
@@ -205,7 +210,8 @@ def table_topk(
         ``k' = min(k, number of allowed rows that are visited)``.
     """
     _check.blocks(blocks, n)
-    tables, offsets = _check.tables(tables, offsets, blocks, full)
+    stored = blocks.shape[1] + _check.rest(rest, len(blocks))
+    tables, offsets = _check.tables(tables, offsets, stored, full)
     factors, steps = _check.factors(factors, steps, n)
     mask = _check.mask(mask, blocks)
     visited = _check.visited(visited, blocks)
@@ -213,7 +219,8 @@ def table_topk(
     _check.at_least("threads", threads, 0)
     return backend(path).table_topk(
         blocks, n, tables, offsets, k,
-        full=full, factors=factors, steps=steps, mask=mask, visited=visited, threads=threads,
+        full=full, rest=rest, factors=factors, steps=steps, mask=mask, visited=visited,
+        threads=threads,
     )  # fmt: skip
 
 
@@ -224,6 +231,7 @@ def table_rows(
     offsets: I32,
     *,
     full: int = 0,
+    rest: U8 | None = None,
     factors: Factors | None = None,
     steps: F32 | None = None,
     threads: int = 0,
@@ -238,6 +246,7 @@ def table_rows(
         tables: As for `table_topk`.
         offsets: As for `table_topk`.
         full: As for `table_topk`.
+        rest: As for `table_topk`.
         factors: As for `table_topk`.
         steps: As for `table_topk`.
         threads: Threads to use.
@@ -247,7 +256,8 @@ def table_rows(
         float32 ``(m, c)``.
     """
     _check.blocks(blocks)
-    tables, offsets = _check.tables(tables, offsets, blocks, full)
+    stored = blocks.shape[1] + _check.rest(rest, len(blocks))
+    tables, offsets = _check.tables(tables, offsets, stored, full)
     count = 64 * len(blocks)
     if factors is not None:
         count = np.size(factors)
@@ -255,8 +265,9 @@ def table_rows(
     rows = _check.rows(rows, len(tables), min(count, 64 * len(blocks)))
     _check.at_least("threads", threads, 0)
     return backend(path).table_rows(
-        blocks, rows, tables, offsets, full=full, factors=factors, steps=steps, threads=threads
-    )
+        blocks, rows, tables, offsets,
+        full=full, rest=rest, factors=factors, steps=steps, threads=threads,
+    )  # fmt: skip
 
 
 def choose_words(

@@ -77,6 +77,7 @@ class Native:
         k: int,
         *,
         full: int = 0,
+        rest: U8 | None = None,
         factors: Factors | None = None,
         steps: F32 | None = None,
         mask: U64 | None = None,
@@ -87,7 +88,7 @@ class Native:
         if reference.table_columns(tables.shape[1], full)[0] > _MOST_COLUMNS:
             return reference.table_topk(
                 blocks, n, tables, offsets, k,
-                full=full, factors=factors, steps=steps, mask=mask, visited=visited,
+                full=full, rest=rest, factors=factors, steps=steps, mask=mask, visited=visited,
             )  # fmt: skip
         shape = len(tables), min(k, reference.allowed_count(n, mask, visited))
         rows, scores = np.empty(shape, np.int64), np.empty(shape, np.float32)
@@ -95,6 +96,7 @@ class Native:
             _native.table_topk(
                 self.path,
                 blocks,
+                rest,
                 n,
                 tables,
                 offsets,
@@ -116,6 +118,7 @@ class Native:
         offsets: I32,
         *,
         full: int = 0,
+        rest: U8 | None = None,
         factors: Factors | None = None,
         steps: F32 | None = None,
         threads: int = 0,
@@ -124,7 +127,7 @@ class Native:
         scores = np.empty(rows.shape, np.float32)
         if rows.size:
             _native.table_rows(
-                blocks, rows, tables, offsets, full, *_values(factors, steps), threads, scores
+                blocks, rest, rows, tables, offsets, full, *_values(factors, steps), threads, scores
             )
         return scores
 

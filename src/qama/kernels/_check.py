@@ -37,6 +37,14 @@ def array(
     return np.ascontiguousarray(value)
 
 
+def columns(name: str, value: U8) -> U8:
+    """Return codes whose rows are bytes that follow each other: these where they are so."""
+    apart = isinstance(value, np.ndarray) and value.ndim == 2 and value.strides[1] == 1
+    if apart and value.dtype == np.uint8 and value.strides[0] >= value.shape[1]:
+        return value
+    return array(name, value, np.uint8, (None, None))
+
+
 def at_least(name: str, value: int, least: int) -> None:
     """Check that an integer is not below ``least``."""
     try:
@@ -47,16 +55,16 @@ def at_least(name: str, value: int, least: int) -> None:
         raise ValueError(f"{name} is {value!r}; an integer of at least {least} is needed")
 
 
-def blocks(value: U8, n: int | None = None) -> None:
+def blocks(value: U8, n: int | None = None, name: str = "blocks") -> None:
     """Check blocks, which are never copied, and that they hold ``n`` rows."""
     array_like = isinstance(value, np.ndarray) and value.ndim == 3
     if not array_like or not value.flags.c_contiguous:
         raise ValueError(
-            "blocks must be a C-contiguous uint8 array (ceil(n / 64), nbytes, 64); "
+            f"{name} must be a C-contiguous uint8 array (ceil(n / 64), nbytes, 64); "
             "to_blocks makes one"
         )
-    array("blocks", value, np.uint8, (None, None, 64))
-    at_least("blocks.shape[1]", value.shape[1], 1)
+    array(name, value, np.uint8, (None, None, 64))
+    at_least(f"{name}.shape[1]", value.shape[1], 1)
     if n is None:
         return
     at_least("n", n, 0)
@@ -81,16 +89,26 @@ def queries(value: U8, stored: U8, bits: int, pairs: int) -> U8:
     return np.ascontiguousarray(value[:, : -(-bits // 8)])
 
 
-def tables(value: I16, offsets: I32, stored: U8, full: int) -> tuple[I16, I32]:
-    """Check look-up tables and offsets."""
+def rest(value: U8 | None, count: int) -> int:
+    """Check that further columns are of ``count`` blocks; return how many there are."""
+    if value is None:
+        return 0
+    blocks(value, name="rest")
+    if len(value) != count:
+        raise ValueError(f"rest has {len(value)} blocks; blocks has {count}")
+    return int(value.shape[1])
+
+
+def tables(value: I16, offsets: I32, stored: int, full: int) -> tuple[I16, I32]:
+    """Check look-up tables and offsets for so many stored columns."""
     value = array("tables", value, np.int16, (None, None))
     at_least("full", full, 0)
     entries = value.shape[1]
-    columns, rest = table_columns(entries, full)
-    if rest or not max(full, 1) <= columns <= stored.shape[1]:
+    columns, left = table_columns(entries, full)
+    if left or not max(full, 1) <= columns <= stored:
         raise ValueError(
             f"tables has {entries} entries per query; 256 for each of full={full} columns, then "
-            f"32 for each further column, for 1 to {stored.shape[1]} columns, are needed"
+            f"32 for each further column, for 1 to {stored} columns, are needed"
         )
     offsets = array("offsets", offsets, np.int32, (len(value),))
     count = 2 * columns - full

@@ -28,6 +28,7 @@ def hamming_rows(
 def table_topk(
     path: str,
     blocks: U8,
+    rest: U8 | None,
     n: int,
     tables: I16,
     offsets: I32,
@@ -42,6 +43,7 @@ def table_topk(
 ) -> None: ...
 def table_rows(
     blocks: U8,
+    rest: U8 | None,
     rows: I64,
     tables: I16,
     offsets: I32,

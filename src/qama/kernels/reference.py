@@ -94,6 +94,7 @@ def table_topk(
     k: int,
     *,
     full: int = 0,
+    rest: U8 | None = None,
     factors: Factors | None = None,
     steps: F32 | None = None,
     mask: U64 | None = None,
@@ -103,7 +104,7 @@ def table_topk(
     """See `qama.kernels.table_topk`."""
     best = [_Best(k, np.dtype(np.float32)) for _ in tables]
     columns = table_columns(tables.shape[1], full)[0]
-    for rows, codes in _chunks(blocks, n, columns, mask, visited):
+    for rows, codes in _chunks(blocks, n, columns, mask, visited, rest):
         weights = _weights(factors, steps, rows)
         for table, offset, kept in zip(tables, offsets, best, strict=True):
             kept.add(rows, -_scores(codes, table, offset, full, weights))
@@ -118,6 +119,7 @@ def table_rows(
     offsets: I32,
     *,
     full: int = 0,
+    rest: U8 | None = None,
     factors: Factors | None = None,
     steps: F32 | None = None,
     threads: int = 0,
@@ -129,7 +131,7 @@ def table_rows(
         return _scores(codes, tables[query], offsets[query], full, weights)
 
     columns = table_columns(tables.shape[1], full)[0]
-    return _of_rows(blocks, rows, columns, np.dtype(np.float32), scores)
+    return _of_rows(blocks, rows, columns, np.dtype(np.float32), scores, rest)
 
 
 def choose_words(
@@ -290,7 +292,7 @@ def _scores(codes: U8, table: I16, offset: np.int32, full: int, weights: F32 | N
 
 
 def _chunks(
-    blocks: U8, n: int, columns: int, mask: U64 | None, visited: I64 | None
+    blocks: U8, n: int, columns: int, mask: U64 | None, visited: I64 | None, rest: U8 | None = None
 ) -> Iterator[tuple[I64, U8]]:
     """Yield the numbers and leading bytes of the allowed rows, a bounded number at a time."""
     step = max(1, _CHUNK_BYTES // (columns * _ROWS))
@@ -303,7 +305,8 @@ def _chunks(
         if mask is not None:
             words = mask[numbers].astype("<u8").view(np.uint8)
             allowed &= np.unpackbits(words, bitorder="little").astype(bool)
-        codes = from_blocks(np.ascontiguousarray(blocks[numbers, :columns]), len(rows))
+        stored = [part[numbers, :width] for part, width in _parts(blocks, rest, columns)]
+        codes = from_blocks(np.concatenate(stored, axis=1), len(rows))
         yield rows[allowed], codes[allowed]
 
 
@@ -313,13 +316,21 @@ def _of_rows(
     columns: int,
     dtype: np.dtype[Any],
     values: Callable[[int, U8], Values],
+    rest: U8 | None = None,
 ) -> Values:
     """Compute ``values(query, codes)`` of each query's rows."""
     out = np.empty(rows.shape, dtype)
     for query, chosen in enumerate(rows):
         block, lane = np.divmod(chosen, _ROWS)
-        out[query] = values(query, blocks[block, :columns, lane])
+        stored = [part[block, :width, lane] for part, width in _parts(blocks, rest, columns)]
+        out[query] = values(query, np.concatenate(stored, axis=1))
     return out
+
+
+def _parts(blocks: U8, rest: U8 | None, columns: int) -> list[tuple[U8, int]]:
+    """Return what holds the leading columns, and how many of each."""
+    here = min(columns, blocks.shape[1])
+    return [(blocks, here)] if rest is None else [(blocks, here), (rest, columns - here)]
 
 
 class _Best:

@@ -12,14 +12,16 @@ import numpy as np
 import numpy.typing as npt
 
 from qama import checks, container
-from qama.checks import Bytes, Ids
+from qama.checks import Ids
 from qama.codec import Code, Codec
 from qama.errors import FormatError
 from qama.search import ids as idmap
-from qama.search.snapshot import WORD, Snapshot, Table, blocks_of, compacted
+from qama.search import scan
+from qama.search.blocks import WORD, Blocks, from_arrays
+from qama.search.snapshot import Snapshot, Table, compacted
 
 KIND = "index"
-FORMAT = 2
+FORMAT = 3
 OLDEST = 1
 CHUNK_BLOCKS = 16  # blocks whose rows share an entry of the section "chunks"
 
@@ -35,7 +37,7 @@ class Base:
         codec: Its codec.
         code: Which of the codec's codes it holds.
         rows: Rows.
-        blocks: uint8 (ceil(rows / 64), stored bytes, 64), mapped.
+        blocks: The stored codes, mapped.
         ids: int64 (rows,), mapped; None where ids are row numbers.
         following: The id that the next row gets by default.
         generation: How often the file at this path was replaced by a newer state of it.
@@ -46,7 +48,7 @@ class Base:
     codec: Codec
     code: Code
     rows: int
-    blocks: Bytes
+    blocks: Blocks
     ids: Ids | None
     following: int
     generation: int
@@ -105,10 +107,12 @@ def write(
     rows = table.snapshot()
     meta, codec_arrays = codec.parts()
     arrays: dict[str, npt.NDArray[Any]] = {_PREFIX + n: a for n, a in codec_arrays.items()}
-    blocks = _zero_padded(rows.blocks, rows.rows)
+    blocks = rows.blocks.apart(scan.leading_bytes(code)).padded(rows.rows)
     ids = None if rows.ids.given is None else rows.live_ids()
     arrays["chunks"] = chunk_checksums(blocks, ids)  # first: it proves what is left of a torso
-    arrays["blocks"] = blocks
+    arrays["blocks"] = blocks.leading
+    if blocks.rest is not None:
+        arrays["rest"] = blocks.rest
     if ids is not None:
         arrays["ids"] = ids
     header = {
@@ -118,11 +122,11 @@ def write(
     container.write(path, KIND, FORMAT, header, arrays)
 
 
-def chunk_checksums(blocks: Bytes, ids: Ids | None) -> npt.NDArray[np.uint64]:
+def chunk_checksums(blocks: Blocks, ids: Ids | None) -> npt.NDArray[np.uint64]:
     """Return what proves each 1024 rows: CRC-32 of their blocks, and of their ids times 2^32."""
     sums = []
     for start in range(0, len(blocks), CHUNK_BLOCKS):
-        sums.append(zlib.crc32(np.ascontiguousarray(blocks[start : start + CHUNK_BLOCKS]).data))
+        sums.append(blocks.checksum(start, start + CHUNK_BLOCKS))
         if ids is not None:
             of = np.ascontiguousarray(ids[WORD * start : WORD * (start + CHUNK_BLOCKS)])
             sums[-1] |= zlib.crc32(of.data) << 32
@@ -142,10 +146,9 @@ def _base(contents: container.Contents, codec: Codec) -> Base:
     meta, arrays = contents.meta, contents.arrays
     code = codec.code(**meta["code"])
     rows = checks.integer(meta["rows"], "rows", 0, 2**62)
-    blocks, ids = arrays["blocks"], arrays.get("ids")
-    wanted = (blocks_of(rows), code.stored_bytes, WORD)
-    if blocks.shape != wanted or blocks.dtype != np.uint8:
-        raise ValueError(f"blocks have shape {blocks.shape}; {rows} rows need {wanted}")
+    if "rest" in arrays and contents.version < 3:
+        raise ValueError('a section "rest" belongs to version 3')
+    blocks, ids = from_arrays(arrays, rows, code.stored_bytes), arrays.get("ids")
     if ids is not None and (ids.shape != (rows,) or ids.dtype != np.int64):
         raise ValueError(f"ids have shape {ids.shape} for {rows} rows")
     following, generation, replaces = rows, 0, None
@@ -172,12 +175,3 @@ def _identity(value: object) -> str | None:
     if not isinstance(value, str) or len(value) != 16 or set(value) - set("0123456789abcdef"):
         raise ValueError(f"replaces is {value!r}, no identity of a file")
     return value
-
-
-def _zero_padded(blocks: Bytes, rows: int) -> Bytes:
-    """Return blocks whose lanes past the last row are zero, as the format wants them."""
-    if rows % WORD == 0 or not blocks[-1, :, rows % WORD :].any():
-        return blocks
-    padded = blocks.copy()
-    padded[-1, :, rows % WORD :] = 0
-    return padded

@@ -17,7 +17,7 @@ from qama import checks, drift
 from qama.checks import Bytes, Ids
 from qama.codec import Codec
 from qama.search import ids as idmap
-from qama.search import loading, store
+from qama.search import loading, scan, store
 from qama.search.base import Base
 from qama.search.batches import batches
 from qama.search.snapshot import Table, compacted
@@ -42,7 +42,7 @@ class Collection:
         self._store: store.Store | None = None
         self._writer = threading.RLock()
         self._watch = drift.Watch(codec)
-        self._publish(Table.empty(self.code.stored_bytes))
+        self._publish(Table.empty(self.code.stored_bytes, scan.leading_bytes(self.code)))
 
     def __len__(self) -> int:
         """Vectors that can be found."""

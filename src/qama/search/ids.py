@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from qama import checks
 from qama.checks import Ids
 
 _TAIL_ROWS = 4096  # newest rows kept in a dict; older ones are found in a sorted array
@@ -48,15 +49,15 @@ class Settled:
 
     def rows_of(self, ids: Ids) -> Ids:
         """Return the newest row of each id, or -1."""
-        return _newest(self._keys, self._order, ids)
+        return _newest(self.given[: self.count], self._order, ids)
 
     @cached_property
-    def _order(self) -> Ids:
-        return np.argsort(self.given[: self.count], kind="stable")
-
-    @cached_property
-    def _keys(self) -> Ids:
-        return self.given[self._order]
+    def _order(self) -> Ids | None:
+        """The rows by (id, row); None where ids ascend, as they do unless they were mixed."""
+        given = self.given[: self.count]
+        runs = (given[rows.start : rows.stop + 1] for rows in checks.chunks(given))
+        ascend = all((run[1:] >= run[:-1]).all() for run in runs)
+        return None if ascend else np.argsort(given, kind="stable")
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,15 +83,15 @@ class IdView:
         if self.given is None:
             return np.where(ids < self.count, ids, -1)
         old = self.settled.rows_of(ids)
-        new = _newest(self.given[self._tail], self._tail, ids)
-        return np.where(new >= 0, new, old)
+        first = self.settled.count
+        new = _newest(self.given[first : self.count], self._tail, ids)
+        return np.where(new >= 0, first + new, old)
 
     @cached_property
     def _tail(self) -> Ids:
-        """The newer rows, by (id, row)."""
+        """The newer rows, by (id, row), counted from the first of them."""
         assert self.given is not None
-        first = self.settled.count
-        return first + np.argsort(self.given[first : self.count], kind="stable")
+        return np.argsort(self.given[self.settled.count : self.count], kind="stable")
 
 
 class IdMap:
@@ -145,11 +146,12 @@ class IdMap:
         if self._ids is not None:
             self._ids = _grown(self._ids, end)
             self._ids[self._rows : end] = ids
-            self._tail.update(zip(ids.tolist(), range(self._rows, end), strict=True))
-        self._rows = end
+        first, self._rows = self._rows, end
         self.following += count
-        if len(self._tail) > max(_TAIL_ROWS, self._rows // 8):
+        if end - self._settled.count > max(_TAIL_ROWS, end // 8):
             self._settle()
+        elif self._ids is not None:
+            self._tail.update(zip(ids.tolist(), range(first, end), strict=True))
 
     def _settle(self) -> None:
         if self._ids is not None:
@@ -157,13 +159,14 @@ class IdMap:
             self._tail = {}
 
 
-def _newest(keys: Ids, order: Ids, ids: Ids) -> Ids:
-    """Return the last of the rows with each id, or -1; keys are the ids of the rows in order."""
+def _newest(given: Ids, order: Ids | None, ids: Ids) -> Ids:
+    """Return the last row with each id, or -1; order sorts the rows' ids stably, None: they are."""
     found = np.full(len(ids), -1, dtype=np.int64)
-    if len(order):
-        at = np.searchsorted(keys, ids, side="right") - 1
-        hit = (at >= 0) & (keys[at] == ids)
-        found[hit] = order[at[hit]]
+    if len(given):
+        at = np.searchsorted(given, ids, side="right", sorter=order) - 1
+        rows = at if order is None else order[at]
+        hit = (at >= 0) & (given[rows] == ids)
+        found[hit] = rows[hit]
     return found
 
 

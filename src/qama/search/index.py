@@ -58,9 +58,9 @@ class Index(Collection):
             exclude: Ids that may not be returned; unknown ones are ignored.
             threads: 0 uses all cores; more than there are is clamped.
             funnel: Progressive search: scan a prefix of the codes first and finish only the
-                best candidates on all of them; a number says how many (True: max(1000, 20 k)).
-                Approximate. Codes without a shorter prefix (hybrid) refuse it. Not yet
-                faster than the full scan: see docs/kernels.md.
+                best candidates on all of them; a number says how many (True: a thousandth of the
+                rows, at least 1000 and 20 k). Approximate. Codes without a shorter prefix (hybrid)
+                refuse it. Worth it from about a million byte codes on: see docs/kernels.md.
 
         Raises:
             ValueError: unfitting queries, k < 1, threads < 0, unknown scorer, unfitting filter.
@@ -72,7 +72,7 @@ class Index(Collection):
         now = self._now  # one state for the whole search
         mask = filters.allowed(now, filter, exclude)
         rows = scan.Rows(now.blocks, now.rows, mask, now.factors)
-        candidates = scan.candidates(self.code, funnel, k)
+        candidates = scan.candidates(self.code, funnel, k, now.rows)
         found, scores = scan.search(self.code, queries, rows, k, scorer, threads, candidates)
         return SearchResult(now.ids.of_rows(found), scores)
 

@@ -16,6 +16,7 @@ from qama.encoding.transform import unit
 from qama.errors import FormatError
 from qama.search import ids as idmap
 from qama.search import kmeans, scan
+from qama.search.blocks import Blocks
 from qama.search.pool import Pool
 from qama.search.results import SearchResult
 from qama.search.snapshot import WORD, Mask, mask_of
@@ -169,7 +170,7 @@ class PartitionedIndex:
         def one(query: int) -> tuple[Ids, Floats]:
             visited = np.sort(np.concatenate([of_lists[i] for i in order[query, : probes[query]]]))
             rows = scan.Rows(
-                self._pool.blocks[:used], WORD * used, mask[:used],
+                Blocks(self._pool.blocks[:used]), WORD * used, mask[:used],
                 lambda code: self._pool.factors[: WORD * used], visited,
             )  # fmt: skip
             part = single.part(slice(query, query + 1))
@@ -342,7 +343,7 @@ class PartitionedIndex:
     def _flat_rows(self, queries: Floats, k: int, scorer: str) -> Ids:
         used = self._pool.used
         rows = scan.Rows(
-            self._pool.blocks[:used], WORD * used, self._pool.live[:used],
+            Blocks(self._pool.blocks[:used]), WORD * used, self._pool.live[:used],
             lambda code: self._pool.factors[: WORD * used],
         )  # fmt: skip
         return scan.search(self.code, queries, rows, k, scorer, checks.threads(0), 0)[0]

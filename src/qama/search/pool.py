@@ -126,13 +126,10 @@ class Pool:
         if blocks <= held and self.blocks.flags.writeable:
             return
         wanted = max(blocks, held + held // 4)
-        for name, per_block in (
-            ("blocks", 1),
-            ("live", 1),
-            ("owners", 1),
-            ("ids", WORD),
-            ("factors", WORD),
-        ):
+        larger_blocks = kernels.zero_blocks(wanted, self.blocks.shape[1])
+        larger_blocks[:held] = self.blocks
+        self.blocks = larger_blocks
+        for name, per_block in (("live", 1), ("owners", 1), ("ids", WORD), ("factors", WORD)):
             old = getattr(self, name)
             larger = np.zeros((wanted * per_block, *old.shape[1:]), dtype=old.dtype)
             larger[: len(old)] = old

@@ -88,7 +88,7 @@ def _proven(found: Base, salvage: Salvage) -> Table:
     """Return the rows of the base that its checksums prove, in their order."""
     chunks = np.ones(-(-len(found.blocks) // CHUNK_BLOCKS), dtype=bool)
     damaged = set(found.contents.damaged())
-    if damaged & {"blocks", "ids"}:
+    if damaged & {"blocks", "rest", "ids"}:
         chunks[:] = False
         if "chunks" not in damaged:
             chunks[:] = True

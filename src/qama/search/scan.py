@@ -17,12 +17,15 @@ from qama import checks, kernels
 from qama.checks import Bytes, Floats, Ids
 from qama.codec import Code, similarity
 from qama.encoding import scoring
+from qama.encoding.bytecode import ByteCode
 from qama.encoding.grid import GridCode
+from qama.search.blocks import Blocks
 
 Mask = npt.NDArray[np.uint64]
 Keys = npt.NDArray[Any]  # int32 distances, or float32 minus the score: smaller is better
 
 _QUERY_BATCH = 256  # queries whose tables are held together
+_CANDIDATES = 1000  # of a progressive search, at least
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class Rows:
     """What a scan reads.
 
     Attributes:
-        blocks: uint8 (blocks, stored bytes, 64), see `qama.kernels`.
+        blocks: The stored codes.
         count: Rows in use.
         mask: uint64 (blocks,), bit i of word b allows row 64 b + i; None allows all.
         factors: Gives the factor steps uint8 (count,) of a code or of a prefix of it, which
@@ -38,7 +41,7 @@ class Rows:
         visited: int64 (v,), ascending: the only blocks to scan; None scans all.
     """
 
-    blocks: Bytes
+    blocks: Blocks
     count: int
     mask: Mask | None
     factors: Callable[[Code], Bytes]
@@ -75,7 +78,7 @@ class Hamming:
     def top(self, rows: Rows, k: int, threads: int) -> tuple[Ids, Keys]:
         """See `Scorer`."""
         return kernels.hamming_topk(
-            rows.blocks, rows.count, self.queries, k,
+            rows.blocks.leading, rows.count, self.queries, k,
             bits=self.code.stored_bits, pairs=self.code.pairs,
             mask=rows.mask, visited=rows.visited, threads=threads,
         )  # fmt: skip
@@ -83,7 +86,7 @@ class Hamming:
     def chosen(self, rows: Rows, candidates: Ids, threads: int) -> Keys:
         """See `Scorer`."""
         return kernels.hamming_rows(
-            rows.blocks, candidates, self.queries,
+            rows.blocks.leading, candidates, self.queries,
             bits=self.code.stored_bits, pairs=self.code.pairs, threads=threads,
         )  # fmt: skip
 
@@ -111,17 +114,17 @@ class Asymmetric:
     def top(self, rows: Rows, k: int, threads: int) -> tuple[Ids, Keys]:
         """See `Scorer`."""
         found, scores = kernels.table_topk(
-            rows.blocks, rows.count, self.queries.tables, self.queries.offsets, k,
-            full=self.queries.full, factors=rows.factors(self.code), steps=self.code.factor_steps,
-            mask=rows.mask, visited=rows.visited, threads=threads,
+            rows.blocks.leading, rows.count, self.queries.tables, self.queries.offsets, k,
+            full=self.queries.full, rest=rows.blocks.rest, factors=rows.factors(self.code),
+            steps=self.code.factor_steps, mask=rows.mask, visited=rows.visited, threads=threads,
         )  # fmt: skip
         return found, -scores
 
     def chosen(self, rows: Rows, candidates: Ids, threads: int) -> Keys:
         """See `Scorer`."""
         return -kernels.table_rows(
-            rows.blocks, candidates, self.queries.tables, self.queries.offsets,
-            full=self.queries.full, factors=rows.factors(self.code),
+            rows.blocks.leading, candidates, self.queries.tables, self.queries.offsets,
+            full=self.queries.full, rest=rows.blocks.rest, factors=rows.factors(self.code),
             steps=self.code.factor_steps, threads=threads,
         )  # fmt: skip
 
@@ -157,8 +160,8 @@ def search(
     return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
 
 
-def candidates(code: Code, funnel: bool | int, k: int) -> int:
-    """Return how many candidates a progressive search finishes; 0: scan everything.
+def candidates(code: Code, funnel: bool | int, k: int, rows: int) -> int:
+    """Return how many candidates a progressive search of so many rows finishes; 0: all of them.
 
     Raises:
         ValueError: not a bool or a whole number >= 1; or a code without a prefix.
@@ -170,7 +173,9 @@ def candidates(code: Code, funnel: bool | int, k: int) -> int:
             f"funnel needs a code with a shorter prefix; {code.label} has none: use "
             f"more bytes, or more dims at a level other than hybrid"
         )
-    return max(1000, 20 * k) if funnel is True else checks.integer(funnel, "funnel", 1)
+    if funnel is True:
+        return max(_CANDIDATES, 20 * k, rows // 1000)
+    return checks.integer(funnel, "funnel", 1)
 
 
 def scorer_of(code: Code, queries: Floats, scorer: str) -> Scorer:
@@ -181,7 +186,10 @@ def scorer_of(code: Code, queries: Floats, scorer: str) -> Scorer:
 def _scorers(code: Code, Q: Floats, scorer: str, candidates: int) -> tuple[Scorer, Scorer | None]:
     short = coarse_code(code) if candidates else None
     if scorer == "asymmetric":
-        return Asymmetric.of(code, Q), Asymmetric.of(short, Q) if short else None
+        fine = Asymmetric.of(code, Q)
+        if isinstance(short, ByteCode):  # whose tables are the first ones, but for the scale
+            return fine, Asymmetric(short, fine.queries.leading(short.stored_bytes))
+        return fine, Asymmetric.of(short, Q) if short else None
     assert isinstance(code, GridCode)  # byte codes have no Hamming scorer to choose
     encoded = code.encode(Q, compact=True)
     coarse = Hamming(short, encoded) if isinstance(short, GridCode) else None
@@ -194,6 +202,15 @@ def coarse_code(code: Code) -> Code | None:
     within = [short for short in prefixes if 4 * short.stored_bytes <= code.stored_bytes]
     fitting = within or prefixes[:1]
     return fitting[-1] if fitting else None
+
+
+def leading_bytes(code: Code) -> int:
+    """Return how many bytes of a code an index keeps apart: of byte codes those scanned first.
+
+    Grid codes lie in one piece, as Hamming distances read them.
+    """
+    short = None if isinstance(code, GridCode) else coarse_code(code)
+    return short.stored_bytes if short else code.stored_bytes
 
 
 def _progressive(

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from qama import checks, kernels
+from qama import checks
 from qama.checks import Bytes, Ids
 from qama.codec import Code
 from qama.search import ids as idmap
-
-WORD = 64  # rows per block, and bits per word of the mask of live rows
+from qama.search.blocks import WORD as WORD
+from qama.search.blocks import Blocks
+from qama.search.blocks import blocks_of as blocks_of
 
 Mask = npt.NDArray[np.uint64]
 
@@ -28,8 +29,8 @@ class Snapshot:
 
     Attributes:
         rows: Rows, the deleted ones included.
-        blocks: uint8 (ceil(rows / 64), stored bytes, 64), see `qama.kernels`; what lies past the
-            last row is not defined.
+        blocks: The stored codes, ceil(rows / 64) blocks; what lies past the last row is not
+            defined.
         live: uint64 (blocks,), the rows that were not deleted; None while none was.
         deleted: How many were.
         ids: The ids of the rows.
@@ -38,7 +39,7 @@ class Snapshot:
     """
 
     rows: int
-    blocks: Bytes
+    blocks: Blocks
     live: Mask | None
     deleted: int
     ids: idmap.IdView
@@ -66,8 +67,7 @@ class Snapshot:
     def codes(self, first: int = 0, stop: int | None = None) -> Bytes:
         """Return the stored codes uint8 (n, bytes) of rows [first, stop); first starts a block."""
         stop = self.rows if stop is None else stop
-        blocks = self.blocks[first // WORD : blocks_of(stop)]
-        return kernels.from_blocks(blocks, stop - first)
+        return self.blocks[first // WORD : blocks_of(stop)].codes(stop - first)
 
     def live_codes(self) -> Bytes:
         """Return the stored codes uint8 (len, bytes) of the rows that can be found."""
@@ -84,8 +84,9 @@ class Snapshot:
         first = len(held) // WORD * WORD  # whole blocks are read
         parts = [held[:first]]
         for start in range(first, self.rows, checks.CHUNK_ROWS):
-            stored = self.codes(start, min(start + checks.CHUNK_ROWS, self.rows))
-            parts.append(code.factor_indices(stored[:, : code.stored_bytes]))
+            stop = min(start + checks.CHUNK_ROWS, self.rows)
+            blocks = self.blocks[start // WORD : blocks_of(stop)]
+            parts.append(code.factor_indices(blocks.codes(stop - start, code.stored_bytes)))
         made = np.concatenate(parts)
         self.cache[code.stored_bytes] = made
         return made
@@ -95,12 +96,12 @@ class Table:
     """The rows that one writer changes, and the snapshots that it publishes.
 
     Args:
-        blocks: uint8 (ceil(rows / 64), stored bytes, 64); mapped from a file or not.
+        blocks: At least ceil(rows / 64) blocks; mapped from a file or not.
         rows: Rows.
         ids: Their ids.
     """
 
-    def __init__(self, blocks: Bytes, rows: int, ids: idmap.IdMap) -> None:
+    def __init__(self, blocks: Blocks, rows: int, ids: idmap.IdMap) -> None:
         self.ids = ids
         self.rows = rows
         self._blocks = blocks
@@ -109,9 +110,9 @@ class Table:
         self._cache: dict[int, Bytes] = {}
 
     @classmethod
-    def empty(cls, stored_bytes: int) -> Table:
-        """Return a table without rows."""
-        return cls(np.zeros((0, stored_bytes, WORD), dtype=np.uint8), 0, idmap.IdMap())
+    def empty(cls, stored_bytes: int, leading: int | None = None) -> Table:
+        """Return a table without rows, ``leading`` (None: all) bytes of its codes apart."""
+        return cls(Blocks.zeros(0, stored_bytes, leading or stored_bytes), 0, idmap.IdMap())
 
     def snapshot(self) -> Snapshot:
         """Return the rows as they are now."""
@@ -126,22 +127,13 @@ class Table:
 
     def reserve(self, count: int) -> None:
         """Make room for more rows; blocks mapped from a file are copied into memory first."""
-        held, wanted = len(self._blocks), blocks_of(self.rows + count)
-        if wanted <= held and self._blocks.flags.writeable:
-            return
-        larger = np.zeros((max(wanted, held + held // 4), *self._blocks.shape[1:]), dtype=np.uint8)
-        larger[:held] = self._blocks
-        self._blocks = larger
+        self._blocks = self._blocks.room_for(self.rows + count)
 
     def append(self, stored: Bytes, ids: Ids) -> None:
         """Append codes uint8 (n, bytes) with ids that no live row has."""
         self.reserve(len(stored))
-        begun = min(-self.rows % WORD, len(stored))  # lanes left in the last block
-        lane, full = self.rows % WORD, blocks_of(self.rows)
-        if begun:
-            self._blocks[full - 1, :, lane : lane + begun] = stored[:begun].T
+        self._blocks.write(stored, self.rows)
         end = self.rows + len(stored)
-        kernels.to_blocks(stored[begun:], out=self._blocks[full : blocks_of(end)])
         if self._live is not None:
             grown = np.zeros(blocks_of(end), dtype=np.uint64)
             grown[: len(self._live)] = self._live
@@ -162,17 +154,13 @@ def compacted(snapshot: Snapshot) -> Table:
     """Return a table of the rows that can be found, in their order."""
     blocks, ids = snapshot.blocks, snapshot.ids.given
     if snapshot.deleted:
-        blocks, ids = kernels.to_blocks(snapshot.live_codes()), snapshot.live_ids()
+        blocks = Blocks.of(snapshot.live_codes(), blocks.leading.shape[1])
+        ids = snapshot.live_ids()
     rows = len(snapshot)
     ids = None if ids is None else ids[:rows]
     if ids is None and snapshot.following != rows:
         ids = np.arange(rows, dtype=np.int64)
     return Table(blocks, rows, idmap.IdMap(rows, ids, snapshot.following))
-
-
-def blocks_of(rows: int) -> int:
-    """Return the blocks that hold so many rows."""
-    return -(-rows // WORD)
 
 
 def mask_of(allowed: npt.NDArray[np.bool_]) -> Mask:

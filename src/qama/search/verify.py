@@ -75,7 +75,7 @@ def damaged_chunks(found: Base) -> Ids:
     """
     stored = found.contents.arrays.get("chunks")
     if found.contents.version == 1 or stored is None:
-        whole = not set(found.contents.damaged()) & {"blocks", "ids"}
+        whole = not set(found.contents.damaged()) & {"blocks", "rest", "ids"}
         return np.arange(0 if whole else -(-len(found.blocks) // CHUNK_BLOCKS), dtype=np.int64)
     return np.flatnonzero(base.chunk_checksums(found.blocks, found.ids) != stored)
 
@@ -110,9 +110,9 @@ def _verify_index(
     )
     if found.ids is not None:
         _note_ids(path, found.ids, findings)
-    tail = found.blocks[-1, :, found.rows % WORD :] if found.rows % WORD else found.blocks[:0]
+    behind = found.blocks.has_behind(found.rows)
     findings.note(
-        f"{path}: bytes past the last row are not zero" if tail.any() else None, "padding is zero"
+        f"{path}: bytes past the last row are not zero" if behind else None, "padding is zero"
     )
     if not findings.whole:
         return

@@ -14,6 +14,7 @@ from qama.codec import Code, Codec
 from qama.encoding.decode import decode
 from qama.encoding.grid import GridCode
 from qama.search import scan
+from qama.search.blocks import Blocks
 
 
 class CodeSet:
@@ -67,7 +68,7 @@ class CodeSet:
                 factors[code.stored_bytes] = code.factor_indices(self.stored)
             return factors[code.stored_bytes]
 
-        return scan.Rows(kernels.to_blocks(self.stored), len(self), None, factors_of)
+        return scan.Rows(Blocks(kernels.to_blocks(self.stored)), len(self), None, factors_of)
 
     def scorer(self, queries: CodeSet | Floats) -> scan.Scorer:
         """Return what compares queries with these codes.
