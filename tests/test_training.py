@@ -262,8 +262,8 @@ def test_a_cell_falls_when_chance_does_not_explain_it():
     assert agreement.fallen(start, start) == ()
     assert agreement.fallen(start | {"b": start["b"] - 0.0029}, start) == ()
     assert agreement.fallen(start | {"b": start["b"] - 0.0031}, start) == ("b",)
-    assert agreement.fallen(start | {"b": start["b"] - 0.04 + swing}, start) == ()
-    assert agreement.fallen(start | {"b": start["b"] - 0.05 + swing}, start) == ("b",)
+    assert agreement.fallen(start | {"b": start["b"] - 0.06 + swing}, start) == ()
+    assert agreement.fallen(start | {"b": start["b"] - 0.07 + swing}, start) == ("b",)
     assert agreement.mean(start | {"b": np.full(100, 0.7)}) == pytest.approx(0.6)
 
 

@@ -20,7 +20,7 @@ from qama.encoding.transform import apply, unit
 _NEIGHBOURS = 10
 _MAX_ROWS = 4096
 _ALLOWED = 0.003  # a cell may fall by so much below the start, and by what chance explains
-_CHANCE = 2.0  # standard errors
+_CHANCE = 3.0  # standard errors: many cells are looked at
 
 Shares = dict[str, npt.NDArray[np.float64]]  # by cell: the share of neighbours that each row found
 
