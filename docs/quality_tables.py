@@ -15,7 +15,14 @@ COLLECTIONS = 6
 
 MISSING = "| not measured yet |\n|---|\n| `make bench-quality` |"
 
-__all__ = ["quality_gaps", "quality_small", "quality_targets", "quality_transfer", "quality_wide"]
+__all__ = [
+    "quality_gaps",
+    "quality_short",
+    "quality_small",
+    "quality_targets",
+    "quality_transfer",
+    "quality_wide",
+]
 
 
 @cache
@@ -116,6 +123,23 @@ def plot(path):
     figure.get_axes()[0].set_ylim(50, 103)
     figure.get_axes()[0].legend(fontsize="small")
     figure.savefig(path)
+
+
+def quality_short():
+    """Wide: qama and the best peer of each collection, means of six collections."""
+    found = [r for r in measured()["gaps"] if (r["model"], r["fit"]) == (MODEL, "wide")]
+    lines = ["| bytes | qama kept % | best peer of each collection | lead, points |",
+             "|--:|--:|--:|--:|"]  # fmt: skip
+    for macro in found:
+        if macro["collection"] != "macro" or macro["collections"] < COLLECTIONS:
+            continue
+        parts = [r for r in found if r["bytes"] == macro["bytes"] and r is not macro]
+        ours, theirs = (
+            100 * sum(r[f"{who}_retention"] for r in parts) / len(parts) for who in ("qama", "peer")
+        )
+        lead = f"{macro['gap']:+.1f} ({macro['low']:+.1f} to {macro['high']:+.1f})"
+        lines.append(f"| {macro['bytes']} | {ours:.1f} | {theirs:.1f} | {lead} |")
+    return "\n".join(lines) if len(lines) > 2 else MISSING
 
 
 # --- targets ------------------------------------------------------------------------------------

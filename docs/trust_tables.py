@@ -36,7 +36,7 @@ def trust_counts():
 
 
 def trust_fuzz():
-    """What was fuzzed: inputs, branches of Python that they reached, inputs that reached new ones."""
+    """What was fuzzed: inputs, the branches of Python that they reached, those kept for that."""
     lines = ["| kind of file | seconds | inputs | branches | kept | findings |",
              "|---|--:|--:|--:|--:|--:|"]  # fmt: skip
     for kind, row in results("trust")["fuzz"]["kinds"].items():
