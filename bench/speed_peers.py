@@ -29,9 +29,10 @@ def filled(index, rows, dims, random, copies=1):
     index.train(X[:5000])
     for start in range(0, rows, CHUNK):
         index.add(X[: min(CHUNK, rows - start)])
-    once = faiss.clone_index(index)
-    for _ in range(copies - 1):
-        index.merge_from(faiss.clone_index(once))
+    if copies > 1:  # not every index can be cloned
+        once = faiss.clone_index(index)
+        for _ in range(copies - 1):
+            index.merge_from(faiss.clone_index(once))
     Q = random.standard_normal((1000, dims), dtype=np.float32)
     return lambda some, k: index.search(Q[: len(some)], k)
 
