@@ -104,6 +104,8 @@ def plot(path):
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10, 4.4), layout="constrained")
+    peers = dict.fromkeys(m for s in ("wide", "small") for m, _ in retentions(s) if m != "qama")
+    colours = {"qama": "black"} | {m: f"C{i}" for i, m in enumerate(peers)}
     for axes, setting in zip(figure.subplots(1, 2, sharey=True), ("small", "wide"), strict=True):
         best = retentions(setting)
         for method in sorted({method for method, _ in best}, key=lambda m: (m != "qama", m)):
@@ -111,8 +113,10 @@ def plot(path):
             if len(whole) < 2:
                 continue
             kept = [sum(whole[n].values()) / COLLECTIONS for n in sorted(whole)]
-            ours = {"linewidth": 2.6, "color": "black"} if method == "qama" else {"linewidth": 1.3}
-            axes.plot(sorted(whole), kept, marker="o", markersize=3, label=method, **ours)
+            axes.plot(
+                sorted(whole), kept, marker="o", markersize=3, label=method,
+                color=colours[method], linewidth=2.6 if method == "qama" else 1.3,
+            )  # fmt: skip
         axes.axhline(100, color="0.6", linewidth=0.8)
         axes.set_xscale("log", base=2)
         axes.set_xticks(ticks := [12, 24, 48, 96], labels=[str(n) for n in ticks])
@@ -121,7 +125,7 @@ def plot(path):
         axes.grid(alpha=0.3)
     figure.get_axes()[0].set_ylabel("nDCG@10, % of float32")
     figure.get_axes()[0].set_ylim(50, 103)
-    figure.get_axes()[0].legend(fontsize="small")
+    figure.get_axes()[1].legend(fontsize="small", loc="lower right")
     figure.savefig(path)
 
 
@@ -181,7 +185,7 @@ def quality_targets():
     lines.append(_losses())
     kept = _hamming()
     for (dims, level), asked in HAMMING.items():
-        lines.append(_target(f"Hamming, {dims} dims, {level} bit, kept %", asked,
+        lines.append(_target(f"Hamming, {dims} dims, level {level}, kept %", asked,
                              kept.get((dims, level))))  # fmt: skip
     return "\n".join(lines)
 
