@@ -49,7 +49,7 @@ SLOWER = 5  # times as long as without a mutant may a test take, and as many sec
 MODULES = (
     "encoding/bits", "files", "container", "codefile", "search/base", "search/log",
     "search/loading", "search/store", "search/collection", "search/index", "search/ids",
-    "search/snapshot",
+    "search/snapshot", "search/blocks",
 )  # fmt: skip
 FILES = ("bits", "golden", "container", "log", "lock", "store", "trust", "index", "search", "drift")
 LEFT_OUT = (  # slow, or in other processes, which import the files
