@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qama import kernels
+from qama import checks, kernels
 from qama.search.blocks import Blocks, blocks_of, from_arrays
 
 
@@ -29,6 +29,18 @@ def test_rows_written_in_pieces_are_those_written_at_once(pieces, columns, leadi
     np.testing.assert_array_equal(used.codes(row, leading), codes[:, :leading])
     np.testing.assert_array_equal(used.apart(columns).leading, kernels.to_blocks(codes))
     np.testing.assert_array_equal(Blocks.of(codes, leading).codes(row, 1), codes[:, :1])
+
+
+def test_rows_are_read_piece_by_piece_and_parted_anew():
+    codes = some_codes(2 * checks.CHUNK_ROWS + 65, 5)
+    held = Blocks.of(codes, 2)
+    np.testing.assert_array_equal(held.codes(len(codes)), codes)
+    np.testing.assert_array_equal(held.codes(len(codes), 4), codes[:, :4])
+    other = held.apart(4)
+    assert [part.shape[1] for part in other.parts] == [4, 1]
+    assert len(other) == len(held)
+    np.testing.assert_array_equal(other.codes(len(codes)), codes)
+    assert held.apart(2) is held
 
 
 def test_zeros_follow_the_last_row_only_in_copies():
