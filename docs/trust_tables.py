@@ -31,6 +31,10 @@ def trust_counts():
         (f"seconds of coverage-guided fuzzing{watched[1]}", f"{fuzz['seconds']:,}",
          f"{fuzz['inputs']:,} inputs of {len(fuzz['kinds'])} kinds, findings: {fuzz['findings']}"),
     ]  # fmt: skip
+    if again := found.get("fuzz again"):
+        kinds, found = ", ".join(again["kinds"]), f"{again['inputs']:,} inputs"
+        done.append((f"seconds of it again, of {kinds}", f"{again['seconds']:,}",
+                     f"{found}, findings: {again['findings']}"))  # fmt: skip
     lines = ["| what was done | how often | what came of it |", "|---|--:|---|"]
     return "\n".join(lines + [f"| {what} | {often} | {then} |" for what, often, then in done])
 

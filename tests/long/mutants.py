@@ -51,7 +51,8 @@ MODULES = (
     "search/loading", "search/store", "search/collection", "search/index", "search/ids",
     "search/snapshot", "search/blocks",
 )  # fmt: skip
-FILES = ("bits", "golden", "container", "log", "lock", "store", "trust", "index", "search", "drift")
+FILES = ("bits", "golden", "container", "log", "lock", "store", "trust", "index", "search", "drift",
+         "blocks")  # fmt: skip
 LEFT_OUT = (  # slow, or in other processes, which import the files
     "a_few_kills", "a_few_hundred_damaged", "readers_beside", "another_process", "file_size",
     "truncated_a", "every_flipped_bit_of_the_fixed", "every_flipped_byte_of_a_section",
