@@ -65,7 +65,7 @@ def main_tables(scene: Scene, what: str, seed: int):
     """Return the cells of one fit (`paper`, `default`), or of everything untrained (`naive`)."""
     if what == "naive":
         return [*_baselines(scene), *_naive_dims(scene)]
-    codec = qama.fit(scene.fit, what, seed, threads=1)
+    codec = qama.fit(scene.fit, what, seed, threads=1, bytes=False)
     records = evaluate(codec, scene.docs, scene.queries, scene.collection, levels=GRID_LEVELS,
                        baselines=False, samples=1_000, threads=1)  # fmt: skip
     names = {"qama": what, "float prefix": f"{what}, float prefix"}

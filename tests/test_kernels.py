@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qama import kernels
-from qama.kernels import _dispatch, reference
+from qama.kernels import _dispatch, reference, reference_words
 
 PATHS = list(_dispatch.native_paths())
 ALL = [*PATHS, "numpy"]
@@ -188,7 +188,7 @@ def test_reference_results_do_not_depend_on_its_chunks(monkeypatch):
     rng = np.random.default_rng(2)
     blocks, queries = kernels.to_blocks(random_codes(rng, 500, 3, "ties")), random_codes(rng, 4, 3)
     whole = kernels.hamming_topk(blocks, 500, queries, 77, bits=24, pairs=5, path="numpy")
-    monkeypatch.setattr(reference, "_CHUNK_BYTES", 64)
+    monkeypatch.setattr(reference, "CHUNK_BYTES", 64)
     assert_same(
         kernels.hamming_topk(blocks, 500, queries, 77, bits=24, pairs=5, path="numpy"), whole
     )
@@ -473,7 +473,7 @@ def test_reference_choice_is_the_definition(kind, size, sections, beam, sweeps):
 def test_reference_choice_does_not_depend_on_its_chunks(monkeypatch):
     rows, words = random_choice(np.random.default_rng(1), 20, 6)
     whole = kernels.choose_words(rows, words, beam=3, sweeps=2, path="numpy")
-    monkeypatch.setattr(reference, "_CHUNK_BYTES", 4 * 3 * 96 * 3)
+    monkeypatch.setattr(reference_words, "CHUNK_BYTES", 4 * 3 * 96 * 3)
     again = kernels.choose_words(rows, words, beam=3, sweeps=2, path="numpy")
     assert_same(again, whole)
 

@@ -1,6 +1,6 @@
 """Search kernels: the narrow seam between Python and the native scans.
 
-Everything here works on *blocks*: uint8 ``(ceil(n / 64), nbytes, 64)``, 64 rows per block, one
+Scans work on *blocks*: uint8 ``(ceil(n / 64), nbytes, 64)``, 64 rows per block, one
 byte column at a time, rows past ``n`` zero (see ``docs/kernels.md``). Bits run from the most
 significant one down, as in `numpy.packbits`. Results are ordered best first, ties by lower row,
 and are the same, bit for bit, for every path and number of threads.
@@ -18,6 +18,7 @@ import numpy as np
 from qama.kernels import _check
 from qama.kernels._arrays import F32, I16, I32, I64, U8, U64, Factors, zero_blocks
 from qama.kernels._dispatch import backend, chosen_path, native_paths
+from qama.kernels.choosing import choose_words, multiply, squared_norms, word_sums
 from qama.kernels.words import Words, nibbles, paired, prepare_words
 
 __all__ = [
@@ -268,114 +269,3 @@ def table_rows(
         blocks, rows, tables, offsets,
         full=full, rest=rest, factors=factors, steps=steps, threads=threads,
     )  # fmt: skip
-
-
-def choose_words(
-    rows: I16,
-    words: Words,
-    *,
-    beam: int,
-    sweeps: int,
-    threads: int = 0,
-    path: str | None = None,
-) -> tuple[U8, I16]:
-    """Choose one word of each section for each row, all sections together.
-
-    Seeks words of low ``|r - sum of the words|^2`` for each row ``r``: the encoding of an additive
-    quantizer (Babenko and Lempitsky, CVPR 2014). First a beam search: section by section, the
-    ``beam`` cheapest choices so far are kept, ties by the order of their parents, then by lower
-    word. Then coordinate descent on the cheapest: section by section, the word of least cost given
-    all others, ties by lower word; ``sweeps`` times, or until nothing changes. Costs are whole
-    numbers, of products halved as `Words` says.
-
-    Args:
-        rows: int16 ``(n, d)``. The product of a row and a word is taken modulo ``2**32``, halved
-            and clamped.
-        words: From `prepare_words`, of ``s`` sections.
-        beam: Choices kept, 1 to 16.
-        sweeps: Rounds of coordinate descent, at least 0.
-        threads: Threads to use.
-        path: Force one path; None chooses.
-
-    Returns:
-        uint8 ``(n, bytes)``: of sections of 16 words two a byte, the earlier section in the high
-        nibble, of sections of 256 one a byte; and the rows less their words, int16 ``(n, d)``,
-        clamped to int16. Each row's depend on it alone.
-    """
-    rows = _check.choice(rows, words.words.shape[1], beam, sweeps)
-    _check.at_least("threads", threads, 0)
-    return backend(path).choose_words(rows, words, beam=beam, sweeps=sweeps, threads=threads)
-
-
-def multiply(rows: I16, pairs: I32, *, threads: int = 0, path: str | None = None) -> I32:
-    """Multiply rows and words, exactly but for a carry out of 32 bits.
-
-    Args:
-        rows: int16 ``(n, d)``, d even and below 2^20.
-        pairs: int32 ``(w / 32, d / 2, 32)``, w words as `paired` lays them out.
-        threads: Threads to use.
-        path: Force one path; None chooses.
-
-    Returns:
-        int32 ``(n, w)``, products modulo ``2**32``.
-    """
-    pairs = _check.array("pairs", pairs, np.int32, (None, None, 32))
-    rows = _check.array("rows", rows, np.int16, (None, 2 * pairs.shape[1]))
-    _check.at_least("threads", threads, 0)
-    return backend(path).multiply(rows, pairs, threads=threads)
-
-
-def word_sums(
-    codes: U8, rows: I16, section_words: int, *, threads: int = 0, path: str | None = None
-) -> I64:
-    """Add up the rows that chose each word.
-
-    Args:
-        codes: uint8 ``(n, b)``, as `choose_words` returns them.
-        rows: int16 ``(n, d)``.
-        section_words: Words of a section, 16 or 256.
-        threads: Threads to use.
-        path: Force one path; None chooses.
-
-    Returns:
-        int64 ``(words, d)``: 32 words a byte, 16 of its high nibble and 16 of its low one, or 256.
-    """
-    codes = _check.array("codes", codes, np.uint8, (None, None))
-    rows = _check.array("rows", rows, np.int16, (len(codes), None))
-    _check.section_size(section_words)
-    _check.at_least("threads", threads, 0)
-    return backend(path).word_sums(codes, rows, section_words, threads=threads)
-
-
-def squared_norms(
-    codes: U8, words: I16, start: I16, *, full: int = 0, threads: int = 0, path: str | None = None
-) -> I64:
-    """Compute ``|start + the sum of a code's words|^2``.
-
-    Args:
-        codes: uint8 ``(n, b)``, ``b`` at most 256, as `choose_words` returns them.
-        words: int16 ``(256 full + 32 (b - full), d)``, ``d < 2**14``: 256 words for each of the
-            first ``full`` bytes, 16 for each nibble of the others.
-        start: int16 ``(d,)``.
-        full: Leading bytes that choose one word of 256, at most ``b``.
-        threads: Threads to use.
-        path: Force one path; None chooses.
-
-    Returns:
-        int64 ``(n,)``, exact.
-    """
-    codes = _check.array("codes", codes, np.uint8, (None, None))
-    _check.at_least("codes.shape[1]", codes.shape[1], 1)
-    _check.at_least("full", full, 0)
-    columns = codes.shape[1]
-    if full > columns:
-        raise ValueError(f"full is {full}; codes have {columns} columns")
-    words = _check.array("words", words, np.int16, (256 * full + 32 * (columns - full), None))
-    start = _check.array("start", start, np.int16, (words.shape[1],))
-    if columns > 256 or len(start) >= 2**14:
-        raise ValueError(
-            f"codes have {columns} columns of {len(start)} dims; at most 256 of fewer than "
-            f"{2**14} are possible, or sums could leave int64"
-        )
-    _check.at_least("threads", threads, 0)
-    return backend(path).squared_norms(codes, words, start, full=full, threads=threads)

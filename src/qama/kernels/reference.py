@@ -12,11 +12,26 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from qama.kernels._arrays import F32, I16, I32, I64, U8, U64, Factors
-from qama.kernels.words import Words, nibbles, unpaired
+from qama.kernels._arrays import CHUNK_BYTES, F32, I16, I32, I64, U8, U64, Factors
+from qama.kernels.reference_words import choose_words, multiply, squared_norms, word_sums
+
+__all__ = [
+    "allowed_count",
+    "choose_words",
+    "from_blocks",
+    "hamming_rows",
+    "hamming_topk",
+    "multiply",
+    "squared_norms",
+    "table_columns",
+    "table_places",
+    "table_rows",
+    "table_topk",
+    "to_blocks",
+    "word_sums",
+]
 
 _ROWS = 64
-_CHUNK_BYTES = 1 << 22  # of codes at a time
 _HIGH, _LOW = np.uint8(0xAA), np.uint8(0x55)
 
 Values = npt.NDArray[Any]
@@ -134,97 +149,6 @@ def table_rows(
     return _of_rows(blocks, rows, columns, np.dtype(np.float32), scores, rest)
 
 
-def choose_words(
-    rows: I16, words: Words, *, beam: int, sweeps: int, threads: int = 0
-) -> tuple[U8, I16]:
-    """See `qama.kernels.choose_words`."""
-    W, size = words.words.astype(np.float64), words.section_words
-    step = max(1, _CHUNK_BYTES // (4 * beam * len(W)))
-    codes, rest = np.empty((len(rows), words.nbytes), np.uint8), np.empty_like(rows)
-    twice = words.twice.astype(np.int32)
-    for first in range(0, len(rows), step):
-        some = rows[first : first + step]
-        products = (some.astype(np.float64) @ W.T).astype(np.int64)  # exact: below 2**53
-        halved = products.astype(np.int32) >> words.shift  # modulo 2**32 first
-        alone = words.squares - 2 * np.clip(halved, -words.limit, words.limit)
-        chosen = _beam_search(alone.astype(np.int32), twice, size, beam)
-        chosen = _descended(alone.astype(np.int32), twice, size, chosen, sweeps)
-        packed = chosen if size == 256 else chosen[:, ::2] << 4 | chosen[:, 1::2]
-        codes[first : first + step] = packed
-        left = some.astype(np.int64)
-        for section, word in enumerate(chosen.T):
-            left -= words.words[size * section + word.astype(np.int64)]
-        rest[first : first + step] = np.clip(left, -(2**15), 2**15 - 1)
-    return codes, rest
-
-
-def _beam_search(alone: I32, twice: I32, size: int, beam: int) -> U8:
-    """Choose words (n, s) section by section; ``alone`` is what each word costs by itself."""
-    n = len(alone)
-    costs, totals = alone[:, None, :], np.zeros((n, 1), np.int32)
-    chosen = np.zeros((n, 1, alone.shape[1] // size), np.uint8)
-    at = np.arange(n)[:, None]
-    for section in range(chosen.shape[2]):
-        words = slice(size * section, size * (section + 1))
-        candidates = (totals[:, :, None] + costs[:, :, words]).reshape(n, -1)
-        best = np.argsort(candidates, axis=1, kind="stable")[:, :beam]
-        parent, word = best // size, best % size
-        totals, chosen = np.take_along_axis(candidates, best, axis=1), chosen[at, parent]
-        chosen[:, :, section] = word
-        costs = costs[at, parent] + twice[size * section + word]
-    return chosen[:, 0]
-
-
-def _descended(alone: I32, twice: I32, size: int, chosen: U8, sweeps: int) -> U8:
-    """Let each section take its best word given the others, some times over."""
-    first = size * np.arange(chosen.shape[1])
-    costs = alone + twice[first + chosen].sum(axis=1, dtype=np.int32)
-    for _ in range(sweeps):
-        before = chosen.copy()
-        for section, start in enumerate(first):
-            words = slice(start, start + size)
-            own = twice[start + chosen[:, section]]
-            best = (costs[:, words] - own[:, words]).argmin(axis=1)
-            costs += twice[start + best] - own
-            chosen[:, section] = best
-        if (chosen == before).all():
-            break
-    return chosen
-
-
-def multiply(rows: I16, pairs: I32, *, threads: int = 0) -> I32:
-    """See `qama.kernels.multiply`."""
-    words = unpaired(pairs).astype(np.float64)
-    products = rows.astype(np.float64) @ words.T  # exact: below 2**53
-    return products.astype(np.int64).astype(np.int32)
-
-
-def word_sums(codes: U8, rows: I16, section_words: int, *, threads: int = 0) -> I64:
-    """See `qama.kernels.word_sums`."""
-    words = codes if section_words == 256 else nibbles(codes)
-    sums = np.zeros((words.shape[1], section_words, rows.shape[1]), np.int64)
-    for section, chosen in zip(sums, words.T, strict=True):
-        np.add.at(section, chosen, rows)
-    return sums.reshape(-1, rows.shape[1])
-
-
-def squared_norms(codes: U8, words: I16, start: I16, *, full: int = 0, threads: int = 0) -> I64:
-    """See `qama.kernels.squared_norms`."""
-    norms = np.empty(len(codes), np.int64)
-    step = max(1, _CHUNK_BYTES // (8 * words.shape[1]))
-    nibbles = words[256 * full :]
-    for first in range(0, len(codes), step):
-        some = codes[first : first + step].astype(np.int64)
-        sums = np.repeat(start.astype(np.int64)[None], len(some), axis=0)
-        for column, byte in enumerate(some.T[:full]):
-            sums += words[256 * column + byte]
-        for column, byte in enumerate(some.T[full:]):
-            sums += nibbles[32 * column + (byte >> 4)]
-            sums += nibbles[32 * column + 16 + (byte & 15)]
-        norms[first : first + step] = np.square(sums).sum(axis=1)
-    return norms
-
-
 def _planes(codes: U8, bits: int, pairs: int) -> U64:
     """Return words whose plain Hamming distance is the distance of the codes.
 
@@ -295,7 +219,7 @@ def _chunks(
     blocks: U8, n: int, columns: int, mask: U64 | None, visited: I64 | None, rest: U8 | None = None
 ) -> Iterator[tuple[I64, U8]]:
     """Yield the numbers and leading bytes of the allowed rows, a bounded number at a time."""
-    step = max(1, _CHUNK_BYTES // (columns * _ROWS))
+    step = max(1, CHUNK_BYTES // (columns * _ROWS))
     for first in range(0, len(blocks) if visited is None else len(visited), step):
         numbers = np.arange(first, min(first + step, len(blocks)))
         if visited is not None:
