@@ -69,6 +69,15 @@ def jobs(part, args):
             yield (model, name, seed), lambda s=scene, n=seed: {"rows": speed.dynamic(s(), n)}
 
 
+def take_over(rows, args):
+    """Add what is known of the first model and the first seed."""
+    for name, cells in quality.measured_before(args.known):
+        key = args.models[0], name, "paper", args.seeds[0]
+        if rows.lacks(*key):
+            rows.add(**dict(zip(KEYS["main"], key, strict=True)), cells=cells,
+                     seconds=None, taken_from=args.known.name)  # fmt: skip
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}; default: all")
@@ -76,6 +85,8 @@ def main():
     parser.add_argument("--collections", nargs="+", choices=COLLECTIONS, default=list(COLLECTIONS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--threads", type=int, default=1, help="of the speed part")
+    parser.add_argument("--known", type=Path, help="results of `qama eval --preset paper -o` by "
+                        "the first model: taken over, not measured again")  # fmt: skip
     parser.add_argument("--minutes", type=float, default=1e9, help="no new row is begun after")
     parser.add_argument("--out", type=Path, default=ROOT / "bench/results", help="folder")
     args = parser.parse_args()
@@ -85,6 +96,8 @@ def main():
     until = time.monotonic() + 60 * args.minutes
     for part in args.parts:
         rows = Rows(args.out / f"paper_{part}.json", KEYS[part], args.seeds)
+        if part == "main" and args.known:
+            take_over(rows, args)
         for key, make in jobs(part, args):
             if rows.lacks(*key) and time.monotonic() < until:
                 started = time.monotonic()

@@ -1,7 +1,7 @@
 """Fill the tables and plots of README.md and docs/ from bench/results/ (`make docs`).
 
 A table stands between `<!-- table: NAME -->` and `<!-- end -->`; NAME is a function here or in
-paper_tables.py, quality_tables.py or trust_tables.py.
+paper_tables.py, paper_figures.py, quality_tables.py or trust_tables.py.
 """
 
 import json
@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import paper_figures
 import paper_tables
 import quality_tables
 import trust_tables
@@ -279,7 +280,7 @@ def fill(path):
 
     def table(match):
         name = match[1]
-        modules = (quality_tables, trust_tables)
+        modules = (quality_tables, trust_tables, paper_figures)
         others = next((m for m in modules if name in m.__all__), paper_tables)
         make = globals().get(name) or getattr(others, name)
         return f"<!-- table: {name} -->\n{make()}\n<!-- end -->"

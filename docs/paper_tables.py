@@ -1,14 +1,12 @@
 """The generated tables of docs/paper.md that bench/paper.py and bench/tasks.py fill."""
 
 from collections import defaultdict
-from pathlib import Path
 
 from paper_results import LSA, MINILM, WORDLLAMA, averages, rows, table
-from paper_verdicts import LEVELS, verdicts
+from paper_verdicts import LEVELS, PUBLISHED, verdicts
 
 __all__ = [
     "ablation_cumulative",
-    "ablation_figure",
     "ablation_without",
     "allocation_table",
     "dynamic_table",
@@ -22,6 +20,7 @@ __all__ = [
 MAIN = "`python bench/paper.py main`"
 COLUMNS = {  # of a main table: heading, method, scorer of codes, whether it has a float column
     "paper": ("paper", "hamming", "paper, float prefix"),
+    "paper, asymmetric": ("paper", "asymmetric", None),
     "default": ("default", "hamming", "default, float prefix"),
     "default, asymmetric": ("default", "asymmetric", None),
     "first dims, fixed thresholds": ("first dims", "hamming", "first dims"),
@@ -34,7 +33,11 @@ COLUMNS = {  # of a main table: heading, method, scorer of codes, whether it has
 
 def _main(model):
     means = averages(rows("paper_main"))
-    lines = []
+    lines = [
+        (f"*published, {name}*", dims // part, *(f"*{100 * ndcg / full:.1f}*" for ndcg in cells))
+        for name, dims, (full, figures) in [PUBLISHED[model]] if means
+        for part, cells in figures.items()
+    ] if model in PUBLISHED else []  # fmt: skip
     for name, (method, scorer, floats) in COLUMNS.items():
         mine = {key[2] for key in means if key[:2] == (model, method)}
         for dims in sorted(mine, reverse=True):
@@ -160,35 +163,3 @@ def tasks_table():
                       f"{mean:.4f} {figure}", kept, took, len(found)))  # fmt: skip
     headings = ("task", "model", "method", "bytes", "figure", "kept %", "time", "sets")
     return table(headings, lines, "`python bench/tasks.py`")
-
-
-def ablation_figure():
-    """Variance, imbalance of bits and margins by dims, drawn beside the page, in a table's cell."""
-    picture = Path(__file__).parent / "ablation.svg"
-    found = defaultdict(list)
-    for row in rows("paper_ablation"):
-        if not row["variant"].startswith("-"):
-            found[row["variant"]].append(row["diagnostics"])
-    if found:
-        _draw_ablation(found, picture)
-    lines = [(f"![by dims, for each variant]({picture.name})",)] if found else []
-    return table(("what the parts do",), lines, "`python bench/paper.py ablation`")
-
-
-def _draw_ablation(found, path):
-    import numpy as np
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(10, 9), layout="constrained")
-    labels = {"variance": "variance of z", "imbalance": "|share of ones - 1/2|",
-              "margin": "distance from the threshold / σ"}  # fmt: skip
-    for axes, (name, label) in zip(figure.subplots(3, 1, sharex=True), labels.items(), strict=True):
-        for variant, parts in found.items():
-            mean = np.mean([part[name] for part in parts], axis=0)
-            axes.plot(np.linspace(0, 100, len(mean)), mean, label=variant, linewidth=1.4)
-        axes.set_ylabel(label)
-        axes.grid(alpha=0.3)
-    axes.set_xlabel("dims, % from the first to the last")
-    figure.get_axes()[0].legend(ncols=2, fontsize="small")
-    figure.get_axes()[0].set_yscale("log")
-    figure.savefig(path)
