@@ -129,6 +129,13 @@ def test_fit_as_json(folder):
     assert facts["rows"] == 300
 
 
+def test_fit_takes_queries_and_pairs(folder):
+    rows = folder / "rows.npy"
+    facts = done("fit", rows, "-o", folder / "new", "--steps", 2, "--threads", 1, "--json",
+                 "--queries", rows, "--pairs", rows, rows)  # fmt: skip
+    assert json.loads(facts.stdout)["queries"] == json.loads(facts.stdout)["pairs"] == 300
+
+
 def test_fit_resumes_from_a_checkpoint(folder):
     arguments = ("fit", folder / "rows.npy", "-o", folder / "new", "--preset", "paper",
                  "--steps", 2, "--threads", 1, "--checkpoint", folder / "check")  # fmt: skip

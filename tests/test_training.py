@@ -17,9 +17,9 @@ import qama
 from qama import checks, sources
 from qama.encoding import levels
 from qama.encoding.bits import unpack
-from qama.encoding.transform import FeedForward, Linear, apply
+from qama.encoding.transform import FeedForward, Linear, apply, unit
 from qama.errors import MissingExtraError
-from qama.training import agreement
+from qama.training import agreement, asked
 from qama.training import config as configs
 from qama.training.fit import _objective, _split
 from qama.training.nn import Adapter
@@ -141,6 +141,74 @@ def test_the_paper_uses_positive_pairs(rows):
     assert quick(rows, "paper", pairs=pairs).fingerprint != quick(rows, "paper").fingerprint
 
 
+def noisy_answers(seed, count):
+    """Queries and answers that agree in 30 dims; the loudest two say nothing."""
+    random = np.random.default_rng(seed)
+    said = random.standard_normal((count, 30))
+    turn = np.linalg.qr(np.random.default_rng(0).standard_normal((32, 32)))[0]
+    for _ in range(2):
+        heard = said + 0.5 * random.standard_normal((count, 30))
+        noise = 4 * random.standard_normal((count, 2))
+        yield (np.hstack([heard, noise]) @ turn).astype(np.float32)
+
+
+def found_first(codec, queries, answers):
+    scores = codec.score(queries, codec.encode(answers, dims=32, level="2"), dims=32, level="2")
+    return float((scores.argmax(axis=1) == np.arange(len(queries))).mean())
+
+
+def test_labelled_pairs_teach_what_the_floats_do_not_know():
+    queries, answers = noisy_answers(1, 300)
+    options = {"steps": 300, "batch": 64, "learning_rate": 1e-2}
+    alone = quick(answers, **options)
+    taught = quick(answers, pairs=tuple(noisy_answers(2, 1000)), **options)
+    assert (alone.facts["pairs"], taught.facts["pairs"]) == (0, 1000)
+    assert found_first(taught, queries, answers) > found_first(alone, queries, answers) + 0.03
+
+
+def test_real_queries_take_part_in_the_fit(rows):
+    codec = quick(rows, queries=mixture(64, 32))
+    assert codec.facts["queries"] == 64
+    assert codec.fingerprint != quick(rows).fingerprint
+
+
+def test_held_out_questions_are_never_trained_on():
+    known, held = asked.Asked(mixture(40, 8), mixture(40, 8)).split(seed=1)
+    assert (len(known.queries), len(held.queries)) == (36, 4)
+    for side in ("queries", "answers"):
+        both = [{row.tobytes() for row in getattr(part, side)} for part in (known, held)]
+        assert not both[0] & both[1]
+        assert both[0] | both[1] == {row.tobytes() for row in mixture(40, 8)}
+    assert len(asked.Asked(mixture(9, 8)).split(0)[1].queries) == 0
+
+
+def test_the_look_wants_the_answers_of_pairs(rows):
+    pairs = asked.Asked(rows[:3], rows[3:6])
+    held = agreement.HeldOut.make(rows[6:8], rows[8:], 0, (asked.Asked(rows[:2]), pairs))
+    assert held.wanted.shape == (7, 10)
+    np.testing.assert_array_equal(held.rows[held.wanted[4:, 0]], unit(rows[3:6]))
+    assert (held.wanted[4:, 1:] == -1).all()
+    nearest = np.argsort(-unit(rows[:2]) @ held.rows.T, axis=1, kind="stable")[:, :10]
+    np.testing.assert_array_equal(held.wanted[2:4], nearest)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"pairs": np.ones((4, 32))}, "pairs must be two arrays"),
+        ({"pairs": (np.ones((4, 32)), np.ones((3, 32)))}, "pairs have 4 and 3 rows"),
+        ({"pairs": (np.ones((4, 32)), np.ones((4, 16)))}, "pairs"),
+        ({"queries": np.ones((0, 32))}, "queries has no rows"),
+        ({"queries": np.ones((4, 16))}, "queries"),
+        ({"queries": np.full((4, 32), np.nan)}, "queries"),
+        ({"queries": np.ones((4, 32)), "preset": "paper"}, "the objective 'paper' takes pairs"),
+    ],
+)
+def test_questions_that_do_not_fit_are_refused(rows, given, message):
+    with pytest.raises(ValueError, match=message):
+        quick(rows, **given)
+
+
 def test_a_random_start_is_another_codec(rows):
     random = quick(rows, "paper", start="random", steps=0)
     assert random.fingerprint != quick(rows, "paper", steps=0).fingerprint
@@ -196,7 +264,7 @@ def test_no_gradient_reaches_the_papers_thresholds_and_one_reaches_the_distilled
 def test_the_pair_network_gets_a_gradient(rows, preset):
     chosen = configs.preset(preset)
     adapter = Adapter(chosen, rows, (32, 16, 8), seed=0)
-    objective = _objective(chosen, adapter, rows, None, levels.QUARTERS, 0)
+    objective = _objective(chosen, adapter, rows, (), levels.QUARTERS, 0)
     sum(objective(adapter, 0.3).values()).backward()
     for parameter in (adapter.pair_w1, adapter.pair_b1, adapter.pair_w2):
         assert parameter.grad.abs().max() > 0

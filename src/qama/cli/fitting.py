@@ -9,6 +9,7 @@ import typer
 
 from qama.cli import options
 from qama.console import check_output, command, emit, fit_progress, say
+from qama.sources import open_vectors
 
 
 @command
@@ -22,6 +23,13 @@ def fit(
     ] = None,
     levels: Annotated[
         str | None, typer.Option(help="Levels to fit for, for instance 1,2 (default: all).")
+    ] = None,
+    queries: Annotated[
+        Path | None, typer.Option(help="A sample of real queries: vectors, without labels.")
+    ] = None,
+    pairs: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option(help="Two files of vectors: queries, and row by row what answers them."),
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Least number of steps.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
@@ -46,6 +54,8 @@ def fit(
             seed,
             dims=None if dims is None else [_whole(part) for part in dims.split(",")],
             levels=None if levels is None else levels.split(","),
+            queries=None if queries is None else open_vectors(queries),
+            pairs=None if pairs is None else (open_vectors(pairs[0]), open_vectors(pairs[1])),
             device=device,
             threads=threads,
             checkpoint=checkpoint,

@@ -1,8 +1,8 @@
 """What a fit is judged by: do codes find the neighbours that the floats find?
 
 Held-out documents look for their ten nearest rows by float cosine and by code; the share found is
-the agreement. No query and no label is involved. (Documents moved by noise were tried as queries:
-on real queries that measure misled.)
+the agreement. So do held-out queries where the user gave some; those of pairs look for their
+answer. (Documents moved by noise were tried as queries: on real queries that measure misled.)
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from qama.checks import Floats, Ids
 from qama.encoding.grid import GridCode, GridCoder
 from qama.encoding.levels import HYBRID
 from qama.encoding.transform import apply, unit
+from qama.training.asked import Asked
 
 _NEIGHBOURS = 10
 _MAX_ROWS = 4096
@@ -32,22 +33,34 @@ class HeldOut:
     Attributes:
         queries: Unit float32 (m, d).
         rows: Unit float32 (n, d), where neighbours are looked for.
-        nearest: int64 (m, 10), the floats' answer.
+        wanted: int64 (m, 10), the floats' answer, or the known one; -1 where there are fewer.
     """
 
     queries: Floats
     rows: Floats
-    nearest: Ids
+    wanted: Ids
 
     @classmethod
-    def make(cls, held_out: Floats, rows: Floats, seed: int) -> HeldOut:
-        """Let held-out rows (h, d) look among other rows (n, d)."""
+    def make(
+        cls, held_out: Floats, rows: Floats, seed: int, asked: tuple[Asked, ...] = ()
+    ) -> HeldOut:
+        """Let held-out rows (h, d) and queries look among other rows (n, d) and answers."""
         random = np.random.default_rng(seed)
-        queries = unit(held_out)
         if len(rows) > _MAX_ROWS:
             rows = rows[np.sort(random.choice(len(rows), _MAX_ROWS, replace=False))]
-        rows = unit(rows)
-        return cls(queries, rows, _nearest(queries @ rows.T))
+        answers = [some.answers for some in asked if some.answers is not None]
+        rows, first = unit(np.concatenate([rows, *answers])), len(rows)
+        queries, wanted = [unit(held_out)], [_nearest(unit(held_out) @ rows.T)]
+        for some in asked:
+            queries.append(unit(some.queries))
+            if some.answers is None:
+                wanted.append(_nearest(queries[-1] @ rows.T))
+            else:
+                known = np.full((len(some.queries), wanted[0].shape[1]), -1)
+                known[:, 0] = first + np.arange(len(known))
+                wanted.append(known)
+                first += len(known)
+        return cls(np.concatenate(queries), rows, np.concatenate(wanted))
 
     def of(self, grid: GridCoder) -> Shares:
         """Return by cell of the grid the shares of neighbours found by Hamming distance, (m,)."""
@@ -57,9 +70,8 @@ class HeldOut:
         return {code.label: self._overlap(_likeness(code, queries, rows)) for code in cells}
 
     def _overlap(self, scores: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
-        found = _nearest(scores)
-        hits = (found[:, :, None] == self.nearest[:, None, :]).any(axis=2)
-        return np.asarray(hits.mean(axis=1))
+        hits = (_nearest(scores)[:, :, None] == self.wanted[:, None, :]).any(axis=1)
+        return np.asarray(hits.sum(axis=1) / (self.wanted >= 0).sum(axis=1))
 
 
 def mean(shares: Shares) -> float:

@@ -1,14 +1,16 @@
 """The default preset's objective: codes learn whom the floats hold for neighbours.
 
-Documents serve as queries. For each, the batch holds some of its nearest rows and random ones; the
-softmax of float cosines over them is the teacher, the softmax of code similarities, both sides
-rounded, the student (listwise distillation: cross-entropy, one learned temperature per cell).
+Documents serve as queries, beside real ones where the user has some. For each, the batch holds some
+of its nearest rows and random ones; the softmax of float cosines over them is the teacher, the
+softmax of code similarities, both sides rounded, the student (listwise distillation: cross-entropy,
+one learned temperature per cell). Where a query's answer is known, half of the teacher is that.
 Rounding is tanh at rising sharpness, then straight-through. All cells of the grid are trained
 together: every cell is a weighted sum of segments of dims, each rounded once per level.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -19,12 +21,14 @@ from torch.nn import functional as F
 
 from qama.checks import Floats
 from qama.encoding import levels, transform
+from qama.training.asked import Asked
 from qama.training.config import TrainConfig
 from qama.training.nn import Adapter
 
 _ANCHORS = 8192  # rows that can be queries; the neighbours of these alone are computed
 _NEIGHBOURS = 32  # nearest rows known of each anchor
 _NEAR = 8  # of those, how many enter a batch with their anchor
+_TRUST = 0.5  # in a known answer; the rest of the teacher is as the floats rank
 _RANDOM = 192  # random rows in a batch
 _SHARPNESS = (1.0, 4.0)  # of the tanh, first and last
 _STUDENT_TEMPERATURE = (0.06, 0.08)  # first guess at the widest and the narrowest dims
@@ -36,13 +40,19 @@ class DistillationObjective:
 
     def __init__(
         self, config: TrainConfig, adapter: Adapter, X: Floats, fractions: tuple[float, ...],
-        seed: int,
+        seed: int, asked: tuple[Asked, ...] = (),
     ) -> None:  # fmt: skip
         self.config = config
         self.random = torch.Generator().manual_seed(seed)
-        self.rows = torch.from_numpy(transform.unit(X))
+        self.rows = _units(X)
         picked = torch.randperm(len(X), generator=self.random)[:_ANCHORS]
-        self.anchors, self.nearest = picked, _nearest(self.rows, picked)
+        self.sets = [_Anchors.of_rows(self.rows, picked)]
+        documents = self.rows
+        for some in asked:
+            first = len(self.rows) if some.answers is not None else None
+            self.sets.append(_Anchors.of_queries(documents, _units(some.queries), first))
+            if some.answers is not None:
+                self.rows = torch.cat([self.rows, _units(some.answers)])
         self.batch = config.batch_for(len(X))
         self._plan(adapter, fractions)
         with torch.no_grad():
@@ -82,11 +92,13 @@ class DistillationObjective:
 
     def __call__(self, adapter: Adapter, progress: float) -> dict[str, Tensor]:
         """Return the loss of a batch drawn here."""
-        queries, rows = self._draw()
+        asked, own, found, rows = self._draw()
         device = adapter.w.device
-        Q, D = self.rows[queries].to(device), self.rows[rows].to(device)
-        itself = (rows[None] == queries[:, None]).to(device)
+        Q, D = asked.to(device), self.rows[rows].to(device)
+        itself = (rows[None] == own[:, None]).to(device)
         teacher = (Q @ D.T / self.config.temperature).masked_fill(itself, _FAR).softmax(dim=1)
+        right = (rows[None] == found[:, None]).float().to(device)
+        teacher = teacher + _TRUST * (right - teacher) * right.sum(dim=1, keepdim=True)
         likeness = self._likeness(adapter, torch.cat([Q, D]), len(Q), progress)
         student = (self.shares.to(device) @ likeness.flatten(1)).view(-1, *likeness.shape[1:])
         student = student * (-self.log_temperatures).exp().to(device)[:, None, None]
@@ -97,15 +109,20 @@ class DistillationObjective:
         """Return the weight of the one loss."""
         return {"listwise": 1.0}
 
-    def _draw(self) -> tuple[Tensor, Tensor]:
-        at = torch.randint(len(self.anchors), (self.batch,), generator=self.random)
-        near = torch.randperm(self.nearest.shape[1], generator=self.random)[:_NEAR]
+    def _draw(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Draw anchors, their own rows and their known answers (-1: none), and the batch's rows."""
+        drawn, rows = [], []
+        for anchors in self.sets:
+            count = -(-self.batch // len(self.sets))
+            at = torch.randint(len(anchors.vectors), (count,), generator=self.random)
+            near = torch.randperm(anchors.nearest.shape[1], generator=self.random)[:_NEAR]
+            drawn.append((anchors.vectors[at], anchors.own[at], anchors.found[at]))
+            rows += [anchors.nearest[at][:, near].flatten(), *drawn[-1][1:]]
         few = min(_RANDOM, len(self.rows) // 2)
-        random = torch.randint(len(self.rows), (few,), generator=self.random)
-        queries = self.anchors[at]
-        return queries, torch.unique(
-            torch.cat([queries, self.nearest[at][:, near].flatten(), random])
-        )
+        rows.append(torch.randint(len(self.rows), (few,), generator=self.random))
+        asked, own, found = map(torch.cat, zip(*drawn, strict=True))
+        every = torch.unique(torch.cat(rows))
+        return asked, own, found, every[every >= 0]
 
     def _likeness(self, adapter: Adapter, x: Tensor, queries: int, progress: float) -> Tensor:
         """Products of rounded bits, queries by rows, for every piece (level, cut)."""
@@ -125,12 +142,46 @@ class DistillationObjective:
         return torch.stack(products)
 
 
-def _nearest(rows: Tensor, anchors: Tensor) -> Tensor:
+def _units(X: Floats) -> Tensor:
+    return torch.from_numpy(transform.unit(X))
+
+
+@dataclass(frozen=True)
+class _Anchors:
+    """Vectors that ask: documents that serve as queries, or queries.
+
+    Attributes:
+        vectors: float32 (a, d).
+        own: int64 (a,), the row that an anchor is, or -1.
+        found: int64 (a,), the row that answers it, or -1.
+        nearest: int64 (a, 32 or fewer), rows by cosine, itself left out.
+    """
+
+    vectors: Tensor
+    own: Tensor
+    found: Tensor
+    nearest: Tensor
+
+    @classmethod
+    def of_rows(cls, rows: Tensor, picked: Tensor) -> _Anchors:
+        none = torch.full_like(picked, -1)
+        return cls(rows[picked], picked, none, _nearest(rows, rows[picked], picked))
+
+    @classmethod
+    def of_queries(cls, rows: Tensor, queries: Tensor, first: int | None) -> _Anchors:
+        """Let queries ask; the row that answers the first of them, and so on, if known."""
+        none = torch.full((len(queries),), -1)
+        found = none if first is None else torch.arange(len(queries)) + first
+        return cls(queries, none, found, _nearest(rows, queries, none))
+
+
+def _nearest(rows: Tensor, anchors: Tensor, own: Tensor) -> Tensor:
     """Return the nearest other rows of each anchor: (anchors, 32 or fewer)."""
     count = min(_NEIGHBOURS, len(rows) - 1)
     parts = []
-    for part in torch.split(anchors, 512):
-        cosines = rows[part] @ rows.T
-        cosines[torch.arange(len(part)), part] = -np.inf
+    for part in torch.split(torch.arange(len(anchors)), 512):
+        cosines = anchors[part] @ rows.T
+        at = torch.nonzero(own[part] >= 0).flatten()
+        cosines[at, own[part][at]] = -np.inf
         parts.append(cosines.topk(count, dim=1).indices)
     return torch.cat(parts)

@@ -22,12 +22,13 @@ from qama import checks, drift, sources
 from qama.checks import Floats
 from qama.codec import Codec
 from qama.encoding import levels as grid_levels
-from qama.training import agreement
+from qama.training import agreement, asked
 from qama.training import config as configs
 from qama.training.additive import fit_byte_coder
+from qama.training.asked import Asked
 from qama.training.distillation import DistillationObjective
 from qama.training.nn import Adapter
-from qama.training.paper import PaperObjective, check_pairs
+from qama.training.paper import PaperObjective
 from qama.training.train import Callback, Look, Objective, Report, train
 
 _MAX_HELD_OUT = 512
@@ -42,6 +43,7 @@ def fit(
     levels: Sequence[object] | None = None,
     fractions: Sequence[float] = grid_levels.QUARTERS,
     pairs: tuple[npt.NDArray[np.floating], npt.NDArray[np.floating]] | None = None,
+    queries: npt.NDArray[np.floating] | None = None,
     device: str = "auto",
     threads: int = 0,
     callbacks: Sequence[Callback] = (),
@@ -62,7 +64,10 @@ def fit(
         levels: Levels to fit for, of "0.5", "1", "1.5", "2"; default all, which also gives
             hybrid. One level is the paper's way; all at once serve every level from one fit.
         fractions: Hybrid's shares of the dims at 2, 1.5, 1 and 0.5 bit.
-        pairs: Positive pairs, two arrays (p, d), for the contrastive loss.
+        pairs: Queries and the documents that answer them, two arrays (p, d). The grid learns to
+            find the answers, beyond what the floats find; byte codes are fitted on X alone.
+        queries: A sample of real queries (m, d), without labels: the grid learns to answer them as
+            the floats do. For the default preset.
         device: "auto", "cpu", "cuda" or "mps".
         threads: CPU threads; 0 uses all cores.
         callbacks: Functions called with a `qama.training.train.Report` after each step.
@@ -88,12 +93,19 @@ def fit(
     )
     grid_dims = _grid_dims(rows.shape[1], dims)
     shares = grid_levels.check_fractions(fractions)
-    positive = check_pairs(pairs, rows.shape[1])
+    questions = asked.check(queries, pairs, rows.shape[1])
+    if queries is not None and chosen.objective == "paper":
+        raise ValueError("queries serve objective 'distillation', the default preset's; the "
+                         "objective 'paper' takes pairs")  # fmt: skip
     with _threads(checks.threads(threads)):
         kept, held_out = _split(rows, chosen.held_out, seed)
         adapter = Adapter(chosen, kept, grid_dims, seed)
-        objective = _objective(chosen, adapter, kept, positive, shares, seed)
-        held = agreement.HeldOut.make(held_out, kept, seed)
+        splits = [some.split(seed) for some in questions]
+        known, held_back = (
+            (tuple(part) for part in zip(*splits, strict=True)) if splits else ((), ())
+        )
+        objective = _objective(chosen, adapter, kept, known, shares, seed)
+        held = agreement.HeldOut.make(held_out, kept, seed, held_back)
         start = held.of(adapter.to_grid(shares))
 
         def judge(adapter: Adapter) -> Look:
@@ -117,6 +129,8 @@ def fit(
         "rows": total,
         "rows_used": len(rows),
         "seed": seed,
+        "queries": sum(len(some.queries) for some in questions if some.answers is None),
+        "pairs": sum(len(some.queries) for some in questions if some.answers is not None),
         "seconds": round(time.perf_counter() - began, 1),
         "config": chosen.json(),
         "model": model,
@@ -129,13 +143,13 @@ def _objective(
     chosen: configs.TrainConfig,
     adapter: Adapter,
     X: Floats,
-    pairs: tuple[Floats, Floats] | None,
+    known: tuple[Asked, ...],
     fractions: tuple[float, ...],
     seed: int,
 ) -> Objective:
     if chosen.objective == "paper":
-        return PaperObjective(chosen, X, pairs, seed)
-    return DistillationObjective(chosen, adapter, X, fractions, seed)
+        return PaperObjective(chosen, X, known, seed)
+    return DistillationObjective(chosen, adapter, X, fractions, seed, known)
 
 
 def _level_names(names: Sequence[object]) -> tuple[str, ...]:

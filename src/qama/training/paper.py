@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from qama.checks import Floats
 from qama.training import losses
+from qama.training.asked import Asked
 from qama.training.config import TrainConfig
 from qama.training.nn import Adapter
 
@@ -22,13 +22,12 @@ _VIEW_ROWS = 64  # rows of a batch that get a second view, which costs another f
 class PaperObjective:
     """Losses of one batch, itemised; `weights` says how they are summed."""
 
-    def __init__(
-        self, config: TrainConfig, X: Floats, pairs: tuple[Floats, Floats] | None, seed: int
-    ) -> None:
+    def __init__(self, config: TrainConfig, X: Floats, asked: tuple[Asked, ...], seed: int) -> None:
         self.config = config
         self.rows = torch.from_numpy(X)
         self.random = torch.Generator().manual_seed(seed)
-        self.pairs = None if pairs is None else tuple(map(torch.from_numpy, pairs))
+        given = [(a.queries, a.answers) for a in asked if a.answers is not None]
+        self.pairs = tuple(map(torch.from_numpy, given[0])) if given else None
 
     def groups(self, adapter: Adapter) -> list[dict[str, Any]]:
         """All of the adapter's parameters, at the config's learning rate."""
@@ -112,21 +111,3 @@ class PaperObjective:
 
 def _mean(terms: list[Tensor]) -> Tensor:
     return torch.stack(terms).mean()
-
-
-def check_pairs(pairs: object, dims: int) -> tuple[Floats, Floats] | None:
-    """Return positive pairs as two float32 arrays (p, d), or None.
-
-    Raises:
-        ValueError: not two arrays of equal shape (p, d).
-    """
-    from qama import checks
-
-    if pairs is None:
-        return None
-    if not isinstance(pairs, tuple | list) or len(pairs) != 2:
-        raise ValueError("pairs must be two arrays (p, d): row i of one belongs to row i of other")
-    left, right = (checks.vectors(np.asarray(side), "pairs", dims) for side in pairs)
-    if len(left) != len(right):
-        raise ValueError(f"pairs have {len(left)} and {len(right)} rows; they must be as many")
-    return left, right
