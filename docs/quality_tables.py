@@ -16,6 +16,9 @@ COLLECTIONS = 6
 MISSING = "| not measured yet |\n|---|\n| `make bench-quality` |"
 
 __all__ = [
+    "asked_table",
+    "default_ablation_bytes",
+    "default_ablation_grid",
     "quality_gaps",
     "quality_short",
     "quality_small",
@@ -218,3 +221,62 @@ def _hamming():
             if (r["method"], r["scorer"]) == ("qama", "hamming"):
                 groups[r["dims"], r["level"]].append(100 * r["retention"])
     return {key: sum(values) / len(values) for key, values in groups.items()}
+
+
+# --- the default recipe, and what a user can add to it ------------------------------------------
+
+
+def _rows(name):
+    path = RESULTS / f"{name}.json"
+    return json.loads(path.read_text())["results"] if path.exists() else []
+
+
+def _averaged(rows, names, keep, figure):
+    """Return the mean figure by the columns named and the cell's key, and of how many rows."""
+    groups = defaultdict(list)
+    for row in rows:
+        for cell in row["cells"]:
+            groups[(*(row[name] for name in names), keep(cell))].append(100 * cell[figure])
+    return {key: sum(values) / len(values) for key, values in groups.items()}
+
+
+def _ablation(family, keep, columns):
+    """One line a variant, kept and in brackets found of the floats' ten nearest."""
+    rows = [row for row in _rows("ablation") if row["family"] == family]
+    kept, found = (_averaged(rows, ("variant",), keep, name) for name in ("retention", "overlap"))
+    lines = [f"| variant | {' | '.join(map(str, columns))} | fits |",
+             f"|---|{'--:|' * (len(columns) + 1)}"]  # fmt: skip
+    for variant in dict.fromkeys(row["variant"] for row in rows):
+        keys = [(variant, column) for column in columns]
+        cells = [f"{kept[k]:.1f} ({found[k]:.1f})" if k in kept else "" for k in keys]
+        fits = sum(row["variant"] == variant for row in rows)
+        lines.append(f"| {variant} | {' | '.join(cells)} | {fits} |")
+    return "\n".join(lines) if rows else MISSING.replace("make bench-quality", "bench/ablation.py")
+
+
+def default_ablation_bytes():
+    """Byte codes by length, the factor's byte not counted."""
+    return _ablation("bytes", lambda cell: cell["bytes"], (11, 23, 47, 95))
+
+
+def default_ablation_grid():
+    """Grid codes: the mean of their levels, by dims and scorer."""
+    columns = [
+        f"{dims} {scorer}" for scorer in ("hamming", "asymmetric") for dims in (384, 192, 96)
+    ]
+    return _ablation("grid", lambda cell: f"{cell['dims']} {cell['scorer']}", columns)
+
+
+def asked_table():
+    """What queries and pairs add to grid codes: the mean of their levels, by dims and scorer."""
+    rows = _rows("asked")
+    columns = [(dims, scorer) for scorer in ("hamming", "asymmetric") for dims in (384, 192, 96)]
+    kept = _averaged(rows, ("collection", "way"), lambda c: (c["dims"], c["scorer"]), "retention")
+    lines = [f"| collection | fitted with | {' | '.join(f'{n} {s}' for n, s in columns)} | seeds |",
+             f"|---|---|{'--:|' * (len(columns) + 1)}"]  # fmt: skip
+    for name, way in dict.fromkeys((row["collection"], row["way"]) for row in rows):
+        of = [row for row in rows if (row["collection"], row["way"]) == (name, way)]
+        cells = [f"{kept[name, way, column]:.1f}" for column in columns]
+        said = f"{of[0]['asked']} {way}" if of[0]["asked"] else way
+        lines.append(f"| {name} | {said} | {' | '.join(cells)} | {len(of)} |")
+    return "\n".join(lines) if rows else MISSING.replace("make bench-quality", "bench/asked.py")

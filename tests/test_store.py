@@ -140,6 +140,16 @@ def test_the_first_change_reads_nothing_anew_unless_the_files_changed(path, monk
     assert len(second) == 102
 
 
+def test_codes_are_the_same_of_one_codec_and_one_request_alone(codec, paper_codec, tmp_path):
+    requests = [(codec, "1"), (codec, "2"), (paper_codec, "2")]
+    found = []
+    for number, (fitted, level) in enumerate(requests):
+        Index(fitted, dims=16, level=level).save(tmp_path / str(number))
+        found.append(base.read(tmp_path / str(number)))
+    same = [[one.same_codes(other) for other in found] for one in found]
+    np.testing.assert_array_equal(same, np.eye(3, dtype=bool))
+
+
 def test_a_compaction_that_failed_before_the_new_base_was_there_changes_nothing(path, disk):
     with Index.open(path, mode="a") as index:
         index.delete([3])
