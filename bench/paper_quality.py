@@ -186,7 +186,7 @@ def _ablated(X, variant, seed):
         return _thresholds_only(X, seed)
     codec = qama.fit(X, "paper", seed, dims=None if nested else [d], threads=1, **options)
     # a fit for all dims alone is still judged at fewer
-    return Codec(replace(codec.grid, dims=dims_grid(d)), codec.preset, codec.facts)
+    return Codec(replace(codec.grid, dims=dims_grid(d), slopes={}), codec.preset, codec.facts)
 
 
 def _thresholds_only(X, seed):

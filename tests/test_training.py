@@ -209,6 +209,32 @@ def test_questions_that_do_not_fit_are_refused(rows, given, message):
         quick(rows, **given)
 
 
+@pytest.mark.parametrize("preset", PRESETS)
+def test_asymmetric_scores_of_the_grid_estimate_the_cosine(preset):
+    X = mixture(700, 32)
+    codec = quick(X[:600], preset)
+    plain = qama.Codec(replace(codec.grid, slopes={}), preset, {})
+    cosines = unit(X[600:]) @ unit(X[:600]).T
+    near = np.argsort(-cosines, axis=1)[:, :20]
+
+    def error(codec, **request):
+        scores = codec.score(X[600:], codec.encode(X[:600], **request), **request)
+        return np.abs(np.take_along_axis(scores - cosines, near, axis=1)).mean()
+
+    for level in ("1", "hybrid", "2"):
+        request = {"dims": 32, "level": level}
+        assert error(codec, **request) < 0.9 * error(plain, **request)
+        slope = codec.code(**request).slope
+        expected = np.sort(plain.score(X[600:], plain.encode(X[:600], **request), **request))
+        found = np.sort(codec.score(X[600:], codec.encode(X[:600], **request), **request))
+        np.testing.assert_allclose(found, slope * expected, rtol=0.02, atol=0.02)
+
+
+def test_rows_without_any_likeness_leave_scores_as_they_are():
+    codec = quick(np.eye(16))
+    assert all((slopes == 1).all() for slopes in codec.grid.slopes.values())
+
+
 def test_a_random_start_is_another_codec(rows):
     random = quick(rows, "paper", start="random", steps=0)
     assert random.fingerprint != quick(rows, "paper", steps=0).fingerprint

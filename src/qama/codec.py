@@ -308,6 +308,7 @@ class Codec:
         for level, thresholds in self.grid.thresholds.items():
             arrays[f"thresholds.{level}"] = thresholds
             arrays[f"centers.{level}"] = self.grid.centers[level]
+        arrays |= {f"slopes.{level}": slopes for level, slopes in self.grid.slopes.items()}
         if self.grid.pair is not None:
             arrays |= {f"pair.{n}": getattr(self.grid.pair, n) for n in ("w1", "b1", "w2")}
         if self.bytes is not None:
@@ -327,6 +328,7 @@ class Codec:
             pair=PairNet(**pair) if pair else None,
             dims=tuple(checks.integer(value, "dims", 1) for value in meta["dims"]),
             fractions=levels.check_fractions(meta["fractions"]),
+            slopes=part("slopes."),
         )
         grid.check()
         byte_arrays = part("bytes.")

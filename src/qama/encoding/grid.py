@@ -52,6 +52,8 @@ class GridCoder:
         pair: The 0.5-bit network, if that level was fitted.
         dims: The grid's dims, widest first.
         fractions: Hybrid shares at 2, 1.5, 1, 0.5 bit.
+        slopes: Per level name, hybrid included, float32 (len(dims),): what the cosine with the
+            decoded prefix is multiplied by to estimate the cosine of the floats. Empty: by 1.
     """
 
     transform: Transform
@@ -60,6 +62,7 @@ class GridCoder:
     pair: PairNet | None
     dims: tuple[int, ...]
     fractions: tuple[float, ...] = levels.QUARTERS
+    slopes: Mapping[str, Floats] = field(default_factory=dict)
 
     @property
     def levels(self) -> tuple[str, ...]:
@@ -121,6 +124,11 @@ class GridCoder:
             levels.check_dims(dims, "dims")
         if self.dims[0] > d:
             raise ValueError(f"dims are {self.dims}, but vectors have {d}")
+        if self.slopes and set(self.slopes) != set(self.levels):
+            raise ValueError(f"slopes are of levels {sorted(self.slopes)}, not {self.levels}")
+        for name, slopes in self.slopes.items():
+            if slopes.shape != (len(self.dims),) or not (slopes > 0).all():
+                raise ValueError(f"slopes of level {name} are {slopes}; one above 0 a dims")
 
     def _finest(self) -> str:
         return [name for name in self.levels if name != levels.HYBRID][-1]
@@ -209,7 +217,13 @@ class GridCode:
         group = segment.level.group
         return tables[segment.level.name][segment.start // group : segment.stop // group]
 
-    # -- asymmetric scoring: cosine of the float prefix with the decoded prefix --
+    # -- asymmetric scoring: cosine of the float prefix with the decoded prefix, times the slope --
+
+    @property
+    def slope(self) -> float:
+        """What cosines with the decoded prefix are multiplied by."""
+        slopes = self.coder.slopes.get(self.level)
+        return 1.0 if slopes is None else float(slopes[self.coder.dims.index(self.dims)])
 
     def query_weights(self, Q: Floats) -> scoring.QueryWeights:
         """Weigh queries float32 (m, d): per thermometer bit, what setting it adds to q . z_hat."""
@@ -239,17 +253,18 @@ class GridCode:
         lengths = [
             self._state_lengths(segment).mean(axis=1).sum() for segment in self.plan.segments
         ]
-        return scoring.factor_steps(1 / max(float(np.sqrt(sum(lengths))), 1e-6))
+        return scoring.factor_steps(self.slope / max(float(np.sqrt(sum(lengths))), 1e-6))
 
     def factor_indices(self, stored: Bytes) -> Bytes:
-        """Return uint8 (n,): the step of one over the length of each compact code's decoding."""
+        """Return uint8 (n,): the step of the slope over each compact code's decoded length."""
         square = np.zeros(len(stored), dtype=np.float64)
         indices = bits.unpack(stored, self.plan, compact=True)
         for q, segment in zip(indices, self.plan.segments, strict=True):
             lengths = self._state_lengths(segment)
             for state in range(lengths.shape[1]):
                 square += (q == state) @ lengths[:, state]
-        return scoring.nearest_step(1 / np.sqrt(np.maximum(square, 1e-12)), self.factor_steps)
+        factors = self.slope / np.sqrt(np.maximum(square, 1e-12))
+        return scoring.nearest_step(factors, self.factor_steps)
 
     def _state_lengths(self, segment: levels.Segment) -> npt.NDArray[np.float64]:
         centers = self._rows(self.coder.centers, segment)

@@ -26,6 +26,7 @@ from qama.training import agreement, asked
 from qama.training import config as configs
 from qama.training.additive import fit_byte_coder
 from qama.training.asked import Asked
+from qama.training.calibration import calibrated
 from qama.training.distillation import DistillationObjective
 from qama.training.nn import Adapter
 from qama.training.paper import PaperObjective
@@ -116,7 +117,7 @@ def fit(
             adapter, objective, chosen, chosen.total_steps(len(kept)), judge,
             device=device, callbacks=callbacks, checkpoint=checkpoint,
         )  # fmt: skip
-        grid = adapter.to_grid(shares).with_centers(kept)
+        grid = calibrated(adapter.to_grid(shares).with_centers(kept), kept, seed)
 
         def tell(done: int, blocks: int, distortion: float) -> None:
             losses = {"distortion": distortion}
