@@ -27,7 +27,7 @@ def speed(dims: int, kind: str, threads: int):
     """Return the rows of one number format, or of one level under both scorers."""
     if kind in FLOATS:
         return [_float_row(dims, kind)]
-    codec = qama.fit(synthetic(2_000, dims, 0), "paper", steps=0, epochs=0, expansion=2)
+    codec = qama.fit(synthetic(2_000, dims, 0), "paper", steps=0, epochs=0, architecture="linear")
     index = qama.Index(codec, dims=dims, level=kind)
     for block in range(ROWS // BLOCK):
         index.add(synthetic(BLOCK, dims, block))

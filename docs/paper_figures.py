@@ -128,7 +128,9 @@ def _draw_speed(figure, measured):
         for place, (dims, kind, scorer) in zip(places, found, strict=True)
         if kind in TIMES[dims] and scorer != "asymmetric"
     ]
-    axes.plot([c for _, c in claims], [p for p, _ in claims], "k|", markersize=12, label="published")
+    axes.plot(
+        [c for _, c in claims], [p for p, _ in claims], "k|", markersize=12, label="published"
+    )
     axes.set_yticks(places, names, fontsize=7)
     axes.set(xscale="log", xlabel="time over float32 at 768 dims")
     axes.invert_yaxis()

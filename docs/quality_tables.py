@@ -167,8 +167,8 @@ HAMMING = {  # dims and level: retention in %, small
 
 
 def quality_targets():
-    """One line a target: asked, measured, met or not."""
-    lines = ["| target | asked | measured | |", "|---|--:|--:|---|"]
+    """One line a target: asked, measured, and whether it holds."""
+    lines = ["| target | asked | measured | verdict |", "|---|--:|--:|---|"]
     for (setting, nbytes), asked in KEPT.items():
         cells = retentions(setting).get(("qama", nbytes))
         mean = sum(cells.values()) / len(cells) if cells and len(cells) == COLLECTIONS else None
@@ -196,8 +196,8 @@ def quality_targets():
 def _target(name, asked, value, reached=None):
     if value is None:
         return f"| {name} | {asked} | | not measured |"
-    met = "met" if (value if reached is None else reached) >= asked else "missed"
-    return f"| {name} | {asked} | {value:.1f} | {met} |"
+    word = "holds" if (value if reached is None else reached) >= asked else "does not hold"
+    return f"| {name} | {asked} | {value:.1f} | VERDICT: {word} |"
 
 
 def _losses():
@@ -211,7 +211,8 @@ def _losses():
     if len(rows) < 2 * COLLECTIONS:
         return f"| {name} | 0 | | not measured |"
     lost = [f"{row['collection']} {row['bytes']} B" for row in rows if row["high"] < 0]
-    return f"| {name} | 0 | {len(lost)} | {'missed: ' + ', '.join(lost) if lost else 'met'} |"
+    word = "does not hold: " + ", ".join(lost) if lost else "holds"
+    return f"| {name} | 0 | {len(lost)} | VERDICT: {word} |"
 
 
 def _hamming():

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "docs"))
+import paper_figures
 import paper_results
 import paper_tables
 import paper_verdicts
@@ -52,19 +53,36 @@ def test_verdict_words(measured, word):
 
 
 def found(claim):
-    return dict(paper_verdicts.claims())[claim]
+    return {name: result for name, result, *_ in paper_verdicts.claims()}[claim]
 
 
 def test_a_claim_reads_its_own_cell(results):
     claim = "2 bit at 384 of 384 dims keeps (paper preset)"
     assert found(claim) is None  # no file: nothing is said
     results("paper_main", [row("a", cell(0.95), cell(0.99, level="1"))])
-    assert found(claim) == (
-        "does not hold",
-        "95.0 ± 1.0 against 97.6 (1 collections, 1 seeds)",
-    )
+    assert found(claim) == ("does not hold", "95.0 ± 1.0 against 97.6")
     assert found("1 bit at 384 of 384 dims keeps (paper preset)")[0] == "better"
     assert found("hybrid at 384 of 384 dims keeps (paper preset)") is None
+
+
+def test_a_claim_is_judged_with_a_float_query_too(results):
+    results("paper_main", [row("a", cell(0.95), cell(0.99, scorer="asymmetric"))])
+    said = next(line for line in paper_verdicts.verdicts().splitlines() if "2 bit at 384" in line)
+    assert "| VERDICT: does not hold | 95.0 ± 1.0 against 97.6 |" in said
+    assert "| VERDICT: better | 99.0 ± 1.0 against 97.6 |" in said
+
+
+def test_a_part_helps_where_it_does_with_every_seed(results):
+    def kept(variant, *retentions):
+        return [row("a", cell(r, method=variant, dims=96), variant=variant, seed=seed)
+                for seed, r in enumerate(retentions)]  # fmt: skip
+
+    results("paper_ablation", [*kept("untrained start", 0.5, 0.5, 0.5), *kept("+ FFN", 0.6, 0.7),
+                               *kept("+ quantization", 0.59, 0.9)])  # fmt: skip
+    said = "ablation at 96 dims, 2 bit: {} helps"
+    assert found(said.format("+ FFN")) == ("holds", "+15.0 (+10.0, +20.0) points")
+    assert found(said.format("+ quantization")) == ("does not hold", "+9.5 (-1.0, +20.0) points")
+    assert found(said.format("+ matryoshka")) is None
 
 
 def test_less_time_is_better(results):
@@ -102,9 +120,26 @@ def test_tables_say_what_was_not_measured(results):
 def test_the_ablation_is_drawn_for_the_cumulative_variants(results, tmp_path, monkeypatch):
     figures = {name: [0.1, 0.2, 0.3] for name in ("variance", "imbalance", "margin")}
     results("paper_ablation", [row("a", variant=v, diagnostics=figures) for v in ("+ x", "- y")])
-    monkeypatch.setattr(paper_tables, "__file__", str(tmp_path / "paper_tables.py"))
-    assert "![by dims, for each variant](ablation.svg)" in paper_tables.ablation_figure()
-    assert "<svg" in (tmp_path / "ablation.svg").read_text()
+    monkeypatch.setattr(paper_figures, "__file__", str(tmp_path / "paper_figures.py"))
+    assert "![by dims, for each variant](paper_ablation.svg)" in paper_figures.ablation_figure()
+    drawn = (tmp_path / "paper_ablation.svg").read_text()
+    assert "<svg" in drawn
+    assert "+ x" in drawn
+    assert "- y" not in drawn
+
+
+def test_pictures_are_drawn_of_what_was_measured(results, tmp_path, monkeypatch):
+    monkeypatch.setattr(paper_figures, "__file__", str(tmp_path / "paper_figures.py"))
+    for name in paper_figures.__all__:
+        assert "Not measured yet" in getattr(paper_figures, name)()
+    results("paper_main", [row("a", cell(0.95), cell(0.7, method="int8", level="int8"))])
+    timing = {"method": "float32", "scorer": "inner product", "seconds": 2.0}
+    results("paper_speed", [{"dims": 768, "kind": "float32", "rows": [timing]}])
+    budget = {"bytes": 48, "retention": 0.9, "ms": 1.0}
+    results("paper_dynamic", [{"rows": [budget | {"funnel": 0}, budget | {"funnel": 20}]}])
+    for name in ("main", "speed", "dynamic"):
+        assert f"(paper_{name}.svg)" in getattr(paper_figures, f"{name}_figure")()
+        assert "<svg" in (tmp_path / f"paper_{name}.svg").read_text()
 
 
 def test_tables_show_what_was_measured(results):
