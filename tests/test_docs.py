@@ -27,7 +27,7 @@ def test_links_lead_somewhere(path):
 def test_no_generated_table_is_empty(path):
     text = path.read_text()
     names = re.findall(r"<!-- table: (\w+) -->", text)
-    filled = re.findall(r"<!-- table: (\w+) -->\n\|.*?\n<!-- end -->", text, flags=re.S)
+    filled = re.findall(r"<!-- table: (\w+) -->\n[|!*].*?\n<!-- end -->", text, flags=re.S)
     assert names == filled
 
 

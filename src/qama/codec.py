@@ -221,7 +221,8 @@ class Codec:
             level: See `code`.
             nbytes: See `code`.
             scorer: "asymmetric" (float query: its cosine with the decoded vector; for grid codes
-                with the decoded adapted prefix, not calibrated to the float32 cosine) or
+                with the decoded adapted prefix, times a slope that calibrates it to the float32
+                cosine of neighbours) or
                 "hamming" (the query is encoded too; 1 - distance / bits).
             compact: Whether the codes are compact.
 
