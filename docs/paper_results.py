@@ -15,6 +15,13 @@ def rows(part):
     return json.loads(path.read_text())["results"] if path.exists() else []
 
 
+def timings():
+    """Return dims and row of what was timed: the wider vectors first, floats before codes."""
+    kinds = ("float32", "float16", "int8", "1", "1.5", "hybrid", "2")
+    measured = sorted(rows("paper_speed"), key=lambda r: (-r["dims"], kinds.index(r["kind"])))
+    return [(row["dims"], part) for row in measured for part in row["rows"]]
+
+
 @dataclass(frozen=True)
 class Mean:
     """Retention in %: the mean of collections, each the mean of its seeds.

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 
-from paper_results import LSA, MINILM, WORDLLAMA, averages, rows, table
+from paper_results import LSA, MINILM, WORDLLAMA, averages, rows, table, timings
 from paper_verdicts import LEVELS, PUBLISHED, verdicts
 
 __all__ = [
@@ -93,7 +93,7 @@ def speed_table():
     lines = [
         (
             part["method"],
-            row["dims"],
+            dims,
             part["scorer"],
             part["bytes"],
             part["compact_bytes"],
@@ -101,8 +101,7 @@ def speed_table():
             part["operations"],
             f"{part['seconds']:.2f}",
         )
-        for row in rows("paper_speed")
-        for part in row["rows"]
+        for dims, part in timings()
     ]
     headings = ("method", "dims", "scorer", "bytes", "compact", "GB per million", "per comparison",
                 "seconds")  # fmt: skip

@@ -25,7 +25,7 @@ Mask = npt.NDArray[np.uint64]
 Keys = npt.NDArray[Any]  # int32 distances, or float32 minus the score: smaller is better
 
 _QUERY_BATCH = 256  # queries whose tables are held together
-_CANDIDATES = 1000  # of a progressive search, at least
+_CANDIDATE_BYTES = 12_000  # of the prefixes of a progressive search's candidates, at least
 
 
 @dataclass(frozen=True)
@@ -168,13 +168,15 @@ def candidates(code: Code, funnel: bool | int, k: int, rows: int) -> int:
     """
     if funnel is False:
         return 0
-    if not code.prefixes():
+    short = coarse_code(code)
+    if short is None:
         raise ValueError(
             f"funnel needs a code with a shorter prefix; {code.label} has none: use "
             f"more bytes, or more dims at a level other than hybrid"
         )
     if funnel is True:
-        return max(_CANDIDATES, 20 * k, rows // 1000)
+        # the longer the prefix, the fewer: docs/paper.md, a budget that changes per query
+        return max(_CANDIDATE_BYTES // short.stored_bytes, 20 * k, rows // 1000)
     return checks.integer(funnel, "funnel", 1)
 
 
