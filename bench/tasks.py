@@ -57,7 +57,7 @@ def requests(d):
         yield f"{d} dims, 2 bit, {scorer}", {"dims": d, "level": "2"}, scorer
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=16)
 def fitted(model, name, seed, threads):
     """Fit on what a task searches; of general passages a sample of 16,384."""
     if name == "train-text":
