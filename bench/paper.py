@@ -20,7 +20,7 @@ from pathlib import Path
 import paper_quality as quality
 import paper_speed as speed
 from _record import Rows
-from quality_data import COLLECTIONS, MODELS, ROOT, load_scene
+from quality_data import COLLECTIONS, MODELS, ROOT, load_scene, model_name
 
 PARTS = ("main", "ablation", "speed", "allocation", "dynamic")
 KEYS = {
@@ -81,7 +81,9 @@ def take_over(rows, args):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}; default: all")
-    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
+    parser.add_argument("--models", nargs="+", type=model_name, default=list(MODELS),
+                        help=f"of {', '.join(MODELS)}, or any of sentence-transformers: "
+                        "nomic-ai/modernbert-embed-base")  # fmt: skip
     parser.add_argument("--collections", nargs="+", choices=COLLECTIONS, default=list(COLLECTIONS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--threads", type=int, default=1, help="of the speed part")

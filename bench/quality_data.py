@@ -77,14 +77,73 @@ def _passages() -> list[tuple[str, str]]:
 
 
 def vectors(model: str, stem: str) -> Floats:
-    """Unit vectors in float32; a zero vector (a text without a known word) stays zero."""
-    folder = _lsa_folder() if model == LSA else data_folder() / "embeddings" / model
+    """Unit vectors in float32; a zero vector (a text without a known word) stays zero.
+
+    Args:
+        model: One of MODELS, or any other: the name on a hub or the folder of a
+            sentence-transformers model, whose vectors are made once (hours for a large one).
+        stem: ``NAME.docs`` or ``NAME.queries`` of a collection, or ``train-text``.
+    """
+    if model == LSA:
+        folder = _lsa_folder()
+    elif model in MODELS:
+        folder = data_folder() / "embeddings" / model
+    else:
+        folder = _embedded(model, stem)
     return _unit(np.load(folder / f"{stem}.npy").astype(np.float32))
 
 
 def _unit(vectors: Floats) -> Floats:
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     return vectors / np.where(lengths > 0, lengths, 1)
+
+
+def _texts(stem: str) -> list[str]:
+    """The texts that vectors of that name are of."""
+    if stem == "train-text":
+        return [text for _, text in _passages()]
+    name, part = stem.split(".")
+    folder = data_folder() / "data" / name
+    if part == "queries":
+        return _query_texts(folder / "queries.jsonl")
+    return list(load_collection(folder).doc_texts)
+
+
+def _cache(model: str) -> Path:
+    base = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+    return base / "qama-bench" / model.strip("/").replace("/", "--")
+
+
+def model_name(text: str) -> str:
+    """Check a model's name from the command line.
+
+    Raises:
+        ValueError: neither one of MODELS nor a hub's ``owner/name`` nor a folder.
+    """
+    if text in MODELS or "/" in text:
+        return text
+    raise ValueError(text)
+
+
+# --- any sentence-transformers model --------------------------------------------------------------
+
+PREFIXES = {  # of queries and of documents, as the model's card asks for
+    "nomic-ai/modernbert-embed-base": ("search_query: ", "search_document: "),
+}
+
+
+def _embedded(model: str, stem: str) -> Path:
+    """Folder of a model's vectors; those of this name are made if they are not there."""
+    from qama.evaluation.embed import embed
+
+    folder = _cache(model)
+    path = folder / f"{stem}.npy"
+    if not path.exists():
+        prefix = PREFIXES.get(model, ("", ""))[0 if stem.endswith(".queries") else 1]
+        made = embed([prefix + text for text in _texts(stem)], model)
+        folder.mkdir(parents=True, exist_ok=True)
+        np.save(path, made.astype(np.float16))
+    return folder
 
 
 # --- LSA: a family of 768 dims that needs no download ---------------------------------------------
@@ -96,8 +155,7 @@ def _lsa_folder() -> Path:
     One model for all collections: tf-idf and a truncated SVD fitted on the documents of every
     collection and on the general passages. No query takes part in the fit.
     """
-    base = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    folder = base / "qama-bench" / LSA
+    folder = _cache(LSA)
     if not (folder / "done").exists():
         folder.mkdir(parents=True, exist_ok=True)
         _make_lsa(folder)
@@ -109,16 +167,13 @@ def _make_lsa(folder: Path) -> None:
     from sklearn.decomposition import TruncatedSVD
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    texts = {"train-text": [text for _, text in _passages()]}
-    for name in COLLECTIONS:
-        collection = load_collection(data_folder() / "data" / name)
-        texts[f"{name}.docs"] = list(collection.doc_texts)
+    stems = ["train-text", *(f"{name}.docs" for name in COLLECTIONS)]
+    texts = {stem: _texts(stem) for stem in stems}
     fitted_on = [text for part in texts.values() for text in part]
     words = TfidfVectorizer(sublinear_tf=True, min_df=3, max_df=0.3, stop_words="english")
     svd = TruncatedSVD(768, n_iter=4, random_state=0)
     svd.fit(words.fit_transform(fitted_on))
-    for name in COLLECTIONS:
-        texts[f"{name}.queries"] = _query_texts(data_folder() / "data" / name / "queries.jsonl")
+    texts |= {f"{name}.queries": _texts(f"{name}.queries") for name in COLLECTIONS}
     for stem, part in texts.items():
         np.save(folder / f"{stem}.npy", _encode(words, svd, part))
 
