@@ -66,7 +66,6 @@ GRID_PARTS = {
 GRID_OPTIONS = {
     "- training": {"steps": 0},
     "- leaning start": {"leaning": 0.0},
-    "- one fit for all levels: 2 bit alone": {"levels": ["2"]},
 }
 
 
