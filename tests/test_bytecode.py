@@ -14,7 +14,7 @@ def rows(n, d=32, seed=0):
 
 @pytest.fixture(scope="module")
 def coder():
-    return fit_byte_coder(rows(2000), seed=0, threads=1)
+    return fit_byte_coder(rows(2000), 32, seed=0, threads=1)
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +48,24 @@ def test_a_code_depends_on_its_vector_alone(coder):
     together = coder.encode(X, 16)
     assert all((coder.encode(X[i : i + 1], 16) == together[i]).all() for i in range(40))
     assert (coder.encode(X[::-1].copy(), 16) == together[::-1]).all()
+
+
+@pytest.mark.parametrize("longest", [11, 12, 24])
+def test_shorter_codes_do_not_depend_on_the_longest_one(coder, longest):
+    some, X = fit_byte_coder(rows(2000), longest, seed=0, threads=1), rows(50, seed=1)
+    assert some.max_bytes == longest
+    assert (some.words == coder.words[: len(some.words)]).all()
+    assert (some.lengths == coder.lengths[:longest]).all()
+    assert (some.encode(X, longest) == coder.encode(X, longest)).all()
+
+
+def test_byte_codes_do_not_depend_on_the_training_of_the_grid(codec):
+    untrained = qama.fit(rows(1100), steps=0, threads=1, device="cpu", max_bytes=12)
+    assert untrained.facts["best_step"] == 0
+    X = rows(50, seed=1)
+    assert (untrained.encode(X) == codec.encode(X, nbytes=12)).all()
+    with pytest.raises(ValueError, match="max_bytes is 257; give a whole number >= 1 and <= 256"):
+        qama.fit(rows(1100), max_bytes=257)
 
 
 def test_more_bytes_come_closer(coder):
@@ -212,7 +230,7 @@ def test_byte_codes_have_no_hamming(codec):
 @pytest.mark.parametrize("n", [16, 40])
 def test_few_rows_fit_without_full_bytes(n):
     X = rows(n)
-    small = fit_byte_coder(X, seed=0, threads=1)
+    small = fit_byte_coder(X, X.shape[1], seed=0, threads=1)
     assert small.full == 0
     assert ((unit(X) - decoded(small, small.encode(X, 32))) ** 2).sum(axis=1).mean() < 0.1
 
@@ -220,7 +238,7 @@ def test_few_rows_fit_without_full_bytes(n):
 def test_constant_and_duplicate_rows_fit():
     X = np.repeat(rows(4), 20, axis=0)
     X[:, 5] = 1.0
-    small = fit_byte_coder(X, seed=0, threads=1)
+    small = fit_byte_coder(X, X.shape[1], seed=0, threads=1)
     assert np.isfinite(small.lengths).all()
     codes = small.encode(X, 12)
     assert len(np.unique(codes, axis=0)) == 4
@@ -229,6 +247,6 @@ def test_constant_and_duplicate_rows_fit():
 @pytest.mark.parametrize("d", [8, 16])
 def test_few_dims_fit(d):
     X = rows(100, d)
-    small = fit_byte_coder(X, seed=0, threads=1)
+    small = fit_byte_coder(X, X.shape[1], seed=0, threads=1)
     assert small.max_bytes == d
     assert ((unit(X) - decoded(small, small.encode(X, d))) ** 2).sum(axis=1).mean() < 0.01

@@ -31,6 +31,9 @@ def fit(
         tuple[Path, Path] | None,
         typer.Option(help="Two files of vectors: queries, and row by row what answers them."),
     ] = None,
+    max_bytes: Annotated[
+        int | None, typer.Option(help="Length of the longest byte code (default 256 or d).")
+    ] = None,
     steps: Annotated[int | None, typer.Option(help="Least number of steps.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     threads: options.Threads = 0,
@@ -47,6 +50,8 @@ def fit(
 
     check_output(output)
     chosen: dict[str, Any] = {} if steps is None else {"steps": steps, "epochs": 0}
+    if max_bytes is not None:
+        chosen["max_bytes"] = max_bytes
     with fit_progress("fitting") as callback:
         codec = qama.fit(
             vectors,

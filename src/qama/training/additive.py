@@ -25,7 +25,6 @@ from qama import checks, kernels
 from qama.checks import Bytes, Floats
 from qama.encoding.bytecode import (
     BEAM,
-    BLOCK_ENDS,
     FULL,
     SWEEPS,
     UNIT,
@@ -81,18 +80,19 @@ Progress = Callable[[int, int, float], None]
 
 
 def fit_byte_coder(
-    X: Floats, seed: int, threads: int, progress: Progress | None = None
+    X: Floats, max_bytes: int, seed: int, threads: int, progress: Progress | None = None
 ) -> ByteCoder:
-    """Fit codebooks for codes of up to min(256, d) bytes.
+    """Fit codebooks for codes of up to max_bytes.
 
     Args:
         X: float32 (n, d), the rows to fit on.
+        max_bytes: Length of the longest code, 1 to 256.
         seed: Of every random draw.
         threads: Threads of the search for words.
         progress: Called with blocks done, blocks in all, and the distortion left.
     """
     U = unit(X)
-    parts = blocks(min(BLOCK_ENDS[-1], X.shape[1]))
+    parts = blocks(max_bytes)
     random = np.random.default_rng(seed)
     center = whole(U.mean(axis=0))
     rest = whole(U - center * np.float32(UNIT))

@@ -35,6 +35,8 @@ class TrainConfig:
         leaning: How much the start's early dims prefer strong directions, see `start.rotation`.
         start: "rotation" (the untrained adapter is a rotation) or "random" (plain initialisation).
         bytes: Whether to fit byte codes too.
+        max_bytes: Length of the longest byte code, 1 to 256; never more than d. Shorter codes are
+            the same with any standard length, or one byte less.
         levels: Levels to fit for; hybrid comes with all four.
         weights: Weights of the paper's losses.
         warmed: Losses whose weight rises from 0 over the first third of the steps.
@@ -55,6 +57,7 @@ class TrainConfig:
     architecture: str = "feedforward"
     objective: str = "paper"
     bytes: bool = False
+    max_bytes: int = 256
     expansion: int = 32
     start: str = "rotation"
     leaning: float = 0.7
@@ -135,5 +138,6 @@ def _check(chosen: TrainConfig) -> None:
     least = {"expansion": 2, "steps": 0, "epochs": 0, "batch": 1, "evaluate_every": 1}
     for key, value in (least | {"patience": 1}).items():
         checks.integer(getattr(chosen, key), key, value)
+    checks.integer(chosen.max_bytes, "max_bytes", 1, 256)
     if not 0 < chosen.held_out < 1:
         raise ValueError(f"held_out is {chosen.held_out}; give a share of the rows, such as 0.05")

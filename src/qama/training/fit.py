@@ -124,7 +124,10 @@ def fit(
             for callback in callbacks:
                 callback(Report(done, blocks, losses, facts["agreement_best"], "bytes"))
 
-        coder = fit_byte_coder(kept, seed, checks.threads(threads), tell) if chosen.bytes else None
+        coder = None
+        if chosen.bytes:
+            longest = min(chosen.max_bytes, kept.shape[1])
+            coder = fit_byte_coder(kept, longest, seed, checks.threads(threads), tell)
     codec = Codec(grid, preset, facts, coder)
     facts |= {
         "rows": total,
