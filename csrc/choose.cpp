@@ -20,7 +20,7 @@ void choose_words(const Kernels& kernels, const Choice& c, std::int64_t count, i
                  [&](std::int64_t task) {
                      const std::int64_t first = task * kRowsPerTask;
                      std::vector<std::int32_t> scratch(
-                         static_cast<std::size_t>(kChoiceRows * c.width + c.dims));
+                         static_cast<std::size_t>((kChoiceRows + c.beam) * c.width + c.dims));
                      kernels.choose(c, {first, std::min(first + kRowsPerTask, count)},
                                     scratch.data());
                  });

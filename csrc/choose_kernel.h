@@ -20,6 +20,11 @@ namespace qama {
 
 constexpr std::int32_t kNever = 0x7FFFFFFF; // above every cost
 constexpr int kTileVectors = 2;             // vectors of words that are multiplied together
+constexpr int kTilePairs = 96;              // pairs of entries that are
+
+template <int N> struct Number {
+    static constexpr int value = N;
+};
 
 // A whole vector is written, because a vector load would wait for a narrower store to finish.
 template <class I>
@@ -36,17 +41,13 @@ static inline std::int32_t pair_at(const std::int16_t* row, int pair) {
     return both;
 }
 
-// Products of R rows behind each other with the words of one tile: kTileVectors vectors from
-// `column` on, of words in pairs of entries (see Choice.pairs).
+// Adds to `sums` the products of R rows, `dims` apart, with kTileVectors vectors of words: of
+// `pairs` pairs of entries (see Choice.pairs).
 template <class I, int R>
-static inline void products_of_tile(const std::int32_t* pairs, int dims, const std::int16_t* rows,
-                                    int column, typename I::Lanes (&sums)[R][kTileVectors]) {
+static inline void add_products(const std::int32_t* words, int pairs, const std::int16_t* rows,
+                                int dims, typename I::Lanes (&sums)[R][kTileVectors]) {
     using L = typename I::Lanes;
-    for (int r = 0; r < R; ++r)
-        for (int v = 0; v < kTileVectors; ++v) sums[r][v] = L::splat(0);
-    const std::int32_t* words = pairs + std::int64_t{column} / kPairedWords * (dims / 2) *
-                                            kPairedWords + column % kPairedWords;
-    for (int k = 0; k < dims / 2; ++k, words += kPairedWords)
+    for (int k = 0; k < pairs; ++k, words += kPairedWords)
         for (int r = 0; r < R; ++r) {
             const L entries = L::splat(pair_at(rows + std::int64_t{r} * dims, k));
             for (int v = 0; v < kTileVectors; ++v)
@@ -54,25 +55,48 @@ static inline void products_of_tile(const std::int32_t* pairs, int dims, const s
         }
 }
 
+// The same; `waiting` are the sums of the rows' pairs before `first`, if there are any, and become
+// those of all so far. Calls take(r, v, sums) after the last ones.
+template <class I, int R, class Take>
+static inline void products_of_rows(const std::int32_t* words, int first, int pairs,
+                                    const std::int16_t* rows, int dims, std::int32_t* waiting,
+                                    Take take) {
+    using L = typename I::Lanes;
+    constexpr int V = kTileVectors;
+    L sums[R][V];
+    for (int r = 0; r < R; ++r)
+        for (int v = 0; v < V; ++v)
+            sums[r][v] = first == 0 ? L::splat(0) : L::load(waiting + (r * V + v) * L::kLanes);
+    add_products<I, R>(words + std::int64_t{first} * kPairedWords, pairs, rows + 2 * first, dims,
+                       sums);
+    for (int r = 0; r < R; ++r)
+        for (int v = 0; v < V; ++v)
+            if (2 * (first + pairs) == dims) take(r, v, sums[r][v]);
+            else sums[r][v].store(waiting + (r * V + v) * L::kLanes);
+}
+
 // Calls take(r, at, products) with the products of row r and the words from `at` on: all words,
-// `count` rows. A tile of words serves all rows from the cache.
+// `count` rows, at most kChoiceRows. Of a tile of words some entries at a time serve all rows from
+// the L1 cache.
 template <class I, class Take>
 static inline void all_products(const std::int32_t* pairs, int dims, int width,
                                 const std::int16_t* rows, std::int64_t count, Take take) {
     using L = typename I::Lanes;
-    constexpr int V = kTileVectors, R = L::kTileRows;
-    for (int column = 0; column < width; column += V * L::kLanes) {
-        std::int64_t r = 0;
-        for (; r + R <= count; r += R) {
-            L sums[R][V];
-            products_of_tile<I, R>(pairs, dims, rows + r * dims, column, sums);
-            for (int i = 0; i < R; ++i)
-                for (int v = 0; v < V; ++v) take(r + i, column + v * L::kLanes, sums[i][v]);
-        }
-        for (; r < count; ++r) {
-            L sums[1][V];
-            products_of_tile<I, 1>(pairs, dims, rows + r * dims, column, sums);
-            for (int v = 0; v < V; ++v) take(r, column + v * L::kLanes, sums[0][v]);
+    constexpr int V = kTileVectors, R = L::kTileRows, tile = V * L::kLanes;
+    alignas(64) std::int32_t waiting[kChoiceRows * tile];
+    for (int column = 0; column < width; column += tile) {
+        const std::int32_t* words = pairs + std::int64_t{column} / kPairedWords * (dims / 2) *
+                                                kPairedWords + column % kPairedWords;
+        for (int first = 0; first < dims / 2; first += kTilePairs) {
+            const int some = dims / 2 - first < kTilePairs ? dims / 2 - first : kTilePairs;
+            const auto products = [&](auto number, std::int64_t r) {
+                products_of_rows<I, decltype(number)::value>(
+                    words, first, some, rows + r * dims, dims, waiting + r * tile,
+                    [&](int i, int v, L sums) { take(r + i, column + v * L::kLanes, sums); });
+            };
+            std::int64_t r = 0;
+            for (; r + R <= count; r += R) products(Number<R>{}, r);
+            for (; r < count; ++r) products(Number<1>{}, r);
         }
     }
 }
@@ -121,78 +145,102 @@ static inline int first_least(const std::int32_t* costs, int count, std::int32_t
 struct Beam {
     std::int32_t totals[kBeam];
     std::uint8_t words[kBeam][kSections];
+    std::uint8_t parents[kBeam][kSections]; // which prefix each section's word was added to
     int held;
 };
 
-// What each word of a section adds to a prefix's total, and the total.
+// What each word of a section costs beside words of the sections [from, to): `start` and what it has
+// in common with them.
 template <class I, int W>
-static inline void extended_costs(const Choice& c, const std::int32_t* alone, int section,
-                                  const std::uint8_t* prefix, std::int32_t total,
-                                  std::int32_t* costs) {
+static inline void costs_beside(const Choice& c, int section, const std::uint8_t* words, int from,
+                                int to, const std::int32_t* start, std::int32_t total,
+                                std::int32_t* costs) {
     using L = typename I::Lanes;
     constexpr int N = (W < 64 ? W : 64) / L::kLanes; // sums at a time
     for (int k = 0; k < W; k += N * L::kLanes) {
         const int first = section * W + k;
         L sums[N];
         for (int n = 0; n < N; ++n)
-            sums[n] = L::load(alone + first + n * L::kLanes).add(L::splat(total));
-        for (int s = 0; s < section; ++s) {
-            const std::int16_t* row = c.twice + std::int64_t{s * W + prefix[s]} * c.width + first;
+            sums[n] = L::load(start + k + n * L::kLanes).add(L::splat(total));
+        for (int s = from; s < to; ++s) {
+            const std::int16_t* row = c.twice + std::int64_t{s * W + words[s]} * c.width + first;
             for (int n = 0; n < N; ++n) sums[n] = sums[n].add(L::widened(row + n * L::kLanes));
         }
         for (int n = 0; n < N; ++n) sums[n].store(costs + k + n * L::kLanes);
     }
 }
 
-template <class I, int W>
-static inline void extend(const Choice& c, const std::int32_t* alone, int section, const Beam& from,
-                          Beam& to) {
-    alignas(64) std::int32_t candidates[kBeam * W];
-    const int count = from.held * W, wanted = count < c.beam ? count : c.beam;
-    for (int b = 0; b < from.held; ++b)
-        extended_costs<I, W>(c, alone, section, from.words[b], from.totals[b], candidates + b * W);
-    for (to.held = 0; to.held < wanted; ++to.held) {
-        const int best = first_least<I>(candidates, count, to.totals[to.held]);
-        put_lane<I>(candidates, best, kNever);
-        std::memcpy(to.words[to.held], from.words[best / W], static_cast<std::size_t>(section));
-        to.words[to.held][section] = static_cast<std::uint8_t>(best % W);
+// Asks for what costs_beside() will read: tables of 256 words lie far away.
+template <int W>
+static QAMA_INLINE void fetch_beside(const Choice& c, int section, const std::uint8_t* words,
+                                     int from, int to) {
+    if (W != kManyWords || section >= c.sections) return;
+    for (int s = from; s < to; ++s) {
+        const std::int16_t* row = c.twice + std::int64_t{s * W + words[s]} * c.width + section * W;
+        for (int k = 0; k < W; k += 32) QAMA_PREFETCH(row + k);
     }
 }
 
-template <class I>
-static inline void add_row(const Choice& c, int word, std::int32_t* costs) {
-    using L = typename I::Lanes;
-    const std::int16_t* row = c.twice + std::int64_t{word} * c.width;
-    for (int k = 0; k < c.width; k += L::kLanes)
-        L::load(costs + k).add(L::widened(row + k)).store(costs + k);
+// `candidates` becomes the total of each prefix with each word of the section.
+template <class I, int W>
+static inline void extend(const Choice& c, const std::int32_t* alone, int section, const Beam& from,
+                          Beam& to, std::int32_t* candidates) {
+    const int count = from.held * W, wanted = count < c.beam ? count : c.beam;
+    for (int b = 0; b < from.held; ++b) fetch_beside<W>(c, section + 1, from.words[b], 0, section);
+    for (int b = 0; b < from.held; ++b)
+        costs_beside<I, W>(c, section, from.words[b], 0, section, alone + section * W,
+                           from.totals[b], candidates + b * W);
+    int best[kBeam];
+    for (to.held = 0; to.held < wanted; ++to.held) {
+        int& now = best[to.held];
+        now = first_least<I>(candidates, count, to.totals[to.held]);
+        put_lane<I>(candidates, now, kNever);
+        const auto size = static_cast<std::size_t>(section);
+        std::memcpy(to.words[to.held], from.words[now / W], size);
+        std::memcpy(to.parents[to.held], from.parents[now / W], size);
+        to.words[to.held][section] = static_cast<std::uint8_t>(now % W);
+        to.parents[to.held][section] = static_cast<std::uint8_t>(now / W);
+    }
+    for (int i = 0; i < wanted; ++i) put_lane<I>(candidates, best[i], to.totals[i]);
 }
 
-// Each section in turn takes its best word given the others, until nothing changes.
+// Adds to the costs of some words what a new word has in common with them, and takes off the old.
+template <class I>
+static inline void replace_word(const std::int16_t* before, const std::int16_t* now, int first,
+                                int last, std::int32_t* costs) {
+    using L = typename I::Lanes;
+    for (int k = first; k < last; k += L::kLanes)
+        L::load(costs + k).add(L::widened(now + k).sub(L::widened(before + k))).store(costs + k);
+}
+
+// Each section in turn takes its best word given the others, until nothing changes. `costs` are
+// those of each word beside the words of all other sections, and a constant for each section.
 template <class I, int W>
 static inline void sweep(const Choice& c, std::int32_t* costs, std::uint8_t* words) {
-    using L = typename I::Lanes;
-    alignas(64) std::int32_t others[W]; // costs without the section's own word
-    for (int section = 0; section < c.sections; ++section)
-        add_row<I>(c, section * W + words[section], costs);
     bool changed = true;
     for (int turn = 0; turn < c.sweeps && changed; ++turn) {
         changed = false;
         for (int section = 0; section < c.sections; ++section) {
-            const int first = section * W, now = first + words[section];
-            const std::int16_t* own = c.twice + std::int64_t{now} * c.width;
-            for (int k = 0; k < W; k += L::kLanes)
-                L::load(costs + first + k).sub(L::widened(own + first + k)).store(others + k);
+            const int first = section * W;
             std::int32_t least;
-            const int best = first_least<I>(others, W, least);
-            if (first + best == now) continue;
-            const std::int16_t* row = c.twice + std::int64_t{first + best} * c.width;
-            for (int k = 0; k < c.width; k += L::kLanes)
-                L::load(costs + k)
-                    .add(L::widened(row + k).sub(L::widened(own + k)))
-                    .store(costs + k);
+            const int now = words[section], best = first_least<I>(costs + first, W, least);
+            if (best == now) continue;
+            const std::int16_t* before = c.twice + std::int64_t{first + now} * c.width;
+            const std::int16_t* after = c.twice + std::int64_t{first + best} * c.width;
+            replace_word<I>(before, after, 0, first, costs);
+            replace_word<I>(before, after, first + W, c.width, costs);
             words[section] = static_cast<std::uint8_t>(best);
             changed = true;
         }
+    }
+}
+
+// Asks for what leave_rest() will read, unless sweeps change it.
+static QAMA_INLINE void fetch_words(const Choice& c, const std::uint8_t* words) {
+    for (int section = 0; section < c.sections; ++section) {
+        const int word = section * c.section_words + words[section];
+        for (int k = 0; k < c.dims; k += 32)
+            QAMA_PREFETCH(c.words + std::int64_t{word} * c.dims + k);
     }
 }
 
@@ -211,16 +259,28 @@ static inline void leave_rest(const Choice& c, const std::int16_t* row, const st
             sums[k] < -32768 ? -32768 : sums[k] > 32767 ? 32767 : sums[k]);
 }
 
-// Row `i`; `alone` holds its costs.
+// Row `i`; `alone` holds its costs. `candidates` holds beam * width integers.
 template <class I, int W>
 static inline void choose_row(const Choice& c, std::int64_t i, std::int32_t* alone,
-                              std::int32_t* sums) {
+                              std::int32_t* candidates, std::int32_t* sums) {
     Beam beams[2];
     beams[0].totals[0] = 0, beams[0].held = 1;
     for (int section = 0; section < c.sections; ++section)
-        extend<I, W>(c, alone, section, beams[section % 2], beams[(section + 1) % 2]);
-    std::uint8_t* words = beams[c.sections % 2].words[0];
-    if (c.sweeps > 0) sweep<I, W>(c, alone, words);
+        extend<I, W>(c, alone, section, beams[section % 2], beams[(section + 1) % 2],
+                     candidates + c.beam * section * W);
+    Beam& found = beams[c.sections % 2];
+    std::uint8_t* words = found.words[0];
+    fetch_words(c, words);
+    if (c.sweeps > 0) {
+        std::int32_t* costs = alone; // these serve no longer
+        for (int section = 0; section < c.sections; ++section) {
+            fetch_beside<W>(c, section + 1, words, section + 2, c.sections);
+            costs_beside<I, W>(c, section, words, section + 1, c.sections,
+                               candidates + (c.beam * section + found.parents[0][section]) * W, 0,
+                               costs + section * W);
+        }
+        sweep<I, W>(c, costs, words);
+    }
     leave_rest(c, c.rows + i * c.dims, words, sums, c.rest + i * c.dims);
     std::uint8_t* codes = c.codes + i * c.sections / (W == kFewWords ? 2 : 1);
     if (W == kManyWords) std::memcpy(codes, words, static_cast<std::size_t>(c.sections));
@@ -229,18 +289,20 @@ static inline void choose_row(const Choice& c, std::int64_t i, std::int32_t* alo
             codes[k] = static_cast<std::uint8_t>(words[2 * k] << 4 | words[2 * k + 1]);
 }
 
-// `scratch` holds kChoiceRows rows of `width` integers, then `dims` integers.
+// `scratch` holds kChoiceRows + beam rows of `width` integers, then `dims` integers.
 template <class I>
 static void choose_rows(const Choice& c, Range rows, std::int32_t* scratch) {
     constexpr int R = kChoiceRows;
-    std::int32_t* sums = scratch + std::int64_t{R} * c.width;
+    std::int32_t* candidates = scratch + std::int64_t{R} * c.width;
+    std::int32_t* sums = candidates + std::int64_t{c.beam} * c.width;
     for (std::int64_t i = rows.first; i < rows.last; i += R) {
         const std::int64_t count = rows.last - i < R ? rows.last - i : R;
         costs_alone<I>(c, c.rows + i * c.dims, count, scratch);
         for (std::int64_t r = 0; r < count; ++r)
             if (c.section_words == kManyWords)
-                choose_row<I, kManyWords>(c, i + r, scratch + r * c.width, sums);
-            else choose_row<I, kFewWords>(c, i + r, scratch + r * c.width, sums);
+                choose_row<I, kManyWords>(c, i + r, scratch + r * c.width, candidates, sums);
+            else
+                choose_row<I, kFewWords>(c, i + r, scratch + r * c.width, candidates, sums);
     }
 }
 

@@ -82,16 +82,6 @@ template <int Most> struct Group {
 
 using TiledGroup = Group<kMaxGroupBlocks>;
 
-// GCC takes a function that only prefetches for one without effects, and drops calls of it: it must
-// be inlined before.
-#if defined(__GNUC__)
-#define QAMA_PREFETCH(address) __builtin_prefetch(address, 0, 2) // into the L2 cache
-#define QAMA_INLINE inline __attribute__((always_inline))
-#else
-#define QAMA_PREFETCH(address) (void)(address)
-#define QAMA_INLINE inline
-#endif
-
 // Asks for the columns of a block.
 static QAMA_INLINE void fetch(const Blocks& blocks, std::int64_t block, int columns) {
     for (int c = 0; c < columns; ++c) QAMA_PREFETCH(column_at(blocks, block, c));

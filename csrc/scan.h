@@ -9,6 +9,16 @@
 
 #include <cstdint>
 
+// GCC takes a function that only prefetches for one without effects, and drops calls of it: it must
+// be inlined before.
+#if defined(__GNUC__)
+#define QAMA_PREFETCH(address) __builtin_prefetch(address, 0, 2) // into the L2 cache
+#define QAMA_INLINE inline __attribute__((always_inline))
+#else
+#define QAMA_PREFETCH(address) (void)(address)
+#define QAMA_INLINE inline
+#endif
+
 namespace qama {
 
 constexpr int kRows = 64;                      // rows in a block = bytes in a column of it
@@ -147,7 +157,7 @@ struct Range {
 constexpr int kFewWords = 16, kManyWords = 256; // of a section: four bits, or eight
 constexpr int kSections = 64;                   // at most
 constexpr int kBeam = 16;                       // prefixes kept, at most
-constexpr int kChoiceRows = 16;                 // rows that share what is read of the words
+constexpr int kChoiceRows = 32;                 // rows that share what is read of the words
 constexpr int kPairedWords = 32;                // words that lie beside each other in Choice.pairs
 
 // What choose_words minimises: |row - sum of one word per section|^2.
@@ -180,7 +190,7 @@ using HammingFn = void (*)(const HammingScan&, Range blocks, Range tiles, std::i
                            Sink* sinks, std::uint8_t* scratch);
 using TableFn = void (*)(const TableScan&, Range blocks, Range tiles, std::int64_t queries,
                          Sink* sinks);
-// `scratch` holds kChoiceRows rows of `width` integers, then `dims` integers.
+// `scratch` holds kChoiceRows + beam rows of `width` integers, then `dims` integers.
 using ChooseFn = void (*)(const Choice&, Range rows, std::int32_t* scratch);
 using MultiplyFn = void (*)(const Products&, Range rows);
 

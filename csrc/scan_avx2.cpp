@@ -208,11 +208,14 @@ struct Avx2 {
     static std::uint32_t word(std::uint8_t byte) {
         return (byte & 0xF0u) | (byte & 0x0Fu) << 20;
     }
-    static Bytes differing(Nibbles x, const std::uint32_t* word) {
-        std::uint16_t at[2];
-        std::memcpy(at, word, sizeof at);
-        return shuffle(kDiffering.at[0] + at[0], x.high)
-            .add(shuffle(kDiffering.at[0] + at[1], x.low));
+    static void add_differing(Nibbles x, const std::uint32_t* word, Bytes& counts) {
+        add_differing(x.high, *word & 0xFFFF, counts);
+        add_differing(x.low, *word >> 16, counts);
+    }
+    static void add_differing(Bytes nibbles, std::uint32_t at, Bytes& counts) {
+        counts = counts.add(shuffle(kDiffering.at[0] + at, nibbles));
+        // Added now: GCC would add up more of them first, and run out of registers.
+        asm("" : "+x"(counts.a), "+x"(counts.b));
     }
 };
 

@@ -83,7 +83,12 @@ struct Ints {
     Ints min(Ints y) const { return {_mm512_min_epi32(v, y.v)}; }
     Ints max(Ints y) const { return {_mm512_max_epi32(v, y.v)}; }
     Ints halved(int n) const { return {_mm512_sra_epi32(v, _mm_cvtsi32_si128(n))}; }
-    Ints add_products(Ints a, Ints b) const { return {_mm512_dpwssd_epi32(v, a.v, b.v)}; }
+    // _mm512_dpwssd_epi32, of which GCC copies the sums before and after.
+    Ints add_products(Ints a, Ints b) const {
+        Ints sum = *this;
+        asm("vpdpwssd %2, %1, %0" : "+v"(sum.v) : "v"(a.v), "v"(b.v));
+        return sum;
+    }
     static Mask less(Ints a, Ints b) { return _mm512_cmplt_epi32_mask(a.v, b.v); }
     static Mask equal(Ints a, Ints b) { return _mm512_cmpeq_epi32_mask(a.v, b.v); }
     static Ints select(Mask mask, Ints a, Ints b) {
@@ -102,9 +107,9 @@ struct Avx512 {
 
     static Bytes column(Bytes x) { return x; }
     static std::uint32_t word(std::uint8_t byte) { return byte * 0x01010101u; }
-    static Bytes differing(Bytes x, const std::uint32_t* word) {
+    static void add_differing(Bytes x, const std::uint32_t* word, Bytes& counts) {
         const __m512i query = _mm512_set1_epi32(static_cast<int>(*word));
-        return {_mm512_popcnt_epi8(_mm512_xor_si512(x.v, query))};
+        counts = counts.add({_mm512_popcnt_epi8(_mm512_xor_si512(x.v, query))});
     }
 
     static Nibbles nibbles(Bytes x) {

@@ -5,8 +5,8 @@
 //                                      and the operators & |, shl1, shr1 (see expand.h)
 //     Total                            64 sums of 16 bits: add, load, store, below
 //     column(Vector)                   made ready to be compared with many query bytes
-//     word(byte)                       a query's byte in the form that differing() wants
-//     differing(column, word)          per row: how many of the 8 bits differ from the query's
+//     word(byte)                       a query's byte in the form that add_differing() wants
+//     add_differing(column, word, counts)  adds how many of the 8 bits of each row differ from it
 //     nibbles(Vector)                  made ready for look-ups
 //     look_up(nibbles, entries)        per row: high entry + low entry, in 8 bits
 //     add_full(columns, entries, sums) per row of B blocks and query of T: the entries at its bytes
@@ -29,31 +29,26 @@ namespace qama {
 
 // ---------------------------------------------------------------------------------- Hamming
 
-// Adds up columns [c, stop), all bits counted, and at most kSpill of them.
 template <class I, int T>
-static inline void count_columns(const std::uint8_t* block, int c, int stop,
-                                 const std::uint32_t* words, typename I::Vector (&counts)[T]) {
-    for (; c < stop; ++c) {
-        const auto column = I::column(I::Vector::load(block + kRows * c));
-        for (int t = 0; t < T; ++t)
-            counts[t] = counts[t].add(I::differing(column, words + c * T + t));
-    }
+static inline void count_column(typename I::Vector column, const std::uint32_t* words,
+                                typename I::Vector (&counts)[T]) {
+    const auto ready = I::column(column);
+    for (int t = 0; t < T; ++t) I::add_differing(ready, words + t, counts[t]);
 }
 
 template <class I, int T>
 static inline void count_block(const std::uint8_t* block, int width, std::uint8_t last,
                                const std::uint32_t* words, typename I::Total (&sums)[T]) {
-    const int end = width - 1; // its column holds the last bits
-    for (int c = 0; c < width; c += kSpill) {
-        const bool final = width - c <= kSpill;
+    const int whole = last == 0xFF ? width : width - 1; // columns of which all bits count
+    for (int c = 0; c < width;) {
+        const int stop = c + kSpill < width ? c + kSpill : width;
         typename I::Vector counts[T];
         for (int t = 0; t < T; ++t) counts[t] = I::Vector::splat(0);
-        count_columns<I, T>(block, c, final ? end : c + kSpill, words, counts);
-        if (final) {
-            const auto x = I::column(I::Vector::load(block + kRows * end) & I::Vector::splat(last));
-            for (int t = 0; t < T; ++t)
-                counts[t] = counts[t].add(I::differing(x, words + end * T + t));
-        }
+        for (; c < stop && c < whole; ++c)
+            count_column<I, T>(I::Vector::load(block + kRows * c), words + c * T, counts);
+        for (; c < stop; ++c)
+            count_column<I, T>(I::Vector::load(block + kRows * c) & I::Vector::splat(last),
+                               words + c * T, counts);
         for (int t = 0; t < T; ++t) sums[t].add(counts[t]);
     }
 }

@@ -141,14 +141,14 @@ struct Portable {
 
     static std::uint32_t word(std::uint8_t byte) { return byte * 0x01010101u; }
     static Bytes column(const Bytes& x) { return x; }
-    static Bytes differing(const Bytes& column, const std::uint32_t* word) {
+    static void add_differing(const Bytes& column, const std::uint32_t* word, Bytes& counts) {
         const std::uint8_t query = static_cast<std::uint8_t>(*word);
-        return Bytes::each([&](int i) {
+        counts = counts.add(Bytes::each([&](int i) {
             std::uint8_t x = column.b[i] ^ query;
             x = static_cast<std::uint8_t>(x - ((x >> 1) & 0x55));
             x = static_cast<std::uint8_t>((x & 0x33) + ((x >> 2) & 0x33));
             return (x + (x >> 4)) & 0x0F;
-        });
+        }));
     }
 
     static Bytes nibbles(const Bytes& x) { return x; }
