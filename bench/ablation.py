@@ -56,6 +56,9 @@ BYTE_PARTS = {
     "- normalised score": [
         (bytecode.ByteCode, "factor_indices", lambda code, stored: np.full(len(stored), 128, "u1")),
     ],
+    "- nesting: 23 bytes chosen together": [
+        (bytecode, "BLOCK_ENDS", tuple(end for end in bytecode.BLOCK_ENDS if end >= 23)),
+    ],
 }  # fmt: skip
 GRID_PARTS = {
     "all of it": [],
@@ -72,7 +75,7 @@ GRID_OPTIONS = {
 def variants():
     """Yield family, name, what is set, options of `qama.fit`."""
     for name, parts in BYTE_PARTS.items():
-        yield "bytes", name, parts, {"steps": 0}
+        yield "bytes", name, parts, {"steps": 0, "max_bytes": max(BYTES) - 1}
     for name, parts in GRID_PARTS.items():
         yield "grid", name, parts, {"bytes": False}
     for name, options in GRID_OPTIONS.items():
