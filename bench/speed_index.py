@@ -40,7 +40,24 @@ def features(bench):
     kept = np.mean([len(set(a) & set(b)) / K for a, b in zip(full, short, strict=True)])
     found.append({"engine": "funnel recall", "value": float(kept)})
     found.append({"engine": "add codes", "value": codes.nbytes / adding / 1e9, "unit": "GB/s"})
-    return [*found, memory(bench, codes), *opening(bench, codes)]
+    return [*found, *funnels(bench), memory(bench, codes), *opening(bench, codes)]
+
+
+def funnels(bench):
+    """The flat scan and the funnel behind longer codes, whose prefixes are longer too."""
+    found, Q = [], data.vectors(256, seed=2)
+    for nbytes in (96, 192):
+        index = qama.Index(bench.codec, nbytes=nbytes)
+        index.add_codes(bench.codes(nbytes, bench.million))
+        jobs = {
+            ("filter: all", 1): lambda i=index: i.search(Q[:1], K, threads=1),
+            ("funnel", 1): lambda i=index: i.search(Q[:1], K, threads=1, funnel=True),
+        }
+        found += bench.rows("features", jobs, nbytes=nbytes, rows=len(index), threads=1)
+        full, short = (index.search(Q, K, threads=1, funnel=f).ids for f in (False, True))
+        kept = np.mean([len(set(a) & set(b)) / K for a, b in zip(full, short, strict=True)])
+        found.append({"engine": f"funnel recall, {nbytes} B", "value": float(kept)})
+    return found
 
 
 def memory(bench, codes):

@@ -11,6 +11,7 @@ from qama.evaluation.judge import judge
 K = 10
 NBYTES = 48
 FEW = 200  # candidates of a funnel over 50,000 rows
+FUNNELS = {NBYTES: "wide", 96: "wide, 96 B", 192: "wide, 192 B"}  # settings by bytes
 
 
 def available():
@@ -37,8 +38,8 @@ def small(name):
 
 
 def general(codec):
-    """The codes of the general passages."""
-    return codec.encode(vectors(MODELS[0], "train-text"), nbytes=NBYTES)
+    """The codes of the general passages, of which shorter ones are the leading bytes."""
+    return codec.encode(vectors(MODELS[0], "train-text"), nbytes=max(FUNNELS))
 
 
 def funnel(codec, name, general):
@@ -48,14 +49,15 @@ def funnel(codec, name, general):
     rows with a thousand candidates.
     """
     scene = load_scene(MODELS[0], name, "small")
-    index = qama.Index(codec, nbytes=NBYTES)
-    index.add(scene.docs)
-    index.add_codes(general[_general_rows(name)])
-    found = {"flat": False, "funnel": True, "funnel, few": FEW}
-    return [
-        scored(engine, scene, index.search(scene.queries, K, funnel=how).ids, "wide")
-        for engine, how in found.items()
-    ]
+    rows = []
+    for nbytes, setting in FUNNELS.items():
+        index = qama.Index(codec, nbytes=nbytes)
+        index.add(scene.docs)
+        index.add_codes(np.ascontiguousarray(general[_general_rows(name), :nbytes]))
+        for engine, how in {"flat": False, "funnel": True, "funnel, few": FEW}.items():
+            ids = index.search(scene.queries, K, funnel=how).ids
+            rows.append(scored(engine, scene, ids, setting, nbytes))
+    return rows
 
 
 def grid(codec):
@@ -89,11 +91,11 @@ def filled(index, scene):
     return index.search(scene.queries, K)[1].astype(np.int64)
 
 
-def scored(engine, scene, ids, setting="small"):
+def scored(engine, scene, ids, setting="small", nbytes=NBYTES):
     ndcg = judge(ids, scene.collection, ks=(K,)).ndcg10.mean()
     return {
         "engine": engine, "setting": setting, "collection": scene.collection.name,
-        "nbytes": NBYTES, "ndcg": float(ndcg),
+        "nbytes": nbytes, "ndcg": float(ndcg),
     }  # fmt: skip
 
 

@@ -315,6 +315,8 @@ def main():
     shown = [r for r in macro(load("default")) if (r.level, r.scorer) in DRAWN]
     speed_plot(ROOT / "docs" / "speed.svg")
     quality_tables.plot(ROOT / "docs" / "quality.svg")
+    for model in quality_tables.OTHERS:
+        quality_tables.plot(ROOT / "docs" / f"quality_{model.split('-')[0]}.svg", model)
     plot(shown, ROOT / "docs" / "retention.svg", "Six collections, all-MiniLM-L6-v2")
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 RESULTS = Path(__file__).parent.parent / "bench" / "results"
 MODEL = "all-minilm-l6-v2"
+OTHERS = {"wordllama-l2-supercat-256": "WordLlama, 256 d", "lsa-768": "LSA, 768 d"}
 SETTINGS = ("small", "wide", "transfer")
 COLLECTIONS = 6
 
@@ -20,6 +21,8 @@ __all__ = [
     "default_ablation_bytes",
     "default_ablation_grid",
     "quality_gaps",
+    "quality_models",
+    "quality_seeds",
     "quality_short",
     "quality_small",
     "quality_targets",
@@ -34,11 +37,11 @@ def measured():
     return json.loads(path.read_text()) if path.exists() else {"results": [], "gaps": []}
 
 
-def retentions(setting):
+def retentions(setting, model=MODEL):
     """Return retention in % by (method, bytes) and collection: seeds averaged, best variant."""
     by_variant = defaultdict(list)
     for row in measured()["results"]:
-        if (row["model"], row["fit"], row["scorer"]) == (MODEL, setting, "asymmetric"):
+        if (row["model"], row["fit"], row["scorer"]) == (model, setting, "asymmetric"):
             key = (row["method"], row["bytes"], row["collection"], row["variant"])
             by_variant[key].append(100 * row["retention"])
     best = defaultdict(dict)
@@ -102,15 +105,15 @@ def quality_gaps():
     return "\n".join(lines)
 
 
-def plot(path):
+def plot(path, model=MODEL):
     """Draw retention against stored bytes, a line a method, small and wide."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10, 4.4), layout="constrained")
-    peers = dict.fromkeys(m for s in ("wide", "small") for m, _ in retentions(s) if m != "qama")
+    found = {setting: retentions(setting, model) for setting in ("small", "wide")}
+    peers = dict.fromkeys(m for s in ("wide", "small") for m, _ in found[s] if m != "qama")
     colours = {"qama": "black"} | {m: f"C{i}" for i, m in enumerate(peers)}
-    for axes, setting in zip(figure.subplots(1, 2, sharey=True), ("small", "wide"), strict=True):
-        best = retentions(setting)
+    for axes, (setting, best) in zip(figure.subplots(1, 2, sharey=True), found.items(), strict=True):
         for method in sorted({method for method, _ in best}, key=lambda m: (m != "qama", m)):
             whole = {n: c for (m, n), c in best.items() if m == method and len(c) == COLLECTIONS}
             if len(whole) < 2:
@@ -124,7 +127,7 @@ def plot(path):
         axes.set_xscale("log", base=2)
         axes.set_xticks(ticks := [12, 24, 48, 96], labels=[str(n) for n in ticks])
         axes.set_xlabel("bytes per vector, corrections counted")
-        axes.set_title(setting)
+        axes.set_title(f"{OTHERS.get(model, model)}, {setting}")
         axes.grid(alpha=0.3)
     figure.get_axes()[0].set_ylabel("nDCG@10, % of float32")
     figure.get_axes()[0].set_ylim(50, 103)
@@ -132,21 +135,61 @@ def plot(path):
     figure.savefig(path)
 
 
+def _macros(model, setting):
+    """Yield bytes, collections, qama's and the best peers' mean retention in %, and the lead."""
+    found = [r for r in measured()["gaps"] if (r["model"], r["fit"]) == (model, setting)]
+    for macro in sorted(found, key=lambda r: r["bytes"]):
+        if macro["collection"] == "macro":
+            parts = [r for r in found if r["bytes"] == macro["bytes"] and r is not macro]
+            ours, theirs = (
+                100 * sum(r[f"{who}_retention"] for r in parts) / len(parts)
+                for who in ("qama", "peer")
+            )
+            lead = f"{macro['gap']:+.1f} ({macro['low']:+.1f} to {macro['high']:+.1f})"
+            yield macro["bytes"], macro["collections"], ours, theirs, lead
+
+
 def quality_short():
     """Wide: qama and the best peer of each collection, means of six collections."""
-    found = [r for r in measured()["gaps"] if (r["model"], r["fit"]) == (MODEL, "wide")]
     lines = ["| bytes | qama kept % | best peer of each collection | lead, points |",
              "|--:|--:|--:|--:|"]  # fmt: skip
-    for macro in found:
-        if macro["collection"] != "macro" or macro["collections"] < COLLECTIONS:
-            continue
-        parts = [r for r in found if r["bytes"] == macro["bytes"] and r is not macro]
-        ours, theirs = (
-            100 * sum(r[f"{who}_retention"] for r in parts) / len(parts) for who in ("qama", "peer")
-        )
-        lead = f"{macro['gap']:+.1f} ({macro['low']:+.1f} to {macro['high']:+.1f})"
-        lines.append(f"| {macro['bytes']} | {ours:.1f} | {theirs:.1f} | {lead} |")
+    lines += [
+        f"| {nbytes} | {ours:.1f} | {theirs:.1f} | {lead} |"
+        for nbytes, count, ours, theirs, lead in _macros(MODEL, "wide")
+        if count == COLLECTIONS
+    ]
     return "\n".join(lines) if len(lines) > 2 else MISSING
+
+
+def quality_models():
+    """The other models: qama and the best peer of each collection."""
+    lines = ["| model | setting | bytes | qama kept % | best peer of each | lead, points | of |",
+             "|---|---|--:|--:|--:|--:|--:|"]  # fmt: skip
+    lines += [
+        f"| {name} | {setting} | {nbytes} | {ours:.1f} | {theirs:.1f} | {lead} | {count} |"
+        for model, name in OTHERS.items()
+        for setting in SETTINGS
+        for nbytes, count, ours, theirs, lead in _macros(model, setting)
+    ]
+    return "\n".join(lines) if len(lines) > 2 else MISSING
+
+
+def quality_seeds():
+    """Qama's mean over six collections, seed by seed."""
+    groups = defaultdict(dict)
+    for row in measured()["results"]:
+        if (row["model"], row["method"]) == (MODEL, "qama"):
+            cell = groups[row["fit"], row["seed"], row["bytes"]]
+            cell[row["collection"]] = 100 * row["retention"]
+    whole = {key: sum(c.values()) / COLLECTIONS for key, c in groups.items() if len(c) == COLLECTIONS}
+    lengths = sorted({nbytes for _, _, nbytes in whole})
+    lines = ["| setting | seed | " + " | ".join(f"{n} B" for n in lengths) + " |",
+             "|---|--:|" + "--:|" * len(lengths)]  # fmt: skip
+    for setting, seed in sorted({key[:2] for key in whole}, key=lambda k: (SETTINGS.index(k[0]), k)):
+        cells = [whole.get((setting, seed, n)) for n in lengths]
+        shown = ["" if cell is None else f"{cell:.1f}" for cell in cells]
+        lines.append(f"| {setting} | {seed} | {' | '.join(shown)} |")
+    return "\n".join(lines) if whole else MISSING
 
 
 # --- targets ------------------------------------------------------------------------------------

@@ -19,6 +19,8 @@ from qama.encoding.levels import Level
 from qama.encoding.quantize import digitize
 from qama.encoding.transform import Transform, apply, gelu
 
+_PAIR_ROWS = 2048  # bounds the hidden values of pairs: 2048 x 192 x 8 floats at d = 384
+
 
 @dataclass(frozen=True)
 class PairNet:
@@ -36,8 +38,11 @@ class PairNet:
 
     def __call__(self, Z: Floats) -> Floats:
         """Map z (n, dims) to one value per pair (z_2i, z_2i+1): float32 (n, dims / 2)."""
-        pairs = Z.reshape(len(Z), -1, 2)
-        return np.asarray(gelu(pairs @ self.w1.T + self.b1) @ self.w2, dtype=np.float32)
+        values = np.empty((len(Z), Z.shape[1] // 2), dtype=np.float32)
+        for rows in checks.chunks(Z, _PAIR_ROWS):
+            pairs = Z[rows].reshape(-1, values.shape[1], 2)
+            values[rows] = gelu(pairs @ self.w1.T + self.b1) @ self.w2
+        return values
 
 
 @dataclass(frozen=True)
