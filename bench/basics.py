@@ -1,7 +1,7 @@
-"""Time and peak memory of the basics: import, fit 50,000 vectors, encode a million, 384 dims.
+"""Time and peak memory of the basics: import, fit, encode, weigh a query; 384 dims.
 
 Each runs in a process of its own; vectors are synthetic, of a falling spectrum. The peak includes
-the process itself and its input, which for the encoding is a mapped file of 1,465 MiB.
+the process itself and its input, which for a million vectors is a mapped file of 1,465 MiB.
 """
 
 import argparse
@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -45,23 +46,53 @@ def job_fit(preset):
     return time.perf_counter() - started
 
 
-def job_encode(preset, **request):
-    import qama
-
-    codec = qama.fit(vectors(2_000), preset, steps=0)
+@contextmanager
+def mapped_million():
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "vectors.npy"
         X = np.lib.format.open_memmap(path, "w+", np.float32, (1_000_000, DIMS))
         for part in range(20):
             X[part * 50_000 : (part + 1) * 50_000] = vectors(50_000, part)
+        yield X
+
+
+def job_fit_mapped():
+    import qama
+
+    with mapped_million() as X:
+        started = time.perf_counter()
+        qama.fit(X)
+        return time.perf_counter() - started
+
+
+def job_encode(preset, **request):
+    import qama
+
+    codec = qama.fit(vectors(2_000), preset, steps=0)
+    with mapped_million() as X:
         started = time.perf_counter()
         codec.encode(X, **request)
         return time.perf_counter() - started
 
 
+def job_weigh():
+    """Median of 200 queries, one after the other: the words come from the CPU's last cache."""
+    import qama
+
+    code = qama.fit(vectors(2_000), steps=0).code(nbytes=48)
+    Q, times = vectors(200, 1), []
+    for i in range(len(Q)):
+        started = time.perf_counter()
+        code.query_tables(Q[i : i + 1])
+        times.append(time.perf_counter() - started)
+    return float(np.median(times))
+
+
 JOBS = {
     "import qama": job_import,
     "fit 50,000 x 384, default": lambda: job_fit("default"),
+    "fit a mapped file of 1,000,000 x 384, default": job_fit_mapped,
+    "weigh a query at 48 bytes, default": job_weigh,
     "encode 1,000,000 x 384, default, 48 bytes": lambda: job_encode("default", nbytes=48),
     "encode 1,000,000 x 384, default, 384 dims at 2 bit": lambda: job_encode("default", level="2"),
     "encode 1,000,000 x 384, paper, 384 dims at 2 bit": lambda: job_encode("paper", level="2"),

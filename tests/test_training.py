@@ -446,6 +446,8 @@ def test_a_checkpoint_of_another_fit_is_refused(rows, tmp_path):
     for other in ({"learning_rate": 0.5}, {"seed": 1}, {"dims": [32, 8]}, {"preset": "paper"}):
         with pytest.raises(ValueError, match="does not belong to this fit"):
             quick(rows, checkpoint=path, **other)
+    with pytest.raises(ValueError, match="written with other vectors"):
+        quick(rows[::-1], checkpoint=path)
     path.write_bytes(b"something else")
     with pytest.raises(ValueError, match="does not belong to this fit"):
         quick(rows, checkpoint=path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -115,7 +116,7 @@ def fit(
 
         facts = train(
             adapter, objective, chosen, chosen.total_steps(len(kept)), judge,
-            device=device, callbacks=callbacks, checkpoint=checkpoint,
+            device=device, callbacks=callbacks, checkpoint=checkpoint, data=_checksum(kept, known),
         )  # fmt: skip
         grid = calibrated(adapter.to_grid(shares).with_centers(kept), kept, seed)
 
@@ -154,6 +155,16 @@ def _objective(
     if chosen.objective == "paper":
         return PaperObjective(chosen, X, known, seed)
     return DistillationObjective(chosen, adapter, X, fractions, seed, known)
+
+
+def _checksum(rows: Floats, known: tuple[Asked, ...]) -> int:
+    """Return a checksum of rows, and of queries and their answers."""
+    found = zlib.crc32(np.ascontiguousarray(rows).data)
+    for some in known:
+        for part in (some.queries, some.answers):
+            if part is not None:
+                found = zlib.crc32(np.ascontiguousarray(part).data, found)
+    return found
 
 
 def _level_names(names: Sequence[object]) -> tuple[str, ...]:

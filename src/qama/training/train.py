@@ -92,6 +92,7 @@ def train(
     device: str = "auto",
     callbacks: Sequence[Callback] = (),
     checkpoint: str | os.PathLike[str] | None = None,
+    data: int = 0,
 ) -> dict[str, Any]:
     """Train in place and leave the best state seen, the untrained start included.
 
@@ -104,6 +105,7 @@ def train(
         device: "auto", "cpu", "cuda" or "mps".
         callbacks: Called after each step.
         checkpoint: A file to resume from if it exists, written at each look.
+        data: A checksum of what is fitted on, which a checkpoint must have as well.
 
     Returns:
         Facts of the run: steps, best_step, shipped ("trained" or "untrained start"),
@@ -118,8 +120,9 @@ def train(
     optimizer = torch.optim.AdamW(objective.groups(adapter), lr=config.learning_rate)
     half = config.architecture == "feedforward" and has_fast_bfloat16(where)
     state, best = _State(), _copy(adapter)
+    identity = repr((config, adapter.dims, objective.random.initial_seed(), data))
     if checkpoint is not None and Path(checkpoint).exists():
-        state, best = _resume(checkpoint, adapter, optimizer, objective, config)
+        state, best = _resume(checkpoint, adapter, optimizer, objective, identity)
     else:
         state.agreement = state.best = state.start = judge(adapter).agreement
     while state.step < steps and state.looks < config.patience:
@@ -138,7 +141,7 @@ def train(
         if state.step % config.evaluate_every == 0 or state.step == steps:
             best = _look(adapter, judge, state, best)
             if checkpoint is not None:
-                _save(checkpoint, adapter, optimizer, objective, config, state, best)
+                _save(checkpoint, adapter, optimizer, objective, identity, state, best)
         losses = {name: float(loss.detach()) for name, loss in parts.items()}
         for callback in callbacks:
             callback(Report(state.step, steps, losses, state.agreement))
@@ -205,23 +208,19 @@ def _learned(optimizer: torch.optim.Optimizer) -> list[Tensor]:
     return [tensor for group in optimizer.param_groups for tensor in group["params"]]
 
 
-def _identity(adapter: Adapter, objective: Objective, config: TrainConfig) -> str:
-    return repr((config, adapter.dims, objective.random.initial_seed()))
-
-
 def _save(
     path: str | os.PathLike[str],
     adapter: Adapter,
     optimizer: torch.optim.Optimizer,
     objective: Objective,
-    config: TrainConfig,
+    identity: str,
     state: _State,
     best: dict[str, Tensor],
 ) -> None:
     temporary = Path(f"{os.fspath(path)}.part")
     torch.save(
         {
-            "fit": _identity(adapter, objective, config),
+            "fit": identity,
             "state": vars(state),
             "adapter": adapter.state_dict(),
             "best": best,
@@ -239,12 +238,12 @@ def _resume(
     adapter: Adapter,
     optimizer: torch.optim.Optimizer,
     objective: Objective,
-    config: TrainConfig,
+    identity: str,
 ) -> tuple[_State, dict[str, Tensor]]:
     try:
         saved = torch.load(path, weights_only=True)
-        if saved["fit"] != _identity(adapter, objective, config):
-            raise ValueError("it was written with another configuration, grid or seed")
+        if saved["fit"] != identity:
+            raise ValueError("it was written with other vectors, configuration, grid or seed")
         adapter.load_state_dict(saved["adapter"])
         optimizer.load_state_dict(saved["optimizer"])
         with torch.no_grad():  # the objective may learn too, not only the adapter
