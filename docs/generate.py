@@ -1,7 +1,7 @@
 """Fill the tables and plots of README.md and docs/ from bench/results/ (`make docs`).
 
 A table stands between `<!-- table: NAME -->` and `<!-- end -->`; NAME is a function here or in
-paper_tables.py, paper_figures.py, quality_tables.py or trust_tables.py.
+paper_tables.py, paper_figures.py, quality_tables.py, target_tables.py or trust_tables.py.
 """
 
 import json
@@ -14,6 +14,7 @@ from pathlib import Path
 import paper_figures
 import paper_tables
 import quality_tables
+import target_tables
 import trust_tables
 from paper_results import rows
 from paper_verdicts import MINILM_L12
@@ -280,7 +281,7 @@ def fill(path):
 
     def table(match):
         name = match[1]
-        modules = (quality_tables, trust_tables, paper_figures)
+        modules = (quality_tables, target_tables, trust_tables, paper_figures)
         others = next((m for m in modules if name in m.__all__), paper_tables)
         make = globals().get(name) or getattr(others, name)
         return f"<!-- table: {name} -->\n{make()}\n<!-- end -->"

@@ -25,7 +25,6 @@ __all__ = [
     "quality_seeds",
     "quality_short",
     "quality_small",
-    "quality_targets",
     "quality_transfer",
     "quality_wide",
 ]
@@ -198,103 +197,10 @@ def quality_seeds():
     return "\n".join(lines) if whole else MISSING
 
 
-# --- targets ------------------------------------------------------------------------------------
-
-KEPT = {  # setting and bytes: retention in %
-    ("wide", 12): 76, ("wide", 24): 91, ("wide", 48): 98, ("wide", 96): 99.5,
-    ("small", 12): 84, ("small", 24): 95, ("small", 48): 99, ("small", 96): 99.8,
-    ("transfer", 48): 95, ("transfer", 96): 98.5,
-}  # fmt: skip
-LEADS = {  # setting and bytes: points above the best peer, mean of the collections
-    ("wide", 12): 0, ("wide", 24): 2.5, ("wide", 32): 0, ("wide", 48): 2, ("wide", 64): 0,
-    ("wide", 96): 0, ("small", 24): 0, ("small", 48): 0, ("transfer", 48): 0, ("transfer", 96): 0,
-}  # fmt: skip
-ORDERS = (("wide", 24), ("wide", 48), ("small", 24), ("small", 48))  # of the other models
-HAMMING = {  # dims and level: retention in %, small
-    (384, "2"): 98, (384, "hybrid"): 97.5, (384, "1.5"): 96.5, (384, "1"): 92,
-    (192, "2"): 96, (96, "2"): 90, (48, "2"): 75,
-}  # fmt: skip
-
-
-def quality_targets():
-    """One line a target: asked, measured, and whether it holds."""
-    lines = ["| target | asked | measured | verdict |", "|---|--:|--:|---|"]
-    for (setting, nbytes), asked in KEPT.items():
-        cells = retentions(setting).get(("qama", nbytes))
-        mean = sum(cells.values()) / len(cells) if cells and len(cells) == COLLECTIONS else None
-        lines.append(_target(f"{setting}, {nbytes} B, kept %", asked, mean))
-    gaps = {
-        (row["fit"], row["bytes"]): row
-        for row in measured()["gaps"]
-        if row["model"] == MODEL and row["collection"] == "macro"
-    }
-    for key, asked in LEADS.items():
-        row = gaps.get(key)
-        whole = row and row["collections"] == COLLECTIONS
-        # from 96 bytes on: not below within the interval
-        reached = (row["high"] if key[1] >= 96 else row["gap"]) if whole else None
-        name = f"{key[0]}, {key[1]} B, points above the best peer of each collection"
-        lines.append(_target(name, asked, row["gap"] if whole else None, reached))
-    lines.append(_losses())
-    lines += [_order(model, setting, nbytes) for model in OTHERS for setting, nbytes in ORDERS]
-    kept = _hamming()
-    for (dims, level), asked in HAMMING.items():
-        lines.append(_target(f"Hamming, {dims} dims, level {level}, kept %", asked,
-                             kept.get((dims, level))))  # fmt: skip
-    return "\n".join(lines)
-
-
-def _target(name, asked, value, reached=None):
-    if value is None:
-        return f"| {name} | {asked} | | not measured |"
-    word = "holds" if (value if reached is None else reached) >= asked else "does not hold"
-    return f"| {name} | {asked} | {value:.1f} | VERDICT: {word} |"
-
-
-def _order(model, setting, nbytes):
-    """Whether qama leads with another model as well."""
-    name = f"{OTHERS[model]}: {setting}, {nbytes} B, points above the best peer of each collection"
-    row = next(
-        (
-            row for row in measured()["gaps"]
-            if (row["model"], row["fit"], row["bytes"], row["collection"])
-            == (model, setting, nbytes, "macro")
-        ),
-        None,
-    )  # fmt: skip
-    if row and row["collections"] < COLLECTIONS:
-        name += f" (of {row['collections']} collections)"
-    return _target(name, 0, row and row["gap"])
-
-
-def _losses():
-    """Collections (wide, 24 and 48 B) where the best peer leads beyond the interval."""
-    name = "wide, 24 and 48 B, collections below the best peer beyond the interval"
-    rows = [
-        row for row in measured()["gaps"]
-        if (row["model"], row["fit"]) == (MODEL, "wide") and row["bytes"] in (24, 48)
-        and row["collection"] != "macro"
-    ]  # fmt: skip
-    if len(rows) < 2 * COLLECTIONS:
-        return f"| {name} | 0 | | not measured |"
-    lost = [f"{row['collection']} {row['bytes']} B" for row in rows if row["high"] < 0]
-    word = "does not hold: " + ", ".join(lost) if lost else "holds"
-    return f"| {name} | 0 | {len(lost)} | VERDICT: {word} |"
-
-
-def _hamming():
-    groups = defaultdict(list)
-    for records in json.loads((RESULTS / "default.json").read_text())["results"].values():
-        for r in records:
-            if (r["method"], r["scorer"]) == ("qama", "hamming"):
-                groups[r["dims"], r["level"]].append(100 * r["retention"])
-    return {key: sum(values) / len(values) for key, values in groups.items()}
-
-
 # --- the default recipe, and what a user can add to it ------------------------------------------
 
 
-def _rows(name):
+def results_of(name):
     path = RESULTS / f"{name}.json"
     return json.loads(path.read_text())["results"] if path.exists() else []
 
@@ -310,7 +216,7 @@ def _averaged(rows, names, keep, figure):
 
 def _ablation(family, keep, columns):
     """One line a variant, kept and in brackets found of the floats' ten nearest."""
-    rows = [row for row in _rows("ablation") if row["family"] == family]
+    rows = [row for row in results_of("ablation") if row["family"] == family]
     kept, found = (_averaged(rows, ("variant",), keep, name) for name in ("retention", "overlap"))
     lines = [f"| variant | {' | '.join(map(str, columns))} | fits |",
              f"|---|{'--:|' * (len(columns) + 1)}"]  # fmt: skip
@@ -337,7 +243,7 @@ def default_ablation_grid():
 
 def asked_table():
     """What queries and pairs add to grid codes: the mean of their levels, by dims and scorer."""
-    rows = _rows("asked")
+    rows = results_of("asked")
     columns = [(dims, scorer) for scorer in ("hamming", "asymmetric") for dims in (384, 192, 96)]
     kept = _averaged(rows, ("collection", "way"), lambda c: (c["dims"], c["scorer"]), "retention")
     lines = [f"| collection | fitted with | {' | '.join(f'{n} {s}' for n, s in columns)} | seeds |",
