@@ -108,7 +108,7 @@ def plot(path, model=MODEL):
     """Draw retention against stored bytes, a line a method, small and wide."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(10, 4.4), layout="constrained")
+    figure = Figure(figsize=(10, 4.7), layout="constrained")
     found = {setting: retentions(setting, model) for setting in ("small", "wide")}
     peers = dict.fromkeys(m for s in ("wide", "small") for m, _ in found[s] if m != "qama")
     colours = {"qama": "black"} | {m: f"C{i}" for i, m in enumerate(peers)}
@@ -131,8 +131,10 @@ def plot(path, model=MODEL):
         axes.set_title(f"{OTHERS.get(model, model)}, {setting}")
         axes.grid(alpha=0.3)
     figure.get_axes()[0].set_ylabel("nDCG@10, % of float32")
-    figure.get_axes()[0].set_ylim(50, 103)
-    figure.get_axes()[1].legend(fontsize="small", loc="lower right")
+    figure.get_axes()[0].set_ylim(50 if model == MODEL else 30, 103)
+    handles = {line.get_label(): line for axes in figure.get_axes() for line in axes.get_lines()}
+    shown = [line for name, line in handles.items() if name in colours]
+    figure.legend(handles=shown, fontsize="small", loc="outside lower center", ncols=len(shown))
     figure.savefig(path)
 
 
