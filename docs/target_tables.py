@@ -87,7 +87,8 @@ def _above_means(setting, nbytes, asked):
         for (method, n), cells in retentions(setting).items()
         if n == nbytes and len(cells) == COLLECTIONS
     }
-    ours, name = means.pop("qama", None), f"{setting}, {nbytes} B, points above the best peer's mean"
+    ours = means.pop("qama", None)
+    name = f"{setting}, {nbytes} B, points above the best peer's mean"
     if ours is None or not means:
         return _target(name, asked, None)
     best = max(means, key=means.get)
