@@ -87,18 +87,29 @@ static QAMA_INLINE void fetch(const Blocks& blocks, std::int64_t block, int colu
     for (int c = 0; c < columns; ++c) QAMA_PREFETCH(column_at(blocks, block, c));
 }
 
-// Asks for the blocks that a scan will come to soon.
+// Whether the scan of one query asks for what comes column by column, between look-ups, or for all of
+// a block at once. The latter is faster in order where blocks are neither short nor longer than what
+// a CPU can wait for.
+static inline bool fetched_by_column(int columns, bool sparse) {
+    if (sparse) return columns > kShortCode;
+    return columns <= 32 || columns > 100;
+}
+
+// The blocks that a scan will come to soon.
 class Ahead {
   public:
     Ahead(const Blocks& blocks, int columns, const TiledGroup& group, const TiledGroup& next)
         : blocks_(blocks), columns_(columns),
           blocks_ahead_(static_cast<int>(group_blocks(columns, kAheadBytes)) + 1), group_(group),
           next_(next) {}
-    // The scan is at the i-th block of the group.
-    QAMA_INLINE void at(int i) const {
+    // The one to ask for where the scan is at the i-th block of the group, or -1.
+    QAMA_INLINE std::int64_t block(int i) const {
         const int next = i + blocks_ahead_ - group_.count;
-        if (next >= next_.count) return;
-        fetch(blocks_, next < 0 ? group_.blocks[i + blocks_ahead_] : next_.blocks[next], columns_);
+        if (next >= next_.count) return -1;
+        return next < 0 ? group_.blocks[i + blocks_ahead_] : next_.blocks[next];
+    }
+    QAMA_INLINE void at(int i) const { // asks for all of it
+        if (const std::int64_t next = block(i); next >= 0) fetch(blocks_, next, columns_);
     }
 
   private:

@@ -98,6 +98,7 @@ struct Sums {
         const __m256i top = _mm256_set1_epi16(static_cast<short>(limit));
         return below({top, top}, {top, top});
     }
+    std::uint64_t reaching(std::uint32_t limit) const { return ~below(limit); }
     std::uint64_t below(const Sums& limits) const { return below(limits.even(), limits.odd); }
 };
 

@@ -58,9 +58,14 @@ struct Sums {
 
     std::uint64_t below(std::uint32_t limit) const {
         const __m512i top = _mm512_set1_epi16(static_cast<short>(limit));
-        const __mmask32 e = _mm512_cmplt_epu16_mask(even(), top);
-        const __mmask32 o = _mm512_cmplt_epu16_mask(odd, top);
-        return (e | o) == 0 ? 0 : spread2(e) | spread2(o) << 1;
+        return rows(_mm512_cmplt_epu16_mask(even(), top), _mm512_cmplt_epu16_mask(odd, top));
+    }
+    std::uint64_t reaching(std::uint32_t limit) const {
+        const __m512i least = _mm512_set1_epi16(static_cast<short>(limit));
+        return rows(_mm512_cmpge_epu16_mask(even(), least), _mm512_cmpge_epu16_mask(odd, least));
+    }
+    static std::uint64_t rows(__mmask32 even, __mmask32 odd) { // of which there are rarely any
+        return (even | odd) == 0 ? 0 : spread2(even) | spread2(odd) << 1;
     }
 };
 
@@ -163,9 +168,12 @@ struct Avx512 {
     static __m512i blend(__m512i mask, __m512i a, __m512i b) {
         return _mm512_ternarylogic_epi64(mask, a, b, 0xCA);
     }
-    static Bytes find(Bytes x, const std::uint8_t* entries) {
-        return {_mm512_permutexvar_epi8(x.v, _mm512_loadu_si512(entries))};
+    template <bool Kept> static __m512i wide_table(const std::uint8_t* entries) {
+        __m512i table = _mm512_loadu_si512(entries);
+        if (Kept) asm("" : "+v"(table)); // GCC would load it again for each block
+        return table;
     }
+    static Bytes find(Bytes x, __m512i table) { return {_mm512_permutexvar_epi8(x.v, table)}; }
 };
 
 constexpr Kernels kKernels = kernels_of<Avx512>("avx512");

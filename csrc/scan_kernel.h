@@ -3,7 +3,7 @@
 //
 //     Vector                           64 bytes, one per row: load, store, splat, add,
 //                                      and the operators & |, shl1, shr1 (see expand.h)
-//     Total                            64 sums of 16 bits: add, load, store, below
+//     Total                            64 sums of 16 bits: add, load, store, below, reaching
 //     column(Vector)                   made ready to be compared with many query bytes
 //     word(byte)                       a query's byte in the form that add_differing() wants
 //     add_differing(column, word, counts)  adds how many of the 8 bits of each row differ from it
@@ -13,7 +13,8 @@
 //                                      of G columns, added up in 8 bits; [G][T] tables of 256
 //     kWide                            whether it also looks up in tables of 64 entries:
 //     tops(columns)                    the top bit pairs of up to three columns, in six bits
-//     find(column, entries)            per row: the entry at its low six bits
+//     wide_table<Kept>(entries)        64 entries, kept in a register where several blocks use them
+//     find(column, table)              per row: the entry at its low six bits
 //     Lanes                            int32 lanes: see choose_kernel.h
 //     kHammingTile, kTableTile         queries that one pass over a block serves
 //     kTableBlocks                     blocks that a pass over the tables of a tile serves
@@ -115,27 +116,69 @@ static void hamming_scan(const HammingScan& scan, Range blocks, Range tiles, std
 
 // ----------------------------------------------------------------------------------- tables
 
+// What is asked for while a block is looked up: nothing, or the columns of a later one.
+struct FetchNothing {
+    FetchNothing of_run(const Blocks&, int) const { return {}; }
+    QAMA_INLINE void operator()(const std::uint8_t*) const {}
+};
+
+struct FetchColumn {
+    std::int64_t from, to; // blocks
+    std::int64_t distance; // of a column of theirs
+
+    FetchColumn of_run(const Blocks& blocks, int first) const {
+        return {from, to, column_at(blocks, to, first) - column_at(blocks, from, first)};
+    }
+    QAMA_INLINE void operator()(const std::uint8_t* at) const { QAMA_PREFETCH(at + distance); }
+};
+
+// How a tile asks for what it comes to soon: for all of a block, or column by column.
+struct FetchBlocks {
+    const Ahead* ahead; // or null
+
+    template <int B> FetchNothing at(int i, std::int64_t) const {
+        for (int b = 0; ahead && b < B; ++b) ahead->at(i + b);
+        return {};
+    }
+};
+
+struct FetchColumns {
+    const Ahead* ahead;
+
+    template <int B> FetchColumn at(int i, std::int64_t block) const {
+        const std::int64_t later = ahead->block(i);
+        return {block, later < 0 ? block : later, 0};
+    }
+};
+
+template <class I, class Fetch>
+static QAMA_INLINE typename I::Vector loaded(const std::uint8_t* at, Fetch fetch) {
+    fetch(at);
+    return I::Vector::load(at);
+}
+
 // Adds up the entries of `Group` columns, in 8 bits, for B blocks and T queries at a time. `at`
-// points at the first of these columns in each block.
+// points at the first of these columns in each block. Tables are loaded once for the B blocks, since
+// loads are what look-ups wait for.
 
 // Full columns: one of 256 entries per byte.
-template <class I, int T, int B, int Group>
-static inline void look_up_full(const std::uint8_t* (&at)[B], const std::uint8_t* entries,
+template <class I, int T, int B, int Group, class Fetch>
+static inline void look_up_full(const std::uint8_t* (&at)[B], Fetch fetch, const std::uint8_t* entries,
                                 typename I::Total (&sums)[B][T]) {
     typename I::Vector columns[B][Group];
     for (int b = 0; b < B; at[b++] += Group * kRows)
-        for (int g = 0; g < Group; ++g) columns[b][g] = I::Vector::load(at[b] + kRows * g);
+        for (int g = 0; g < Group; ++g) columns[b][g] = loaded<I>(at[b] + kRows * g, fetch);
     I::add_full(columns, entries, sums);
 }
 
 // Narrow tables: one of 16 entries per nibble.
-template <class I, int T, int B, int Group>
-static inline void look_up_narrow(const std::uint8_t* (&at)[B], const std::uint8_t* entries,
-                                  typename I::Total (&sums)[B][T]) {
+template <class I, int T, int B, int Group, class Fetch>
+static inline void look_up_narrow(const std::uint8_t* (&at)[B], Fetch fetch,
+                                  const std::uint8_t* entries, typename I::Total (&sums)[B][T]) {
     typename I::Vector total[B][T];
     for (int g = 0; g < Group; ++g) {
         decltype(I::nibbles(I::Vector::load(nullptr))) nibbles[B];
-        for (int b = 0; b < B; ++b) nibbles[b] = I::nibbles(I::Vector::load(at[b] + kRows * g));
+        for (int b = 0; b < B; ++b) nibbles[b] = I::nibbles(loaded<I>(at[b] + kRows * g, fetch));
         for (int t = 0; t < T; ++t)
             for (int b = 0; b < B; ++b) {
                 const auto found = I::look_up(nibbles[b], entries + 32 * (T * g + t));
@@ -147,62 +190,73 @@ static inline void look_up_narrow(const std::uint8_t* (&at)[B], const std::uint8
 }
 
 // Wide tables: one of 64 entries for the low six bits of each column, one for the top bits of all.
-template <class I, int T, int Group>
-static inline void look_up_wide(const std::uint8_t* at, const std::uint8_t* entries,
-                                typename I::Total (&sums)[T]) {
-    typename I::Vector columns[Group];
-    for (int g = 0; g < Group; ++g) columns[g] = I::Vector::load(at + kRows * g);
-    const auto tops = I::tops(columns);
+template <class I, int T, int B, int Group, class Fetch>
+static inline void look_up_wide(const std::uint8_t* (&at)[B], Fetch fetch, const std::uint8_t* entries,
+                                typename I::Total (&sums)[B][T]) {
+    typename I::Vector columns[B][Group + 1];
+    for (int b = 0; b < B; at[b++] += Group * kRows) {
+        typename I::Vector some[Group];
+        for (int g = 0; g < Group; ++g) columns[b][g] = some[g] = loaded<I>(at[b] + kRows * g, fetch);
+        columns[b][Group] = I::tops(some);
+    }
     for (int t = 0; t < T; ++t, entries += 64 * (Group + 1)) {
-        auto total = I::find(tops, entries + 64 * Group);
-        for (int g = 0; g < Group; ++g) total = total.add(I::find(columns[g], entries + 64 * g));
-        sums[t].add(total);
+        typename I::Vector total[B];
+        for (int g = 0; g <= Group; ++g) {
+            const auto table = I::template wide_table<(B > 1)>(entries + 64 * g);
+            for (int b = 0; b < B; ++b) {
+                const auto found = I::find(columns[b][g], table);
+                total[b] = g == 0 ? found : total[b].add(found);
+            }
+        }
+        for (int b = 0; b < B; ++b) sums[b][t].add(total[b]);
     }
 }
 
-template <class I, int T>
-static inline void look_up_wide(const std::uint8_t* at, int columns, const std::uint8_t* entries,
-                                typename I::Total (&sums)[T]) {
-    for (; columns >= 3; columns -= 3, at += 3 * kRows, entries += 256 * T)
-        look_up_wide<I, T, 3>(at, entries, sums);
-    if (columns == 2) look_up_wide<I, T, 2>(at, entries, sums);
-    if (columns == 1) look_up_wide<I, T, 1>(at, entries, sums);
+template <class I, int T, int B, class Fetch>
+static inline void look_up_wide(const std::uint8_t* (&at)[B], Fetch fetch, int columns,
+                                const std::uint8_t* entries, typename I::Total (&sums)[B][T]) {
+    for (; columns >= 3; columns -= 3, entries += 256 * T)
+        look_up_wide<I, T, B, 3>(at, fetch, entries, sums);
+    if (columns == 2) look_up_wide<I, T, B, 2>(at, fetch, entries, sums);
+    if (columns == 1) look_up_wide<I, T, B, 1>(at, fetch, entries, sums);
 }
 
 // The columns of a run; returns where the entries of the next one are.
-template <class I, int T, int B, bool Wide>
-static inline const std::uint8_t* look_up_run(const std::uint8_t* (&at)[B], const Run& run,
-                                              const std::uint8_t* entries,
+template <class I, int T, int B, bool Wide, class Fetch>
+static inline const std::uint8_t* look_up_run(const std::uint8_t* (&at)[B], Fetch fetch,
+                                              const Run& run, const std::uint8_t* entries,
                                               typename I::Total (&sums)[B][T]) {
     int columns = run.columns();
     if (run.full) {
         constexpr int group = kFullGroup;
         for (; columns >= group; columns -= group, entries += 256 * T * group)
-            look_up_full<I, T, B, group>(at, entries, sums);
+            look_up_full<I, T, B, group>(at, fetch, entries, sums);
         for (; columns > 0; --columns, entries += 256 * T)
-            look_up_full<I, T, B, 1>(at, entries, sums);
+            look_up_full<I, T, B, 1>(at, fetch, entries, sums);
     } else if constexpr (Wide) {
-        for (int b = 0; b < B; ++b) look_up_wide<I, T>(at[b], columns, entries, sums[b]);
+        look_up_wide<I, T, B>(at, fetch, columns, entries, sums);
         entries += 64 * T * wide_tables(columns);
     } else {
         constexpr int group = kNarrowGroup;
         for (; columns >= group; columns -= group, entries += 32 * T * group)
-            look_up_narrow<I, T, B, group>(at, entries, sums);
+            look_up_narrow<I, T, B, group>(at, fetch, entries, sums);
         for (; columns > 0; --columns, entries += 32 * T)
-            look_up_narrow<I, T, B, 1>(at, entries, sums);
+            look_up_narrow<I, T, B, 1>(at, fetch, entries, sums);
     }
     return entries;
 }
 
-template <class I, int T, int B, bool Wide>
+template <class I, int T, int B, bool Wide, class Fetch>
 static inline void look_up_blocks(const TableScan& scan, const std::int64_t (&blocks)[B],
-                                  const std::uint8_t* entries, typename I::Total (&sums)[B][T]) {
+                                  Fetch fetch, const std::uint8_t* entries,
+                                  typename I::Total (&sums)[B][T]) {
     for (int r = 0; r < kRuns; ++r) {
         const Run run = run_of(scan.queries, r);
         if (run.columns() == 0) continue;
         const std::uint8_t* at[B];
         for (int b = 0; b < B; ++b) at[b] = column_at(scan.blocks, blocks[b], run.first);
-        entries = look_up_run<I, T, B, Wide>(at, run, entries, sums);
+        entries = look_up_run<I, T, B, Wide>(at, fetch.of_run(scan.blocks, run.first), run, entries,
+                                             sums);
     }
 }
 
@@ -217,8 +271,8 @@ static inline bool offer_rows(const TableScan& scan, std::uint64_t rows, const s
     return rose;
 }
 
-template <class I, int T, int B, bool Wide>
-static void table_tile(const TableScan& scan, const TiledGroup& group, const Ahead* ahead,
+template <class I, int T, int B, bool Wide, class Fetch>
+static void table_tile(const TableScan& scan, const TiledGroup& group, Fetch fetch,
                        FactorSpan factors, const std::uint8_t* entries, std::int64_t query,
                        Sink* sinks) {
     std::uint32_t least[T];
@@ -226,18 +280,15 @@ static void table_tile(const TableScan& scan, const TiledGroup& group, const Ahe
         least[t] = least_sum(scan.bounds[query + t], factors, sinks[t].floor);
     for (int i = 0; i < group.count; i += B) {
         std::int64_t blocks[B]; // past the last one, that one again
-        for (int b = 0; b < B; ++b) {
-            blocks[b] = group.blocks[i + b < group.count ? i + b : i];
-            if (ahead) ahead->at(i + b);
-        }
+        for (int b = 0; b < B; ++b) blocks[b] = group.blocks[i + b < group.count ? i + b : i];
         typename I::Total sums[B][T];
         for (auto& of_block : sums)
             for (auto& sum : of_block) sum = typename I::Total{};
-        look_up_blocks<I, T, B, Wide>(scan, blocks, entries, sums);
+        look_up_blocks<I, T, B, Wide>(scan, blocks, fetch.template at<B>(i, blocks[0]), entries, sums);
         for (int b = 0; b < B && i + b < group.count; ++b)
             for (int t = 0; t < T; ++t) {
                 if (least[t] > 0xFFFF) continue;
-                const std::uint64_t found = ~sums[b][t].below(least[t]) & group.allowed[i + b];
+                const std::uint64_t found = sums[b][t].reaching(least[t]) & group.allowed[i + b];
                 if (found == 0) continue;
                 std::uint16_t bounds[kRows];
                 sums[b][t].store(bounds);
@@ -247,20 +298,33 @@ static void table_tile(const TableScan& scan, const TiledGroup& group, const Ahe
     }
 }
 
+// One query's tables serve some blocks together only where these are short: several long ones are
+// more places than the CPU fetches from in time.
+template <class I, bool Wide, class Fetch>
+static void lone_tile(const TableScan& scan, const TiledGroup& group, Fetch fetch, FactorSpan factors,
+                      const std::uint8_t* entries, std::int64_t query, Sink* sink) {
+    constexpr int few = I::kTableBlocks > 1 ? 2 * I::kTableBlocks : 1;
+    if (scan.queries.columns > kShortCode)
+        table_tile<I, 1, 1, Wide>(scan, group, fetch, factors, entries, query, sink);
+    else
+        table_tile<I, 1, few, Wide>(scan, group, fetch, factors, entries, query, sink);
+}
+
 template <class I, int T, bool Wide>
 static void table_tile_of(int width, const TableScan& scan, const TiledGroup& group, const Ahead* ahead,
                           FactorSpan factors, const std::uint8_t* entries, std::int64_t query,
                           Sink* sinks) {
-    if constexpr (T > 1)
+    if constexpr (T == 1) {
+        if (ahead && fetched_by_column(scan.queries.columns, group.sparse()))
+            return lone_tile<I, Wide>(scan, group, FetchColumns{ahead}, factors, entries, query, sinks);
+        lone_tile<I, Wide>(scan, group, FetchBlocks{ahead}, factors, entries, query, sinks);
+    } else {
         if (width < T)
             return table_tile_of<I, T / 2, Wide>(width, scan, group, ahead, factors, entries,
                                                  query, sinks);
-    // One query's tables serve some blocks together only where these are short: several long ones
-    // are more places than the CPU fetches from in time.
-    constexpr int B = I::kTableBlocks, few = T == 1 && B > 1 ? 2 * B : B;
-    if (T == 1 && scan.queries.columns > kShortCode)
-        return table_tile<I, T, 1, Wide>(scan, group, ahead, factors, entries, query, sinks);
-    table_tile<I, T, few, Wide>(scan, group, ahead, factors, entries, query, sinks);
+        table_tile<I, T, I::kTableBlocks, Wide>(scan, group, FetchBlocks{ahead}, factors, entries,
+                                                query, sinks);
+    }
 }
 
 template <class I, bool Wide>

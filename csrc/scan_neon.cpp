@@ -72,6 +72,7 @@ struct Sums {
         const uint16x8_t top = vdupq_n_u16(static_cast<std::uint16_t>(limit));
         return below_each([top](int) { return top; });
     }
+    std::uint64_t reaching(std::uint32_t limit) const { return ~below(limit); }
     std::uint64_t below(const Sums& limits) const {
         return below_each([&limits](int i) { return limits.s[i]; });
     }

@@ -53,6 +53,7 @@ struct Sums {
         for (int i = 0; i < kRows; ++i) out.s[i] = from[i];
         return out;
     }
+    std::uint64_t reaching(std::uint32_t limit) const { return ~below(limit); }
     std::uint64_t below(const Sums& limits) const {
         std::uint64_t rows = 0;
         for (int i = 0; i < kRows; ++i) rows |= std::uint64_t{s[i] < limits.s[i]} << i;
