@@ -47,11 +47,27 @@ template <class I, int R>
 static inline void add_products(const std::int32_t* words, int pairs, const std::int16_t* rows,
                                 int dims, typename I::Lanes (&sums)[R][kTileVectors]) {
     using L = typename I::Lanes;
-    for (int k = 0; k < pairs; ++k, words += kPairedWords)
+    constexpr int chains = R == 1 ? 4 : 1; // of sums that do not wait for each other
+    L some[chains][R][kTileVectors];
+    for (int c = 0; c < chains; ++c)
+        for (int r = 0; r < R; ++r)
+            for (int v = 0; v < kTileVectors; ++v) some[c][r][v] = c == 0 ? sums[r][v] : L::splat(0);
+    const auto add = [&](int k, L (&to)[R][kTileVectors]) {
         for (int r = 0; r < R; ++r) {
             const L entries = L::splat(pair_at(rows + std::int64_t{r} * dims, k));
             for (int v = 0; v < kTileVectors; ++v)
-                sums[r][v] = sums[r][v].add_products(L::load(words + v * L::kLanes), entries);
+                to[r][v] = to[r][v].add_products(L::load(words + k * kPairedWords + v * L::kLanes),
+                                                 entries);
+        }
+    };
+    int k = 0;
+    for (; k + chains <= pairs; k += chains)
+        for (int c = 0; c < chains; ++c) add(k + c, some[c]);
+    for (; k < pairs; ++k) add(k, some[0]);
+    for (int r = 0; r < R; ++r)
+        for (int v = 0; v < kTileVectors; ++v) {
+            sums[r][v] = some[0][r][v];
+            for (int c = 1; c < chains; ++c) sums[r][v] = sums[r][v].add(some[c][r][v]);
         }
 }
 

@@ -143,7 +143,8 @@ void search_batch(const Search& s, Range tiles, int threads, const Scan& scan,
 
 int thread_count(int asked, double work) {
     if (asked > 0) return asked;
-    return static_cast<int>(std::min<double>(core_count(), 1 + work / kWorkPerThread));
+    const double worth = 1 + work / kWorkPerThread;
+    return worth < 2 ? 1 : static_cast<int>(std::min<double>(core_count(), worth)); // asking takes 10 us
 }
 
 void search(const Search& s, const Scan& scan, const Write& write) {

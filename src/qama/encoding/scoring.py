@@ -82,6 +82,8 @@ class QueryTables:
 def joined(parts: Iterable[QueryTables]) -> QueryTables:
     """Put queries behind each other that were weighed for the same codes."""
     parts = list(parts)
+    if len(parts) == 1:
+        return parts[0]
     tables, offsets, scales = (
         np.concatenate([getattr(part, name) for part in parts])
         for name in ("tables", "offsets", "scales")

@@ -21,7 +21,7 @@ _SAFE = (1e-15, 1e15)  # norms whose squares float32 holds well
 def unit(X: Floats) -> Floats:
     """Return rows of length 1; a zero row stays zero."""
     with np.errstate(over="ignore", under="ignore"):
-        norms = np.linalg.norm(X, axis=1, keepdims=True)
+        norms = np.sqrt(np.square(X).sum(axis=1, keepdims=True))
     extreme = np.flatnonzero(~((norms > _SAFE[0]) & (norms < _SAFE[1])))
     if len(extreme):  # squares beyond float32: bring the largest entry of such rows to 1 first
         X = X.copy()
