@@ -37,21 +37,33 @@ static inline void count_column(typename I::Vector column, const std::uint32_t* 
     for (int t = 0; t < T; ++t) I::add_differing(ready, words + t, counts[t]);
 }
 
+// The columns from c on that fit 8 bits together. `whole` are those of which all bits count.
 template <class I, int T>
-static inline void count_block(const std::uint8_t* block, int width, std::uint8_t last,
-                               const std::uint32_t* words, typename I::Total (&sums)[T]) {
-    const int whole = last == 0xFF ? width : width - 1; // columns of which all bits count
-    for (int c = 0; c < width;) {
-        const int stop = c + kSpill < width ? c + kSpill : width;
-        typename I::Vector counts[T];
-        for (int t = 0; t < T; ++t) counts[t] = I::Vector::splat(0);
-        for (; c < stop && c < whole; ++c)
-            count_column<I, T>(I::Vector::load(block + kRows * c), words + c * T, counts);
-        for (; c < stop; ++c)
-            count_column<I, T>(I::Vector::load(block + kRows * c) & I::Vector::splat(last),
-                               words + c * T, counts);
-        for (int t = 0; t < T; ++t) sums[t].add(counts[t]);
+static QAMA_INLINE void count_columns(const std::uint8_t* block, int c, int width, int whole,
+                                      std::uint8_t last, const std::uint32_t* words,
+                                      typename I::Total (&sums)[T]) {
+    const int stop = c + kSpill < width ? c + kSpill : width;
+    typename I::Vector counts[T];
+    for (int t = 0; t < T; ++t) counts[t] = I::Vector::splat(0);
+    if (c < whole) { // the first one apart: adding to 0 costs nothing
+        count_column<I, T>(I::Vector::load(block + kRows * c), words + c * T, counts);
+        ++c;
     }
+    for (; c < stop && c < whole; ++c)
+        count_column<I, T>(I::Vector::load(block + kRows * c), words + c * T, counts);
+    for (; c < stop; ++c)
+        count_column<I, T>(I::Vector::load(block + kRows * c) & I::Vector::splat(last), words + c * T,
+                           counts);
+    for (int t = 0; t < T; ++t) sums[t].add(counts[t]);
+}
+
+template <class I, int T>
+static QAMA_INLINE void count_block(const std::uint8_t* block, int width, std::uint8_t last,
+                                    const std::uint32_t* words, typename I::Total (&sums)[T]) {
+    const int whole = last == 0xFF ? width : width - 1;
+    count_columns<I, T>(block, 0, width, whole, last, words, sums);
+    for (int c = kSpill; c < width; c += kSpill)
+        count_columns<I, T>(block, c, width, whole, last, words, sums);
 }
 
 template <class I, int T>
