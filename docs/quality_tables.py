@@ -18,6 +18,7 @@ MISSING = "| not measured yet |\n|---|\n| `make bench-quality` |"
 
 __all__ = [
     "asked_table",
+    "base_table",
     "default_ablation_bytes",
     "default_ablation_grid",
     "quality_gaps",
@@ -256,3 +257,23 @@ def asked_table():
         said = f"{of[0]['asked']} {way}" if of[0]["asked"] else way
         lines.append(f"| {name} | {said} | {' | '.join(cells)} | {len(of)} |")
     return "\n".join(lines) if rows else MISSING.replace("make bench-quality", "bench/asked.py")
+
+
+def base_table():
+    """What a base adds to a fit on few documents: byte codes, and 2 bits by Hamming distance."""
+    rows = results_of("base")
+    columns = [("bytes", 11), ("bytes", 23), ("bytes", 47), *(("2", n) for n in (384, 192, 96))]
+
+    def of(cell):
+        return cell["level"], cell["bytes"] if cell["level"] == "bytes" else cell["dims"]
+
+    kept, found = (_averaged(rows, ("way", "fitted"), of, name) for name in ("retention", "overlap"))
+    heads = [f"{n} B" if level == "bytes" else f"{n} dims, Hamming" for level, n in columns]
+    lines = [f"| documents | fitted | {' | '.join(heads)} | seconds | fits |",
+             f"|--:|---|{'--:|' * (len(columns) + 2)}"]  # fmt: skip
+    for way, fitted in dict.fromkeys((row["way"], row["fitted"]) for row in rows):
+        some = [row for row in rows if (row["way"], row["fitted"]) == (way, fitted)]
+        cells = [f"{kept[way, fitted, c]:.1f} ({found[way, fitted, c]:.1f})" for c in columns]
+        seconds = f"{sum(row['seconds'] for row in some) / len(some):.0f}" if fitted else ""
+        lines.append(f"| {fitted or ''} | {way} | {' | '.join(cells)} | {seconds} | {len(some)} |")
+    return "\n".join(lines) if rows else MISSING.replace("make bench-quality", "bench/base.py")

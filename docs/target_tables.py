@@ -47,6 +47,7 @@ def quality_targets():
         name = f"{key[0]}, {key[1]} B, points above the best peer of each collection"
         lines.append(_target(name, asked, row["gap"] if whole else None, reached))
     lines += [_above_means(*key, asked) for key, asked in LEADS.items()]
+    lines += [_above_one(*key, asked) for key, asked in LEADS.items()]
     lines.append(_losses())
     lines += [_order(model, setting, nbytes) for model in OTHERS for setting, nbytes in ORDERS]
     kept = _hamming()
@@ -93,6 +94,27 @@ def _above_means(setting, nbytes, asked):
         return _target(name, asked, None)
     best = max(means, key=means.get)
     return _target(f"{name} ({best})", asked, ours - means[best])
+
+
+def _above_one(setting, nbytes, asked):
+    """The lead over the one method in one setting whose mean is highest."""
+    groups = defaultdict(lambda: defaultdict(list))
+    for row in measured()["results"]:
+        if (row["model"], row["fit"], row["bytes"]) == (MODEL, setting, nbytes):
+            if row["scorer"] == "asymmetric":
+                variant = (row["method"], row["variant"])
+                groups[variant][row["collection"]].append(100 * row["retention"])
+    means = {
+        variant: sum(sum(values) / len(values) for values in cells.values()) / len(cells)
+        for variant, cells in groups.items()
+        if len(cells) == COLLECTIONS
+    }
+    ours = next((means.pop(key) for key in list(means) if key[0] == "qama"), None)
+    name = f"{setting}, {nbytes} B, points above the best peer in one setting"
+    if ours is None or not means:
+        return _target(name, asked, None)
+    best = max(means, key=means.get)
+    return _target(f"{name} ({best[0]})", asked, ours - means[best])
 
 
 def _losses():

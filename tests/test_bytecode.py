@@ -250,3 +250,35 @@ def test_few_dims_fit(d):
     small = fit_byte_coder(X, X.shape[1], seed=0, threads=1)
     assert small.max_bytes == d
     assert ((unit(X) - decoded(small, small.encode(X, d))) ** 2).sum(axis=1).mean() < 0.01
+
+
+# --- from a base ------------------------------------------------------------------------------
+
+
+def field(n, seed):
+    """Rows of a field of its own: another mean, other spreads."""
+    return rows(n, seed=seed) * (1 + 0.5 * np.sin(np.arange(32)).astype(np.float32)) + 0.05
+
+
+def lost(coder, X, nbytes):
+    return float(((unit(X) - decoded(coder, coder.encode(X, nbytes))) ** 2).sum(axis=1).mean())
+
+
+@pytest.mark.parametrize("nbytes", [4, 16, 32])
+def test_few_rows_of_a_field_and_a_base_tell_more_than_either(coder, nbytes):
+    X, others = field(60, seed=20), field(400, seed=30)
+    alone = fit_byte_coder(X, 32, seed=0, threads=1)
+    both = fit_byte_coder(X, 32, seed=0, threads=1, base=coder)
+    assert lost(both, others, nbytes) < 0.97 * lost(coder, others, nbytes)
+    assert lost(both, others, nbytes) < 0.97 * lost(alone, others, nbytes)
+    assert both.full == coder.full
+    assert both.splits
+
+
+def test_words_that_no_row_chose_stay_the_base_s(coder):
+    X = field(20, seed=40)
+    fitted = fit_byte_coder(X, 8, seed=0, threads=1, base=coder)
+    moved = (fitted.words != coder.words[: len(fitted.words)]).any(axis=1).reshape(8, 256)
+    assert 0 < moved.sum() <= 6 * 20 * 8  # the words chosen in some of the six rounds
+    assert not moved.all(axis=1).any()
+    assert (fitted.center != coder.center).any()

@@ -136,6 +136,14 @@ def test_fit_takes_queries_and_pairs(folder):
     assert json.loads(facts.stdout)["queries"] == json.loads(facts.stdout)["pairs"] == 300
 
 
+def test_fit_starts_from_a_base(folder):
+    base = folder / "base"
+    options = ("--steps", 2, "--threads", 1, "--max-bytes", 4, "--json")
+    first = json.loads(done("fit", folder / "rows.npy", "-o", base, *options).stdout)
+    facts = done("fit", folder / "rows.npy", "-o", folder / "new", "--base", base, *options)
+    assert json.loads(facts.stdout)["base"] == first["fingerprint"]
+
+
 def test_fit_resumes_from_a_checkpoint(folder):
     arguments = ("fit", folder / "rows.npy", "-o", folder / "new", "--preset", "paper",
                  "--steps", 2, "--threads", 1, "--checkpoint", folder / "check")  # fmt: skip

@@ -453,6 +453,70 @@ def test_a_checkpoint_of_another_fit_is_refused(rows, tmp_path):
         quick(rows, checkpoint=path)
 
 
+# --- from a base ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_fit_starts_from_its_base(rows, queries, codec, paper_codec, preset):
+    base = {"default": codec, "paper": paper_codec}[preset]
+    fitted = quick(queries, preset, base=base, steps=0)
+    assert (fitted.dims, fitted.levels) == (base.dims, base.levels)
+    assert fitted.facts["base"] == base.fingerprint
+    for name, array in base.grid.transform.arrays().items():
+        np.testing.assert_array_equal(fitted.grid.transform.arrays()[name], array)
+    for name, thresholds in base.grid.thresholds.items():
+        np.testing.assert_array_equal(fitted.grid.thresholds[name], thresholds)
+    for cell in ({"level": "2"}, {"dims": 16, "level": "hybrid"}):
+        np.testing.assert_array_equal(fitted.encode(rows, **cell), base.encode(rows, **cell))
+
+
+def test_centers_of_a_base_count_for_16_rows(queries, codec):
+    grid = codec.grid
+    fitted = quick(queries, base=codec, steps=0)
+    Z = apply(grid.transform, _split(queries, 0.05, 0)[0])
+    above = Z > grid.thresholds["1"][:, 0]
+    wanted = (Z * above).sum(axis=0) + 16 * grid.centers["1"][:, 1, 0]
+    wanted /= above.sum(axis=0) + 16
+    np.testing.assert_allclose(fitted.grid.centers["1"][:, 1, 0], wanted, rtol=1e-5)
+
+
+def test_a_base_hands_on_its_model(rows, queries):
+    base = quick(rows, model="some/model")
+    assert quick(queries, base=base).model == "some/model"
+    assert quick(queries, base=base, model="some/model").model == "some/model"
+    with pytest.raises(ValueError, match="fitted on vectors of 'some/model'"):
+        quick(queries, base=base, model="another")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"dims": [32]}, "are those of the base"),
+        ({"levels": ["1"]}, "are those of the base"),
+        ({"fractions": (0.5, 0.5, 0, 0)}, "are those of the base"),
+        ({"preset": "paper"}, "base has a linear adapter .* give preset='default'"),
+        ({"bytes": True}, "this base has none; give bytes=False"),
+        ({"base": "a path"}, "base is a str; give a Codec: "),
+    ],
+)
+def test_what_does_not_fit_a_base_is_refused(queries, codec, given, message):
+    with pytest.raises(ValueError, match=message):
+        quick(queries, **({"base": codec} | given))
+
+
+def test_a_base_of_other_dims_is_refused(codec):
+    with pytest.raises(ValueError, match="vectors have 16 dims, but the base was fitted on 32"):
+        quick(mixture(40, 16), base=codec)
+
+
+def test_a_checkpoint_of_another_base_is_refused(rows, queries, codec, tmp_path):
+    path = tmp_path / "checkpoint"
+    quick(queries, base=codec, checkpoint=path)
+    for base in (None, quick(rows, seed=1)):
+        with pytest.raises(ValueError, match="written with other vectors|does not belong"):
+            quick(queries, base=base, checkpoint=path)
+
+
 def test_the_number_of_threads_is_set_back(rows):
     before = torch.get_num_threads()
     quick(rows, threads=1)

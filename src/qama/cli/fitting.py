@@ -31,6 +31,9 @@ def fit(
         tuple[Path, Path] | None,
         typer.Option(help="Two files of vectors: queries, and row by row what answers them."),
     ] = None,
+    base: Annotated[
+        Path | None, typer.Option(help="A codec to start from, of other vectors of the model.")
+    ] = None,
     max_bytes: Annotated[
         int | None, typer.Option(help="Length of the longest byte code (default 256 or d).")
     ] = None,
@@ -61,6 +64,7 @@ def fit(
             levels=None if levels is None else levels.split(","),
             queries=None if queries is None else open_vectors(queries),
             pairs=None if pairs is None else (open_vectors(pairs[0]), open_vectors(pairs[1])),
+            base=None if base is None else qama.Codec.load(base),
             device=device,
             threads=threads,
             checkpoint=checkpoint,

@@ -177,7 +177,7 @@ class ByteCoder:
 
         def rounded(some: slice) -> scoring.QueryTables:
             entries, full = products[some, :count] * UNIT**2, min(self.full, nbytes)
-            return scoring.integer_tables(entries, offsets[some], full, self._splits)
+            return scoring.integer_tables(entries, offsets[some], full, self.splits)
 
         return scoring.joined(rounded(some) for some in few or [slice(0)])
 
@@ -186,7 +186,7 @@ class ByteCoder:
         return kernels.paired(self.words)
 
     @cached_property
-    def _splits(self) -> bool:
+    def splits(self) -> bool:
         """Whether all words of high nibbles are sums A_i + B_j: those of version 1 are not."""
         later = self.words[256 * self.full :].reshape(-1, 32, self.dims)[:, :16].astype(np.int32)
         sums = later[:, 0::4, None] + (later[:, None, :4] - later[:, None, :1])

@@ -19,6 +19,7 @@ from qama.encoding.levels import Level
 from qama.encoding.quantize import digitize
 from qama.encoding.transform import Transform, apply, gelu
 
+_KNOWN_ROWS = 16  # that the mean of a state counts for where a base knows it
 _PAIR_ROWS = 2048  # bounds the hidden values of pairs: 2048 x 192 x 8 floats at d = 384
 
 
@@ -94,15 +95,19 @@ class GridCoder:
         assert self.pair is not None  # the level would not be in the grid without it
         return self.pair(Z)
 
-    def with_centers(self, X: Floats) -> GridCoder:
-        """Return this coder with each state's center at the mean of z over X float32 (n, d)."""
+    def with_centers(self, X: Floats, base: GridCoder | None = None) -> GridCoder:
+        """Return this coder with each state's center at the mean of z over X float32 (n, d).
+
+        A base's centers count for some rows of their states.
+        """
         Z = apply(self.transform, X)
         centers = {}
         for name, thresholds in self.thresholds.items():
             level = levels.LEVELS[name]
             q = digitize(self.values(Z, level), thresholds)
             grouped = Z.reshape(len(Z), -1, level.group)
-            centers[name] = _state_means(grouped, q, level.thresholds + 1)
+            known = None if base is None else base.centers[name]
+            centers[name] = _state_means(grouped, q, level.thresholds + 1, known)
         return replace(self, centers=centers)
 
     def check(self) -> None:
@@ -280,11 +285,16 @@ class GridCode:
         return np.unpackbits(bits.expand(stored, self.plan), axis=1, count=self.similarity_bits)
 
 
-def _state_means(grouped: Floats, q: Bytes, states: int) -> Floats:
-    """Mean of z float32 (n, values, group) by state: (values, states, group); empty states 0."""
+def _state_means(grouped: Floats, q: Bytes, states: int, known: Floats | None) -> Floats:
+    """Mean of z float32 (n, values, group) by state: (values, states, group); empty states 0.
+
+    Known means (values, states, group) count for _KNOWN_ROWS rows each.
+    """
     means = np.zeros((q.shape[1], states, grouped.shape[2]), dtype=np.float32)
     for state in range(states):
         inside = q == state
-        sums = np.einsum("nvg,nv->vg", grouped, inside.astype(np.float32))
-        means[:, state] = sums / np.maximum(inside.sum(axis=0), 1)[:, None]
+        sums, counts = np.einsum("nvg,nv->vg", grouped, inside.astype(np.float32)), inside.sum(axis=0)
+        if known is not None:
+            sums, counts = sums + _KNOWN_ROWS * known[:, state], counts + _KNOWN_ROWS
+        means[:, state] = sums / np.maximum(counts, 1)[:, None]
     return means

@@ -33,6 +33,7 @@ from qama.encoding.bytecode import (
     blocks,
     prepared,
     whole,
+    word_count,
 )
 from qama.encoding.transform import unit
 
@@ -47,6 +48,8 @@ _NOISY_ROWS = 16_384  # are enough for a round with noise
 _PASSES = 2  # over the bytes of a block, for a refit of its words
 _LATE, _LATE_ROWS = 128, 16_384  # blocks from this byte on are fitted on so many rows at most
 _LEAST_ROWS = 1024  # fewer cannot tell 256 words apart: no byte is full
+_BASE_ROUNDS = 6  # of a fit from a base, without noise
+_BASE_ROWS = (4.0, 64.0)  # that words of a base count for: of full bytes, of others
 _BEAM, _SWEEPS = 2, 3  # of the search in a round
 
 
@@ -73,6 +76,14 @@ class _Form:
         high = (parts[:, :4, None] + parts[:, None, 4:8]).reshape(len(parts), 16, -1)
         return np.concatenate([high, parts[:, 8:]], axis=1).reshape(-1, free.shape[1])
 
+    def parted(self, words: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return free words of which `summed` makes these."""
+        if self.full:
+            return words
+        bytes_ = words.reshape(-1, 32, words.shape[1])
+        parts = bytes_[:, 0:16:4], bytes_[:, :4] - bytes_[:, :1], bytes_[:, 16:]
+        return np.concatenate(parts, axis=1).reshape(-1, words.shape[1])
+
 
 _FULL, _LATER = _Form((256,), 16.0), _Form((4, 4, 16), 4.0)
 
@@ -80,29 +91,41 @@ Progress = Callable[[int, int, float], None]
 
 
 def fit_byte_coder(
-    X: Floats, max_bytes: int, seed: int, threads: int, progress: Progress | None = None
+    X: Floats,
+    max_bytes: int,
+    seed: int,
+    threads: int,
+    progress: Progress | None = None,
+    base: ByteCoder | None = None,
 ) -> ByteCoder:
     """Fit codebooks for codes of up to max_bytes.
 
     Args:
         X: float32 (n, d), the rows to fit on.
-        max_bytes: Length of the longest code, 1 to 256.
+        max_bytes: Length of the longest code, 1 to 256; with a base no longer than its longest.
         seed: Of every random draw.
         threads: Threads of the search for words.
         progress: Called with blocks done, blocks in all, and the distortion left.
+        base: What other vectors were fitted with: words that few rows choose stay near its.
     """
     U = unit(X)
     parts = blocks(max_bytes)
     random = np.random.default_rng(seed)
-    center = whole(U.mean(axis=0))
+    center = whole(U.mean(axis=0) if base is None else _drawn_to(base.center * UNIT, U))
+    full = FULL if len(X) >= _LEAST_ROWS else 0
+    full = full if base is None else base.full
     rest = whole(U - center * np.float32(UNIT))
     words: list[Int16s] = []
     for done, (start, stop) in enumerate(parts):
         if start >= _LATE and len(rest) > _LATE_ROWS:  # nothing but noise is left
             rest = rest[np.linspace(0, len(rest) - 1, _LATE_ROWS).astype(np.int64)]
-        form = _FULL if start < FULL and len(X) >= _LEAST_ROWS else _LATER
-        rounds = _FEW_ROUNDS if stop - start == 1 else _rounds(form, start)
-        words.append(_fit_block(rest, stop - start, form, rounds, random, threads))
+        form = _FULL if start < full else _LATER
+        if base is None:
+            rounds = _FEW_ROUNDS if stop - start == 1 else _rounds(form, start)
+            words.append(_fit_block(rest, stop - start, form, rounds, random, threads))
+        else:
+            own = slice(word_count(start, full), word_count(stop, full))
+            words.append(_refit_block(rest, base.words[own] * np.float32(UNIT), form, threads))
         _, rest = kernels.choose_words(
             rest, prepared(words[-1], form.full), beam=BEAM, sweeps=SWEEPS, threads=threads
         )
@@ -138,6 +161,21 @@ def _fit_block(
     return form.summed(whole(W))
 
 
+def _refit_block(rows: Int16s, known: Floats, form: _Form, threads: int) -> Int16s:
+    """Return a block's words for rows int16 (n, d), drawn to the words that are known."""
+    W = prior = form.parted(known)
+    for _ in range(_BASE_ROUNDS):
+        words = prepared(form.summed(whole(W)), form.full)
+        codes, _ = kernels.choose_words(rows, words, beam=_BEAM, sweeps=_SWEEPS, threads=threads)
+        W = _refit(W, codes, rows, form, threads, prior)
+    return form.summed(whole(W))
+
+
+def _drawn_to(known: npt.NDArray[np.floating], rows: Floats) -> npt.NDArray[np.floating]:
+    """Return the mean of rows, drawn to a known one."""
+    return (rows.sum(axis=0) + _BASE_ROWS[0] * known) / (len(rows) + _BASE_ROWS[0])
+
+
 def _sample(rows: Int16s, random: np.random.Generator) -> Int16s:
     if len(rows) <= _NOISY_ROWS:
         return rows
@@ -170,19 +208,25 @@ def _second_moments(rows: Int16s) -> npt.NDArray[np.float64]:
     return total / len(rows)
 
 
-def _refit(W: Floats, codes: Bytes, rows: Int16s, form: _Form, threads: int) -> Floats:
+def _refit(
+    W: Floats, codes: Bytes, rows: Int16s, form: _Form, threads: int, prior: Floats | None = None
+) -> Floats:
     """Return free words nearer to the rows under these codes: ridge regression, byte by byte.
 
-    Each byte's words are solved for, given those of the others (block Gauss-Seidel).
+    Each byte's words are solved for, given those of the others (block Gauss-Seidel), drawn to
+    `prior`, or to zero.
     """
     A, B = _normal_equations(codes, rows, form, threads)
     W, size = W.copy(), form.words
+    ridge = form.ridge if prior is None else _BASE_ROWS[not form.full]
+    if prior is not None:
+        B = B + np.float32(ridge) * prior
     for _ in range(_PASSES):
         for byte in reversed(range(codes.shape[1])):
             own = slice(byte * size, (byte + 1) * size)
             among = A[own, own]
             rest = B[own] - A[own] @ W + among @ W[own]
-            W[own] = np.linalg.solve(among + form.ridge * np.eye(size, dtype=np.float32), rest)
+            W[own] = np.linalg.solve(among + ridge * np.eye(size, dtype=np.float32), rest)
     return W
 
 

@@ -46,6 +46,7 @@ def fit(
     fractions: Sequence[float] = grid_levels.QUARTERS,
     pairs: tuple[npt.NDArray[np.floating], npt.NDArray[np.floating]] | None = None,
     queries: npt.NDArray[np.floating] | None = None,
+    base: Codec | None = None,
     device: str = "auto",
     threads: int = 0,
     callbacks: Sequence[Callback] = (),
@@ -70,6 +71,9 @@ def fit(
             find the answers, beyond what the floats find; byte codes are fitted on X alone.
         queries: A sample of real queries (m, d), without labels: the grid learns to answer them as
             the floats do. For the default preset.
+        base: A codec of the same recipe, fitted on other vectors of the same model: the fit starts
+            from it and keeps what X says too little of, so that a few hundred vectors of a field
+            are enough. Dims, levels and fractions are the base's.
         device: "auto", "cpu", "cuda" or "mps".
         threads: CPU threads; 0 uses all cores.
         callbacks: Functions called with a `qama.training.train.Report` after each step.
@@ -88,12 +92,19 @@ def fit(
     began = time.perf_counter()
     if levels is not None:
         options["levels"] = _level_names(levels)
+    if base is not None:
+        if not isinstance(base, Codec):
+            raise ValueError(f"base is a {type(base).__name__}; give a Codec: Codec.load(path)")
+        options["levels"] = _fitted_levels(base, given=(dims, levels), fractions=fractions)
+        fractions = base.grid.fractions
     chosen = configs.preset(preset, **options)
     seed = checks.integer(seed, "seed", 0, 2**31)
     rows, total = sources.load(
         X, checks.integer(chosen.max_rows, "max_rows", sources.MIN_ROWS), seed
     )
-    grid_dims = _grid_dims(rows.shape[1], dims)
+    if base is not None:
+        _check_base(base, chosen, rows.shape[1], model)
+    grid_dims = _grid_dims(rows.shape[1], dims) if base is None else base.dims
     shares = grid_levels.check_fractions(fractions)
     questions = asked.check(queries, pairs, rows.shape[1])
     if queries is not None and chosen.objective == "paper":
@@ -101,7 +112,8 @@ def fit(
                          "objective 'paper' takes pairs")  # fmt: skip
     with _threads(checks.threads(threads)):
         kept, held_out = _split(rows, chosen.held_out, seed)
-        adapter = Adapter(chosen, kept, grid_dims, seed)
+        known_grid = None if base is None else base.grid
+        adapter = Adapter(chosen, kept, grid_dims, seed, known_grid)
         splits = [some.split(seed) for some in questions]
         known, held_back = (
             (tuple(part) for part in zip(*splits, strict=True)) if splits else ((), ())
@@ -116,9 +128,10 @@ def fit(
 
         facts = train(
             adapter, objective, chosen, chosen.total_steps(len(kept)), judge,
-            device=device, callbacks=callbacks, checkpoint=checkpoint, data=_checksum(kept, known),
+            device=device, callbacks=callbacks, checkpoint=checkpoint, data=_checksum(kept, known, base),
         )  # fmt: skip
-        grid = calibrated(adapter.to_grid(shares).with_centers(kept), kept, seed)
+        grid = adapter.to_grid(shares).with_centers(kept, known_grid)
+        grid = calibrated(grid, kept, seed)
 
         def tell(done: int, blocks: int, distortion: float) -> None:
             losses = {"distortion": distortion}
@@ -127,8 +140,13 @@ def fit(
 
         coder = None
         if chosen.bytes:
+            known_bytes = None if base is None else base.bytes
             longest = min(chosen.max_bytes, kept.shape[1])
-            coder = fit_byte_coder(kept, longest, seed, checks.threads(threads), tell)
+            if known_bytes is not None:
+                longest = min(longest, known_bytes.max_bytes)
+            coder = fit_byte_coder(
+                kept, longest, seed, checks.threads(threads), tell, known_bytes
+            )
     codec = Codec(grid, preset, facts, coder)
     facts |= {
         "rows": total,
@@ -138,7 +156,8 @@ def fit(
         "pairs": sum(len(some.queries) for some in questions if some.answers is not None),
         "seconds": round(time.perf_counter() - began, 1),
         "config": chosen.json(),
-        "model": model,
+        "model": model if base is None or model is not None else base.model,
+        "base": None if base is None else base.fingerprint,
         drift.FACT: drift.reference(codec, held_out),
     }
     return codec
@@ -157,14 +176,45 @@ def _objective(
     return DistillationObjective(chosen, adapter, X, fractions, seed, known)
 
 
-def _checksum(rows: Floats, known: tuple[Asked, ...]) -> int:
-    """Return a checksum of rows, and of queries and their answers."""
+def _checksum(rows: Floats, known: tuple[Asked, ...], base: Codec | None) -> int:
+    """Return a checksum of rows, of queries and their answers, and of the base."""
     found = zlib.crc32(np.ascontiguousarray(rows).data)
+    if base is not None:
+        found = zlib.crc32(base.fingerprint.encode(), found)
     for some in known:
         for part in (some.queries, some.answers):
             if part is not None:
                 found = zlib.crc32(np.ascontiguousarray(part).data, found)
     return found
+
+
+def _fitted_levels(
+    base: Codec, given: tuple[object, ...], fractions: Sequence[float]
+) -> tuple[str, ...]:
+    """Return the levels of a base, which the fit takes over."""
+    others = tuple(map(float, fractions)) not in (grid_levels.QUARTERS, base.grid.fractions)
+    if others or any(value is not None for value in given):
+        raise ValueError(
+            f"dims, levels and fractions are those of the base ({list(base.dims)}, "
+            f"{list(base.levels)}, {list(base.grid.fractions)}); leave them out, or fit without one"
+        )
+    return tuple(base.grid.thresholds)
+
+
+def _check_base(base: Codec, chosen: configs.TrainConfig, d: int, model: str | None) -> None:
+    """Refuse a base that a fit cannot start from."""
+    base.check_model(model)
+    if base.dims_in != d:
+        raise ValueError(f"vectors have {d} dims, but the base was fitted on {base.dims_in}")
+    if base.grid.transform.kind != chosen.architecture:
+        raise ValueError(
+            f"base has a {base.grid.transform.kind} adapter (preset {base.preset!r}), this fit a "
+            f"{chosen.architecture} one; give preset={base.preset!r}"
+        )
+    if chosen.bytes and (base.bytes is None or not base.bytes.splits):
+        has = "none" if base.bytes is None else "those of an earlier version"
+        raise ValueError(f"byte codes can start from a base's, and this base has {has}; "
+                         f"give bytes=False, or fit without a base")  # fmt: skip
 
 
 def _level_names(names: Sequence[object]) -> tuple[str, ...]:

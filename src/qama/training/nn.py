@@ -27,16 +27,27 @@ class Adapter(nn.Module):
     distillation they learn.
     """
 
-    def __init__(self, config: TrainConfig, X: Floats, dims: tuple[int, ...], seed: int) -> None:
+    def __init__(
+        self,
+        config: TrainConfig,
+        X: Floats,
+        dims: tuple[int, ...],
+        seed: int,
+        base: GridCoder | None = None,
+    ) -> None:
         super().__init__()
         self.config = config
         self.dims = dims
-        self._init_transform(X, seed)
-        self._init_pair(seed)
+        if base is None:
+            self._init_transform(X, seed)
+            self._init_pair(seed)
+        else:
+            self._init_from(base)
         Z = transform.apply(self.to_transform(), X)
         for name in config.levels:
             values = self.to_pair()(Z) if levels.LEVELS[name].group == 2 else Z
             theta = quantile_thresholds(values, levels.LEVELS[name].thresholds)
+            theta = theta if base is None else base.thresholds[name].copy()
             learned = config.objective == "distillation"  # else they follow the batches' quantiles
             setattr(self, _theta(name), nn.Parameter(torch.from_numpy(theta), learned))
 
@@ -53,6 +64,17 @@ class Adapter(nn.Module):
         else:
             w1, w2 = start.random_feedforward(d, config.expansion, seed)
         self.w1, self.w2 = nn.Parameter(torch.from_numpy(w1)), nn.Parameter(torch.from_numpy(w2))
+
+    def _init_from(self, base: GridCoder) -> None:
+        for name, array in base.transform.arrays().items():
+            setattr(self, name, nn.Parameter(torch.from_numpy(array.copy())))
+        if self.config.architecture == "linear":  # the base's w has its mean taken out already
+            self.register_buffer("mean", torch.zeros(base.transform.dims))
+        self._init_pair(0)
+        if base.pair is not None:
+            for name in ("w1", "b1", "w2"):
+                value = torch.from_numpy(getattr(base.pair, name).copy())
+                setattr(self, f"pair_{name}", nn.Parameter(value))
 
     def _init_pair(self, seed: int) -> None:
         """The pair network starts as z_2i + z_2i+1, by GELU(a) - GELU(-a) = a."""
