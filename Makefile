@@ -35,7 +35,7 @@ bench: $(VENV)/dev.stamp
 	else echo "skipped: no collections in QAMA_DATA=$(QAMA_DATA)"; fi
 
 bench-quality: $(VENV)/bench.stamp
-	$(RUN) bench/quality.py
+	$(RUN) bench/quality.py $(ARGS)
 
 bench-paper: $(VENV)/bench.stamp
 	$(RUN) bench/paper.py

@@ -39,8 +39,10 @@ def fits(scene, some, seed):
         order = np.random.default_rng(seed).permutation(len(scene.docs))[:count]
         X = scene.docs[np.sort(order)]
         for way, given in (("alone", {}), ("from base", {"base": base})):
-            yield way, count, lambda X=X, given=given: qama.fit(
-                X, seed=seed, threads=1, max_bytes=47, **given
+            yield (
+                way,
+                count,
+                lambda X=X, given=given: qama.fit(X, seed=seed, threads=1, max_bytes=47, **given),
             )
 
 

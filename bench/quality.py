@@ -5,10 +5,12 @@ fitted on all of it and searched in all of it; *transfer*: fitted on the general
 searched in the collection. Passages that come from the collection itself are left out.
 
 Every finished run is appended to a ``.jsonl`` file beside ``--out``; a killed run continues there.
-The data lie under ``QAMA_DATA`` (default ``../shared`` beside the checkout).
+The data lie under ``QAMA_DATA`` (default ``../shared`` beside the checkout). All of it takes days
+on two cores; ``--check`` measures what is asked for anew and compares it with ``--out``.
 
-Example:
+Examples:
     python bench/quality.py --models all-minilm-l6-v2 --settings small --methods opq pq
+    python bench/quality.py --check --collections cisi --settings small --seeds 0 --methods qama pq
 """
 
 from __future__ import annotations
@@ -40,6 +42,7 @@ from qama.evaluation.topk import Hits, chunked_top_k
 
 BUDGETS = (12, 24, 32, 48, 64, 96, 128, 192)
 SETTINGS = ("small", "wide", "transfer")
+TOLERANCE = 0.002  # of nDCG@10: other machines round otherwise while they fit
 OURS = ("qama", "qama-grid")
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -61,7 +64,7 @@ def main() -> None:
 
     peers.set_threads(args.threads)
     log = args.out.with_suffix(".jsonl")
-    done = _read_log(log)
+    done = {} if args.check else _read_log(log)
     for model, setting, collection in itertools.product(
         args.models, args.settings, args.collections
     ):
@@ -81,8 +84,11 @@ def main() -> None:
                 )
                 if key not in done:
                     done[key] = _run(job, scene, reference, seed)
-                    _append(log, done[key])
+                    if not args.check:
+                        _append(log, done[key])
                 _tell(done[key])
+    if args.check:
+        sys.exit(_compare(done, args.out))
     rows = [done[key] for key in sorted(done, key=str)]
     found = gaps(rows)
     write_record(args.out, [_short(row) for row in rows], seed=args.seeds, gaps=found)
@@ -106,6 +112,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--variants", nargs="+", help="only peers' variants that contain one of")
     parser.add_argument("--presets", nargs="+", default=["default"], help="qama's presets")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--check", action="store_true", help="compare with --out, write nothing")
     parser.add_argument("--out", type=Path, default=ROOT / "bench/results/quality.json")
     return parser.parse_args()
 
@@ -238,6 +245,22 @@ def _read_log(log: Path) -> dict[tuple[Any, ...], dict[str, Any]]:
                 continue
             done[tuple(row[name] for name in KEY)] = row
     return done
+
+
+def _compare(done: dict[tuple[Any, ...], dict[str, Any]], out: Path) -> int:
+    """Print how far runs are from the recorded ones; 1 if one differs or there is none."""
+    recorded = {
+        tuple(row[name] for name in KEY): row["ndcg"]
+        for row in json.loads(out.read_text(encoding="utf-8"))["results"]
+    }
+    known = [key for key in done if key in recorded]
+    apart = {key: abs(done[key]["ndcg"] - recorded[key]) for key in known}
+    differing = [key for key in known if apart[key] > TOLERANCE]
+    for key in differing:
+        print("differs:", *key, f"{done[key]['ndcg']:.5f}, recorded {recorded[key]:.5f}")
+    print(f"{len(known)} of {len(done)} runs are recorded in {out}; largest difference of nDCG@10 "
+          f"{max(apart.values(), default=0):.5f}, {len(differing)} above {TOLERANCE}")  # fmt: skip
+    return int(not known or bool(differing))
 
 
 def _append(log: Path, row: dict[str, Any]) -> None:

@@ -293,7 +293,8 @@ def _state_means(grouped: Floats, q: Bytes, states: int, known: Floats | None) -
     means = np.zeros((q.shape[1], states, grouped.shape[2]), dtype=np.float32)
     for state in range(states):
         inside = q == state
-        sums, counts = np.einsum("nvg,nv->vg", grouped, inside.astype(np.float32)), inside.sum(axis=0)
+        sums = np.einsum("nvg,nv->vg", grouped, inside.astype(np.float32))
+        counts = inside.sum(axis=0)
         if known is not None:
             sums, counts = sums + _KNOWN_ROWS * known[:, state], counts + _KNOWN_ROWS
         means[:, state] = sums / np.maximum(counts, 1)[:, None]

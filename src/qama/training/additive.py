@@ -173,7 +173,8 @@ def _refit_block(rows: Int16s, known: Floats, form: _Form, threads: int) -> Int1
 
 def _drawn_to(known: npt.NDArray[np.floating], rows: Floats) -> npt.NDArray[np.floating]:
     """Return the mean of rows, drawn to a known one."""
-    return (rows.sum(axis=0) + _BASE_ROWS[0] * known) / (len(rows) + _BASE_ROWS[0])
+    total = rows.sum(axis=0) + _BASE_ROWS[0] * known
+    return np.asarray(total / (len(rows) + _BASE_ROWS[0]))
 
 
 def _sample(rows: Int16s, random: np.random.Generator) -> Int16s:

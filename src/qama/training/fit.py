@@ -128,7 +128,8 @@ def fit(
 
         facts = train(
             adapter, objective, chosen, chosen.total_steps(len(kept)), judge,
-            device=device, callbacks=callbacks, checkpoint=checkpoint, data=_checksum(kept, known, base),
+            device=device, callbacks=callbacks, checkpoint=checkpoint,
+            data=_checksum(kept, known, base),
         )  # fmt: skip
         grid = adapter.to_grid(shares).with_centers(kept, known_grid)
         grid = calibrated(grid, kept, seed)
@@ -144,9 +145,7 @@ def fit(
             longest = min(chosen.max_bytes, kept.shape[1])
             if known_bytes is not None:
                 longest = min(longest, known_bytes.max_bytes)
-            coder = fit_byte_coder(
-                kept, longest, seed, checks.threads(threads), tell, known_bytes
-            )
+            coder = fit_byte_coder(kept, longest, seed, checks.threads(threads), tell, known_bytes)
     codec = Codec(grid, preset, facts, coder)
     facts |= {
         "rows": total,
