@@ -7,7 +7,16 @@ basics.json (time and memory).
 import json
 from collections import defaultdict
 
-from quality_tables import COLLECTIONS, MODEL, OTHERS, RESULTS, measured, results_of, retentions
+from quality_tables import (
+    COLLECTIONS,
+    MODEL,
+    OTHERS,
+    RESULTS,
+    means_in_one_setting,
+    measured,
+    results_of,
+    retentions,
+)
 
 __all__ = ["quality_targets"]
 
@@ -62,7 +71,7 @@ def _target(name, asked, value, reached=None):
     if value is None:
         return f"| {name} | {asked} | | not measured |"
     word = "holds" if (value if reached is None else reached) >= asked else "does not hold"
-    return f"| {name} | {asked} | {value:.1f} | VERDICT: {word} |"
+    return f"| {name} | {asked} | {round(value, 1) + 0.0:.1f} | VERDICT: {word} |"
 
 
 def _order(model, setting, nbytes):
@@ -98,17 +107,7 @@ def _above_means(setting, nbytes, asked):
 
 def _above_one(setting, nbytes, asked):
     """The lead over the one method in one setting whose mean is highest."""
-    groups = defaultdict(lambda: defaultdict(list))
-    for row in measured()["results"]:
-        if (row["model"], row["fit"], row["bytes"]) == (MODEL, setting, nbytes):
-            if row["scorer"] == "asymmetric":
-                variant = (row["method"], row["variant"])
-                groups[variant][row["collection"]].append(100 * row["retention"])
-    means = {
-        variant: sum(sum(values) / len(values) for values in cells.values()) / len(cells)
-        for variant, cells in groups.items()
-        if len(cells) == COLLECTIONS
-    }
+    means = means_in_one_setting(setting, nbytes)
     ours = next((means.pop(key) for key in list(means) if key[0] == "qama"), None)
     name = f"{setting}, {nbytes} B, points above the best peer in one setting"
     if ours is None or not means:

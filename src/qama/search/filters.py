@@ -59,6 +59,8 @@ def allowed(now: Snapshot, choice: Choice, exclude: object = None) -> Mask | Non
     """Return the mask of what may be returned; None allows all rows."""
     if choice is None and exclude is None:
         return now.live
+    if isinstance(choice, Filter) and exclude is None:
+        return _still_valid(now, choice)
     return compiled(now, choice, exclude).words
 
 
@@ -90,6 +92,7 @@ def _still_valid(now: Snapshot, choice: Filter) -> Mask:
         )
     if len(choice.words) > len(now.blocks):
         raise ValueError("filter was compiled for a later state of the index; compile it again")
-    words = np.zeros(len(now.blocks), dtype=np.uint64)
-    words[: len(choice.words)] = choice.words
+    words = choice.words
+    if len(words) < len(now.blocks):
+        words = np.pad(words, (0, len(now.blocks) - len(words)))
     return words if now.live is None else words & now.live
