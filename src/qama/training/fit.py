@@ -197,7 +197,7 @@ def _fitted_levels(
             f"dims, levels and fractions are those of the base ({list(base.dims)}, "
             f"{list(base.levels)}, {list(base.grid.fractions)}); leave them out, or fit without one"
         )
-    return tuple(base.grid.thresholds)
+    return tuple(name for name in grid_levels.LEVELS if name in base.grid.thresholds)
 
 
 def _check_base(base: Codec, chosen: configs.TrainConfig, d: int, model: str | None) -> None:

@@ -46,8 +46,11 @@ class Adapter(nn.Module):
         Z = transform.apply(self.to_transform(), X)
         for name in config.levels:
             values = self.to_pair()(Z) if levels.LEVELS[name].group == 2 else Z
-            theta = quantile_thresholds(values, levels.LEVELS[name].thresholds)
-            theta = theta if base is None else base.thresholds[name].copy()
+            theta = (
+                quantile_thresholds(values, levels.LEVELS[name].thresholds)
+                if base is None
+                else base.thresholds[name].copy()
+            )
             learned = config.objective == "distillation"  # else they follow the batches' quantiles
             setattr(self, _theta(name), nn.Parameter(torch.from_numpy(theta), learned))
 
