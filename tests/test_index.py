@@ -13,7 +13,7 @@ from conftest import mixture
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from qama import Codec, FormatError, Index, SearchResult, container
+from qama import Codec, FormatError, Index, SearchResult, container, kernels
 from qama.encoding import levels
 
 CELL = {"dims": 32, "level": "2"}
@@ -115,6 +115,28 @@ def test_queries_are_answered_one_by_one_as_together_on_any_threads(index, queri
         check(index.search(queries, 7, threads=threads), *together)
     ids = np.concatenate([index.search(q[None], 7).ids for q in queries])
     assert (ids == together.ids).mean() > 0.99  # single rows may round otherwise
+
+
+def test_a_search_asks_for_no_more_threads_than_it_was_given(
+    byte_codec, rows, queries, monkeypatch
+):
+    asked = {}
+
+    def watch(name):
+        kernel = getattr(kernels, name)
+
+        def watched(*given, **named):
+            asked[name] = named["threads"]
+            return kernel(*given, **named)
+
+        monkeypatch.setattr(kernels, name, watched)
+
+    for name in ("multiply", "table_topk", "table_rows"):
+        watch(name)
+    index = Index(byte_codec, nbytes=16)
+    index.add(rows)
+    index.search(queries, 3, threads=1, funnel=True)
+    assert asked == {"multiply": 1, "table_topk": 1, "table_rows": 1}
 
 
 def test_more_queries_than_a_batch_holds(index):

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qama import kernels
+from qama import checks, kernels
 from qama.checks import Bytes, Floats
 from qama.encoding import scoring
 from qama.encoding.transform import unit
@@ -42,6 +42,7 @@ DEFAULT_BYTES = 48
 BEAM, SWEEPS = 2, 4  # of the search for a block's words
 UNIT = 2.0**-14
 _QUERIES = 16  # whose tables are rounded together, in the cache
+_ROWS = 128  # that are brought to whole numbers together, in the cache
 
 Doubles = npt.NDArray[np.float64]
 Int16s = npt.NDArray[np.int16]
@@ -134,8 +135,7 @@ class ByteCoder:
 
     def encode(self, X: Floats, nbytes: int) -> Bytes:
         """Encode finite float32 (n, d) into uint8 (n, nbytes)."""
-        rest = whole(unit(X).astype(np.float64) - self.center * UNIT)
-        parts = []
+        rest, parts = self._centered(X), []
         for block in blocks(self.max_bytes):
             if block[0] >= nbytes:
                 break
@@ -143,6 +143,13 @@ class ByteCoder:
             codes, rest = kernels.choose_words(rest, words, beam=BEAM, sweeps=SWEEPS)
             parts.append(codes)
         return np.ascontiguousarray(np.concatenate(parts, axis=1)[:, :nbytes])
+
+    def _centered(self, X: Floats) -> Int16s:
+        """Return X at length 1 less the center, in units of 2^-14."""
+        rest, center = np.empty(X.shape, np.int16), self.center * UNIT
+        for rows in checks.chunks(X, _ROWS):
+            rest[rows] = whole(unit(X[rows]).astype(np.float64) - center)
+        return rest
 
     def _block(self, start: int, stop: int) -> kernels.Words:
         if start not in self._prepared:
@@ -168,11 +175,11 @@ class ByteCoder:
 
     # -- scoring ----------------------------------------------------------------------------
 
-    def query_tables(self, Q: Floats, nbytes: int) -> scoring.QueryTables:
+    def query_tables(self, Q: Floats, nbytes: int, threads: int = 0) -> scoring.QueryTables:
         """Weigh queries float32 (m, d): per byte or nibble and value, what it adds to q . x_hat."""
         queries, count = whole(unit(Q)), word_count(nbytes, self.full)
         offsets = queries.astype(np.float64) @ self.center * UNIT**2
-        products = kernels.multiply(queries, self._paired[: -(-count // 32)])
+        products = kernels.multiply(queries, self._paired[: -(-count // 32)], threads=threads)
         few = [slice(first, first + _QUERIES) for first in range(0, len(Q), _QUERIES)]
 
         def rounded(some: slice) -> scoring.QueryTables:
@@ -267,9 +274,9 @@ class ByteCode:
         """Encode finite float32 (n, d) into uint8 (n, nbytes); compact changes nothing."""
         return self.coder.encode(X, self.nbytes)
 
-    def query_tables(self, Q: Floats) -> scoring.QueryTables:
+    def query_tables(self, Q: Floats, threads: int = 0) -> scoring.QueryTables:
         """Weigh queries float32 (m, d), see `ByteCoder.query_tables`."""
-        return self.coder.query_tables(Q, self.nbytes)
+        return self.coder.query_tables(Q, self.nbytes, threads)
 
     @property
     def factor_steps(self) -> Floats:

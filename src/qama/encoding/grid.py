@@ -248,8 +248,8 @@ class GridCode:
             offsets = offsets + by_state[:, :, 0].sum(axis=1)
         return scoring.integer_weights(np.concatenate(parts, axis=1), offsets)
 
-    def query_tables(self, Q: Floats) -> scoring.QueryTables:
-        """Weigh queries float32 (m, d) for codes in their stored form."""
+    def query_tables(self, Q: Floats, threads: int = 0) -> scoring.QueryTables:
+        """Weigh queries float32 (m, d) for codes in their stored form, by NumPy's own threads."""
         return scoring.nibble_tables(self.query_weights(Q), self.stored_bits, self.pairs)
 
     def _by_state(self, Z: Floats, segment: levels.Segment) -> Floats:

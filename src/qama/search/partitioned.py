@@ -165,7 +165,7 @@ class PartitionedIndex:
         order = self._order(queries)
         probes = np.maximum(lists, self._enough(order, mask, k))
         of_lists, used = self._pool.of_lists(), self._pool.used
-        single = scan.scorer_of(self.code, queries, scorer)
+        single = scan.scorer_of(self.code, queries, scorer, checks.threads(threads))
 
         def one(query: int) -> tuple[Ids, Floats]:
             visited = np.sort(np.concatenate([of_lists[i] for i in order[query, : probes[query]]]))

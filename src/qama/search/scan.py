@@ -103,9 +103,9 @@ class Asymmetric:
         self.queries = queries
 
     @classmethod
-    def of(cls, code: Code, queries: Floats) -> Asymmetric:
+    def of(cls, code: Code, queries: Floats, threads: int) -> Asymmetric:
         """Return the scorer of queries float32 (m, d)."""
-        return cls(code, code.query_tables(queries))
+        return cls(code, code.query_tables(queries, threads))
 
     def part(self, queries: slice) -> Asymmetric:
         """See `Scorer`."""
@@ -151,7 +151,7 @@ def search(
     parts = []
     for start in range(0, len(queries), _QUERY_BATCH):
         Q = queries[start : start + _QUERY_BATCH]
-        fine, coarse = _scorers(code, Q, scorer, candidates)
+        fine, coarse = _scorers(code, Q, scorer, candidates, threads)
         if coarse is None:
             found, keys = fine.top(rows, k, threads)
         else:
@@ -180,18 +180,20 @@ def candidates(code: Code, funnel: bool | int, k: int, rows: int) -> int:
     return checks.integer(funnel, "funnel", 1)
 
 
-def scorer_of(code: Code, queries: Floats, scorer: str) -> Scorer:
+def scorer_of(code: Code, queries: Floats, scorer: str, threads: int) -> Scorer:
     """Return what scores whole codes for these queries."""
-    return _scorers(code, queries, scorer, 0)[0]
+    return _scorers(code, queries, scorer, 0, threads)[0]
 
 
-def _scorers(code: Code, Q: Floats, scorer: str, candidates: int) -> tuple[Scorer, Scorer | None]:
+def _scorers(
+    code: Code, Q: Floats, scorer: str, candidates: int, threads: int
+) -> tuple[Scorer, Scorer | None]:
     short = coarse_code(code) if candidates else None
     if scorer == "asymmetric":
-        fine = Asymmetric.of(code, Q)
+        fine = Asymmetric.of(code, Q, threads)
         if isinstance(short, ByteCode):  # whose tables are the first ones, but for the scale
             return fine, Asymmetric(short, fine.queries.leading(short.stored_bytes))
-        return fine, Asymmetric.of(short, Q) if short else None
+        return fine, Asymmetric.of(short, Q, threads) if short else None
     assert isinstance(code, GridCode)  # byte codes have no Hamming scorer to choose
     encoded = code.encode(Q, compact=True)
     coarse = Hamming(short, encoded) if isinstance(short, GridCode) else None

@@ -80,9 +80,8 @@ class CodeSet:
             ValueError: queries of another kind of code, or not fitting floats.
         """
         if not isinstance(queries, CodeSet):
-            return scan.Asymmetric.of(
-                self.code, checks.vectors(queries, "queries", self.codec.dims_in)
-            )
+            Q = checks.vectors(queries, "queries", self.codec.dims_in)
+            return scan.Asymmetric.of(self.code, Q, checks.threads(0))
         if queries.code.request != self.code.request or not self._same_codec(queries.codec):
             raise ValueError(
                 f"the codes are of two kinds: {queries.code.label} by {queries.codec!r}, and "
@@ -90,7 +89,7 @@ class CodeSet:
             )
         if isinstance(self.code, GridCode):
             return scan.Hamming(self.code, queries.stored)
-        return scan.Asymmetric.of(self.code, queries.vectors())
+        return scan.Asymmetric.of(self.code, queries.vectors(), checks.threads(0))
 
     def _same_codec(self, other: Codec) -> bool:
         return other is self.codec or other.fingerprint == self.codec.fingerprint
