@@ -78,6 +78,17 @@ def test_more_bytes_come_closer(coder):
     assert errors[-1] < 0.02
 
 
+def test_lengths_of_all_prefixes_are_those_of_each(coder):
+    codes = coder.encode(rows(300, seed=5), 32)
+    lengths = coder.prefix_lengths(codes)
+    assert lengths.shape == (32, 300)
+    for nbytes in (1, 23, 24, 32):
+        prefix = np.ascontiguousarray(codes[:, :nbytes])
+        np.testing.assert_array_equal(lengths[nbytes - 1], np.sqrt(coder.squared_lengths(prefix)))
+        by_hand = np.linalg.norm(decoded(coder, prefix), axis=1)
+        np.testing.assert_allclose(lengths[nbytes - 1], by_hand, rtol=1e-6)
+
+
 @pytest.mark.parametrize(("block", "widest"), [((0, 11), 255), ((24, 31), 15)])
 def test_hardly_any_other_word_would_come_closer(coder, block, widest):
     X = rows(60, seed=4)

@@ -17,6 +17,7 @@ and scores depend on their vectors alone, not on batches, threads or machines.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -163,6 +164,19 @@ class ByteCoder:
 
     def decode(self, codes: Bytes) -> Floats:
         """Return x_hat of codes uint8 (n, bytes) as float32 (n, d), exact but for the rounding."""
+        *_, total = self._totals(codes)
+        return np.asarray(total * UNIT, dtype=np.float32)
+
+    def prefix_lengths(self, codes: Bytes) -> Doubles:
+        """Return |x_hat| of every byte prefix of codes uint8 (n, bytes) as float64 (bytes, n)."""
+        lengths = np.empty(codes.shape[::-1])
+        for rows in checks.chunks(codes, _ROWS):
+            for last, total in enumerate(self._totals(codes[rows])):
+                lengths[last, rows] = np.sqrt(np.square(total, dtype=np.float64).sum(axis=1)) * UNIT
+        return lengths
+
+    def _totals(self, codes: Bytes) -> Iterator[npt.NDArray[np.int32]]:
+        """Yield the center and the words of a byte more each time, in one array (n, d)."""
         total = np.tile(self.center.astype(np.int32), (len(codes), 1))
         for byte, chosen in enumerate(codes.T.astype(np.int64)):
             words = self.words[word_count(byte, self.full) :]
@@ -171,7 +185,7 @@ class ByteCoder:
             else:
                 total += words[chosen >> 4]
                 total += words[16 + (chosen & 15)]
-        return np.asarray(total * UNIT, dtype=np.float32)
+            yield total
 
     # -- scoring ----------------------------------------------------------------------------
 

@@ -258,9 +258,5 @@ def _chosen_together(codes: Bytes, full: bool) -> npt.NDArray[np.float64]:
 
 def _prefix_lengths(coder: ByteCoder, U: Floats) -> Floats:
     """Return the mean |x_hat| of every byte prefix over unit rows U: float32 (bytes,)."""
-    codes = coder.encode(U, coder.max_bytes)
-    lengths = [
-        np.sqrt(coder.squared_lengths(np.ascontiguousarray(codes[:, : last + 1]))).mean()
-        for last in range(coder.max_bytes)
-    ]
-    return np.maximum(np.array(lengths, dtype=np.float32), np.float32(1e-6))
+    lengths = coder.prefix_lengths(coder.encode(U, coder.max_bytes)).mean(axis=1)
+    return np.asarray(np.maximum(lengths, 1e-6), dtype=np.float32)
