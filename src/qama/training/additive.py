@@ -240,14 +240,14 @@ def _normal_equations(
     if not form.full:
         parts = form.summed(np.eye(form.words * codes.shape[1], dtype=np.float32))
         A, B = parts.T @ A @ parts, parts.T @ B
-    return A.astype(np.float32), B.astype(np.float32)
+    return A, B.astype(np.float32)
 
 
-def _chosen_together(codes: Bytes, full: bool) -> npt.NDArray[np.float64]:
-    """Return how many codes chose each two words: 256 words a byte, or 16 a nibble."""
+def _chosen_together(codes: Bytes, full: bool) -> Floats:
+    """Return how many of at most 2^24 codes chose each two words: 256 a byte, or 16 a nibble."""
     words, size = (codes if full else kernels.nibbles(codes)).astype(np.int64), 256 if full else 16
     sections = words.shape[1]
-    counts = np.zeros((sections, size, sections, size))
+    counts = np.zeros((sections, size, sections, size), dtype=np.float32)  # exact
     for i in range(sections):
         for j in range(i + 1):
             both = np.bincount(size * words[:, i] + words[:, j], minlength=size**2)
