@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -130,3 +131,18 @@ def test_fit_is_imported_when_it_is_asked_for():
 def test_everything_public_is_there():
     for name in qama.__all__:
         assert getattr(qama, name).__doc__
+
+
+@pytest.mark.parametrize(
+    ("given", "spins"),
+    [({}, "1000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "ACTIVE"}, None)],
+)
+def test_a_fit_does_not_spin_for_long_unless_the_user_says_so(given, spins):
+    names = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
+    environment = {name: value for name, value in os.environ.items() if name not in names}
+    code = "import os, qama.training; print(os.environ.get('GOMP_SPINCOUNT'))"
+    said = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True,
+        env={**environment, **given},
+    ).stdout  # fmt: skip
+    assert said.strip() == str(spins)
