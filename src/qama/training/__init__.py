@@ -3,7 +3,7 @@
 import os
 
 # PyTorch's OpenMP threads wait for each other by spinning, for milliseconds unless told otherwise:
-# beside a process that keeps one of two cores busy, a small fit took over 300 s instead of 14.
-# This counts only if PyTorch is first imported here; what the user has set stays.
+# beside another busy process a small fit took many times as long as alone. This counts only if
+# PyTorch is first imported here; what the user has set stays.
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
