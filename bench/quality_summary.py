@@ -30,7 +30,7 @@ def best_variants(rows: list[dict[str, Any]]) -> dict[tuple[Any, ...], float]:
 
 def print_averages(rows: list[dict[str, Any]]) -> None:
     """Macro average retention in percent, one table per model and setting."""
-    best = best_variants([row for row in rows if " grid" not in row["method"]])
+    best = best_variants(rows)
     tables = defaultdict(lambda: defaultdict(dict))
     for (model, fit, method, scorer, nbytes, collection), value in best.items():
         tables[model, fit][method, scorer].setdefault(nbytes, {})[collection] = value
@@ -56,7 +56,7 @@ def gaps(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """
     groups: dict[tuple[Any, ...], list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
-        if row["scorer"] == "asymmetric" and " grid" not in row["method"]:
+        if row["scorer"] == "asymmetric":
             groups[row["model"], row["fit"], row["bytes"], row["collection"]].append(row)
     found = [
         {**dict(zip(("model", "fit", "bytes", "collection"), key, strict=True)), **_gap(group)}
