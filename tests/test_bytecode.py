@@ -3,6 +3,7 @@ import pytest
 
 import qama
 from qama.encoding.bytecode import ByteCoder
+from qama.training import additive
 from qama.training.additive import fit_byte_coder
 
 
@@ -66,6 +67,23 @@ def test_byte_codes_do_not_depend_on_the_training_of_the_grid(codec):
     assert (untrained.encode(X) == codec.encode(X, nbytes=12)).all()
     with pytest.raises(ValueError, match="max_bytes is 257; give a whole number >= 1 and <= 256"):
         qama.fit(rows(1100), max_bytes=257)
+
+
+def test_words_of_wide_vectors_are_sums_of_their_leading_axes(monkeypatch):
+    turn = np.linalg.qr(np.random.default_rng(4).standard_normal((32, 32)))[0].astype(np.float32)
+    strong = np.where(np.arange(32) < 12, 1, 0.01).astype(np.float32)
+    X, Y = ((rows(n, seed=n) * strong) @ turn for n in (2000, 200))
+
+    def fitted(most):
+        monkeypatch.setattr(additive, "_MOST_DIMS", most)
+        return fit_byte_coder(X, 12, seed=0, threads=1)
+
+    def error(coder):
+        return ((unit(Y) - decoded(coder, coder.encode(Y, 12))) ** 2).sum(axis=1).mean()
+
+    spread = np.linalg.svd(fitted(8).words / 2**14, compute_uv=False)
+    assert spread[7] > 10 * spread[8]  # what is left is rounding
+    assert error(fitted(16)) < 1.1 * error(fitted(32))
 
 
 def test_more_bytes_come_closer(coder):

@@ -12,6 +12,7 @@ import pytest
 import torch
 from conftest import mixture
 from pyarrow import parquet
+from threadpoolctl import threadpool_info
 
 import qama
 from qama import checks, sources
@@ -518,10 +519,17 @@ def test_a_checkpoint_of_another_base_is_refused(rows, queries, codec, tmp_path)
             quick(queries, base=base, checkpoint=path)
 
 
-def test_the_number_of_threads_is_set_back(rows):
-    before = torch.get_num_threads()
-    quick(rows, threads=1)
-    assert torch.get_num_threads() == before
+def test_threads_hold_for_torch_and_numpy_and_are_set_back(rows):
+    def threads():
+        numpy_ = {library["num_threads"] for library in threadpool_info() if "blas" in
+                  library["user_api"]}  # fmt: skip
+        return torch.get_num_threads(), numpy_
+
+    before, seen = threads(), []
+    quick(rows, threads=1, callbacks=[lambda report: seen.append(threads())], bytes=True)
+    assert seen
+    assert all(now == (1, {1}) for now in seen)
+    assert threads() == before
 
 
 def test_steps_are_the_epochs_or_the_least_number():

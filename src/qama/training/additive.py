@@ -9,6 +9,9 @@ Block by block, on what the blocks before left over:
    stochastic relaxation: Martinez et al., ECCV 2018.) Rounds with noise make do with a sample of
    the rows.
 
+Vectors of more than 1,024 dims are brought to their leading principal axes first: words are sums of
+these, and a fit takes no longer than at 1,024 dims.
+
 What else was tried is in docs/quality.md.
 """
 
@@ -36,6 +39,7 @@ from qama.encoding.bytecode import (
     word_count,
 )
 from qama.encoding.transform import unit
+from qama.training import blas
 
 # Distortion of a unit Gaussian at 0 to 6 bits (Lloyd-Max; Max 1960, table I).
 _DISTORTION = (1.0, 0.3634, 0.1175, 0.03454, 0.0095, 0.0025, 0.0007)
@@ -51,6 +55,7 @@ _LEAST_ROWS = 1024  # fewer cannot tell 256 words apart: no byte is full
 _BASE_ROUNDS = 6  # of a fit from a base, without noise
 _BASE_ROWS = (4.0, 64.0)  # that words of a base count for: of full bytes, of others
 _BEAM, _SWEEPS = 2, 3  # of the search in a round
+_MOST_DIMS, _AXES_ROWS = 1024, 16_384  # that words are fitted in; rows that say which
 
 
 @dataclass(frozen=True)
@@ -115,10 +120,13 @@ def fit_byte_coder(
     full = FULL if len(X) >= _LEAST_ROWS else 0
     full = full if base is None else base.full
     rest = whole(U - center * np.float32(UNIT))
+    axes = _leading_axes(rest) if base is None and U.shape[1] > _MOST_DIMS else None
+    if axes is not None:
+        rest = whole((U - center * np.float32(UNIT)) @ axes)
     words: list[Int16s] = []
     for done, (start, stop) in enumerate(parts):
-        if start >= _LATE and len(rest) > _LATE_ROWS:  # nothing but noise is left
-            rest = rest[np.linspace(0, len(rest) - 1, _LATE_ROWS).astype(np.int64)]
+        if start >= _LATE:  # nothing but noise is left
+            rest = _evenly(rest, _LATE_ROWS)
         form = _FULL if start < full else _LATER
         if base is None:
             rounds = _FEW_ROUNDS if stop - start == 1 else _rounds(form, start)
@@ -133,6 +141,8 @@ def fit_byte_coder(
             left = np.square(rest[:4096] * UNIT).sum(axis=1)
             progress(done + 1, len(parts), float(left.mean()))
     stacked = np.concatenate(words)
+    if axes is not None:
+        stacked = whole(stacked * np.float32(UNIT) @ axes.T)
     coder = ByteCoder(center, stacked, np.ones(parts[-1][1], dtype=np.float32))
     return ByteCoder(center, stacked, _prefix_lengths(coder, U[:4096]))
 
@@ -177,6 +187,12 @@ def _drawn_to(known: npt.NDArray[np.floating], rows: Floats) -> npt.NDArray[np.f
     return np.asarray(total / (len(rows) + _BASE_ROWS[0]))
 
 
+def _evenly(rows: Int16s, most: int) -> Int16s:
+    if len(rows) <= most:
+        return rows
+    return rows[np.linspace(0, len(rows) - 1, most).astype(np.int64)]
+
+
 def _sample(rows: Int16s, random: np.random.Generator) -> Int16s:
     if len(rows) <= _NOISY_ROWS:
         return rows
@@ -199,6 +215,12 @@ def _start(rows: Int16s, nbytes: int, form: _Form, random: np.random.Generator) 
     shares = np.repeat(np.sqrt(bits / 8), form.sizes)  # of the byte's bits
     drawn = random.standard_normal((nbytes, len(shares), len(values))) * shares[:, None] * kept
     return np.asarray(drawn.reshape(-1, len(values)) @ axes.T, dtype=np.float32)
+
+
+def _leading_axes(rows: Int16s) -> Floats:
+    """Return the principal axes of most variance as columns, float32 (d, _MOST_DIMS)."""
+    _, axes = np.linalg.eigh(_second_moments(_evenly(rows, _AXES_ROWS)))
+    return np.asarray(axes[:, -_MOST_DIMS:], dtype=np.float32)
 
 
 def _second_moments(rows: Int16s) -> npt.NDArray[np.float64]:
@@ -227,7 +249,8 @@ def _refit(
             own = slice(byte * size, (byte + 1) * size)
             among = A[own, own]
             rest = B[own] - A[own] @ W + among @ W[own]
-            W[own] = np.linalg.solve(among + ridge * np.eye(size, dtype=np.float32), rest)
+            with blas.at_most(1):  # of several, each waits for the other many times over
+                W[own] = np.linalg.solve(among + ridge * np.eye(size, dtype=np.float32), rest)
     return W
 
 

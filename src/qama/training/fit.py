@@ -23,7 +23,7 @@ from qama import checks, drift, sources
 from qama.checks import Floats
 from qama.codec import Codec
 from qama.encoding import levels as grid_levels
-from qama.training import agreement, asked
+from qama.training import agreement, asked, blas
 from qama.training import config as configs
 from qama.training.additive import fit_byte_coder
 from qama.training.asked import Asked
@@ -243,10 +243,11 @@ def _split(rows: Floats, share: float, seed: int) -> tuple[Floats, Floats]:
 
 @contextmanager
 def _threads(count: int) -> Iterator[None]:
-    """Set torch's threads inside a with block, and set them back."""
+    """Set torch's threads and hold NumPy's inside a with block, and set them back."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
-        yield
+        with blas.at_most(count):
+            yield
     finally:
         torch.set_num_threads(before)

@@ -136,8 +136,8 @@ def train(
         total.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(adapter.parameters(), config.clip)
         optimizer.step()
-        adapter.retract()
         state.step += 1
+        adapter.retract(state.step)
         if state.step % config.evaluate_every == 0 or state.step == steps:
             best = _look(adapter, judge, state, best)
             if checkpoint is not None:
