@@ -12,8 +12,8 @@ from qama.evaluation import provenance
 
 def write_record(path: Path, results: Any, seed: int | list[int] = 0, **more: Any) -> None:
     """Write ``{"context": ..., **more, "results": ...}``; the command names this script."""
-    sys.argv[0] = f"bench/{Path(sys.argv[0]).name}"
-    provenance.write(path, results, seed, **more)
+    command = [f"bench/{Path(sys.argv[0]).name}", *sys.argv[1:]]
+    provenance.write(path, results, seed, command, **more)
 
 
 class Rows:

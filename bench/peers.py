@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from qama.evaluation.topk import Hits, chunked_top_k
 
 Floats = NDArray[np.float32]
-BUDGETS = (12, 24, 32, 48, 64, 96, 128, 192)
 SPARE = 20  # rows fetched beyond k, so that ties can be put in row order
 
 

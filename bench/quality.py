@@ -71,9 +71,15 @@ def main() -> None:
             _tell(done[key])
     if args.check:
         sys.exit(_compare(done, args.out))
+    done |= _read_log(log)  # another process may have added to it
     rows = [done[key] for key in sorted(done, key=str)]
     found = gaps(rows)
-    write_record(args.out, [_short(row) for row in rows], seed=args.seeds, gaps=found)
+    write_record(
+        args.out,
+        [_short(row) for row in rows],
+        seed=sorted({row["seed"] for row in rows}),
+        gaps=found,
+    )
     print(f"\n{len(rows)} runs in {args.out}\n")
     print_averages(rows)
     print_gaps(found)

@@ -18,7 +18,7 @@ class Part:
     """Methods at some lengths on every collection.
 
     Attributes:
-        methods: Names of `bench/quality.py`.
+        methods: Of METHODS in `quality_jobs`.
         budgets: Bytes per vector.
         models: Of MODELS.
         settings: Of SETTINGS.

@@ -57,7 +57,7 @@ class Bench:
         base = self.codec.encode(data.vectors(20_000, seed=1), nbytes=nbytes)
         return data.noisy(base, rows, self.random)
 
-    def rows(self, part, jobs, rounds=None, **facts):
+    def rows(self, jobs, rounds=None, **facts):
         """Measure jobs {(engine, batch): function}; return rows in ms per query."""
         timed = measure(jobs, rounds or self.rounds)
         return [
@@ -146,7 +146,7 @@ def flat(bench):
             if nbytes == 48 and batch in (1, 256) and "avx512" in kernels.info()["available"]:
                 jobs["Hamming, avx2", batch] = held.hamming(batch, path="avx2")
                 jobs["asymmetric, avx2", batch] = held.asymmetric(batch, path="avx2")
-        found += bench.rows("flat", jobs, nbytes=nbytes, rows=bench.million, threads=1)
+        found += bench.rows(jobs, nbytes=nbytes, rows=bench.million, threads=1)
     return found
 
 
@@ -159,7 +159,7 @@ def few(bench):
         ("Hamming", 1000): held.hamming(1000),
         ("asymmetric", 1000): held.asymmetric(1000),
     }
-    return bench.rows("few", jobs, 2, nbytes=48, rows=held.rows, threads=1)
+    return bench.rows(jobs, 2, nbytes=48, rows=held.rows, threads=1)
 
 
 def threads(bench):
@@ -175,7 +175,7 @@ def threads(bench):
         jobs["asymmetric", batch] = held.asymmetric(batch, 2)
         jobs["FAISS IndexBinaryFlat", batch] = lambda Q=Q: one(Q, K)
         jobs["FAISS PQ fast-scan", batch] = lambda Q=Q: fast(Q, K)
-    found = bench.rows("threads", jobs, nbytes=48, rows=bench.million, threads=2)
+    found = bench.rows(jobs, nbytes=48, rows=bench.million, threads=2)
     faiss.omp_set_num_threads(1)
     return found
 
@@ -197,7 +197,7 @@ def large(bench):
                 some = held.queries[:batch]
                 jobs["FAISS PQ fast-scan", batch] = lambda fast=fast, some=some: fast(some, K)
         jobs |= reads(held.blocks)
-        found += bench.rows("large", jobs, 3, nbytes=nbytes, rows=10 * bench.million, threads=1)
+        found += bench.rows(jobs, 3, nbytes=nbytes, rows=10 * bench.million, threads=1)
     return found
 
 
@@ -224,7 +224,7 @@ def float32(bench):
         jobs["BLAS and top-k", batch] = lambda some=some: blas(some)
         jobs["Hamming", batch] = held.hamming(batch)
         jobs["asymmetric", batch] = held.asymmetric(batch)
-    return bench.rows("float32", jobs, 3, nbytes=48, rows=rows, threads=1)
+    return bench.rows(jobs, 3, nbytes=48, rows=rows, threads=1)
 
 
 def graphs(bench):
@@ -241,7 +241,7 @@ def graphs(bench):
         jobs["FAISS IVF PQ fast-scan", batch] = lambda Q=Q: scan(Q, K)
         jobs["USearch HNSW", batch] = lambda Q=Q: hnsw(Q, K)
         jobs["Hamming", batch] = held.hamming(batch)
-    found = bench.rows("graphs", jobs, nbytes=48, rows=rows, threads=1)
+    found = bench.rows(jobs, nbytes=48, rows=rows, threads=1)
     for name, ids in (
         ("FAISS IndexBinaryIVF", ivf(held.queries, K)[1]),
         ("USearch HNSW", hnsw(held.queries, K).keys),

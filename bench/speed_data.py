@@ -7,7 +7,6 @@ import numpy as np
 
 K = 10  # results of every search
 DIMS = 384
-NOISE = 0.05  # share of the bits that differ between two copies of a code
 
 
 def vectors(rows, seed=0):
@@ -28,7 +27,7 @@ def noisy(codes, rows, random):
     out = np.empty((rows, codes.shape[1]), dtype=np.uint8)
     for start in range(0, rows, len(codes)):
         some = min(len(codes), rows - start)
-        # flips: the AND of four random bytes sets a bit with probability 1/16, near NOISE
+        # flips: the AND of four random bytes sets a bit with probability 1/16
         flips = random.integers(0, 256, (4, some, codes.shape[1]), dtype=np.uint8)
         out[start : start + some] = codes[:some] ^ np.bitwise_and.reduce(flips, axis=0)
     return out

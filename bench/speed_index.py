@@ -35,7 +35,7 @@ def features(bench):
         for name, f in chosen.items()
     }
     jobs["funnel", 1] = lambda: index.search(Q[:1], K, threads=1, funnel=True)
-    found = bench.rows("features", jobs, nbytes=48, rows=rows, threads=1)
+    found = bench.rows(jobs, nbytes=48, rows=rows, threads=1)
     full, short = (index.search(Q, K, threads=1, funnel=f).ids for f in (False, True))
     kept = np.mean([len(set(a) & set(b)) / K for a, b in zip(full, short, strict=True)])
     found.append({"engine": "funnel recall", "value": float(kept)})
@@ -53,7 +53,7 @@ def funnels(bench):
             ("filter: all", 1): lambda i=index: i.search(Q[:1], K, threads=1),
             ("funnel", 1): lambda i=index: i.search(Q[:1], K, threads=1, funnel=True),
         }
-        found += bench.rows("features", jobs, nbytes=nbytes, rows=len(index), threads=1)
+        found += bench.rows(jobs, nbytes=nbytes, rows=len(index), threads=1)
         full, short = (index.search(Q, K, threads=1, funnel=f).ids for f in (False, True))
         kept = np.mean([len(set(a) & set(b)) / K for a, b in zip(full, short, strict=True)])
         found.append({"engine": f"funnel recall, {nbytes} B", "value": float(kept)})
@@ -124,7 +124,7 @@ def partitions(bench):
         ("partitions", 1): lambda: index.search(Q[:1], K, nprobe=nprobe, threads=1),
         ("flat", 1): lambda: index.search(Q[:1], K, nprobe=nlist, threads=1),
     }
-    result = bench.rows("partitions", jobs, nbytes=48, rows=len(index), threads=1, nprobe=nprobe)
+    result = bench.rows(jobs, nbytes=48, rows=len(index), threads=1, nprobe=nprobe)
     read = [
         {"engine": "recall by lists", "nprobe": int(i), "recall": float(curve[i - 1]),
          "share of bytes read": float(i / nlist)}

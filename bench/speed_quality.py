@@ -32,7 +32,7 @@ def small(name):
         "FAISS PQ fast-scan": pq(scene),
         "FAISS RaBitQ fast-scan": rabitq(scene),
         "asymmetric": searched(codec, scene, "asymmetric", nbytes=NBYTES),
-        "Hamming": searched(codec, scene, "hamming", **grid(codec)),
+        "Hamming": searched(codec, scene, "hamming", **grid()),
     }
     return [scored(engine, scene, ids) for engine, ids in found.items()]
 
@@ -60,7 +60,7 @@ def funnel(codec, name, general):
     return rows
 
 
-def grid(codec):
+def grid():
     """The widest grid code of that many bytes: one bit a dim."""
     return {"dims": 8 * NBYTES, "level": "1"}
 

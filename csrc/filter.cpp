@@ -60,7 +60,7 @@ struct Parts {
                 if (run.full) parts.emplace_back(table, 1, 256);
                 else add_nibbles(table, wide);
             }
-            add_up(first, run.full ? kFullGroup : wide ? 9 : 4);
+            add_up(first, run.full ? kFullGroup : wide ? 9 : 2 * kNarrowGroup);
         }
     }
 
@@ -86,7 +86,7 @@ struct Parts {
     }
 };
 
-// The least scale for which no sum of the scan can overflow: the four tables of a group stay within
+// The least scale for which no sum of the scan can overflow: the tables of a group stay within
 // 255 and all of them within 65535. A table adds less than reach / scale + 1 + 1/64.
 std::int32_t scale_of(const Parts& parts, std::int64_t tables) {
     const auto enough = [](std::int64_t reach, std::int64_t limit) {

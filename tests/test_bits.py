@@ -72,23 +72,6 @@ def test_hybrid_joins_its_segments_without_gaps():
     assert binary(bits.pack(q, plan, compact=True)) == ["1101110010100000"]
 
 
-def test_words_pad_with_zero_bytes_and_keep_byte_order():
-    codes = np.arange(1, 21, dtype=np.uint8).reshape(2, 10)
-    words = bits.words(codes)
-    assert words.dtype == np.uint64
-    assert words.shape == (2, 2)
-    expected = [[*range(1, 11), *[0] * 6], [*range(11, 21), *[0] * 6]]
-    assert words.view(np.uint8).tolist() == expected
-
-
-@pytest.mark.parametrize(("nbytes", "words"), [(1, 1), (7, 1), (8, 1), (9, 2), (16, 2), (17, 3)])
-def test_words_are_as_few_as_hold_the_bytes(nbytes, words):
-    codes = np.full((3, nbytes), 255, dtype=np.uint8)
-    made = bits.words(codes)
-    assert made.shape == (3, words)
-    assert np.bitwise_count(made).sum(axis=1).tolist() == [8 * nbytes] * 3
-
-
 # --- round trips ------------------------------------------------------------------------------
 
 

@@ -150,6 +150,8 @@ def test_what_does_not_fit_is_refused(codec, index, vectors, queries):
         (lambda: fresh.search(queries, nprobe=1), "call train before search"),
         (lambda: fresh.train(vectors[:5]), "X has 5 rows; 13 lists need at least as many"),
         (lambda: fresh.calibrate(queries), "the index is empty"),
+        (lambda: index.calibrate(queries, k=0), "k is 0"),
+        (lambda: index.calibrate(queries, scorer="hamming "), "scorer is 'hamming '"),
         (lambda: index.train(vectors), "holds vectors already"),
         (lambda: index.search(queries, nprobe=LISTS + 1), "nprobe is 14"),
         (lambda: index.search(queries), "a recall needs calibrate"),

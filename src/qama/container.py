@@ -48,7 +48,7 @@ class Contents:
 
     Attributes:
         path: Where it is.
-        kind: What it is: "codec", "index" or "codes".
+        kind: What it is: "codec", "index", "codes", "names" or "partitions".
         version: Version of that kind.
         meta: The header's JSON object for that kind.
         arrays: Read-only views of the sections, mapped from the file.
@@ -157,7 +157,7 @@ def parse(
 
 
 def kind_of(path: str | os.PathLike[str]) -> str:
-    """Return what a file says it is: "codec", "index" or "codes".
+    """Return what a file says it is: "codec", "index", "codes", "names" or "partitions".
 
     Raises:
         FormatError: not a file of qama.

@@ -324,10 +324,10 @@ def main():
     given = parser.parse_args()
     ENDS.touch()
     rows = list(run(given.each, given.seed, given.modules))
-    sys.argv[0] = "tests/long/mutants.py"
     from qama.evaluation import provenance
 
-    provenance.write(RECORD, summary(rows), given.seed)
+    command = ["tests/long/mutants.py", *sys.argv[1:]]
+    provenance.write(RECORD, summary(rows), given.seed, command)
 
 
 if __name__ == "__main__":

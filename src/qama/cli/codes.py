@@ -105,7 +105,7 @@ def search(
     queries: Annotated[Path, typer.Argument(help="Query vectors: a .npy or Parquet file.")],
     k: Annotated[int, typer.Option("-k", help="Results per query.")] = 10,
     scorer: Annotated[str, typer.Option(help="asymmetric or hamming.")] = "asymmetric",
-    funnel: Annotated[bool, typer.Option(help="Coarse dims first, then all of them.")] = False,
+    funnel: Annotated[bool, typer.Option(help="A prefix of the codes first, then all.")] = False,
     threads: options.Threads = 0,
     json: options.Json = False,
 ) -> None:

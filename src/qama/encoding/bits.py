@@ -42,16 +42,6 @@ def squeeze(codes: Bytes, plan: Plan) -> Bytes:
     return pack(unpack(codes, plan, compact=False), plan, compact=True)
 
 
-def words(codes: Bytes) -> npt.NDArray[np.uint64]:
-    """Return codes as uint64 (n, ceil(nbytes / 8)), rows padded with zero bytes.
-
-    Byte i of a code is byte i of the row in memory, whatever the machine's endianness.
-    """
-    padded = np.zeros((len(codes), -(-codes.shape[1] // 8) * 8), dtype=np.uint8)
-    padded[:, : codes.shape[1]] = codes
-    return np.asarray(padded.view(np.uint64))
-
-
 def _is_pair(segment: Segment, compact: bool) -> bool:
     return compact and segment.level.compact != segment.level.thresholds
 

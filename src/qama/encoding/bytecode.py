@@ -134,14 +134,16 @@ class ByteCoder:
         if self.center.dtype != np.int16 or not (self.lengths > 0).all():
             raise ValueError("center or lengths are out of range")
 
-    def encode(self, X: Floats, nbytes: int) -> Bytes:
+    def encode(self, X: Floats, nbytes: int, threads: int = 0) -> Bytes:
         """Encode finite float32 (n, d) into uint8 (n, nbytes)."""
         rest, parts = self._centered(X), []
         for block in blocks(self.max_bytes):
             if block[0] >= nbytes:
                 break
             words = self._block(*block)
-            codes, rest = kernels.choose_words(rest, words, beam=BEAM, sweeps=SWEEPS)
+            codes, rest = kernels.choose_words(
+                rest, words, beam=BEAM, sweeps=SWEEPS, threads=threads
+            )
             parts.append(codes)
         return np.ascontiguousarray(np.concatenate(parts, axis=1)[:, :nbytes])
 

@@ -30,11 +30,17 @@ def context(seed: int | list[int], command: Sequence[str] | None = None) -> dict
     }
 
 
-def write(path: Path, results: Any, seed: int | list[int] = 0, **more: Any) -> None:
+def write(
+    path: Path,
+    results: Any,
+    seed: int | list[int] = 0,
+    command: Sequence[str] | None = None,
+    **more: Any,
+) -> None:
     """Write ``{"context": ..., **more, "results": ...}``, replacing the file in one step."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
-    text = json.dumps({"context": context(seed), **more, "results": results}, indent=1)
+    text = json.dumps({"context": context(seed, command), **more, "results": results}, indent=1)
     part.write_text(text + "\n", encoding="utf-8")
     part.replace(path)
 

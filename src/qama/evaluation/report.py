@@ -11,7 +11,7 @@ from rich.table import Table
 from qama.errors import MissingExtraError
 from qama.evaluation.records import Record
 
-__all__ = ["markdown_table", "plot", "rich_table"]
+__all__ = ["plot", "rich_table"]
 
 HEADINGS = (
     "method", "dims", "level", "scorer", "bytes", "compact", "nDCG@10", "R@10", "R@100", "MRR",
@@ -29,13 +29,6 @@ def rich_table(records: Sequence[Record], title: str = "") -> Table:
     for record in records:
         table.add_row(*_cells(record))
     return table
-
-
-def markdown_table(records: Sequence[Record]) -> str:
-    """Records as a GitHub markdown table, ending with a newline."""
-    marks = [":--" if column < _LEFT else "--:" for column in range(len(HEADINGS))]
-    lines = [HEADINGS, marks, *(_cells(record) for record in records)]
-    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
 
 
 def plot(records: Sequence[Record], path: str | os.PathLike[str], title: str = "") -> None:

@@ -143,8 +143,7 @@ def _budgets(codec: Codec, asked: Sequence[int] | None) -> tuple[int, ...]:
     """Lengths of byte codes to judge."""
     if asked is not None:
         return tuple(asked)
-    valid = getattr(codec, "byte_budgets", ())
-    return tuple(n for n in BYTE_BUDGETS if n in valid)
+    return tuple(n for n in BYTE_BUDGETS if n in codec.byte_budgets)
 
 
 def _check_codes(

@@ -58,9 +58,10 @@ class Index(Collection):
             exclude: Ids that may not be returned; unknown ones are ignored.
             threads: 0 uses all cores; more than there are is clamped.
             funnel: Progressive search: scan a prefix of the codes first and finish only the
-                best candidates on all of them; a number says how many (True: a thousandth of the
-                rows, at least 1000 and 20 k). Approximate. Codes without a shorter prefix (hybrid)
-                refuse it. Worth it from about a million byte codes on: see docs/kernels.md.
+                best candidates on all of them; a number says how many (True: 12,000 over the
+                bytes of the prefix, but at least a thousandth of the rows and 20 k). Approximate.
+                Codes without a shorter prefix (hybrid) refuse it. Worth it from about a million
+                byte codes on: see docs/kernels.md.
 
         Raises:
             ValueError: unfitting queries, k < 1, threads < 0, unknown scorer, unfitting filter.

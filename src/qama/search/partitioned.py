@@ -118,7 +118,17 @@ class PartitionedIndex:
         return fresh
 
     def delete(self, ids: object) -> int:
-        """Remove vectors by id, unknown ones are ignored; returns how many. Looks at every id."""
+        """Remove vectors by id. Looks at every id.
+
+        Args:
+            ids: Whole numbers (n,) of 0 to 2^63 - 1; unknown ones are ignored.
+
+        Returns:
+            How many were removed.
+
+        Raises:
+            ValueError: ids that are no whole numbers, or repeat.
+        """
         rows = self._pool.rows_of(idmap.checked(ids, "ids"))
         keep = self._pool.in_use()
         keep[rows] = False
@@ -205,6 +215,8 @@ class PartitionedIndex:
         if not len(self):
             raise ValueError("the index is empty; add vectors before calibrate")
         queries = checks.vectors(Q, "Q", self.codec.dims_in)
+        k = checks.integer(k, "k", 1)
+        checks.one_of(scorer, "scorer", self.code.scorers)
         best = self._flat_rows(queries, k, scorer)
         order = self._order(queries)
         ranks = np.empty_like(order)

@@ -43,7 +43,11 @@ class CodeSet:
 
     @classmethod
     def encode(cls, codec: Codec, X: npt.NDArray[np.floating], **request: Any) -> CodeSet:
-        """Encode floats (n, d); the request is dims and level, or nbytes."""
+        """Encode floats (n, d); the request is dims and level, or nbytes.
+
+        Raises:
+            ValueError: see `Codec.encode`.
+        """
         return cls(codec, codec.encode(X, compact=True, **request), compact=True, **request)
 
     def __len__(self) -> int:
@@ -70,7 +74,7 @@ class CodeSet:
 
         return scan.Rows(Blocks(kernels.to_blocks(self.stored)), len(self), None, factors_of)
 
-    def scorer(self, queries: CodeSet | Floats) -> scan.Scorer:
+    def scorer(self, queries: CodeSet | Floats, threads: int = 0) -> scan.Scorer:
         """Return what compares queries with these codes.
 
         Floats (m, d) are compared asymmetrically. Codes with codes: grid codes by Hamming
@@ -81,7 +85,7 @@ class CodeSet:
         """
         if not isinstance(queries, CodeSet):
             Q = checks.vectors(queries, "queries", self.codec.dims_in)
-            return scan.Asymmetric.of(self.code, Q, checks.threads(0))
+            return scan.Asymmetric.of(self.code, Q, checks.threads(threads))
         if queries.code.request != self.code.request or not self._same_codec(queries.codec):
             raise ValueError(
                 f"the codes are of two kinds: {queries.code.label} by {queries.codec!r}, and "
@@ -89,7 +93,7 @@ class CodeSet:
             )
         if isinstance(self.code, GridCode):
             return scan.Hamming(self.code, queries.stored)
-        return scan.Asymmetric.of(self.code, queries.vectors(), checks.threads(0))
+        return scan.Asymmetric.of(self.code, queries.vectors(), checks.threads(threads))
 
     def _same_codec(self, other: Codec) -> bool:
         return other is self.codec or other.fingerprint == self.codec.fingerprint

@@ -99,7 +99,7 @@ def _above(
     """Return query, row and score of every pair at or above the threshold, best first."""
     k = _FIRST
     while True:
-        scorer = b.scorer(queries)
+        scorer = b.scorer(queries, threads)
         rows, keys = scorer.top(b.rows, min(k, len(b)), threads)
         scores = scorer.scores(keys)
         inside = scores >= threshold

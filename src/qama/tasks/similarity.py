@@ -32,7 +32,7 @@ def similarity(a: CodeSet | npt.NDArray[np.floating], b: CodeSet, *, threads: in
     threads = checks.threads(threads)
     scores = np.empty(len(b), dtype=np.float32)
     for rows in checks.chunks(b.stored, _BATCH):
-        scorer = b.scorer(a[rows])
+        scorer = b.scorer(a[rows], threads)
         own = np.arange(rows.start, rows.stop)[:, None]
         scores[rows] = scorer.scores(scorer.chosen(b.rows, own, threads))[:, 0]
     return scores

@@ -144,7 +144,7 @@ def fit_byte_coder(
     if axes is not None:
         stacked = whole(stacked * np.float32(UNIT) @ axes.T)
     coder = ByteCoder(center, stacked, np.ones(parts[-1][1], dtype=np.float32))
-    return ByteCoder(center, stacked, _prefix_lengths(coder, U[:4096]))
+    return ByteCoder(center, stacked, _prefix_lengths(coder, U[:4096], threads))
 
 
 def _rounds(form: _Form, start: int) -> int:
@@ -279,7 +279,7 @@ def _chosen_together(codes: Bytes, full: bool) -> Floats:
     return counts.reshape(sections * size, -1)
 
 
-def _prefix_lengths(coder: ByteCoder, U: Floats) -> Floats:
+def _prefix_lengths(coder: ByteCoder, U: Floats, threads: int) -> Floats:
     """Return the mean |x_hat| of every byte prefix over unit rows U: float32 (bytes,)."""
-    lengths = coder.prefix_lengths(coder.encode(U, coder.max_bytes)).mean(axis=1)
+    lengths = coder.prefix_lengths(coder.encode(U, coder.max_bytes, threads)).mean(axis=1)
     return np.asarray(np.maximum(lengths, 1e-6), dtype=np.float32)

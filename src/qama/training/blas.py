@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 
-from threadpoolctl import ThreadpoolController
+try:
+    from threadpoolctl import ThreadpoolController
+except ImportError:
+    from qama.errors import MissingExtraError
+
+    raise MissingExtraError("fitting a codec", "threadpoolctl", "train") from None
 
 _BLAS = ThreadpoolController().select(user_api="blas")
 

@@ -87,7 +87,7 @@ def fit(
 
     Raises:
         ValueError: an argument that does not fit; the message says what would.
-        MissingExtraError: PyTorch is not installed.
+        MissingExtraError: PyTorch or threadpoolctl is not installed.
     """
     began = time.perf_counter()
     if levels is not None:
