@@ -20,8 +20,8 @@ coverage: $(VENV)/dev.stamp
 	$(RUN) -m coverage report
 
 lint: $(VENV)/dev.stamp
-	$(RUN) -m ruff check src tests bench
-	$(RUN) -m ruff format --check src tests bench
+	$(RUN) -m ruff check src tests bench docs
+	$(RUN) -m ruff format --check src tests bench docs
 	$(RUN) -m mypy
 
 bench: $(VENV)/dev.stamp

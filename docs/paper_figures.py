@@ -24,7 +24,7 @@ TICKS = (6, 12, 24, 48, 96, 192, 384, 768)  # bytes
 
 
 def _picture(name, size, draw, measured, what):
-    """Draw into docs/<name>.svg and return the line that shows it; say so where there is nothing."""
+    """Draw into docs/<name>.svg and return the line that shows it; say where there is nothing."""
     if not measured:
         return f"*Not measured yet: `python bench/paper.py {name}`.*"
     figure = Figure(figsize=size, layout="constrained")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -108,7 +110,7 @@ def test_python_dash_m_and_an_error_at_a_real_terminal(tmp_path):
 def test_fit_writes_a_codec_and_says_what_it_did(folder):
     result = done(
         "fit", folder / "rows.npy", "-o", folder / "new", "--preset", "paper", "--steps", 2,
-        "--dims", "16,8", "--levels", "1,2", "--threads", 1, "--device", "cpu", "--seed", 3,
+        "--dims", "16, 8", "--levels", "1, 2", "--threads", 1, "--device", "cpu", "--seed", 3,
     )  # fmt: skip
     codec = Codec.load(folder / "new")
     assert codec.preset == "paper"
@@ -164,6 +166,7 @@ def test_fit_resumes_from_a_checkpoint(folder):
         (["--steps", "-4"], "steps is -4"),
         (["-o", "."], "--output is ., a folder; give the name of a file in it"),
         (["-o", "no/such/new"], "but there is no folder no/such; make it first"),
+        (["--checkpoint", "no/such/c"], "but there is no folder no/such; make it first"),
     ],
 )
 def test_fit_refuses_options_and_writes_nothing(folder, options, message):
@@ -238,6 +241,41 @@ def test_index_refuses_ids_and_writes_nothing(folder, text, message):
     assert names(folder) == before
 
 
+def test_index_of_codes_refuses_options_that_ask_for_others(folder):
+    codec, codes = folder / "codec", folder / "codes.qama"
+    done("encode", codec, folder / "rows.npy", "-o", codes, "--dims", 16, "--level", "2")
+    arguments = ("index", codec, codes, "-o", folder / "new")
+    for options in (["--nbytes", 24], ["--dims", 8], ["--level", "1", "--dims", 16]):
+        said = refused(*arguments, *options)
+        name, value, *_ = options
+        assert f"{codes} holds codes of 16 dims at level 2, and {name} is {value}" in said
+        assert not (folder / "new").exists()
+    for options in ([], ["--dims", 16], ["--level", "2", "--dims", 16]):
+        done(*arguments, *options)
+        assert Index.open(folder / "new").code.request == {"dims": 16, "level": "2"}
+
+
+@pytest.mark.parametrize("command", ["encode", "index"])
+def test_an_output_that_cannot_be_written_is_refused_first(folder, command, monkeypatch):
+    monkeypatch.setattr(Codec, "load", None)
+    for output, message in (
+        (folder / "no" / "new", f"there is no folder {folder / 'no'}; make it first"),
+        (folder, "a folder; give the name of a file in it"),
+    ):
+        said = refused(command, folder / "codec", folder / "rows.npy", "-o", output)
+        assert f"--output is {output}" in said
+        assert message in said
+
+
+def test_index_names_its_output_where_the_lock_cannot_be_made(folder, monkeypatch):
+    def fail(lock):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(lock.path))
+
+    monkeypatch.setattr("qama.search.lock.Lock.acquire", fail)
+    said = refused("index", folder / "codec", folder / "rows.npy", "-o", folder / "new")
+    assert said == f"[Errno 13] Permission denied: '{folder / 'new'}'"
+
+
 @pytest.mark.parametrize("scorer", ["asymmetric", "hamming"])
 @pytest.mark.parametrize("funnel", [False, True])
 def test_search_prints_tabs(folder, scorer, funnel):
@@ -261,6 +299,24 @@ def test_search_as_json(folder):
     assert [line["query"] for line in lines] == [0, 1, 2]
     assert [line["ids"] for line in lines] == found.ids.tolist()
     assert [line["scores"] for line in lines] == found.scores.tolist()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pipes break in another way there")
+@pytest.mark.parametrize("arguments", [
+    ("search", "index", "queries.npy"),
+    ("search", "index", "queries.npy", "--json"),
+    ("inspect", "index"),
+    ("inspect", "index", "--json"),
+])  # fmt: skip
+def test_a_reader_that_has_had_enough_is_no_error(folder, arguments):
+    reading, writing = os.pipe()
+    os.close(reading)
+    run = [sys.executable, "-m", "qama", *arguments]
+    with os.fdopen(writing, "wb") as stdout:
+        result = subprocess.run(
+            run, cwd=folder, stdout=stdout, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert (result.returncode, result.stderr) == (1, "")
 
 
 # --- inspect ----------------------------------------------------------------------------------
@@ -331,6 +387,8 @@ def test_eval_refuses(folder, collection):
     assert "give --embeddings FOLDER" in refused("eval", collection, *codec)
     assert "is no folder" in refused("eval", "NoSuchTask", *codec)
     assert "No such file" in refused("eval", collection, *codec, "--embeddings", folder / "none")
+    twin = folder / "other" / "tiny"
+    assert "2 of the folders are named 'tiny'" in refused("eval", collection, twin, *codec)
     (collection / "qrels" / "test.tsv").unlink()
     assert "test.tsv is missing" in refused("eval", collection, *codec, "--embeddings", folder)
 

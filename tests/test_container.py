@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qama import container
+from qama import container, files
 from qama.errors import FormatError
 
 GOLDEN = Path(__file__).parent / "golden" / "container.qama"
@@ -404,6 +404,22 @@ def test_a_folder_is_no_file(tmp_path):
         read(tmp_path)
     assert refused.value.filename == str(tmp_path)
     assert refused.value.errno == errno.EISDIR
+
+
+def test_an_error_names_the_file_that_was_to_be_written(tmp_path, monkeypatch):
+    target = tmp_path / "no" / "file"
+    with pytest.raises(FileNotFoundError) as refused, files.replacing(target):
+        pass
+    assert refused.value.filename == str(target)
+
+    def full(source, _):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(source))
+
+    monkeypatch.setattr("os.replace", full)
+    with pytest.raises(OSError, match="No space left") as refused:
+        container.write(tmp_path / "file", "test", 1, {}, {})
+    assert refused.value.filename == str(tmp_path / "file")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_identity_and_kind_are_read_from_the_header_alone(path):

@@ -128,6 +128,21 @@ def test_fit_is_imported_when_it_is_asked_for():
         _ = qama.fitt
 
 
+def test_tasks_are_imported_when_they_are_asked_for():
+    program = f"""
+import sys, qama
+assert "qama.tasks" not in sys.modules
+assert set(qama.__all__) <= set(dir(qama))
+assert qama.tasks.CodeSet and qama.tasks is sys.modules["qama.tasks"]
+print(sorted(set({HEAVY!r}) & set(sys.modules)))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
+    assert "tasks" in qama.__all__
+
+
 def test_everything_public_is_there():
     for name in qama.__all__:
         assert getattr(qama, name).__doc__

@@ -258,7 +258,21 @@ def test_ids_may_begin_after_row_numbers(codec, rows):
     index.add(rows[:3])
     index.add(rows[3:5], ids=[100, 50])
     assert index.ids.tolist() == [0, 1, 2, 100, 50]
-    assert index.add(rows[5:6]).tolist() == [5]
+    assert index.add(rows[5:6]).tolist() == [101]
+
+
+def test_no_default_id_is_given_twice(codec, rows):
+    index = Index(codec, **CELL)
+    index.add(rows[:1], ids=[5])
+    index.delete([5])
+    assert index.add(rows[:2]).tolist() == [6, 7]
+    index.upsert([20, 6], rows[:2])
+    assert index.add(rows[:1]).tolist() == [21]
+    index.delete([21])
+    merged = Index.merge([index])
+    assert merged.ids.tolist() == [7, 20, 6]
+    assert merged.add(rows[:1]).tolist() == [22]
+    assert Index.merge([index], renumber=True).add(rows[:1]).tolist() == [3]
 
 
 def test_many_ids_settle_into_the_sorted_part(codec, rows):
@@ -621,7 +635,7 @@ class Changes(RuleBasedStateMachine):
         self.codec = golden_codec()
         self.index = Index(self.codec, dims=8, level="2")
         self.model = []
-        self.rows = 0  # row numbers given out, the deleted ones included
+        self.following = 0  # the next default id: behind all that were ever given
         self.folder = tempfile.TemporaryDirectory()
         self.path = Path(self.folder.name) / "index"
         self.kept = False  # in a file
@@ -642,19 +656,15 @@ class Changes(RuleBasedStateMachine):
             return
         assert self.index.add(X, ids=ids).tolist() == ids
         self.model += zip(ids, X, strict=True)
-        self.rows += len(ids)
+        self.following = max(self.following, *(key + 1 for key in ids))
 
     @rule(count=st.integers(1, 70))
-    def add_by_row_number(self, count):
+    def add_by_default_ids(self, count):
         X = np.resize(POOL, (count, 8))
-        ids = list(range(self.rows, self.rows + count))
-        if set(ids) & set(self.keys()):
-            with pytest.raises(ValueError, match="already"):
-                self.index.add(X)
-            return
+        ids = list(range(self.following, self.following + count))
         assert self.index.add(X).tolist() == ids
         self.model += zip(ids, X, strict=True)
-        self.rows += count
+        self.following += count
 
     @rule(ids=st.lists(SMALL_IDS, min_size=1, max_size=6, unique=True), first=st.integers(0, 50))
     def upsert(self, ids, first):
@@ -662,7 +672,7 @@ class Changes(RuleBasedStateMachine):
         assert self.index.upsert(ids, X).tolist() == ids
         self.model = [(key, x) for key, x in self.model if key not in ids]
         self.model += zip(ids, X, strict=True)
-        self.rows += len(ids)
+        self.following = max(self.following, *(key + 1 for key in ids))
 
     @rule(ids=st.lists(SMALL_IDS, max_size=12, unique=True))
     def delete(self, ids):

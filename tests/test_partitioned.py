@@ -142,6 +142,17 @@ def test_a_flat_index_file_is_not_a_partitioned_one(flat, tmp_path):
         PartitionedIndex.open(tmp_path / "flat")
 
 
+def test_the_largest_id_can_be_saved(index, vectors, queries, tmp_path):
+    largest = 2**63 - 1
+    index.add(vectors[:1], ids=[largest])
+    index.save(tmp_path / "lists")
+    opened = PartitionedIndex.open(tmp_path / "lists")
+    assert verify(tmp_path / "lists").problems == []
+    with pytest.raises(ValueError, match=f"the next default id would be {largest}; give ids"):
+        opened.add(vectors[:1])
+    assert opened.delete([largest]) == 1
+
+
 def test_what_does_not_fit_is_refused(codec, index, vectors, queries):
     fresh = PartitionedIndex(codec, **CELL, nlist=LISTS)
     for call, message in [

@@ -179,6 +179,7 @@ def test_the_command_refuses_before_long_work(folder):
         ([folder / "none.npy"], "none.npy"),
         ([folder / "rows.npy", "-o", folder / "no" / "r.html"], "there is no folder"),
         ([folder / "rows.npy", "--codec", folder / "rows.npy"], "rows.npy"),
+        ([folder / "rows.npy", "--drift", "-o", folder / "r.html"], "--drift writes no page"),
     ):
         result = call(*arguments)
         assert result.exit_code == 2

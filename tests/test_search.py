@@ -160,6 +160,25 @@ def test_added_codes_are_added_vectors(codec, rows, queries, level, compact):
     same(by_codes.search(queries, 20), by_vectors.search(queries, 20))
 
 
+@pytest.mark.parametrize("dims", [8, 32])
+def test_codes_whose_two_forms_are_as_long_say_which_they_are(codec, rows, queries, dims):
+    cell = {"dims": dims, "level": "hybrid"}
+    by_vectors = Index(codec, **cell)
+    by_vectors.add(rows)
+    both = by_vectors.code.nbytes == by_vectors.code_size
+    assert both == (dims == 8)
+    for compact in (True, False):
+        by_codes, codes = Index(codec, **cell), codec.encode(rows, compact=compact, **cell)
+        by_codes.add_codes(codes, compact=compact)
+        same(by_codes.search(queries, 20), by_vectors.search(queries, 20))
+        if both:
+            with pytest.raises(ValueError, match="say which with compact=True or compact=False"):
+                by_codes.add_codes(codes)
+        else:
+            with pytest.raises(ValueError, match="bytes a row; this code has"):
+                by_codes.add_codes(codes, compact=not compact)
+
+
 def test_unfitting_codes_are_refused(index, codec, rows):
     codes = codec.encode(rows[:2], compact=True, **CELL)
     for bad, message in [
@@ -199,6 +218,8 @@ def test_streams_arrays_and_files_add_the_same(codec, rows, queries, tmp_path, m
         (3, None, "source is int"),
         (np.ones((2, 32)), [1], r"ids have shape \(1,\) for 2 vectors"),
         (iter([np.ones((2, 32))]), 5, "ids is int; give one array of ids for each batch"),
+        (iter(np.ones((3, 2, 32))), [[900, 901], [902, 903]], "ids end after 2 batches, before"),
+        (iter(np.ones((1, 2, 32))), iter([[904, 905], [6]]), "vectors end after 1 batch, befo"),
     ],
 )
 def test_unfitting_streams_are_refused(index, source, ids, message):
@@ -274,6 +295,9 @@ def test_names_are_a_dictionary_that_grows(groups):
 
 def test_names_beside_an_index(codec, rows, queries, tmp_path):
     names = Names()
+    with pytest.raises(ValueError, match=r"'caf\\udce9', which is no text in UTF-8"):
+        names.number(["a", "caf\udce9"])
+    assert len(names) == 0
     index = Index(codec, **CELL)
     labels = [f"døc-{i}" for i in range(300)]
     index.add(rows, names.number(labels))
@@ -297,6 +321,10 @@ def test_unfitting_names_are_refused():
     assert len(names) == 1
     with pytest.raises(ValueError, match="ids reach from 0 to 1; 1 names exist"):
         names.of(np.array([0, 1]))
+    for bad in (np.array([0.0]), ["a"], [False]):
+        with pytest.raises(ValueError, match=r"ids have dtype .*; give whole numbers"):
+            names.of(bad)
+    assert names.of([]).shape == (0,)
 
 
 @pytest.mark.parametrize(

@@ -92,7 +92,7 @@ def test_changes_are_in_the_log_and_the_base_is_never_written(path):
     for mode in ("r", "a"):
         again = Index.open(path, mode)
         assert state(again) == expected
-    assert again.add(X[:1]).tolist() == [172]  # after 100 + 70 + 2
+    assert again.add(X[:1]).tolist() == [501]  # behind all that were given
 
 
 def test_durable_changes_are_synced_before_they_return(path, disk):
@@ -286,7 +286,7 @@ def test_compaction_keeps_order_and_ids_and_ends_the_log(path):
         assert names(path) == ["index", "index.lock"]
         assert base.read(path).rows == 53
         assert state(reader) == expected  # by the file that is no longer there
-        assert index.add(X[:1]).tolist() == [104]  # 100 + 1 + 3 ids were given
+        assert index.add(X[:1]).tolist() == [103]
         reader.refresh()
         assert state(reader) == state(index)
     assert base.read(path).generation == 1
@@ -367,6 +367,25 @@ def test_a_second_writer_is_refused_and_the_first_is_named(path):
     assert second.add(X[:1]).tolist() == [101]  # it saw what the first one did
     assert len(second) == 102
     second.close()
+
+
+def test_one_file_has_one_log_and_one_lock_whatever_it_is_called(path, tmp_path):
+    link, detour = tmp_path / "link", tmp_path / "sub" / ".." / "index"
+    (tmp_path / "sub").mkdir()
+    link.symlink_to(path)
+    with Index.open(path, mode="a") as first, Index.open(link, mode="a") as second:
+        first.add(X[100:102])
+        with pytest.raises(LockedError):
+            second.add(X[:1], durable=True)
+        with pytest.raises(LockedError):
+            Index(Codec.load(GOLDEN), **CELL).save(detour)
+        first.save(detour)  # its own file: compacts
+    with Index.open(link, mode="a") as index:
+        index.delete([3, 4], durable=True)
+        assert state(Index.open(path)) == state(Index.open(link)) == state(index)
+        index.compact()
+    assert link.is_symlink()
+    assert len(Index.open(path)) == 100
 
 
 def test_the_lock_falls_with_its_holder(path):

@@ -59,6 +59,15 @@ def test_codes_of_another_length_are_refused(byte_codec, rows):
         CodeSet(byte_codec, np.empty((0, 4), np.uint8), nbytes=4)
 
 
+@pytest.mark.parametrize("level", ["0.5", "1", "1.5", "2", "hybrid"])
+def test_no_codes_are_no_vectors(codec, byte_codec, level):
+    code = codec.code(16, level)
+    for width, compact in ((code.nbytes, False), (code.stored_bytes, True)):
+        none = codec.decode(np.empty((0, width), np.uint8), compact=compact, **code.request)
+        assert (none.shape, none.dtype) == ((0, 16), np.float32)
+    assert byte_codec.decode(np.empty((0, 4), np.uint8), nbytes=4).shape == (0, 32)
+
+
 # --- similarity -------------------------------------------------------------------------------
 
 
@@ -91,8 +100,19 @@ def test_similarity_refuses_what_does_not_pair(byte_codec, codec, rows):
     grid = [CodeSet.encode(c, rows, dims=16, level="1") for c in (codec, byte_codec)]
     with pytest.raises(ValueError, match="two kinds"):
         similarity(*grid)
-    with pytest.raises(ValueError, match="queries has 31 columns"):
+    with pytest.raises(ValueError, match="a has 31 columns"):
         similarity(rows[:, 1:], codes)
+    with pytest.raises(ValueError, match="a has 0 rows and b has 300"):
+        similarity(rows[:0], codes)
+
+
+def test_unfitting_floats_are_named_by_their_row(byte_codec, rows):
+    many = np.tile(rows, (4, 1))
+    many[1100, 3] = np.nan
+    codes = CodeSet.encode(byte_codec, np.tile(rows, (4, 1)), nbytes=8)
+    for call in (lambda: similarity(many, codes), lambda: join(many, codes, 0.9)):
+        with pytest.raises(ValueError, match=r"^a\[1100, 3\] is nan"):
+            call()
 
 
 # --- duplicates -------------------------------------------------------------------------------
@@ -127,6 +147,13 @@ def test_join_of_floats_with_codes(byte_codec, rows, queries):
     found = join(queries, codes, 0.8)
     assert set(map(tuple, found.rows.tolist())) == set(map(tuple, np.argwhere(scores >= 0.8)))
     assert len(join(queries, codes, 1.5).rows) == 0
+    none = join(queries[:0], codes, 0.8)
+    assert (none.rows.shape, none.rows.dtype) == ((0, 2), np.int64)
+    assert (none.scores.shape, none.scores.dtype) == ((0,), np.float32)
+    with pytest.raises(ValueError, match="a has no rows; give at least one"):
+        join(queries[:0, 1:], codes, 0.8)
+    with pytest.raises(ValueError, match="a has 31 columns"):
+        join(queries[:, 1:], codes, 0.8)
     with pytest.raises(ValueError, match="threshold is nan"):
         join(queries, codes, float("nan"))
 
@@ -241,6 +268,8 @@ def test_classification_after_a_delete_and_of_few(byte_codec, rows):
     assert classify(index, ["a", "b"], rows[:1], k=10).labels.tolist() == ["a"]
     with pytest.raises(ValueError, match=r"labels has shape \(3,\); the index has 2"):
         classify(index, ["a", "b", "c"], rows)
+    with pytest.raises(ValueError, match="k is 0"):
+        classify(index, ["a", "b"], rows, k=0)
     with pytest.raises(ValueError, match="index is empty"):
         classify(Index(byte_codec, nbytes=8), [], rows)
 

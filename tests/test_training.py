@@ -455,6 +455,15 @@ def test_a_checkpoint_of_another_fit_is_refused(rows, tmp_path):
         quick(rows, checkpoint=path)
 
 
+def test_a_checkpoint_that_cannot_be_written_is_refused_at_once(rows, tmp_path):
+    for path, message in (
+        (tmp_path / "no" / "check", f"there is no folder {tmp_path / 'no'}; make it first"),
+        (str(tmp_path), "a folder; give the name of a file in it"),
+    ):
+        with pytest.raises(ValueError, match=f"checkpoint is {path}, .*{message}"):
+            qama.fit(iter(()), checkpoint=path)  # before a row is read
+
+
 # --- from a base ------------------------------------------------------------------------------
 
 
@@ -715,6 +724,7 @@ def test_unfitting_tables_are_refused(columns, message):
         ({"threads": -1}, "threads is -1"),
         ({"levels": []}, "levels is empty; give some of"),
         ({"levels": ["3"]}, "level is '3'; choose one of"),
+        ({"levels": "12"}, r"levels is the string '12'; give a list such as \['1', '2'\]"),
         ({"dims": [12]}, "dims is 12, not a multiple of 8"),
         ({"dims": [64]}, "dims is 64; give a whole number >= 1 and <= 32"),
         ({"dims": [8.0]}, r"dims is 8\.0"),

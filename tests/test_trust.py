@@ -12,6 +12,7 @@ from test_cli import call, done, refused
 from test_container import forge, with_section
 
 from qama import Codec, FormatError, Index, codefile, container
+from qama.errors import LockedError
 from qama.search import base, loading, log
 from qama.search.repair import repair
 from qama.search.verify import verify
@@ -112,6 +113,21 @@ def test_a_whole_index_is_repaired_to_itself(path, tmp_path):
     assert after.add(X[:1]).tolist() == before.add(X[:1]).tolist()
 
 
+def test_a_repair_takes_the_place_of_an_index_as_a_save_does(path, tmp_path):
+    other = Index(Codec.load(GOLDEN), dims=8, level="2")
+    other.add(X[:50])
+    other.save(tmp_path / "new")
+    with Index.open(tmp_path / "new", mode="a") as held:
+        held.add(X[:1])
+        with pytest.raises(LockedError):
+            repair(path, tmp_path / "new")
+    repair(path, tmp_path / "new")
+    assert vectors_of(Index.open(tmp_path / "new")) == vectors_of(Index.open(path))
+    (tmp_path / "sub").mkdir()
+    with pytest.raises(ValueError, match="the damaged file itself"):
+        repair(path, tmp_path / "sub" / ".." / path.name)
+
+
 @pytest.mark.parametrize(  # row numbers are not stored: there only blocks can be damaged
     ("path", "name"), [(False, "blocks"), (True, "blocks"), (True, "ids")], indirect=["path"]
 )
@@ -140,9 +156,10 @@ def test_rows_whose_proof_is_damaged_are_not_trusted(path, tmp_path):
     expected = {bytes(code) for code in index.codec.encode(X[3000:3042], compact=True, **CELL)}
     assert set(vectors_of(index).values()) == expected
     loading.log_path(path).unlink()
+    lost = Index.open(path, verify=False).ids
     assert repair(path, tmp_path / "empty").vectors == 0
     following = Index.open(tmp_path / "empty", mode="a").add(X[:1])
-    assert following.tolist() == [3000]  # lost ids are not given again
+    assert following.tolist() == [lost.max() + 1]  # lost ids are not given again
 
 
 def test_a_torso_is_repaired(path, tmp_path):

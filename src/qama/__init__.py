@@ -9,6 +9,7 @@ result = index.search(Q, k=10)
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from qama.codec import Codec
@@ -27,6 +28,7 @@ from qama.search.partitioned import PartitionedIndex
 from qama.search.results import SearchResult
 
 if TYPE_CHECKING:
+    from qama import tasks
     from qama.training.fit import fit
 
 __version__ = "0.1.0"
@@ -44,6 +46,7 @@ __all__ = [
     "SearchResult",
     "fit",
     "search_many",
+    "tasks",
 ]
 
 
@@ -52,4 +55,10 @@ def __getattr__(name: str) -> Any:
         from qama.training.fit import fit
 
         return fit
+    if name == "tasks":  # found by `qama.tasks` without an import of its own
+        return importlib.import_module("qama.tasks")
     raise AttributeError(f"module 'qama' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ data = Console()
 wide = Console(width=max(data.width, 150))  # tables of many columns keep every figure
 
 BAD_INPUT = 2  # the exit code of everything a user can mend
+UNREAD = 1  # the exit code where stdout was closed early (`| head`), as of Python, Click and rich
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -34,12 +36,22 @@ def command(function: Callable[P, R]) -> Callable[P, R]:
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return function(*args, **kwargs)
+        except BrokenPipeError:
+            _drop_stdout()
+            raise typer.Exit(UNREAD) from None
         except (ValueError, OSError, ImportError) as error:
             talk.print("[bold red]error:[/]", end=" ")
             talk.print(str(error), markup=False, highlight=False, soft_wrap=True)
             raise typer.Exit(BAD_INPUT) from None
 
     return guarded
+
+
+def _drop_stdout() -> None:
+    """Let what is still buffered go nowhere, or Python would complain about it at its end."""
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, sys.stdout.fileno())
+    os.close(devnull)
 
 
 def check_output(path: Path) -> None:
@@ -62,6 +74,7 @@ def say(message: str) -> None:
 def emit(value: Any) -> None:
     """Write one JSON value to stdout."""
     sys.stdout.write(json.dumps(value) + "\n")
+    sys.stdout.flush()  # here, where a closed pipe is no error
 
 
 @contextmanager

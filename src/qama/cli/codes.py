@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import typer
@@ -12,7 +12,7 @@ from qama import codefile, files, sources
 from qama.checks import CHUNK_ROWS, finite, matrix
 from qama.cli import options
 from qama.codec import Codec
-from qama.console import command, emit, progress, say
+from qama.console import check_output, command, emit, progress, say
 from qama.search import ids as idmap
 from qama.search.index import Index
 
@@ -35,6 +35,7 @@ def encode(
 
     A .qama file records which codec made it. `qama index` takes it in place of vectors.
     """
+    check_output(output)
     loaded = Codec.load(codec)
     X = matrix(sources.open_vectors(vectors), "the vectors", loaded.dims_in)
     code = loaded.code(dims, level, nbytes)
@@ -69,22 +70,31 @@ def index(
     ] = None,
 ) -> None:
     """Encode vectors into a searchable index file."""
+    check_output(output)
     loaded = Codec.load(codec)
     if vectors.suffix == ".qama":
-        built = _of_codes(loaded, vectors, ids)
+        built = _of_codes(loaded, vectors, ids, {"dims": dims, "level": level, "nbytes": nbytes})
     else:
         built = Index(loaded, dims=dims, level=level, nbytes=nbytes)
         _fill(built, vectors, ids)
-    built.save(output)
+    with files.naming(output):
+        built.save(output)
     say(f"{output}: {built!r}; as thermometer codes {built.code.nbytes} B each")
 
 
-def _of_codes(loaded: Codec, path: Path, ids: Path | None) -> Index:
+def _of_codes(loaded: Codec, path: Path, ids: Path | None, asked: dict[str, Any]) -> Index:
+    """Index a file of codes, refusing options that ask for another code than it holds."""
     opened = codefile.read(path, loaded)
+    for name, value in asked.items():
+        if value not in (None, opened.code.request.get(name)):
+            raise ValueError(
+                f"{path} holds codes of {opened.code.label}, and --{name} is {value}; leave "
+                f"--{name} out, or give the vectors"
+            )
     opened.contents.check_sections()
     built = Index(loaded, **opened.code.request)
     given = None if ids is None else sources.read_ids(ids)
-    built.add_codes(opened.codes, given)
+    built.add_codes(opened.codes, given, compact=opened.compact)
     return built
 
 

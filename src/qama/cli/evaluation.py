@@ -45,6 +45,7 @@ def evaluate(
 
     if output is not None:
         check_output(output)
+    _check_names(folders)
     loaded = None if codec is None else Codec.load(codec)
     results: dict[str, list[Any]] = {}
     as_json: dict[str, list[dict[str, Any]]] = {}
@@ -66,6 +67,17 @@ def evaluate(
         emit(as_json)
     if output is not None:
         say(f"{output}: {sum(map(len, results.values()))} records")
+
+
+def _check_names(folders: list[str]) -> None:
+    """Refuse folders that a report could not tell apart."""
+    names = [Path(folder).resolve().name for folder in folders]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(
+                f"{names.count(name)} of the folders are named {name!r}, which is their name in "
+                f"the report; rename one, or judge them apart"
+            )
 
 
 def _mteb(task: str, model: str | None, codec: Codec | None, threads: int) -> None:

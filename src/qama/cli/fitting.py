@@ -61,7 +61,7 @@ def fit(
             preset,
             seed,
             dims=None if dims is None else [_whole(part) for part in dims.split(",")],
-            levels=None if levels is None else levels.split(","),
+            levels=None if levels is None else [part.strip() for part in levels.split(",")],
             queries=None if queries is None else open_vectors(queries),
             pairs=None if pairs is None else (open_vectors(pairs[0]), open_vectors(pairs[1])),
             base=None if base is None else qama.Codec.load(base),

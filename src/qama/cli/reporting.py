@@ -46,6 +46,8 @@ def report(
     json: options.Json = False,
 ) -> None:
     """Is my model quantisable? Estimate what codes of each length keep, and how few bytes do."""
+    if drift and output is not None:
+        raise ValueError("--drift writes no page; leave --output out")
     if output is not None:
         check_output(output)
     loaded = None if codec is None else Codec.load(codec)

@@ -29,5 +29,6 @@ def decode(code: GridCode | ByteCode, stored: Bytes) -> Floats:
         group = segment.level.group
         rows = slice(segment.start // group, segment.stop // group)
         centers = code.coder.centers[segment.level.name][rows]  # (values, states, group)
-        parts.append(centers[np.arange(len(centers)), q].reshape(len(q), -1))
+        values = centers[np.arange(len(centers)), q]  # (n, values, group)
+        parts.append(values.reshape(len(q), segment.stop - segment.start))
     return np.concatenate(parts, axis=1)

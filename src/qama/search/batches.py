@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy.typing as npt
 from qama import checks, sources
 
 Batch = tuple[npt.NDArray[Any], object]
+_END = object()
 
 
 def batches(source: object, ids: object) -> Iterator[Batch]:
@@ -44,7 +46,18 @@ def _of_batches(source: Iterable[Any], ids: object) -> Iterator[Batch]:
         for batch in source:
             yield np.asarray(batch), None
     elif isinstance(ids, Iterable):
-        for batch, some in zip(source, ids, strict=True):
-            yield np.asarray(batch), some
+        yield from _paired(source, ids)
     else:
         raise ValueError(f"ids is {type(ids).__name__}; give one array of ids for each batch")
+
+
+def _paired(source: Iterable[Any], ids: Iterable[Any]) -> Iterator[Batch]:
+    """Yield batches with their ids, refusing when one of the two ends before the other."""
+    for count, (batch, some) in enumerate(zip_longest(source, ids, fillvalue=_END)):
+        if batch is _END or some is _END:
+            first, other = ("ids", "vectors") if some is _END else ("vectors", "ids")
+            raise ValueError(
+                f"{first} end after {count} {'batch' if count == 1 else 'batches'}, before the "
+                f"{other} do; give one array of ids for each batch"
+            )
+        yield np.asarray(batch), some

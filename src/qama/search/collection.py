@@ -79,8 +79,8 @@ class Collection:
 
         Args:
             X: Floats (n, d).
-            ids: n whole numbers >= 0, new to the index; default: counted on from 0, one for every
-                vector that was ever added, so that an id of a deleted one does not return.
+            ids: n whole numbers >= 0, new to the index; default: counted on behind all that were
+                ever given, from 0, so that an id of a deleted vector does not return.
             durable: Return when the change is on the disk; otherwise `flush` waits for it.
 
         Returns:
@@ -98,7 +98,12 @@ class Collection:
         return fresh
 
     def add_codes(
-        self, codes: npt.NDArray[np.uint8], ids: object = None, durable: bool = False
+        self,
+        codes: npt.NDArray[np.uint8],
+        ids: object = None,
+        durable: bool = False,
+        *,
+        compact: bool | None = None,
     ) -> Ids:
         """Append vectors that this index's codec encoded already.
 
@@ -107,20 +112,19 @@ class Collection:
                 (code_size bytes, the faster way) or as thermometer codes.
             ids: See `add`.
             durable: See `add`.
+            compact: Which of the two they are; default: as their length says. Needed where both
+                forms are as long.
 
         Returns:
             The ids, int64 (n,).
 
         Raises:
-            ValueError: no such codes, or ids that repeat or exist; nothing was added.
+            ValueError: no such codes, or of a length that both forms have; or ids that repeat or
+                exist; nothing was added.
             OSError: the change could not be written; nothing was added.
         """
         with self._changing("add_codes", durable):
-            width = np.shape(codes)[1] if np.ndim(codes) == 2 else self.code_size
-            thermometer = width == self.code.nbytes != self.code_size
-            stored = checks.codes(codes, "codes", width if thermometer else self.code_size)
-            if thermometer:
-                stored = self.code.stored_form(stored)
+            stored = self._stored(codes, compact)
             fresh = self._new_ids(ids, len(stored))
             self._commit("add", fresh, stored, durable)
         return fresh
@@ -214,8 +218,8 @@ class Collection:
             LockedError: another index is open for writing at that path.
             OSError: the file cannot be written; what stood there before is intact.
         """
-        target = Path(path)
-        if self._store is not None and target.absolute() == self._store.path:
+        target = Path(path).resolve()
+        if self._store is not None and target == self._store.path:
             self.compact()
         else:
             store.save(target, self.codec, self.code, self._now)
@@ -244,7 +248,7 @@ class Collection:
             ValueError: another mode, or the codec was fitted on vectors of another model.
         """
         checks.one_of(mode, "mode", ("r", "a"))
-        target = Path(path).absolute()
+        target = Path(path).resolve()  # one file has one log and one lock
         state = loading.load(target, verify)
         state.base.codec.check_model(model)
         index = cls(state.base.codec, **state.base.code.request)
@@ -318,6 +322,19 @@ class Collection:
 
     def _encoded(self, A: npt.NDArray[Any]) -> Bytes:
         return self.codec.encode(A, compact=True, **self.code.request)
+
+    def _stored(self, codes: npt.NDArray[np.uint8], compact: bool | None) -> Bytes:
+        """Check codes and bring them to the compact form."""
+        if compact is None:
+            if self.code.pairs and self.code.nbytes == self.code_size:
+                raise ValueError(
+                    f"{self.code.label} takes {self.code_size} bytes as a thermometer code and in "
+                    f"the compact form; say which with compact=True or compact=False"
+                )
+            width = np.shape(codes)[1] if np.ndim(codes) == 2 else self.code_size
+            compact = width != self.code.nbytes or width == self.code_size
+        given = checks.codes(codes, "codes", self.code_size if compact else self.code.nbytes)
+        return given if compact else self.code.stored_form(given)
 
     def _new_ids(self, ids: object, count: int) -> Ids:
         table = self._table

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from qama import checks
 from qama.checks import Ids
 
+LARGEST = 2**63 - 1
 _TAIL_ROWS = 4096  # newest rows kept in a dict; older ones are found in a sorted array
 
 
@@ -25,7 +26,7 @@ def checked(ids: object, name: str, rows: int | None = None) -> Ids:
         raise ValueError(f"{name} is {A.dtype} with {A.ndim} axes; give whole numbers on one axis")
     if rows is not None and len(A) != rows:
         raise ValueError(f"{name} has {len(A)} entries for {rows} vectors; give one for each")
-    if A.size and (A.min() < 0 or A.max() > np.iinfo(np.int64).max):
+    if A.size and (A.min() < 0 or A.max() > LARGEST):
         bad = A.min() if A.min() < 0 else A.max()
         raise ValueError(f"{name} holds {bad}; ids are whole numbers from 0 to 2^63 - 1")
     A = A.astype(np.int64)
@@ -102,8 +103,7 @@ class IdMap:
     Args:
         rows: Rows that there are.
         ids: Their ids; None: row numbers.
-        following: The id that the next row gets by default: one more for every row that was ever
-            appended, so that an id of a deleted row is not given again.
+        following: The id that the next row gets by default, see `after`.
     """
 
     def __init__(self, rows: int = 0, ids: Ids | None = None, following: int | None = None) -> None:
@@ -133,13 +133,11 @@ class IdMap:
         Raises:
             ValueError: they would pass 2^63 - 1.
         """
-        if self.following > np.iinfo(np.int64).max - count:
-            raise ValueError(f"the next default id would be {self.following}; give ids")
-        return np.arange(self.following, self.following + count, dtype=np.int64)
+        return counted(self.following, count)
 
     def append(self, ids: Ids) -> None:
         """Give the next rows these ids."""
-        count, end = len(ids), self._rows + len(ids)
+        end = self._rows + len(ids)
         if self._ids is None and not np.array_equal(ids, np.arange(self._rows, end)):
             self._ids = np.arange(self._rows, dtype=np.int64)
             self._settle()
@@ -147,7 +145,7 @@ class IdMap:
             self._ids = _grown(self._ids, end)
             self._ids[self._rows : end] = ids
         first, self._rows = self._rows, end
-        self.following += count
+        self.following = after(self.following, ids)
         if end - self._settled.count > max(_TAIL_ROWS, end // 8):
             self._settle()
         elif self._ids is not None:
@@ -157,6 +155,22 @@ class IdMap:
         if self._ids is not None:
             self._settled = Settled(self._ids, self._rows)
             self._tail = {}
+
+
+def counted(following: int, count: int) -> Ids:
+    """Return the default ids of so many rows, from ``following`` on.
+
+    Raises:
+        ValueError: they would pass 2^63 - 1.
+    """
+    if following > LARGEST - count:
+        raise ValueError(f"the next default id would be {following}; give ids")
+    return np.arange(following, following + count, dtype=np.int64)
+
+
+def after(following: int, ids: Ids) -> int:
+    """Return the default id of the next row when these were given: behind every id so far."""
+    return min(LARGEST, max(following, int(ids.max(initial=-1)) + 1))
 
 
 def _newest(given: Ids, order: Ids | None, ids: Ids) -> Ids:

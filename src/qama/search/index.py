@@ -139,5 +139,8 @@ class Index(Collection):
         parts = merging.checked(list(indexes))
         merged = cls(parts[0].codec, **parts[0].code.request)
         for stored, ids in merging.pieces([part._now for part in parts], renumber):
-            merged.add_codes(stored, ids)
+            merged.add_codes(stored, ids, compact=True)
+        if not renumber:
+            merged._table.ids.following = max(part._table.ids.following for part in parts)
+            merged._publish(merged._table)
         return merged

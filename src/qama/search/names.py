@@ -45,7 +45,7 @@ class Names:
         """Return the id of each name, int64 (n,); unknown names get the next free ones.
 
         Raises:
-            ValueError: one is not a string; nothing was numbered.
+            ValueError: one is not a string, or no UTF-8; nothing was numbered.
         """
         given = _strings(names)
         for name in given:
@@ -58,7 +58,7 @@ class Names:
         """Return the ids of the names that are known, for a filter or a deletion.
 
         Raises:
-            ValueError: one is not a string.
+            ValueError: one is not a string, or no UTF-8.
         """
         known = (self._numbers.get(name) for name in _strings(names))
         return np.array([number for number in known if number is not None], dtype=np.int64)
@@ -67,9 +67,11 @@ class Names:
         """Return the names of ids of any shape, as an array of str.
 
         Raises:
-            ValueError: an id that no name has.
+            ValueError: an id that no name has, or that is no whole number.
         """
         A = np.asarray(ids)
+        if A.size and A.dtype.kind not in "iu":
+            raise ValueError(f"ids have dtype {A.dtype}; give whole numbers, as searches return")
         if A.size and not 0 <= A.min() <= A.max() < len(self._names):
             raise ValueError(f"ids reach from {A.min()} to {A.max()}; {len(self)} names exist")
         out = np.empty(A.shape, dtype=object)
@@ -126,4 +128,8 @@ def _strings(names: Iterable[str]) -> Sequence[str]:
     for name in given:
         if not isinstance(name, str):
             raise ValueError(f"names holds {name!r}; give strings")
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise ValueError(f"names holds {name!r}, which is no text in UTF-8") from None
     return given

@@ -304,7 +304,7 @@ class PartitionedIndex:
 
     def _append(self, lists: Ids, stored: Bytes, ids: Ids, factors: Bytes) -> None:
         self._pool.append(lists, stored, ids, factors)
-        self._following = max(self._following, int(ids.max(initial=-1)) + 1)
+        self._following = idmap.after(self._following, ids)
 
     def _trained(self, verb: str) -> Floats:
         if self.centres is None:
@@ -313,7 +313,7 @@ class PartitionedIndex:
 
     def _new_ids(self, ids: object, count: int) -> Ids:
         if ids is None:
-            return np.arange(self._following, self._following + count, dtype=np.int64)
+            return idmap.counted(self._following, count)
         given = idmap.checked(ids, "ids", count)
         known = self._pool.ids[self._pool.rows_of(given)]
         if len(known):

@@ -11,7 +11,7 @@ from qama import container, files
 from qama.checks import Bytes
 from qama.codec import Codec
 from qama.errors import FormatError
-from qama.search import base, loading, log
+from qama.search import base, loading, log, store
 from qama.search import ids as idmap
 from qama.search.base import CHUNK_BLOCKS, Base
 from qama.search.snapshot import WORD, Table
@@ -52,9 +52,10 @@ def repair(path: Path, output: Path, codec: Codec | None = None) -> Salvage:
     Raises:
         FormatError: header or codec are damaged: nothing can be proven.
         ValueError: output is the damaged file, or codec is another one.
+        LockedError: another writer holds the output.
         OSError: a file cannot be read or written.
     """
-    if output.absolute() == path.absolute():
+    if output.resolve() == path.resolve():
         raise ValueError(f"the output is {output}, the damaged file itself; give another name")
     salvage = Salvage()
     found = _base(path, codec, salvage)
@@ -62,7 +63,7 @@ def repair(path: Path, output: Path, codec: Codec | None = None) -> Salvage:
     _replay(table, found, path, salvage)
     now = table.snapshot()
     salvage.vectors = len(now)
-    base.write(output, found.codec, found.code, now, found.generation, None)
+    store.save(output.resolve(), found.codec, found.code, now)
     return salvage
 
 
@@ -101,7 +102,7 @@ def _proven(found: Base, salvage: Salvage) -> Table:
     first = first[ids[first] >= 0]
     proven = Table.empty(found.code.stored_bytes)
     proven.append(stored[first], ids[first])
-    proven.ids.following = found.following
+    proven.ids.following = max(proven.ids.following, found.following)
     salvage.rows, salvage.lost_rows = len(first), found.rows - len(first)
     return proven
 

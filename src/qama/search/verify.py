@@ -15,6 +15,7 @@ from qama.checks import Bytes, Ids
 from qama.codec import Code, Codec
 from qama.errors import FormatError
 from qama.search import base, loading, log, partitioned
+from qama.search import ids as idmap
 from qama.search.base import CHUNK_BLOCKS, Base
 from qama.search.names import Names
 from qama.search.snapshot import WORD
@@ -134,7 +135,7 @@ def _verify_partitions(
     findings.passed.append(f"{index.nlist} lists of codec {index.codec.fingerprint}")
     ids, stored, factors = index._pool.rows()
     _note_ids(path, ids, findings)
-    if ids.max(initial=-1) >= index._following:
+    if index._following < idmap.after(0, ids):
         findings.problems.append(f"{path}: id {ids.max()} would be given a second time")
     wrong = int((index.code.factor_indices(stored) != factors).sum()) if len(ids) else 0
     findings.note(

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from qama import checks
 from qama.checks import Floats
 from qama.search.index import Index
 
@@ -50,6 +51,7 @@ def classify(
     Raises:
         ValueError: another number of labels, an empty index, or what `Index.search` refuses.
     """
+    k = checks.integer(k, "k", 1)
     names = np.asarray(labels)
     if names.shape != (len(index),):
         raise ValueError(f"labels has shape {names.shape}; the index has {len(index)} vectors")

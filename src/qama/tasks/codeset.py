@@ -95,5 +95,18 @@ class CodeSet:
             return scan.Hamming(self.code, queries.stored)
         return scan.Asymmetric.of(self.code, queries.vectors(), checks.threads(threads))
 
+    def comparable(self, a: CodeSet | npt.NDArray[Any]) -> CodeSet | npt.NDArray[Any]:
+        """Return what will be compared with these codes batch by batch, its floats all checked.
+
+        Raises:
+            ValueError: not finite floats (m, d); the message names the row in ``a``.
+        """
+        if isinstance(a, CodeSet) or np.shape(a) == (0, self.codec.dims_in):
+            return a
+        A = checks.matrix(a, "a", self.codec.dims_in)
+        for rows in checks.chunks(A):
+            checks.finite(A[rows], "a", rows.start)
+        return A
+
     def _same_codec(self, other: Codec) -> bool:
         return other is self.codec or other.fingerprint == self.codec.fingerprint

@@ -35,7 +35,7 @@ def join(
     """Find all pairs (row of a, row of b) whose score is at least the threshold.
 
     Args:
-        a: Codes of the same kind, or floats (n, d).
+        a: Codes of the same kind, or floats (n, d), which may have no rows.
         b: Codes.
         threshold: The least score, on the scale of `similarity`. Choose it on pairs of your own:
             two codes score lower than their vectors' cosine, the more so the shorter they are.
@@ -47,9 +47,10 @@ def join(
     if not np.isfinite(threshold):
         raise ValueError(f"threshold is {threshold}; give a score, for instance 0.95")
     threads = checks.threads(threads)
-    found = []
-    for start in range(0, len(a), _BATCH):
-        left, right, scores = _above(a[start : start + _BATCH], b, threshold, threads)
+    compared = b.comparable(a)
+    found = [(np.empty((0, 2), np.int64), np.empty(0, np.float32))]  # all, where a is empty
+    for start in range(0, len(compared), _BATCH):
+        left, right, scores = _above(compared[start : start + _BATCH], b, threshold, threads)
         found.append((np.stack([left + start, right], axis=1), scores))
     return Pairs(np.concatenate([f[0] for f in found]), np.concatenate([f[1] for f in found]))
 

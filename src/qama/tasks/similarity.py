@@ -21,18 +21,22 @@ def similarity(a: CodeSet | npt.NDArray[np.floating], b: CodeSet, *, threads: in
         threads: 0 uses all cores.
 
     Returns:
-        float32 (n,): floats against codes and byte codes against each other: the cosine; grid
-        codes against each other: 1 - Hamming distance / bits.
+        float32 (n,): floats against codes: an estimate of the floats' cosine, which of grid codes
+        can exceed 1 (see `Codec.score`); byte codes against each other: the cosine of what they
+        stand for; grid codes against each other: 1 - Hamming distance / bits.
 
     Raises:
         ValueError: another number of rows, another kind of code, unfitting floats.
     """
-    if len(a) != len(b):
-        raise ValueError(f"a has {len(a)} rows and b has {len(b)}; give one of each per pair")
+    compared = b.comparable(a)
+    if len(compared) != len(b):
+        raise ValueError(
+            f"a has {len(compared)} rows and b has {len(b)}; give one of each per pair"
+        )
     threads = checks.threads(threads)
     scores = np.empty(len(b), dtype=np.float32)
     for rows in checks.chunks(b.stored, _BATCH):
-        scorer = b.scorer(a[rows], threads)
+        scorer = b.scorer(compared[rows], threads)
         own = np.arange(rows.start, rows.stop)[:, None]
         scores[rows] = scorer.scores(scorer.chosen(b.rows, own, threads))[:, 0]
     return scores

@@ -31,7 +31,7 @@ from qama.training.calibration import calibrated
 from qama.training.distillation import DistillationObjective
 from qama.training.nn import Adapter
 from qama.training.paper import PaperObjective
-from qama.training.train import Callback, Look, Objective, Report, train
+from qama.training.train import Callback, Look, Objective, Report, check_checkpoint, train
 
 _MAX_HELD_OUT = 512
 
@@ -77,7 +77,8 @@ def fit(
         device: "auto", "cpu", "cuda" or "mps".
         threads: CPU threads; 0 uses all cores.
         callbacks: Functions called with a `qama.training.train.Report` after each step.
-        checkpoint: A file to resume from if it exists, written as training goes.
+        checkpoint: A file to resume from if it exists, written as training goes, in a folder that
+            exists.
         model: Name of the model that made the vectors; recorded, and checked where a name is given
             when the codec or an index is opened.
         **options: Fields of `qama.training.config.TrainConfig` to change.
@@ -90,6 +91,8 @@ def fit(
         MissingExtraError: PyTorch or threadpoolctl is not installed.
     """
     began = time.perf_counter()
+    if checkpoint is not None:
+        check_checkpoint(checkpoint)
     if levels is not None:
         options["levels"] = _level_names(levels)
     if base is not None:
@@ -217,6 +220,8 @@ def _check_base(base: Codec, chosen: configs.TrainConfig, d: int, model: str | N
 
 
 def _level_names(names: Sequence[object]) -> tuple[str, ...]:
+    if isinstance(names, str):
+        raise ValueError(f"levels is the string {names!r}; give a list such as ['1', '2']")
     wanted = {grid_levels.level_name(name) for name in names}
     if grid_levels.HYBRID in wanted:
         wanted = set(grid_levels.LEVELS)

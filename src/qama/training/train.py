@@ -157,6 +157,21 @@ def train(
     }
 
 
+def check_checkpoint(path: str | os.PathLike[str]) -> None:
+    """Refuse, before any long work, a checkpoint that could not be written.
+
+    Raises:
+        ValueError: the folder does not exist, or the path is a folder.
+    """
+    file = Path(path)
+    if not file.absolute().parent.is_dir():
+        raise ValueError(
+            f"checkpoint is {file}, but there is no folder {file.parent}; make it first"
+        )
+    if file.is_dir():
+        raise ValueError(f"checkpoint is {file}, a folder; give the name of a file in it")
+
+
 def _look(
     adapter: Adapter, judge: Judge, state: _State, best: dict[str, Tensor]
 ) -> dict[str, Tensor]:
