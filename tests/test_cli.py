@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import functools
 import json
 import os
@@ -265,15 +264,6 @@ def test_an_output_that_cannot_be_written_is_refused_first(folder, command, monk
         said = refused(command, folder / "codec", folder / "rows.npy", "-o", output)
         assert f"--output is {output}" in said
         assert message in said
-
-
-def test_index_names_its_output_where_the_lock_cannot_be_made(folder, monkeypatch):
-    def fail(lock):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(lock.path))
-
-    monkeypatch.setattr("qama.search.lock.Lock.acquire", fail)
-    said = refused("index", folder / "codec", folder / "rows.npy", "-o", folder / "new")
-    assert said == f"[Errno 13] Permission denied: '{folder / 'new'}'"
 
 
 @pytest.mark.parametrize("scorer", ["asymmetric", "hamming"])

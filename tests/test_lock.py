@@ -76,6 +76,13 @@ def test_a_file_that_its_holder_removed_is_no_lock(path, monkeypatch, successor)
     assert not mine.path.exists()
 
 
+def test_where_no_lock_can_be_made_the_index_is_named(tmp_path):
+    index = tmp_path / "no" / "index"
+    with pytest.raises(FileNotFoundError) as caught:
+        Lock(index).acquire()
+    assert caught.value.filename == str(index)
+
+
 def test_a_lock_that_cannot_be_written_is_given_back(path, monkeypatch):
     def full(descriptor, data):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -77,8 +77,7 @@ def index(
     else:
         built = Index(loaded, dims=dims, level=level, nbytes=nbytes)
         _fill(built, vectors, ids)
-    with files.naming(output):
-        built.save(output)
+    built.save(output)
     say(f"{output}: {built!r}; as thermometer codes {built.code.nbytes} B each")
 
 

@@ -43,7 +43,8 @@ class Lock:
         """
         while True:
             flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
-            descriptor = os.open(self.path, flags, 0o666)
+            with files.naming(self._index):
+                descriptor = os.open(self.path, flags, 0o666)
             try:
                 _hold(descriptor)
             except OSError:
