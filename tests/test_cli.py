@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -260,6 +261,8 @@ def test_an_output_that_cannot_be_written_is_refused_first(folder, command, monk
     for output, message in (
         (folder / "no" / "new", f"there is no folder {folder / 'no'}; make it first"),
         (folder, "a folder; give the name of a file in it"),
+        (folder / "rows.npy", "which is an input too; give another name"),
+        (Path("/dev/null"), "a pipe or device"),
     ):
         said = refused(command, folder / "codec", folder / "rows.npy", "-o", output)
         assert f"--output is {output}" in said

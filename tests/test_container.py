@@ -51,6 +51,20 @@ def forge(path, header, body=b"", *, length=None, crc=None, magic=None, version=
 # --- what a file is ---------------------------------------------------------------------------
 
 
+def test_a_link_is_followed_and_a_pipe_is_no_place_for_a_file(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    for text in (b"first", b"second"):
+        with files.replacing(tmp_path / "link") as file:
+            file.write(text)
+        assert (tmp_path / "file").read_bytes() == text
+    assert (tmp_path / "link").is_symlink()
+    os.mkfifo(tmp_path / "pipe")
+    pipe = files.replacing(tmp_path / "pipe")
+    with pytest.raises(OSError, match="pipe is not a regular file"), pipe:
+        pass
+    assert not (tmp_path / "pipe").is_file()
+
+
 def test_the_first_24_bytes_are_literal():
     raw = GOLDEN.read_bytes()
     assert raw[:8] == b"\x93QAMA\r\n\x1a"

@@ -368,6 +368,11 @@ def test_the_three_filters_say_the_same(index, queries):
     check(index.search(queries, 10, filter=lambda ids: ids % 7 == 0), *by_mask)
 
 
+def test_a_filter_function_returns_bools(index, queries):
+    with pytest.raises(ValueError, match="function returned uint8; it takes ids"):
+        index.search(queries, 3, filter=lambda ids: (ids % 2).astype(np.uint8))
+
+
 def test_unknown_and_deleted_ids_in_a_filter_are_ignored(index, queries):
     index.delete([4])
     found = index.search(queries, 10, filter=[3, 4, 5, 4000, 3])

@@ -114,8 +114,10 @@ def test_an_unknown_level_is_refused_with_the_list(level):
 
 
 @pytest.mark.parametrize(
-    "shares", [(1,), (0.5, 0.5), (0.5, 0.5, 0.5, -0.5), (0.3,) * 4, (np.nan,) * 4]
-)
+    "shares",
+    [(1,), (0.5, 0.5), (0.5, 0.5, 0.5, -0.5), (0.3,) * 4, (np.nan,) * 4, 1, None, "abcd", "1000",
+     [None] * 4],
+)  # fmt: skip
 def test_fractions_that_are_no_shares_are_refused(shares):
     with pytest.raises(ValueError, match=r"fractions is .* sum to 1"):
         levels.check_fractions(shares)

@@ -103,15 +103,28 @@ def test_a_codec_without_byte_codes_is_refused(codec):
         quantisability(mixture(80, 32), lambda rows: codec)
 
 
+@pytest.mark.parametrize("distinct", [1, 3])
+def test_vectors_that_are_alike_are_refused_before_the_fit(distinct):
+    X = np.repeat(mixture(distinct, 32), 120 // distinct, axis=0)
+    with pytest.raises(ValueError, match=r"all vectors are alike, .* nothing can be told apart"):
+        quantisability(X, None)
+
+
 def made(*kept):
     budgets = [Budget(8 * (i + 1), 0.5, k, k - 0.01, k + 0.01) for i, k in enumerate(kept)]
     return Quantisability(90, 80, 10, 32, 0, "f", Spectrum((1.0,), 1, 1, 0), tuple(budgets))
+
+
+def perfect():
+    budgets = tuple(Budget(n, 1.0, 1.0, 1.0, 1.0) for n in (8, 16))
+    return replace(made(), budgets=budgets)
 
 
 def test_smallest_asks_every_longer_code_too():
     assert made(0.9, 0.96, 0.97).smallest(0.95) == 16
     assert made(0.96, 0.94, 0.97).smallest(0.95) == 24
     assert made(0.9, 0.91).smallest(0.95) is None
+    assert made(0.9, np.nan).smallest(0.95) is None
     assert made(0.9, 0.99).to_json()["smallest"] == {"0.95": 16, "0.98": 16, "0.99": 16}
 
 
@@ -163,6 +176,13 @@ def test_the_command_prints_json_and_writes_a_page(folder):
         assert f"<td>{100 * budget['ndcg']:.1f}</td>" in text
     assert text.count("<svg") == 2
     assert "the report as a page" in result.stderr
+
+
+def test_the_command_plots_what_is_kept_whole(folder, monkeypatch):
+    monkeypatch.setattr("qama.cli.reporting.quantisability", lambda *_, **__: perfect())
+    result = call(folder / "rows.npy", "--codec", folder / "codec", "-o", folder / "r.html")
+    assert result.exit_code == 0, result.output
+    assert ">90</text>" in (folder / "r.html").read_text("utf-8")
 
 
 def test_the_command_fits_a_codec_where_none_is_given(tmp_path):

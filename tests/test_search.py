@@ -216,6 +216,8 @@ def test_streams_arrays_and_files_add_the_same(codec, rows, queries, tmp_path, m
     ("source", "ids", "message"),
     [
         (3, None, "source is int"),
+        (np.array(3.0), None, r"source is the single value 3\.0; give an array \(n, d\)"),
+        (np.array(3.0), [1], r"source is the single value 3\.0"),
         (np.ones((2, 32)), [1], r"ids have shape \(1,\) for 2 vectors"),
         (iter([np.ones((2, 32))]), 5, "ids is int; give one array of ids for each batch"),
         (iter(np.ones((3, 2, 32))), [[900, 901], [902, 903]], "ids end after 2 batches, before"),

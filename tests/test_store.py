@@ -388,6 +388,16 @@ def test_one_file_has_one_log_and_one_lock_whatever_it_is_called(path, tmp_path)
     assert len(Index.open(path)) == 100
 
 
+@pytest.mark.skipif(os.name == "nt", reason="no such permissions there")
+def test_permissions_stay_those_of_the_index(path):
+    path.chmod(0o640)
+    with Index.open(path, mode="a") as index:
+        index.add(X[100:110])
+        assert loading.log_path(path).stat().st_mode & 0o777 == 0o640
+        index.compact()
+        assert path.stat().st_mode & 0o777 == 0o640
+
+
 def test_the_lock_falls_with_its_holder(path):
     index = Index.open(path, mode="a")
     index.add(X[100:101])

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 import torch
 from conftest import mixture
-from pyarrow import parquet
+from pyarrow import dataset, parquet
 from threadpoolctl import threadpool_info
 
 import qama
@@ -505,6 +505,7 @@ def test_a_base_hands_on_its_model(rows, queries):
         ({"dims": [32]}, "are those of the base"),
         ({"levels": ["1"]}, "are those of the base"),
         ({"fractions": (0.5, 0.5, 0, 0)}, "are those of the base"),
+        ({"fractions": 1}, "fractions is 1; give four shares"),
         ({"preset": "paper"}, "base has a linear adapter .* give preset='default'"),
         ({"bytes": True}, "this base has none; give bytes=False"),
         ({"base": "a path"}, "base is a str; give a Codec: "),
@@ -526,6 +527,13 @@ def test_a_checkpoint_of_another_base_is_refused(rows, queries, codec, tmp_path)
     for base in (None, quick(rows, seed=1)):
         with pytest.raises(ValueError, match=r"written with other vectors|does not belong"):
             quick(queries, base=base, checkpoint=path)
+
+
+def test_options_may_be_numbers_of_numpy(rows):
+    plain = quick(rows, max_bytes=8, learning_rate=0.5)
+    given = quick(rows, max_bytes=np.int64(8), learning_rate=np.float32(0.5))
+    assert given.fingerprint == plain.fingerprint
+    assert given.facts["config"] == plain.facts["config"]
 
 
 def test_threads_hold_for_torch_and_numpy_and_are_set_back(rows):
@@ -577,6 +585,10 @@ def test_every_source_gives_the_same_codec(rows, tmp_path):
         column,
         (rows[i : i + 7] for i in range(0, 300, 7)),
         iter([rows]),
+        table.to_reader(max_chunksize=70),
+        table.to_batches(max_chunksize=70),
+        iter([table[:100], table[:0], table[100:]]),
+        dataset.dataset(table).to_batches(),
     ):
         assert quick(same).fingerprint == expected
 
@@ -641,6 +653,7 @@ BAD_SOURCES = {
     "none": (np.zeros((0, 16), np.float32), "X has no rows"),
     "ints": (np.zeros((40, 16), np.int32), "X has dtype int32; give floats"),
     "object": (3.5, "X is float; give an array"),
+    "dataset": (dataset.dataset(pa.table({"a": [1]})), r"X is InMemoryDataset; .* to_batches\(\)"),
     "dict": ({"a": 1}, "a batch of X has dtype"),
     "nothing": (iter([]), "X is an iterator without a single batch"),
     "short": (iter([mixture(9, 16)]), "X has 9 rows; a fit needs at least 16"),
@@ -652,6 +665,25 @@ BAD_SOURCES = {
 def test_unfitting_sources_are_refused(X, message):
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         quick(X)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"dims": 32}, r"dims is 32; give a list such as \[256, 128\]"),
+        ({"dims": "32"}, "dims is the string '32'; give a list such as"),
+        ({"dims": np.array(32)}, r"dims is array\(32\); give a list"),
+        ({"dims": [12]}, "dims is 12, not a multiple of 8"),
+        ({"levels": 1}, r"levels is 1; give a list such as \['1', '2'\]"),
+        ({"fractions": 1}, "fractions is 1; give four shares"),
+        ({"fractions": None}, "fractions is None; give four shares"),
+        ({"fractions": "abcd"}, "fractions is 'abcd'; give four shares"),
+    ],
+    ids=repr,
+)
+def test_unfitting_lists_are_refused_before_vectors_are_read(options, message):
+    with pytest.raises(ValueError, match=message):
+        quick("no such file.npy", **options)
 
 
 def test_batches_of_another_width_or_with_nan_are_refused_by_row():
@@ -722,6 +754,8 @@ def test_unfitting_tables_are_refused(columns, message):
         ({"seed": -1}, "seed is -1"),
         ({"seed": 1.5}, r"seed is 1\.5"),
         ({"threads": -1}, "threads is -1"),
+        ({"model": b"x"}, "model is b'x'; give the model's name"),
+        ({"weights": {}}, "weights is {}; give"),
         ({"levels": []}, "levels is empty; give some of"),
         ({"levels": ["3"]}, "level is '3'; choose one of"),
         ({"levels": "12"}, r"levels is the string '12'; give a list such as \['1', '2'\]"),

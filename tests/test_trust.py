@@ -113,6 +113,22 @@ def test_a_whole_index_is_repaired_to_itself(path, tmp_path):
     assert after.add(X[:1]).tolist() == before.add(X[:1]).tolist()
 
 
+def test_a_link_leads_to_the_log_as_well(path, tmp_path):
+    (tmp_path / "other").mkdir()
+    link = tmp_path / "other" / "link"
+    link.symlink_to(path)
+    assert repair(link, tmp_path / "new").vectors == len(Index.open(path)) == 3038
+    assert f"{len(Index.open(path))} vectors can be found" in verify(link).passed
+    assert json.loads(done("inspect", link, "--json").stdout)["vectors"] == 3038
+    with pytest.raises(ValueError, match="the log of"):
+        repair(path, loading.log_path(path))
+
+
+def test_what_does_not_fit_the_file_is_no_damage_of_it(path):
+    with pytest.raises(ValueError, match="the vectors has dtype int64"):
+        verify(path, None, np.ones((5, 8), np.int64))
+
+
 def test_a_repair_takes_the_place_of_an_index_as_a_save_does(path, tmp_path):
     other = Index(Codec.load(GOLDEN), dims=8, level="2")
     other.add(X[:50])

@@ -54,16 +54,21 @@ def _drop_stdout() -> None:
     os.close(devnull)
 
 
-def check_output(path: Path) -> None:
-    """Refuse, before any long work, a file that could not be written after it.
+def check_output(path: Path, *inputs: Path | None) -> None:
+    """Refuse, before any long work, a file that could not be written after it, or may not be.
 
     Raises:
-        ValueError: the folder does not exist, or the path is a folder.
+        ValueError: the folder does not exist, or the path is a folder, a pipe or device, or one of
+            the inputs.
     """
     if not path.absolute().parent.is_dir():
         raise ValueError(f"--output is {path}, but there is no folder {path.parent}; make it first")
     if path.is_dir():
         raise ValueError(f"--output is {path}, a folder; give the name of a file in it")
+    if path.exists() and not path.is_file():
+        raise ValueError(f"--output is {path}, a pipe or device; give the name of a file")
+    if path.exists() and any(given and given.exists() and given.samefile(path) for given in inputs):
+        raise ValueError(f"--output is {path}, which is an input too; give another name")
 
 
 def say(message: str) -> None:

@@ -67,6 +67,11 @@ def open_to_append(path: Path) -> int:
     return os.open(path, os.O_WRONLY | os.O_APPEND | getattr(os, "O_BINARY", 0))
 
 
+def real(path: str | os.PathLike[str]) -> Path:
+    """Return where a path leads, through links: one file has one name, one log and one lock."""
+    return Path(os.path.realpath(path))
+
+
 def remove(path: Path) -> None:
     """Remove a file, if it is there, for good."""
     try:
@@ -88,19 +93,26 @@ def naming(path: str | os.PathLike[str]) -> Iterator[None]:
 
 
 @contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[Writable]:
+def replacing(path: str | os.PathLike[str], like: Path | None = None) -> Iterator[Writable]:
     """Yield a new file that takes the path's place, synced, when the block ends well.
 
+    It has the permissions of what stood there, else those of the file ``like``, if any. A link
+    stays, and what it leads to is replaced.
+
     Raises:
-        OSError: the file cannot be written; what stood there before is intact.
+        OSError: the file cannot be written, or a pipe or device stands there; what stood there
+            before is intact.
     """
-    target = Path(path)
+    target = real(path)
+    if target.exists() and not target.is_file():
+        raise OSError(f"{path} is not a regular file, and only such a file can be replaced")
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     with naming(target):
         descriptor = os.open(temporary, flags, 0o666)
         try:
             try:
+                _permit_as(descriptor, target if like is None or target.exists() else like)
                 yield _NewFile(descriptor)
                 sync(descriptor)
             finally:
@@ -110,6 +122,12 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Writable]:
             temporary.unlink(missing_ok=True)
             raise
         sync_folder(target.parent)
+
+
+def _permit_as(descriptor: int, file: Path) -> None:
+    """Give a new file the permissions of one that exists."""
+    if file.exists() and hasattr(os, "fchmod"):
+        os.fchmod(descriptor, stat.S_IMODE(file.stat().st_mode))
 
 
 def mapped(path: str | os.PathLike[str]) -> Bytes:

@@ -31,7 +31,7 @@ def load(source: object, max_rows: int, seed: int) -> tuple[Floats, int]:
 
     Args:
         source: An array (n, d), memory-mapped or not; the path of a .npy or Parquet file; an Arrow
-            table; or an iterator of arrays.
+            table; or an iterator of arrays, Arrow tables or record batches.
         max_rows: Rows kept.
         seed: Of the sample.
 
@@ -82,16 +82,39 @@ def _check_header_size(file: Path) -> None:
 def _open(source: object) -> npt.NDArray[Any] | Iterator[Any]:
     if isinstance(source, str | os.PathLike):
         return open_vectors(source)
-    if type(source).__module__.partition(".")[0] == "pyarrow":
+    if _is_arrow(source):
         return _from_arrow(source)
+    if isinstance(source, list | tuple) and source and _is_table(source[0]):
+        return _batches(source)  # as Table.to_batches returns
     if isinstance(source, np.ndarray | list | tuple):
         return np.asarray(source)
     if isinstance(source, Iterable):
-        return iter(source)
+        return _batches(source)
     raise ValueError(
         f"X is {type(source).__name__}; give an array (n, d), a .npy or Parquet path, an Arrow "
-        f"table, or an iterator of arrays"
+        f"table, or an iterator of arrays or Arrow batches (of a dataset, its to_batches())"
     )
+
+
+def _is_arrow(source: object) -> bool:
+    if type(source).__module__.partition(".")[0] != "pyarrow":
+        return False
+    import pyarrow as pa
+
+    return isinstance(source, pa.Table | pa.RecordBatch | pa.Array | pa.ChunkedArray)
+
+
+def _is_table(source: object) -> bool:
+    return _is_arrow(source) and hasattr(source, "columns")
+
+
+def _batches(source: Iterable[Any]) -> Iterator[Any]:
+    """Yield batches, Arrow's as arrays; Arrow's streams have empty ones too, which are skipped."""
+    for batch in source:
+        if not _is_arrow(batch):
+            yield batch
+        elif len(batch):
+            yield _from_arrow(batch)
 
 
 def _sample(A: npt.NDArray[Any], max_rows: int, seed: int) -> tuple[Floats, int]:

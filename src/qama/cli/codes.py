@@ -35,7 +35,7 @@ def encode(
 
     A .qama file records which codec made it. `qama index` takes it in place of vectors.
     """
-    check_output(output)
+    check_output(output, codec, vectors)
     loaded = Codec.load(codec)
     X = matrix(sources.open_vectors(vectors), "the vectors", loaded.dims_in)
     code = loaded.code(dims, level, nbytes)
@@ -70,7 +70,7 @@ def index(
     ] = None,
 ) -> None:
     """Encode vectors into a searchable index file."""
-    check_output(output)
+    check_output(output, codec, vectors, ids)
     loaded = Codec.load(codec)
     if vectors.suffix == ".qama":
         built = _of_codes(loaded, vectors, ids, {"dims": dims, "level": level, "nbytes": nbytes})

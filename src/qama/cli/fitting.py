@@ -51,7 +51,7 @@ def fit(
     """Fit a codec on unlabelled vectors."""
     import qama
 
-    check_output(output)
+    check_output(output, vectors, base)
     chosen: dict[str, Any] = {} if steps is None else {"steps": steps, "epochs": 0}
     if max_bytes is not None:
         chosen["max_bytes"] = max_bytes

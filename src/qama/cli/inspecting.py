@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from qama import codefile, container, kernels
+from qama import codefile, container, files, kernels
 from qama.cli import options
 from qama.codec import Codec
 from qama.console import command, data, emit
@@ -46,6 +46,7 @@ def describe(file: Path) -> dict[str, Any]:
     """
     kind = container.kind_of(file)
     facts: dict[str, Any] = {"file": str(file), "kind": kind, "size": file.stat().st_size}
+    file = files.real(file)
     if kind == "codes":
         return facts | {"fingerprint": codefile.codec_of(file), "kernel": kernels.info()}
     if kind == "names":

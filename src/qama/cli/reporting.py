@@ -163,8 +163,8 @@ def _retention(found: Quantisability) -> page.Section:
         ],
         "bytes per vector",
         "% of float32",
-        [0, *(n for n in lengths if n != 32)],
-        range(int(10 * lowest) * 10, 101, 10),
+        [0, *(n for n in lengths if n != 32 or n == lengths[-1])],
+        range(min(90, int(10 * lowest) * 10), 101, 10),
     )
     return page.Section(
         "What codes of each length keep", table=[list(_HEADINGS), *_rows(found)], plot=plot

@@ -56,7 +56,7 @@ def repair(
     json: options.Json = False,
 ) -> None:
     """Write what the checksums of an index and its log prove to a new index."""
-    check_output(output)
+    check_output(output, codec)
     salvage = repairing.repair(file, output, None if codec is None else Codec.load(codec))
     if json:
         emit({"file": str(file), "output": str(output), **asdict(salvage)})

@@ -123,11 +123,14 @@ def check_fractions(fractions: Sequence[float]) -> tuple[float, ...]:
     Raises:
         ValueError: not four numbers >= 0 with sum 1.
     """
-    shares = tuple(float(share) for share in fractions)
+    try:
+        shares = () if isinstance(fractions, str) else tuple(map(float, fractions))
+    except (TypeError, ValueError, OverflowError):
+        shares = ()
     if len(shares) != 4 or min(shares) < 0 or not math.isclose(sum(shares), 1, abs_tol=1e-6):
         raise ValueError(
-            f"fractions is {shares}; give four shares of the dims at 2, 1.5, 1 and 0.5 bit that "
-            f"sum to 1, for instance (0.25, 0.25, 0.25, 0.25)"
+            f"fractions is {fractions!r}; give four shares of the dims at 2, 1.5, 1 and 0.5 bit "
+            f"that sum to 1, for instance (0.25, 0.25, 0.25, 0.25)"
         )
     return shares
 

@@ -28,6 +28,7 @@ __all__ = ["GOALS", "Budget", "Quantisability", "quantisability"]
 GOALS = (0.95, 0.98, 0.99)
 _NEIGHBOURS = 10
 _BASE_RANK = 20  # neighbours, counted from 0, from which on finding a row is worth nothing
+_LEAST_GAIN = 1e-6  # less is float32's rounding of equal cosines
 _LEAST_ROWS = 64
 _HELD_OUT = 512  # at most; of few rows an eighth
 
@@ -81,7 +82,7 @@ class Quantisability:
         """Return the fewest bytes from which on every estimate reaches the goal, or None."""
         found = None
         for budget in reversed(self.budgets):
-            if budget.ndcg < goal:
+            if not budget.ndcg >= goal:  # NaN reaches none
                 break
             found = budget.nbytes
         return found
@@ -115,10 +116,12 @@ def quantisability(
         progress: Called with what is done next.
 
     Raises:
-        ValueError: unfitting vectors, too few of them, or a codec without byte codes.
+        ValueError: unfitting vectors, too few of them, all of them alike, or a codec without byte
+            codes.
     """
     tell = progress or (lambda _: None)
     held_out, rest, total, zeros = _split(X, sample, seed)
+    _check_told_apart(held_out, rest)
     tell(f"fitting on {len(rest)} rows")
     codec = fit(rest)
     lengths = [n for n in budgets if codec.byte_budgets and n <= codec.byte_budgets[-1]]
@@ -153,12 +156,24 @@ def _split(X: object, sample: int, seed: int) -> tuple[Floats, Floats, int, int]
     return kept[np.sort(order[:count])], kept[np.sort(order[count:])], total, len(rows) - len(kept)
 
 
+def _gains(held_out: Floats, rest: Floats) -> Floats:
+    return similarity_gains(unit(held_out) @ unit(rest).T)
+
+
+def _check_told_apart(held_out: Floats, rest: Floats) -> None:
+    """Refuse vectors among which no row is worth finding."""
+    if _gains(held_out, rest).max() < _LEAST_GAIN:
+        raise ValueError(
+            f"all vectors are alike, or each has over {_BASE_RANK} duplicates: nothing can be told "
+            f"apart, so nothing can be estimated; give vectors without duplicates"
+        )
+
+
 def _judged(
     codec: Codec, held_out: Floats, rest: Floats, lengths: Sequence[int], seed: int, threads: int
 ) -> Iterator[Budget]:
-    docs, queries = unit(rest), unit(held_out)
-    nearest = float_hits(docs, queries, _NEIGHBOURS).ids
-    gains = similarity_gains(queries @ docs.T)
+    nearest = float_hits(unit(rest), unit(held_out), _NEIGHBOURS).ids
+    gains = _gains(held_out, rest)
     best = _discounted(gains, nearest)
     for nbytes in sorted(lengths):
         index = Index(codec, nbytes=nbytes)

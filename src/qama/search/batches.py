@@ -34,6 +34,8 @@ def batches(source: object, ids: object) -> Iterator[Batch]:
 
 
 def _of_array(X: npt.NDArray[Any], ids: object) -> Iterator[Batch]:
+    if not X.ndim:
+        raise ValueError(f"source is the single value {X.item()!r}; give an array (n, d)")
     given = None if ids is None else np.asarray(ids)
     if given is not None and given.shape != (len(X),):
         raise ValueError(f"ids have shape {given.shape} for {len(X)} vectors; give one for each")

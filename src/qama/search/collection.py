@@ -13,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from qama import checks, drift
+from qama import checks, drift, files
 from qama.checks import Bytes, Ids
 from qama.codec import Codec
 from qama.search import ids as idmap
@@ -218,7 +218,7 @@ class Collection:
             LockedError: another index is open for writing at that path.
             OSError: the file cannot be written; what stood there before is intact.
         """
-        target = Path(path).resolve()
+        target = files.real(path)
         if self._store is not None and target == self._store.path:
             self.compact()
         else:
@@ -248,7 +248,7 @@ class Collection:
             ValueError: another mode, or the codec was fitted on vectors of another model.
         """
         checks.one_of(mode, "mode", ("r", "a"))
-        target = Path(path).resolve()  # one file has one log and one lock
+        target = files.real(path)
         state = loading.load(target, verify)
         state.base.codec.check_model(model)
         index = cls(state.base.codec, **state.base.code.request)

@@ -68,6 +68,11 @@ def _chosen(now: Snapshot, choice: Choice) -> Mask:
     if isinstance(choice, Filter):
         return _still_valid(now, choice)
     chosen = np.asarray(choice(now.live_ids()) if callable(choice) else choice)
+    if callable(choice) and chosen.dtype != np.bool_:
+        raise ValueError(
+            f"the filter's function returned {chosen.dtype}; it takes ids int64 (n,) and returns "
+            f"bool (n,)"
+        )
     if chosen.dtype != np.bool_:
         rows = now.find(idmap.checked(np.unique(chosen), "filter"))
         none = np.zeros(len(now.blocks), dtype=np.uint64)

@@ -32,6 +32,8 @@ class PartitionedIndex:
 
     `train` finds the centres, `add` puts every vector into the list of the nearest one, at any time
     and without rebuilding; `search` scans the nearest lists with the kernels of `qama.Index`.
+    Threads may search side by side, but not while one of them adds or deletes (as `qama.Index`
+    lets them).
 
     Args:
         codec: What encodes documents and queries.

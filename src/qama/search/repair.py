@@ -51,19 +51,22 @@ def repair(path: Path, output: Path, codec: Codec | None = None) -> Salvage:
 
     Raises:
         FormatError: header or codec are damaged: nothing can be proven.
-        ValueError: output is the damaged file, or codec is another one.
+        ValueError: output is the damaged file or its log, or codec is another one.
         LockedError: another writer holds the output.
         OSError: a file cannot be read or written.
     """
-    if output.resolve() == path.resolve():
+    path = files.real(path)
+    if files.real(output) == path:
         raise ValueError(f"the output is {output}, the damaged file itself; give another name")
+    if files.real(output) == loading.log_path(path):
+        raise ValueError(f"the output is {output}, the log of {path}; give another name")
     salvage = Salvage()
     found = _base(path, codec, salvage)
     table = _proven(found, salvage)
     _replay(table, found, path, salvage)
     now = table.snapshot()
     salvage.vectors = len(now)
-    store.save(output.resolve(), found.codec, found.code, now)
+    store.save(files.real(output), found.codec, found.code, now)
     return salvage
 
 

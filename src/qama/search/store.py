@@ -210,7 +210,7 @@ class Store:
         """Put a log without records in place, over one of an older base."""
         path = log_path(self.path)
         header = log.Header(self._base.identity, self._codec, self._code_bytes).pack()
-        with files.replacing(path) as file:
+        with files.replacing(path, like=self.path) as file:
             file.write(header)
         self._descriptor = files.open_to_append(path)
         self._has_log, self._size, self._synced = True, len(header), len(header)

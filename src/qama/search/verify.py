@@ -57,14 +57,17 @@ def verify(
             sample of them is encoded and compared with what is stored.
 
     Raises:
+        ValueError: unfitting vectors, or another codec than the one that made the codes.
         OSError: the file cannot be opened.
     """
     findings = Findings()
+    path = files.real(path)
     try:
         kind = "log" if files.mapped(path)[:8].tobytes() == log.MAGIC else container.kind_of(path)
-        checks.one_of(kind, "the kind of the file", _KINDS)
+        if kind not in _KINDS:
+            raise FormatError(f"{path} is of kind {kind!r}, none of {', '.join(_KINDS)}")
         _KINDS[kind](path, findings, codec, vectors)
-    except (FormatError, ValueError) as error:
+    except FormatError as error:
         findings.problems.append(str(error))
     return findings
 
@@ -156,6 +159,8 @@ def _verify_codes(
             f"codes of codec {maker}: the checksum fits; give that codec for more"
         )
         return
+    if codec.fingerprint != maker:
+        raise ValueError(f"{path} holds codes of codec {maker}, not of {codec.fingerprint}")
     opened = codefile.read(path, codec)
     opened.contents.check_sections()
     findings.passed.append(f"{len(opened.codes)} codes of codec {maker}")

@@ -6,6 +6,8 @@ import json
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+import numpy as np
+
 from qama import checks
 from qama.encoding import levels
 
@@ -118,7 +120,8 @@ def preset(name: str, **changes: object) -> TrainConfig:
     checks.one_of(name, "preset", PRESETS)
     for key in changes:
         checks.one_of(key, "option", TrainConfig.__dataclass_fields__)
-    chosen = replace(PRESETS[name], **changes)  # type: ignore[arg-type]
+    plain = {k: v.item() if isinstance(v, np.generic) else v for k, v in changes.items()}
+    chosen = replace(PRESETS[name], **plain)  # type: ignore[arg-type]
     _check(chosen)
     return chosen
 
@@ -132,6 +135,8 @@ def _check(chosen: TrainConfig) -> None:
             f"architecture is {chosen.architecture!r}, but the objective 'distillation' trains "
             f"'linear' only; give objective='paper' for the other"
         )
+    if not isinstance(chosen.weights, LossWeights):
+        raise ValueError(f"weights is {chosen.weights!r}; give qama.training.config.LossWeights()")
     weights = vars(chosen.weights)
     if not any(weights.values()):
         raise ValueError(f"weights are all 0; give one of {', '.join(weights)} some weight")

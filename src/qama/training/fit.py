@@ -58,8 +58,9 @@ def fit(
 
     Args:
         X: Floats (n, d) as an array (memory-mapped or not), the path of a .npy or Parquet file,
-            an Arrow table, or an iterator of batches. d is a multiple of 8, n at least 16. Memory
-            stays bounded: of more than ``max_rows`` rows an even sample is used.
+            an Arrow table, or an iterator of batches (arrays or Arrow's). d is a multiple of 8, n
+            at least 16. Memory stays bounded: of more than ``max_rows`` rows an even sample is
+            used.
         preset: "default", or "paper" for the recipe of QAMA (CIKM 2025).
         seed: Of every random draw.
         dims: The prefixes to fit for, multiples of 8; default d, d/2, d/3, d/4, d/8. All d dims
@@ -95,11 +96,15 @@ def fit(
         check_checkpoint(checkpoint)
     if levels is not None:
         options["levels"] = _level_names(levels)
+    prefixes = None if dims is None else _prefixes(dims)
+    shares = grid_levels.check_fractions(fractions)
     if base is not None:
         if not isinstance(base, Codec):
             raise ValueError(f"base is a {type(base).__name__}; give a Codec: Codec.load(path)")
-        options["levels"] = _fitted_levels(base, given=(dims, levels), fractions=fractions)
-        fractions = base.grid.fractions
+        options["levels"] = _fitted_levels(base, given=(dims, levels), fractions=shares)
+        shares = base.grid.fractions
+    if model is not None and not isinstance(model, str):
+        raise ValueError(f"model is {model!r}; give the model's name, a string")
     chosen = configs.preset(preset, **options)
     seed = checks.integer(seed, "seed", 0, 2**31)
     rows, total = sources.load(
@@ -107,8 +112,7 @@ def fit(
     )
     if base is not None:
         _check_base(base, chosen, rows.shape[1], model)
-    grid_dims = _grid_dims(rows.shape[1], dims) if base is None else base.dims
-    shares = grid_levels.check_fractions(fractions)
+    grid_dims = _grid_dims(rows.shape[1], prefixes) if base is None else base.dims
     questions = asked.check(queries, pairs, rows.shape[1])
     if queries is not None and chosen.objective == "paper":
         raise ValueError("queries serve objective 'distillation', the default preset's; the "
@@ -191,10 +195,10 @@ def _checksum(rows: Floats, known: tuple[Asked, ...], base: Codec | None) -> int
 
 
 def _fitted_levels(
-    base: Codec, given: tuple[object, ...], fractions: Sequence[float]
+    base: Codec, given: tuple[object, ...], fractions: tuple[float, ...]
 ) -> tuple[str, ...]:
     """Return the levels of a base, which the fit takes over."""
-    others = tuple(map(float, fractions)) not in (grid_levels.QUARTERS, base.grid.fractions)
+    others = fractions not in (grid_levels.QUARTERS, base.grid.fractions)
     if others or any(value is not None for value in given):
         raise ValueError(
             f"dims, levels and fractions are those of the base ({list(base.dims)}, "
@@ -220,9 +224,7 @@ def _check_base(base: Codec, chosen: configs.TrainConfig, d: int, model: str | N
 
 
 def _level_names(names: Sequence[object]) -> tuple[str, ...]:
-    if isinstance(names, str):
-        raise ValueError(f"levels is the string {names!r}; give a list such as ['1', '2']")
-    wanted = {grid_levels.level_name(name) for name in names}
+    wanted = {grid_levels.level_name(name) for name in _listed(names, "levels", ["1", "2"])}
     if grid_levels.HYBRID in wanted:
         wanted = set(grid_levels.LEVELS)
     if not wanted:
@@ -230,13 +232,32 @@ def _level_names(names: Sequence[object]) -> tuple[str, ...]:
     return tuple(name for name in grid_levels.LEVELS if name in wanted)
 
 
-def _grid_dims(d: int, dims: Sequence[int] | None) -> tuple[int, ...]:
+def _listed(values: object, name: str, example: list[object]) -> list[object]:
+    """Return values as a list, refusing a single one."""
+    kind = "the string " if isinstance(values, str) else ""
+    try:
+        if not kind:
+            return list(values)  # type: ignore[call-overload, no-any-return]
+    except TypeError:
+        pass
+    raise ValueError(f"{name} is {kind}{values!r}; give a list such as {example}")
+
+
+def _prefixes(dims: object) -> tuple[int, ...]:
+    """Return the prefixes asked for, before the vectors' own dims are known."""
+    prefixes = tuple(checks.integer(v, "dims", 1) for v in _listed(dims, "dims", [256, 128]))
+    for value in prefixes:
+        grid_levels.check_dims(value, "dims")
+    return prefixes
+
+
+def _grid_dims(d: int, dims: tuple[int, ...] | None) -> tuple[int, ...]:
     if dims is None:
         return grid_levels.dims_grid(d)
     grid_levels.check_dims(d, "the vectors' dims")
     for value in dims:
-        grid_levels.check_dims(checks.integer(value, "dims", 1, d), "dims")
-    return tuple(sorted({*map(int, dims), d}, reverse=True))
+        checks.integer(value, "dims", 1, d)
+    return tuple(sorted({*dims, d}, reverse=True))
 
 
 def _split(rows: Floats, share: float, seed: int) -> tuple[Floats, Floats]:
