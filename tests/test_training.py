@@ -450,9 +450,20 @@ def test_a_checkpoint_of_another_fit_is_refused(rows, tmp_path):
             quick(rows, checkpoint=path, **other)
     with pytest.raises(ValueError, match="written with other vectors"):
         quick(rows[::-1], checkpoint=path)
-    path.write_bytes(b"something else")
-    with pytest.raises(ValueError, match="does not belong to this fit"):
-        quick(rows, checkpoint=path)
+
+
+def test_a_file_that_is_no_checkpoint_is_refused_at_once(tmp_path):
+    path = tmp_path / "checkpoint"
+    for write in (
+        lambda: path.write_bytes(b"something else"),
+        lambda: path.write_bytes(b""),
+        lambda: torch.save({"weights": torch.zeros(3)}, path),
+    ):
+        write()
+        before = path.read_bytes()
+        with pytest.raises(ValueError, match=f"checkpoint {path} is no checkpoint of a fit; give"):
+            qama.fit(iter(()), checkpoint=path)  # before a row is read
+        assert path.read_bytes() == before
 
 
 def test_a_checkpoint_that_cannot_be_written_is_refused_at_once(rows, tmp_path):

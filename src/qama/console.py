@@ -112,4 +112,8 @@ def progress(title: str, total: int | None) -> Iterator[Callable[..., None]]:
         def update(done: int, note: str = "", of: int | None = None) -> None:
             bar.update(task, completed=done, note=note, total=of if of is not None else total)
 
-        yield update
+        try:
+            yield update
+        except Exception:  # an error stands alone; Ctrl-C leaves how far it came
+            bar.remove_task(task)
+            raise

@@ -158,10 +158,10 @@ def train(
 
 
 def check_checkpoint(path: str | os.PathLike[str]) -> None:
-    """Refuse, before any long work, a checkpoint that could not be written.
+    """Refuse, before any long work, a checkpoint that could not be written or resumed from.
 
     Raises:
-        ValueError: the folder does not exist, or the path is a folder.
+        ValueError: the folder does not exist, the path is a folder, or a file of another kind.
     """
     file = Path(path)
     if not file.absolute().parent.is_dir():
@@ -170,6 +170,8 @@ def check_checkpoint(path: str | os.PathLike[str]) -> None:
         )
     if file.is_dir():
         raise ValueError(f"checkpoint is {file}, a folder; give the name of a file in it")
+    if file.exists():
+        _read(file)
 
 
 def _look(
@@ -255,8 +257,8 @@ def _resume(
     objective: Objective,
     identity: str,
 ) -> tuple[_State, dict[str, Tensor]]:
+    saved = _read(path)
     try:
-        saved = torch.load(path, weights_only=True)
         if saved["fit"] != identity:
             raise ValueError("it was written with other vectors, configuration, grid or seed")
         adapter.load_state_dict(saved["adapter"])
@@ -268,3 +270,16 @@ def _resume(
         raise ValueError(f"checkpoint {path} does not belong to this fit: {error}") from error
     objective.random.set_state(saved["draws"])
     return _State(**saved["state"]), saved["best"]
+
+
+def _read(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return what `_save` wrote."""
+    try:
+        saved = torch.load(path, weights_only=True)
+    except OSError:
+        raise
+    except Exception:  # of a file of any other kind: whatever it makes PyTorch raise
+        saved = None
+    if not isinstance(saved, dict) or "fit" not in saved:
+        raise ValueError(f"checkpoint {path} is no checkpoint of a fit; give another name")
+    return saved
