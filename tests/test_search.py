@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from conftest import mixture
 from hypothesis import given, settings
@@ -210,6 +211,29 @@ def test_streams_arrays_and_files_add_the_same(codec, rows, queries, tmp_path, m
     index = Index(codec, **CELL)
     index.add_from(iter([rows[:10], rows[10:]]))
     assert index.ids.tolist() == list(range(300))
+
+
+def test_arrow_tables_and_batches_add_as_arrays_do(codec, rows, queries):
+    ids = np.arange(300) + 7
+    whole = Index(codec, **CELL)
+    whole.add(rows, ids=ids)
+    column = pa.FixedSizeListArray.from_arrays(pa.array(rows.ravel()), 32)
+    table = pa.table({"id": ids, "vector": column})
+    batches = table.to_batches(max_chunksize=100)
+    empty = batches[0][:0]  # streams have such
+    batches.insert(1, empty)
+    for source, given in [
+        (table, ids),
+        (table, table["id"]),
+        (iter(batches), [batch["id"] for batch in batches]),
+    ]:
+        index = Index(codec, **CELL)
+        assert index.add_from(source, given) == 300
+        same(index.search(queries, 10), whole.search(queries, 10))
+    index = Index(codec, **CELL)
+    with pytest.raises(ValueError, match="a batch without vectors has 2 ids; give one for each"):
+        index.add_from([empty], [[1, 2]])
+    assert index.add_from([empty]) == 0
 
 
 @pytest.mark.parametrize(

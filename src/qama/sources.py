@@ -6,7 +6,7 @@ import os
 import tokenize
 import zipfile
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -79,17 +79,28 @@ def _check_header_size(file: Path) -> None:
         raise ValueError(f"it claims a header of {claimed} bytes and has {file.stat().st_size}")
 
 
-def _open(source: object) -> npt.NDArray[Any] | Iterator[Any]:
+def opened(source: object) -> object:
+    """Return an array for a path (mapped or read) and for an Arrow table; all else as it is."""
     if isinstance(source, str | os.PathLike):
         return open_vectors(source)
-    if _is_arrow(source):
-        return _from_arrow(source)
-    if isinstance(source, list | tuple) and source and _is_table(source[0]):
-        return _batches(source)  # as Table.to_batches returns
-    if isinstance(source, np.ndarray | list | tuple):
-        return np.asarray(source)
-    if isinstance(source, Iterable):
-        return _batches(source)
+    return _from_arrow(source) if _is_arrow(source) else source
+
+
+def as_array(batch: object) -> npt.NDArray[Any] | None:
+    """Return a batch of a stream as an array; None for an empty one of Arrow's, to be skipped."""
+    if not _is_arrow(batch):
+        return np.asarray(batch)
+    return _from_arrow(batch) if len(batch) else None  # type: ignore[arg-type]
+
+
+def _open(source: object) -> npt.NDArray[Any] | Iterable[Any]:
+    there = opened(source)
+    if isinstance(there, list | tuple) and there and _is_table(there[0]):
+        return there  # as Table.to_batches returns
+    if isinstance(there, np.ndarray | list | tuple):
+        return np.asarray(there)
+    if isinstance(there, Iterable):
+        return there
     raise ValueError(
         f"X is {type(source).__name__}; give an array (n, d), a .npy or Parquet path, an Arrow "
         f"table, or an iterator of arrays or Arrow batches (of a dataset, its to_batches())"
@@ -108,15 +119,6 @@ def _is_table(source: object) -> bool:
     return _is_arrow(source) and hasattr(source, "columns")
 
 
-def _batches(source: Iterable[Any]) -> Iterator[Any]:
-    """Yield batches, Arrow's as arrays; Arrow's streams have empty ones too, which are skipped."""
-    for batch in source:
-        if not _is_arrow(batch):
-            yield batch
-        elif len(batch):
-            yield _from_arrow(batch)
-
-
 def _sample(A: npt.NDArray[Any], max_rows: int, seed: int) -> tuple[Floats, int]:
     A = checks.matrix(A, "X")
     if len(A) <= max_rows:
@@ -129,7 +131,7 @@ def _sample(A: npt.NDArray[Any], max_rows: int, seed: int) -> tuple[Floats, int]
     return out, len(A)
 
 
-def _reservoir(batches: Iterator[Any], max_rows: int, seed: int) -> tuple[Floats, int]:
+def _reservoir(batches: Iterable[Any], max_rows: int, seed: int) -> tuple[Floats, int]:
     """Algorithm R over batches: every row has the same chance to stay."""
     random = np.random.default_rng(seed)
     kept: list[Floats] = []
@@ -137,7 +139,9 @@ def _reservoir(batches: Iterator[Any], max_rows: int, seed: int) -> tuple[Floats
     sample: Floats | None = None
     width: int | None = None
     for batch in batches:
-        A = checks.matrix(batch, "a batch of X")
+        if (given := as_array(batch)) is None:
+            continue
+        A = checks.matrix(given, "a batch of X")
         if width not in (None, A.shape[1]):
             raise ValueError(f"a batch of X has {A.shape[1]} columns, the ones before it {width}")
         F = checks.finite(A, "X", total)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 from itertools import zip_longest
 from typing import Any
@@ -20,16 +19,16 @@ def batches(source: object, ids: object) -> Iterator[Batch]:
     """Yield vectors and their ids (None: default ones), at most 16,384 rows of an array at a time.
 
     Raises:
-        ValueError: not an array, a path or an iterable of arrays; or ids that do not go with it.
+        ValueError: not a source of vectors, or ids that do not go with it.
     """
-    opened = sources.open_vectors(source) if isinstance(source, str | os.PathLike) else source
+    opened = sources.opened(source)
     if isinstance(opened, np.ndarray):
         return _of_array(opened, ids)
     if isinstance(opened, Iterable):
         return _of_batches(opened, ids)
     raise ValueError(
-        f"source is {type(source).__name__}; give an array (n, d), a .npy or Parquet path, or an "
-        f"iterator of arrays"
+        f"source is {type(source).__name__}; give an array (n, d), a .npy or Parquet path, an Arrow "
+        f"table, or an iterator of arrays or Arrow batches"
     )
 
 
@@ -45,15 +44,20 @@ def _of_array(X: npt.NDArray[Any], ids: object) -> Iterator[Batch]:
 
 def _of_batches(source: Iterable[Any], ids: object) -> Iterator[Batch]:
     if ids is None:
-        for batch in source:
-            yield np.asarray(batch), None
+        pairs: Iterable[tuple[object, Any]] = ((batch, None) for batch in source)
     elif isinstance(ids, Iterable):
-        yield from _paired(source, ids)
+        pairs = _paired(source, ids)
     else:
         raise ValueError(f"ids is {type(ids).__name__}; give one array of ids for each batch")
+    for batch, some in pairs:
+        X = sources.as_array(batch)
+        if X is not None:
+            yield X, some
+        elif some is not None and len(some):
+            raise ValueError(f"a batch without vectors has {len(some)} ids; give one for each")
 
 
-def _paired(source: Iterable[Any], ids: Iterable[Any]) -> Iterator[Batch]:
+def _paired(source: Iterable[Any], ids: Iterable[Any]) -> Iterator[tuple[object, Any]]:
     """Yield batches with their ids, refusing when one of the two ends before the other."""
     for count, (batch, some) in enumerate(zip_longest(source, ids, fillvalue=_END)):
         if batch is _END or some is _END:
@@ -62,4 +66,4 @@ def _paired(source: Iterable[Any], ids: Iterable[Any]) -> Iterator[Batch]:
                 f"{first} end after {count} {'batch' if count == 1 else 'batches'}, before the "
                 f"{other} do; give one array of ids for each batch"
             )
-        yield np.asarray(batch), some
+        yield batch, some

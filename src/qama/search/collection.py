@@ -133,8 +133,8 @@ class Collection:
         """Encode and append vectors batch by batch, in bounded memory.
 
         Args:
-            source: An array (n, d), memory-mapped or not; the path of a .npy or Parquet file; or
-                an iterator of arrays.
+            source: An array (n, d), memory-mapped or not; the path of a .npy or Parquet file; an
+                Arrow table; or an iterator of arrays, Arrow tables or record batches.
             ids: See `add`; for an iterator, one array of ids for each batch.
             durable: See `add`.
 
