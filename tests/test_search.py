@@ -222,13 +222,13 @@ def test_arrow_tables_and_batches_add_as_arrays_do(codec, rows, queries):
     batches = table.to_batches(max_chunksize=100)
     empty = batches[0][:0]  # streams have such
     batches.insert(1, empty)
-    for source, given in [
+    for source, some in [
         (table, ids),
         (table, table["id"]),
         (iter(batches), [batch["id"] for batch in batches]),
     ]:
         index = Index(codec, **CELL)
-        assert index.add_from(source, given) == 300
+        assert index.add_from(source, some) == 300
         same(index.search(queries, 10), whole.search(queries, 10))
     index = Index(codec, **CELL)
     with pytest.raises(ValueError, match="a batch without vectors has 2 ids; give one for each"):

@@ -27,8 +27,8 @@ def batches(source: object, ids: object) -> Iterator[Batch]:
     if isinstance(opened, Iterable):
         return _of_batches(opened, ids)
     raise ValueError(
-        f"source is {type(source).__name__}; give an array (n, d), a .npy or Parquet path, an Arrow "
-        f"table, or an iterator of arrays or Arrow batches"
+        f"source is {type(source).__name__}; give an array (n, d), a .npy or Parquet path, an "
+        f"Arrow table, or an iterator of arrays or Arrow batches"
     )
 
 
