@@ -13,6 +13,7 @@ MODEL = "all-minilm-l6-v2"
 OTHERS = {"wordllama-l2-supercat-256": "WordLlama, 256 d", "lsa-768": "LSA, 768 d"}
 SETTINGS = ("small", "wide", "transfer")
 COLLECTIONS = 6
+AMONG = ("FAISS", "all")  # of whom the best is taken
 
 MISSING = "| not measured yet |\n|---|\n| `make bench-quality` |"
 
@@ -100,24 +101,32 @@ def _mean(cells):
     return f"{sum(cells.values()) / len(cells):.1f}{few}"
 
 
+def gaps(model):
+    """Return the leads by setting, bytes, collection ("macro": their mean) and among whom."""
+    found = defaultdict(dict)
+    for row in measured()["gaps"]:
+        if row["model"] == model:
+            found[row["fit"], row["bytes"], row["collection"]][row["among"]] = row
+    in_order = sorted(found, key=lambda key: (SETTINGS.index(key[0]), key[1], key[2] == "macro"))
+    return {key: found[key] for key in in_order}
+
+
+def _lead(row):
+    return f"{row['gap']:+.1f} ({row['low']:+.1f} to {row['high']:+.1f})"
+
+
 def quality_gaps():
-    """Qama against the best peer of each collection, and the mean of the collections."""
-    found = [row for row in measured()["gaps"] if row["model"] == MODEL]
-    if not found:
-        return MISSING
-    lines = ["| setting | bytes | collection | best peer | qama's lead, points | 95 % interval |",
-             "|---|--:|---|---|--:|--:|"]  # fmt: skip
-    for row in sorted(found, key=lambda r: (SETTINGS.index(r["fit"]), r["bytes"])):
-        where = row["collection"]
-        if where == "macro":
-            where = f"mean of {row['collections']}"
-        elif row["fit"] != "wide" or row["bytes"] not in (24, 48):
+    """Qama against the best of each collection, of FAISS and of all peers, and the mean."""
+    lines = ["| setting | bytes | collection | best of FAISS | lead, points | best of all peers "
+             "| lead, points |", "|---|--:|---|---|--:|---|--:|"]  # fmt: skip
+    for (setting, nbytes, where), rows in gaps(MODEL).items():
+        if where != "macro" and (setting != "wide" or nbytes not in (24, 48)):
             continue
-        lines.append(
-            f"| {row['fit']} | {row['bytes']} | {where} | {row['peer']} | {row['gap']:+.1f} "
-            f"| {row['low']:+.1f} to {row['high']:+.1f} |"
-        )
-    return "\n".join(lines)
+        cells = " | ".join(f"{rows[a]['peer']} | {_lead(rows[a])}" for a in AMONG)
+        if where == "macro":
+            where = f"mean of {rows['all']['collections']}"
+        lines.append(f"| {setting} | {nbytes} | {where} | {cells} |")
+    return "\n".join(lines) if len(lines) > 2 else MISSING
 
 
 def plot(path, model=MODEL):
@@ -154,42 +163,51 @@ def plot(path, model=MODEL):
     figure.savefig(path)
 
 
-def _macros(model, setting):
-    """Yield bytes, collections, qama's and the best peers' mean retention in %, and the lead."""
-    found = [r for r in measured()["gaps"] if (r["model"], r["fit"]) == (model, setting)]
-    for macro in sorted(found, key=lambda r: r["bytes"]):
-        if macro["collection"] == "macro":
-            parts = [r for r in found if r["bytes"] == macro["bytes"] and r is not macro]
-            ours, theirs = (
-                100 * sum(r[f"{who}_retention"] for r in parts) / len(parts)
-                for who in ("qama", "peer")
-            )
-            lead = f"{macro['gap']:+.1f} ({macro['low']:+.1f} to {macro['high']:+.1f})"
-            yield macro["bytes"], macro["collections"], ours, theirs, lead
+def _beside_best(model, setting):
+    """Yield bytes, qama's mean and, of FAISS and of all, the mean of the best and the lead over it.
+
+    Means over the six collections, in %.
+    """
+    found = gaps(model)
+    for (fit, nbytes, where), macro in found.items():
+        if (fit, where) != (setting, "macro") or macro["all"]["collections"] < COLLECTIONS:
+            continue
+        parts = [rows for key, rows in found.items() if key[:2] == (fit, nbytes) and rows != macro]
+        ours = _percent(rows["all"]["qama_retention"] for rows in parts)
+        theirs = (
+            f"{_percent(rows[a]['peer_retention'] for rows in parts):.1f} | {_lead(macro[a])}"
+            for a in AMONG
+        )
+        yield nbytes, f"{ours:.1f}", " | ".join(theirs)
+
+
+def _percent(shares):
+    return 100 * sum(shares) / COLLECTIONS
+
+
+_BESIDE = "best of FAISS of each collection | lead, points | best of all peers | lead, points |"
 
 
 def quality_short():
     """Wide, means of six collections: qama, the best peer in one setting, the best of each."""
-    lines = ["| bytes | qama kept % | best peer in one setting | best peer of each collection | "
-             "lead over these, points |", "|--:|--:|---|--:|--:|"]  # fmt: skip
-    for nbytes, count, ours, theirs, lead in _macros(MODEL, "wide"):
-        if count == COLLECTIONS:
-            one = means_in_one_setting("wide", nbytes)
-            best = max((key for key in one if key[0] != "qama"), key=one.get)
-            name = f"{best[0]} {one[best]:.1f}"
-            lines.append(f"| {nbytes} | {ours:.1f} | {name} | {theirs:.1f} | {lead} |")
+    lines = [f"| bytes | qama kept % | best peer in one setting | {_BESIDE}",
+             "|--:|--:|---|--:|--:|--:|--:|"]  # fmt: skip
+    for nbytes, ours, theirs in _beside_best(MODEL, "wide"):
+        one = means_in_one_setting("wide", nbytes)
+        best = max((key for key in one if key[0] != "qama"), key=one.get)
+        lines.append(f"| {nbytes} | {ours} | {best[0]} {one[best]:.1f} | {theirs} |")
     return "\n".join(lines) if len(lines) > 2 else MISSING
 
 
 def quality_models():
-    """The other models: qama and the best peer of each collection."""
-    lines = ["| model | setting | bytes | qama kept % | best peer of each | lead, points | of |",
-             "|---|---|--:|--:|--:|--:|--:|"]  # fmt: skip
+    """The other models: qama and the best of FAISS and of all peers."""
+    lines = [f"| model | setting | bytes | qama kept % | {_BESIDE}",
+             "|---|---|--:|--:|--:|--:|--:|--:|"]  # fmt: skip
     lines += [
-        f"| {name} | {setting} | {nbytes} | {ours:.1f} | {theirs:.1f} | {lead} | {count} |"
+        f"| {name} | {setting} | {nbytes} | {ours} | {theirs} |"
         for model, name in OTHERS.items()
         for setting in SETTINGS
-        for nbytes, count, ours, theirs, lead in _macros(model, setting)
+        for nbytes, ours, theirs in _beside_best(model, setting)
     ]
     return "\n".join(lines) if len(lines) > 2 else MISSING
 

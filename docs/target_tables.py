@@ -8,12 +8,13 @@ import json
 from collections import defaultdict
 
 from quality_tables import (
+    AMONG,
     COLLECTIONS,
     MODEL,
     OTHERS,
     RESULTS,
+    gaps,
     means_in_one_setting,
-    measured,
     results_of,
     retentions,
 )
@@ -25,7 +26,8 @@ KEPT = {  # setting and bytes: retention in %
     ("small", 12): 84, ("small", 24): 95, ("small", 48): 99, ("small", 96): 99.8,
     ("transfer", 48): 95, ("transfer", 96): 98.5,
 }  # fmt: skip
-LEADS = {  # setting and bytes: points above the best peer, mean of the collections
+BEST = {"FAISS": "FAISS's best method", "all": "the best of all peers"}
+LEADS = {  # setting and bytes: points above the best, mean of the collections
     ("wide", 12): 0, ("wide", 24): 2.5, ("wide", 32): 0, ("wide", 48): 2, ("wide", 64): 0,
     ("wide", 96): 0, ("small", 24): 0, ("small", 48): 0, ("transfer", 48): 0, ("transfer", 96): 0,
 }  # fmt: skip
@@ -43,22 +45,10 @@ def quality_targets():
         cells = retentions(setting).get(("qama", nbytes))
         mean = sum(cells.values()) / len(cells) if cells and len(cells) == COLLECTIONS else None
         lines.append(_target(f"{setting}, {nbytes} B, kept %", asked, mean))
-    gaps = {
-        (row["fit"], row["bytes"]): row
-        for row in measured()["gaps"]
-        if row["model"] == MODEL and row["collection"] == "macro"
-    }
-    for key, asked in LEADS.items():
-        row = gaps.get(key)
-        whole = row and row["collections"] == COLLECTIONS
-        # from 96 bytes on: not below within the interval
-        reached = (row["high"] if key[1] >= 96 else row["gap"]) if whole else None
-        name = f"{key[0]}, {key[1]} B, points above the best peer of each collection"
-        lines.append(_target(name, asked, row["gap"] if whole else None, reached))
-    lines += [_above_means(*key, asked) for key, asked in LEADS.items()]
+    lines += [_above_best(MODEL, *key, a, asked) for a in AMONG for key, asked in LEADS.items()]
     lines += [_above_one(*key, asked) for key, asked in LEADS.items()]
-    lines.append(_losses())
-    lines += [_order(model, setting, nbytes) for model in OTHERS for setting, nbytes in ORDERS]
+    lines += [_losses(a) for a in AMONG]
+    lines += [_above_best(model, *key, a, 0) for model in OTHERS for a in AMONG for key in ORDERS]
     kept = _hamming()
     for (dims, level), asked in HAMMING.items():
         lines.append(_target(f"Hamming, {dims} dims, level {level}, kept %", asked,
@@ -74,35 +64,14 @@ def _target(name, asked, value, reached=None):
     return f"| {name} | {asked} | {round(value, 1) + 0.0:.1f} | VERDICT: {word} |"
 
 
-def _order(model, setting, nbytes):
-    """Whether qama leads with another model as well."""
-    name = f"{OTHERS[model]}: {setting}, {nbytes} B, points above the best peer of each collection"
-    row = next(
-        (
-            row for row in measured()["gaps"]
-            if (row["model"], row["fit"], row["bytes"], row["collection"])
-            == (model, setting, nbytes, "macro")
-        ),
-        None,
-    )  # fmt: skip
-    if row and row["collections"] < COLLECTIONS:
-        name += f" (of {row['collections']} collections)"
-    return _target(name, 0, row and row["gap"])
-
-
-def _above_means(setting, nbytes, asked):
-    """The lead over the one method whose mean, at its best variants, is highest."""
-    means = {
-        method: sum(cells.values()) / len(cells)
-        for (method, n), cells in retentions(setting).items()
-        if n == nbytes and len(cells) == COLLECTIONS
-    }
-    ours = means.pop("qama", None)
-    name = f"{setting}, {nbytes} B, points above the best peer's mean"
-    if ours is None or not means:
+def _above_best(model, setting, nbytes, among, asked):
+    """The lead over the best method of each collection; from 96 bytes on within the interval."""
+    of = "" if model == MODEL else f"{OTHERS[model]}: "
+    name = f"{of}{setting}, {nbytes} B, points above {BEST[among]}, collection by collection"
+    row = gaps(model).get((setting, nbytes, "macro"), {}).get(among)
+    if not row or row["collections"] < COLLECTIONS:
         return _target(name, asked, None)
-    best = max(means, key=means.get)
-    return _target(f"{name} ({best})", asked, ours - means[best])
+    return _target(name, asked, row["gap"], row["high"] if nbytes >= 96 else None)
 
 
 def _above_one(setting, nbytes, asked):
@@ -116,13 +85,12 @@ def _above_one(setting, nbytes, asked):
     return _target(f"{name} ({best[0]})", asked, ours - means[best])
 
 
-def _losses():
+def _losses(among):
     """Collections (wide, 24 and 48 B) where the best peer leads beyond the interval."""
-    name = "wide, 24 and 48 B, collections below the best peer beyond the interval"
+    name = f"wide, 24 and 48 B, collections below {BEST[among]} beyond the interval"
     rows = [
-        row for row in measured()["gaps"]
-        if (row["model"], row["fit"]) == (MODEL, "wide") and row["bytes"] in (24, 48)
-        and row["collection"] != "macro"
+        row[among] for key, row in gaps(MODEL).items()
+        if key[0] == "wide" and key[1] in (24, 48) and key[2] != "macro"
     ]  # fmt: skip
     if len(rows) < 2 * COLLECTIONS:
         return f"| {name} | 0 | | not measured |"
