@@ -111,13 +111,12 @@ def partitions(bench):
         copies = -(-min(1_008_000, rows - start) // len(base))
         some = data.noisy(stored, copies * len(base), bench.random)
         ids = np.arange(start, start + len(some))
-        index._append(np.tile(lists, copies), some, ids, np.tile(factors, copies))
+        index._pool.append(np.tile(lists, copies), some, ids, np.tile(factors, copies))
     Q = data.vectors(400, seed=4) + 0.02 * bench.random.standard_normal((400, 384))
     Q = Q.astype(np.float32)
     curve = index.calibrate(Q[:200])
     nprobe = int(np.searchsorted(curve, 0.95)) + 1
-    flat_rows = index._flat_rows(Q[200:], K, "asymmetric")
-    truth = index._pool.ids[flat_rows]
+    truth = index.search(Q[200:], K, nprobe=nlist).ids
     found = index.search(Q[200:], K, nprobe=nprobe, threads=1).ids
     recall = np.mean([len(set(a) & set(b)) / K for a, b in zip(truth, found, strict=True)])
     jobs = {

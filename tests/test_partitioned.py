@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import hypothesis.strategies as st
@@ -104,6 +105,35 @@ def test_deleted_vectors_are_not_found(index, queries):
     assert len(index) == 1996
     assert index.search(queries[:1], 6, nprobe=LISTS).ids[0].tolist() == best[4:].tolist()
     assert index.delete(best[:4]) == 0
+
+
+@pytest.mark.parametrize("filter_", [None, np.arange(0, 2400, 2)])
+def test_a_search_answers_from_the_state_at_its_start(index, queries, monkeypatch, filter_):
+    def search():
+        return index.search(queries, 40, nprobe=LISTS, filter=filter_, threads=1)
+
+    def changed(*args):
+        index.delete(np.unique(before.ids[:, :3]))
+        index.add(queries)  # into the room that blocks have
+        index.add(mixture(1500, 32, seed=9))  # and into new ones
+        return order(*args)
+
+    before, order = search(), index._order
+    monkeypatch.setattr(index, "_order", changed)
+    during = search()
+    np.testing.assert_array_equal(during.ids, before.ids)
+    np.testing.assert_array_equal(during.scores, before.scores)
+    monkeypatch.undo()
+    after = search()
+    assert not np.isin(after.ids, before.ids[:, :3]).any()
+    assert (after.ids >= 2000).any()
+
+
+def test_writers_wait_for_each_other(index):
+    with ThreadPoolExecutor(4) as threads:
+        given = list(threads.map(lambda seed: index.add(mixture(100, 32, seed)), range(8)))
+    assert sorted(np.concatenate(given)) == list(range(2000, 2800))
+    assert len(index) == 2800
 
 
 def test_a_recall_reads_as_many_lists_as_it_needs(index, queries):

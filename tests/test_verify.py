@@ -63,7 +63,7 @@ def test_other_vectors_are_noticed(path):
 def test_rows_that_contradict_each_other_are_noticed(path):
     whole = container.read(path, partitioned.KIND, partitioned.FORMAT)
     ids, factors = np.array(whole.arrays["ids"]), np.array(whole.arrays["factors"])
-    live = np.flatnonzero(PartitionedIndex.open(path)._pool.in_use())
+    live = np.flatnonzero(PartitionedIndex.open(path)._pool.view.in_use())
     raw = path.read_bytes()
     twice = ids.copy()
     twice[live[0]] = ids[live[1]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -10,14 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from qama import checks, container, drift
-from qama.checks import Bytes, Floats, Ids
+from qama.checks import Floats, Ids
 from qama.codec import Codec
 from qama.encoding.transform import unit
 from qama.errors import FormatError
 from qama.search import ids as idmap
 from qama.search import kmeans, scan
 from qama.search.blocks import Blocks
-from qama.search.pool import Pool
+from qama.search.pool import Pool, View
 from qama.search.results import SearchResult
 from qama.search.snapshot import WORD, Mask, mask_of
 
@@ -32,8 +33,8 @@ class PartitionedIndex:
 
     `train` finds the centres, `add` puts every vector into the list of the nearest one, at any time
     and without rebuilding; `search` scans the nearest lists with the kernels of `qama.Index`.
-    Threads may search side by side, but not while one of them adds or deletes (as `qama.Index`
-    lets them).
+    Any number of threads may search while one changes the index: a search answers from the state
+    at its start. Further writers wait.
 
     Args:
         codec: What encodes documents and queries.
@@ -62,11 +63,12 @@ class PartitionedIndex:
         self._curve: Floats | None = None
         self._following = 0
         self._watch = drift.Watch(codec)
-        self._pool = Pool(self.nlist, self.code.stored_bytes)
+        self._pool = Pool.empty(self.nlist, self.code.stored_bytes)
+        self._writer = threading.Lock()
 
     def __len__(self) -> int:
         """Vectors that can be found."""
-        return int(np.bitwise_count(self._pool.live).sum())
+        return len(self._pool.view)
 
     def __repr__(self) -> str:
         return (
@@ -85,15 +87,16 @@ class PartitionedIndex:
         Raises:
             ValueError: unfitting vectors, fewer than nlist, or the index is not empty.
         """
-        if self._pool.used:
-            raise ValueError("the index holds vectors already; train before the first add")
         A = checks.matrix(X, "X", self.codec.dims_in)
         if len(A) < self.nlist:
             raise ValueError(f"X has {len(A)} rows; {self.nlist} lists need at least as many")
         some = min(len(A), SAMPLE * self.nlist)
         picked = np.sort(np.random.default_rng(seed).choice(len(A), some, replace=False))
-        sample = checks.finite(A[picked], "X", rows=picked)
-        self.centres = kmeans.centres(sample, self.nlist, seed)
+        with self._writer:
+            if len(self._pool.view.owners):
+                raise ValueError("the index holds vectors already; train before the first add")
+            sample = checks.finite(A[picked], "X", rows=picked)
+            self.centres = kmeans.centres(sample, self.nlist, seed)
 
     def add(self, X: npt.NDArray[np.floating], ids: object = None) -> Ids:
         """Encode and append vectors.
@@ -110,13 +113,16 @@ class PartitionedIndex:
         """
         centres = self._trained("add")
         A = checks.matrix(X, "X", self.codec.dims_in)
-        fresh = self._new_ids(ids, len(A))
-        stored = self.codec.encode(A, compact=True, **self.code.request)
-        lists = np.empty(len(A), dtype=np.int64)
-        for rows in checks.chunks(A):
-            lists[rows] = kmeans.nearest(unit(checks.finite(A[rows], "X", rows.start)), centres)[0]
-        self._append(lists, stored, fresh, self._factors(stored))
-        self._watch.look(A)
+        with self._writer:
+            fresh = self._new_ids(ids, len(A))
+            stored = self.codec.encode(A, compact=True, **self.code.request)
+            lists = np.empty(len(A), dtype=np.int64)
+            for rows in checks.chunks(A):
+                X = unit(checks.finite(A[rows], "X", rows.start))
+                lists[rows] = kmeans.nearest(X, centres)[0]
+            self._pool.append(lists, stored, fresh, self.code.factor_indices(stored))
+            self._following = idmap.after(self._following, fresh)
+            self._watch.look(A)
         return fresh
 
     def delete(self, ids: object) -> int:
@@ -131,10 +137,10 @@ class PartitionedIndex:
         Raises:
             ValueError: ids that are no whole numbers, or repeat.
         """
-        rows = self._pool.rows_of(idmap.checked(ids, "ids"))
-        keep = self._pool.in_use()
-        keep[rows] = False
-        self._pool.live = mask_of(keep)
+        given = idmap.checked(ids, "ids")
+        with self._writer:
+            rows = self._pool.view.rows_of(given)
+            self._pool.bury(rows)
         return len(rows)
 
     # -- searching --------------------------------------------------------------------------
@@ -173,18 +179,16 @@ class PartitionedIndex:
         k = checks.integer(k, "k", 1)
         checks.one_of(scorer, "scorer", self.code.scorers)
         lists = self._lists_for(nprobe, recall)
-        mask = self._pool.live if filter is None else self._allowed(filter)
+        view = self._pool.view
+        mask = view.live if filter is None else _allowed(view, filter)
         order = self._order(queries)
-        probes = np.maximum(lists, self._enough(order, mask, k))
-        of_lists, used = self._pool.of_lists(), self._pool.used
+        probes = np.maximum(lists, _enough(view.sizes(mask)[order], k))
         single = scan.scorer_of(self.code, queries, scorer, checks.threads(threads))
 
         def one(query: int) -> tuple[Ids, Floats]:
-            visited = np.sort(np.concatenate([of_lists[i] for i in order[query, : probes[query]]]))
-            rows = scan.Rows(
-                Blocks(self._pool.blocks[:used]), WORD * used, mask[:used],
-                lambda code: self._pool.factors[: WORD * used], visited,
-            )  # fmt: skip
+            nearest = order[query, : probes[query]]
+            visited = np.sort(np.concatenate([view.by_list[i] for i in nearest]))
+            rows = _rows(view, mask, visited)
             part = single.part(slice(query, query + 1))
             found, keys = part.top(rows, k, 1)
             return found[0], part.scores(keys)[0]
@@ -196,7 +200,7 @@ class PartitionedIndex:
             with ThreadPoolExecutor(workers) as pool:
                 found = list(pool.map(one, range(len(queries))))
         rows = np.stack([rows for rows, _ in found])
-        return SearchResult(self._pool.ids[rows], np.stack([scores for _, scores in found]))
+        return SearchResult(view.ids[rows], np.stack([scores for _, scores in found]))
 
     def calibrate(
         self, Q: npt.NDArray[np.floating], k: int = 10, scorer: str = "asymmetric"
@@ -214,16 +218,18 @@ class PartitionedIndex:
         Raises:
             ValueError: see `search`; or an empty index.
         """
-        if not len(self):
+        view = self._pool.view
+        if not len(view):
             raise ValueError("the index is empty; add vectors before calibrate")
         queries = checks.vectors(Q, "Q", self.codec.dims_in)
         k = checks.integer(k, "k", 1)
         checks.one_of(scorer, "scorer", self.code.scorers)
-        best = self._flat_rows(queries, k, scorer)
+        rows = _rows(view, view.live, None)
+        best = scan.search(self.code, queries, rows, k, scorer, checks.threads(0), 0)[0]
         order = self._order(queries)
         ranks = np.empty_like(order)
         np.put_along_axis(ranks, order, np.arange(self.nlist)[None, :], axis=1)
-        found = np.take_along_axis(ranks, self._pool.owners[best // WORD], axis=1)
+        found = np.take_along_axis(ranks, view.owners[best // WORD], axis=1)
         counts = np.bincount(found.reshape(-1), minlength=self.nlist)
         self._curve = (counts.cumsum() / found.size).astype(np.float32)
         return self._curve
@@ -237,19 +243,19 @@ class PartitionedIndex:
             ValueError: not trained.
             OSError: the file cannot be written; what stood there before is intact.
         """
-        pool, used = self._pool, self._pool.used
+        with self._writer:
+            view, following = self._pool.view, self._following
         meta, codec_arrays = self.codec.parts()
         arrays: dict[str, npt.NDArray[Any]] = {f"codec.{n}": a for n, a in codec_arrays.items()}
         arrays |= {
-            "centres": self._trained("save"), "owners": pool.owners[:used],
-            "blocks": pool.blocks[:used], "live": pool.live[:used],
-            "ids": pool.ids[: WORD * used], "factors": pool.factors[: WORD * used],
+            "centres": self._trained("save"), "owners": view.owners, "blocks": view.blocks,
+            "live": view.live, "ids": view.ids, "factors": view.factors,
         }  # fmt: skip
         if self._curve is not None:
             arrays["recall"] = self._curve
         header = {
             "codec": meta, "code": self.code.request, "nlist": self.nlist,
-            "following": self._following,
+            "following": following,
         }  # fmt: skip
         container.write(path, KIND, FORMAT, header, arrays)
 
@@ -282,13 +288,13 @@ class PartitionedIndex:
     # -- inside -----------------------------------------------------------------------------
 
     def _attach(self, arrays: Any, following: int) -> None:
-        pool, owners = self._pool, arrays["owners"]
-        used, d = len(owners), self.codec.dims_in
+        owners, d = arrays["owners"], self.codec.dims_in
+        used = len(owners)
         wanted = {
             "owners": ((used,), np.int64), "centres": ((self.nlist, d), np.float32),
-            "blocks": ((used, *pool.blocks.shape[1:]), np.uint8), "live": ((used,), np.uint64),
-            "ids": ((used * WORD,), np.int64), "factors": ((used * WORD,), np.uint8),
-            "recall": ((self.nlist,), np.float32),
+            "blocks": ((used, self.code.stored_bytes, WORD), np.uint8),
+            "live": ((used,), np.uint64), "ids": ((used * WORD,), np.int64),
+            "factors": ((used * WORD,), np.uint8), "recall": ((self.nlist,), np.float32),
         }  # fmt: skip
         for name, (shape, dtype) in wanted.items():
             found = arrays.get(name) if name == "recall" else arrays[name]
@@ -299,14 +305,9 @@ class PartitionedIndex:
         if used and not 0 <= owners.min() <= owners.max() < self.nlist:
             raise ValueError("owners name lists that do not exist")
         self.centres, self._curve = arrays["centres"], arrays.get("recall")
-        for name in ("blocks", "live", "ids", "factors"):
-            setattr(pool, name, arrays[name])
-        pool.restore(owners)
+        names = ("owners", "blocks", "live", "ids", "factors")
+        self._pool = Pool(View(self.nlist, **{name: arrays[name] for name in names}))
         self._following = following
-
-    def _append(self, lists: Ids, stored: Bytes, ids: Ids, factors: Bytes) -> None:
-        self._pool.append(lists, stored, ids, factors)
-        self._following = idmap.after(self._following, ids)
 
     def _trained(self, verb: str) -> Floats:
         if self.centres is None:
@@ -317,13 +318,11 @@ class PartitionedIndex:
         if ids is None:
             return idmap.counted(self._following, count)
         given = idmap.checked(ids, "ids", count)
-        known = self._pool.ids[self._pool.rows_of(given)]
+        view = self._pool.view
+        known = view.ids[view.rows_of(given)]
         if len(known):
             raise ValueError(f"id {known[0]} is in the index already; delete it, or give new ids")
         return given
-
-    def _factors(self, stored: Bytes) -> Bytes:
-        return self.code.factor_indices(stored)
 
     def _lists_for(self, nprobe: int | None, recall: float | None) -> int:
         self._trained("search")
@@ -341,23 +340,20 @@ class PartitionedIndex:
     def _order(self, queries: Floats) -> Ids:
         return np.argsort(-(unit(queries) @ self._trained("search").T), axis=1, kind="stable")
 
-    def _enough(self, order: Ids, mask: Mask, k: int) -> Ids:
-        """Return how many of the nearest lists hold k allowed vectors, for each query."""
-        sizes = self._pool.sizes(mask)
-        held = np.cumsum(sizes[order], axis=1)
-        wanted = min(k, int(sizes.sum()))
-        return np.asarray(np.argmax(held >= wanted, axis=1) + 1, dtype=np.int64)
 
-    def _allowed(self, filter: npt.NDArray[Any]) -> Mask:
-        rows = self._pool.rows_of(idmap.checked(np.unique(np.asarray(filter)), "filter"))
-        allowed = np.zeros(WORD * len(self._pool.live), dtype=bool)
-        allowed[rows] = True
-        return mask_of(allowed)
+def _enough(sizes: Ids, k: int) -> Ids:
+    """Return how many of the nearest lists hold k vectors; sizes (m, lists), nearest first."""
+    held = np.cumsum(sizes, axis=1)
+    wanted = np.minimum(k, held[:, -1:])
+    return np.asarray(np.argmax(held >= wanted, axis=1) + 1, dtype=np.int64)
 
-    def _flat_rows(self, queries: Floats, k: int, scorer: str) -> Ids:
-        used = self._pool.used
-        rows = scan.Rows(
-            Blocks(self._pool.blocks[:used]), WORD * used, self._pool.live[:used],
-            lambda code: self._pool.factors[: WORD * used],
-        )  # fmt: skip
-        return scan.search(self.code, queries, rows, k, scorer, checks.threads(0), 0)[0]
+
+def _allowed(view: View, filter: npt.NDArray[Any]) -> Mask:
+    allowed = np.zeros(len(view.ids), dtype=bool)
+    allowed[view.rows_of(idmap.checked(np.unique(np.asarray(filter)), "filter"))] = True
+    return mask_of(allowed)
+
+
+def _rows(view: View, mask: Mask, visited: Ids | None) -> scan.Rows:
+    """Return what a scan reads: of all blocks, or of those visited."""
+    return scan.Rows(Blocks(view.blocks), len(view.ids), mask, lambda code: view.factors, visited)

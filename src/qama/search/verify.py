@@ -136,7 +136,7 @@ def _verify_partitions(
     _note_damaged(container.read(path, partitioned.KIND, partitioned.FORMAT), findings)
     index = partitioned.PartitionedIndex.open(path)
     findings.passed.append(f"{index.nlist} lists of codec {index.codec.fingerprint}")
-    ids, stored, factors = index._pool.rows()
+    ids, stored, factors = index._pool.view.rows()
     _note_ids(path, ids, findings)
     if index._following < idmap.after(0, ids):
         findings.problems.append(f"{path}: id {ids.max()} would be given a second time")
