@@ -77,7 +77,8 @@ PLAN = (
     Part(("pca-sign-asym",), (24,), models=(WORDLLAMA,), settings=_BOTH),
     Part(("pca-sign-asym",), _THREE, models=(LSA,), settings=_BOTH, variants=_PLAIN_AXES),
     Part(("opq",), (24, 48), models=(WORDLLAMA,), settings=_BOTH, variants=_THREE_STARTS),
-    Part(("opq",), (24, 48), models=(LSA,), settings=("small",), variants=("random",)),
+    Part(("opq",), (24, 48), models=(WORDLLAMA,), settings=("transfer",), variants=("random",)),
+    Part(("opq",), (24, 48), models=(LSA,), variants=("random",)),
 )  # fmt: skip
 
 
