@@ -4,7 +4,7 @@ Settings: *small*: fitted on the collection alone; *wide*: the collection plus g
 fitted on all of it and searched in all of it; *transfer*: fitted on the general passages,
 searched in the collection. Passages that come from the collection itself are left out.
 
-Runs the plan (``bench/quality_plan.py``; some eight hours of one core), or what is asked for of it
+Runs the plan (``bench/quality_plan.py``; some nine hours of one core), or what is asked for of it
 by ``--models``, ``--settings``, ``--collections``, ``--seeds`` and ``--bytes``; with ``--methods``
 these, whether the plan has them or not.
 
