@@ -46,15 +46,15 @@ def done(*arguments):
 
 
 def refused(*arguments):
-    """The one sentence of a command that refuses."""
+    """The one sentence of a command that refuses, which stands alone: no bar above it."""
     result = call(*arguments)
     assert result.exit_code == 2, result.output
     assert result.stdout == ""
     assert "Traceback" not in result.stderr
-    lines = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
-    assert len(lines) == 1
-    assert result.stderr.rstrip().endswith(lines[0])
-    return lines[0].removeprefix("error: ")
+    said = result.stderr.strip()
+    assert said.startswith("error: ")
+    assert "\n" not in said
+    return said.removeprefix("error: ")
 
 
 @pytest.fixture
@@ -171,9 +171,7 @@ def test_fit_resumes_from_a_checkpoint(folder):
 )
 def test_fit_refuses_options_and_writes_nothing(folder, options, message):
     before = names(folder)
-    told = refused("fit", folder / "rows.npy", "-o", folder / "new", *options)
-    assert message in told
-    assert "fitting" not in told  # the error stands alone, without a bar that went nowhere
+    assert message in refused("fit", folder / "rows.npy", "-o", folder / "new", *options)
     assert names(folder) == before
 
 
