@@ -46,15 +46,15 @@ def done(*arguments):
 
 
 def refused(*arguments):
-    """The one sentence of a command that refuses, which stands alone: no bar above it."""
+    """The one sentence of a command that refuses."""
     result = call(*arguments)
     assert result.exit_code == 2, result.output
     assert result.stdout == ""
     assert "Traceback" not in result.stderr
-    said = result.stderr.strip()
-    assert said.startswith("error: ")
-    assert "\n" not in said
-    return said.removeprefix("error: ")
+    lines = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1
+    assert result.stderr.rstrip().endswith(lines[0])
+    return lines[0].removeprefix("error: ")
 
 
 @pytest.fixture
@@ -173,6 +173,11 @@ def test_fit_refuses_options_and_writes_nothing(folder, options, message):
     before = names(folder)
     assert message in refused("fit", folder / "rows.npy", "-o", folder / "new", *options)
     assert names(folder) == before
+
+
+def test_what_a_fit_refuses_stands_without_a_bar_above_it(folder):
+    result = call("fit", folder / "rows.npy", "-o", folder / "new", "--preset", "best")
+    assert result.stderr.strip().startswith("error: preset is 'best'")
 
 
 # --- encode -----------------------------------------------------------------------------------
