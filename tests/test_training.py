@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import sys
 from dataclasses import replace
 
@@ -470,6 +471,7 @@ def test_a_checkpoint_that_cannot_be_written_is_refused_at_once(rows, tmp_path):
     for path, message in (
         (tmp_path / "no" / "check", f"there is no folder {tmp_path / 'no'}; make it first"),
         (str(tmp_path), "a folder; give the name of a file in it"),
+        (os.devnull, "a pipe or device; give the name of a file"),
     ):
         with pytest.raises(ValueError, match=f"checkpoint is {path}, .*{message}"):
             qama.fit(iter(()), checkpoint=path)  # before a row is read

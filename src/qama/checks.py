@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 import os
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -135,3 +136,19 @@ def one_of(value: object, name: str, choices: Iterable[object]) -> None:
     if value not in allowed:
         listed = ", ".join(repr(choice) for choice in allowed)
         raise ValueError(f"{name} is {value!r}; choose one of {listed}")
+
+
+def file_to_write(path: str | os.PathLike[str], name: str) -> Path:
+    """Return the path of a file that is there or can be made.
+
+    Raises:
+        ValueError: the folder does not exist, or the path is a folder, a pipe or a device.
+    """
+    file = Path(path)
+    if not file.absolute().parent.is_dir():
+        raise ValueError(f"{name} is {file}, but there is no folder {file.parent}; make it first")
+    if file.is_dir():
+        raise ValueError(f"{name} is {file}, a folder; give the name of a file in it")
+    if file.exists() and not file.is_file():
+        raise ValueError(f"{name} is {file}, a pipe or device; give the name of a file")
+    return file

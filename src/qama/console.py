@@ -15,6 +15,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from qama import checks
+
 if TYPE_CHECKING:
     from qama.training.train import Report
 
@@ -61,12 +63,7 @@ def check_output(path: Path, *inputs: Path | None) -> None:
         ValueError: the folder does not exist, or the path is a folder, a pipe or device, or one of
             the inputs.
     """
-    if not path.absolute().parent.is_dir():
-        raise ValueError(f"--output is {path}, but there is no folder {path.parent}; make it first")
-    if path.is_dir():
-        raise ValueError(f"--output is {path}, a folder; give the name of a file in it")
-    if path.exists() and not path.is_file():
-        raise ValueError(f"--output is {path}, a pipe or device; give the name of a file")
+    checks.file_to_write(path, "--output")
     if path.exists() and any(given and given.exists() and given.samefile(path) for given in inputs):
         raise ValueError(f"--output is {path}, which is an input too; give another name")
 

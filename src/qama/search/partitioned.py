@@ -111,15 +111,15 @@ class PartitionedIndex:
         Raises:
             ValueError: not trained, unfitting vectors, or ids that repeat or exist.
         """
-        centres = self._trained("add")
         A = checks.matrix(X, "X", self.codec.dims_in)
         with self._writer:
+            centres = self._trained("add")
             fresh = self._new_ids(ids, len(A))
             stored = self.codec.encode(A, compact=True, **self.code.request)
             lists = np.empty(len(A), dtype=np.int64)
             for rows in checks.chunks(A):
-                X = unit(checks.finite(A[rows], "X", rows.start))
-                lists[rows] = kmeans.nearest(X, centres)[0]
+                units = unit(checks.finite(A[rows], "X", rows.start))
+                lists[rows] = kmeans.nearest(units, centres)[0]
             self._pool.append(lists, stored, fresh, self.code.factor_indices(stored))
             self._following = idmap.after(self._following, fresh)
             self._watch.look(A)

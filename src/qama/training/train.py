@@ -161,15 +161,9 @@ def check_checkpoint(path: str | os.PathLike[str]) -> None:
     """Refuse, before any long work, a checkpoint that could not be written or resumed from.
 
     Raises:
-        ValueError: the folder does not exist, the path is a folder, or a file of another kind.
+        ValueError: see `checks.file_to_write`; or a file of another kind.
     """
-    file = Path(path)
-    if not file.absolute().parent.is_dir():
-        raise ValueError(
-            f"checkpoint is {file}, but there is no folder {file.parent}; make it first"
-        )
-    if file.is_dir():
-        raise ValueError(f"checkpoint is {file}, a folder; give the name of a file in it")
+    file = checks.file_to_write(path, "checkpoint")
     if file.exists():
         _read(file)
 
