@@ -22,6 +22,7 @@ from __future__ import annotations
 import os
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # sums of several threads are rounded otherwise
 
 import argparse
 import itertools
