@@ -29,6 +29,7 @@ class ManyResult(NamedTuple):
     sources: Ids
 
 
+@checks.default_errstate()
 def search_many(
     indexes: Sequence[Index], Q: npt.NDArray[np.floating], k: int = 10, *, threads: int = 0,
     **options: Any,

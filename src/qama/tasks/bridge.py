@@ -45,7 +45,7 @@ class Bridge:
         Raises:
             ValueError: X is not finite floats (n, d_here).
         """
-        U = unit(checks.vectors(X, "X", len(self.center_here)))
+        U = unit(checks.vectors(X, "X", len(self.center_here), empty=True))
         mapped = (U - self.center_here) @ self.weights + self.center_there
         return unit(np.asarray(mapped, dtype=np.float32))
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from qama import checks, kernels
 from qama.checks import Bytes, Floats
-from qama.codec import Code, Codec
+from qama.codec import Code, Codec, checked
 from qama.encoding.decode import decode
 from qama.encoding.grid import GridCode
 from qama.search import scan
@@ -33,8 +33,8 @@ class CodeSet:
     def __init__(
         self, codec: Codec, codes: Bytes, *, compact: bool = False, **request: Any
     ) -> None:
-        self.codec = codec
-        self.code: Code = codec.code(**request)
+        self.codec = checked(codec, "Index")
+        self.code: Code = self.codec.code(**request)
         width = self.code.stored_bytes if compact else self.code.nbytes
         given = checks.codes(codes, "codes", width)
         if not len(given):
@@ -101,9 +101,9 @@ class CodeSet:
         Raises:
             ValueError: not finite floats (m, d); the message names the row in ``a``.
         """
-        if isinstance(a, CodeSet) or np.shape(a) == (0, self.codec.dims_in):
+        if isinstance(a, CodeSet):
             return a
-        A = checks.matrix(a, "a", self.codec.dims_in)
+        A = checks.matrix(a, "a", self.codec.dims_in, empty=True)
         for rows in checks.chunks(A):
             checks.finite(A[rows], "a", rows.start)
         return A
