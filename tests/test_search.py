@@ -98,7 +98,7 @@ def test_a_compiled_filter_of_other_rows_is_refused(index, queries, codec, rows)
 
 @pytest.mark.parametrize(
     ("exclude", "message"),
-    [([-1], "exclude holds -1"), ([0.5], "exclude is float64"), (["a"], "exclude is <U1")],
+    [([-1], "exclude holds -1"), ([0.5], r"exclude holds 0\.5"), (["a"], "exclude holds 'a'")],
 )
 def test_unfitting_exclusions_are_refused(index, queries, exclude, message):
     with pytest.raises(ValueError, match=message):

@@ -33,13 +33,15 @@ def plain(held: object, name: str) -> Array:
     Raises:
         ValueError: nulls, vectors of several lengths, or a frame without such columns.
     """
-    reader = None if isinstance(held, np.ndarray) else _reader(held)
-    if reader is not None:
-        return reader(held, name)
-    if isinstance(held, np.ma.MaskedArray) and np.ma.is_masked(held):
-        raise ValueError(f"{name} has masked values; drop those rows, or fill them")
-    if isinstance(held, list | tuple) or (_is_objects(held) and held.ndim == 1):
+    if isinstance(held, list | tuple):
         return _stacked(held, name)
+    if not isinstance(held, np.ndarray):
+        reader = _reader(held)
+        return np.asarray(held) if reader is None else reader(held, name)
+    if np.ma.is_masked(held):
+        raise ValueError(f"{name} has masked values; drop those rows, or fill them")
+    if held.dtype == object and held.ndim == 1:
+        return _stacked(list(held), name) if len(held) else np.empty((0, 0))
     return np.asarray(held)
 
 
@@ -95,10 +97,6 @@ def _reader(held: object) -> Callable[[Any, str], Array] | None:
     return None
 
 
-def _is_objects(held: object) -> bool:
-    return isinstance(held, np.ndarray) and held.dtype == object
-
-
 def _is_null(value: object) -> bool:
     missing = value is None or type(value).__name__ in ("NAType", "NaTType")
     return missing or (isinstance(value, float) and value != value)
@@ -108,7 +106,7 @@ def _stacked(rows: Sequence[Any], name: str) -> Array:
     """Stack vectors of one length, or join batches (n, d) of them; numbers stay as they are."""
     first = next((row for row in rows if not _is_null(row)), None)
     if first is None or np.isscalar(first):
-        return _read(list(rows), name)
+        return _read(rows, name)
     if nulls := sum(map(_is_null, rows)):
         raise ValueError(f"{name} has {nulls} nulls; drop those rows")
     parts = [(i, _read(row, f"{name}[{i}]")) for i, row in enumerate(rows)]
@@ -178,10 +176,7 @@ def _of_floats(column: Any) -> Array:
 
 def _of_column(held: Any, name: str) -> Array:
     """Read a column or an index of pandas or polars."""
-    values = np.asarray(held.to_numpy())
-    if _is_objects(values):
-        return _stacked(values, name) if len(values) else np.empty((0, 0))
-    return values
+    return plain(np.asarray(held.to_numpy()), name)
 
 
 def _of_arrow_table(held: Any, name: str) -> Array:

@@ -130,7 +130,7 @@ class Codec:
     @checks.default_errstate()
     def encode(
         self,
-        X: npt.NDArray[np.floating],
+        X: object,
         *,
         dims: int | None = None,
         level: object | None = None,
@@ -162,7 +162,7 @@ class Codec:
         return out
 
     @checks.default_errstate()
-    def transform(self, X: npt.NDArray[np.floating], dims: int | None = None) -> Floats:
+    def transform(self, X: object, dims: int | None = None) -> Floats:
         """Return the adapted floats z[:, :dims], float32 (n, dims); whole rows have length sqrt(d).
 
         Raises:
@@ -208,7 +208,7 @@ class Codec:
     @checks.default_errstate()
     def score(
         self,
-        Q: npt.NDArray[np.floating],
+        Q: object,
         codes: Bytes,
         *,
         dims: int | None = None,

@@ -74,13 +74,14 @@ class Collection:
 
     # -- changing ---------------------------------------------------------------------------
 
-    def add(self, X: npt.NDArray[np.floating], ids: object = None, durable: bool = False) -> Ids:
+    def add(self, X: object, ids: object = None, durable: bool = False) -> Ids:
         """Encode and append vectors.
 
         Args:
             X: Floats (n, d), n >= 0; see `Codec.encode`.
-            ids: n whole numbers >= 0 (an array, list, range, column, ...), new to the index; default: counted on behind all that were
-                ever given, from 0, so that an id of a deleted vector does not return.
+            ids: n whole numbers >= 0 (an array, a list, a range, a column, ...), new to the index;
+                default: counted on behind all that were ever given, from 0, so that an id of a
+                deleted vector does not return.
             durable: Return when the change is on the disk; otherwise `flush` waits for it.
 
         Returns:
@@ -155,7 +156,7 @@ class Collection:
             raise ValueError(f"{error}; the {added} rows before that batch were added") from error
         return added
 
-    def upsert(self, ids: object, X: npt.NDArray[np.floating], durable: bool = False) -> Ids:
+    def upsert(self, ids: object, X: object, durable: bool = False) -> Ids:
         """Replace the vectors of ids that exist and add the others; returns the ids.
 
         Args:

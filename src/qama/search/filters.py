@@ -40,8 +40,6 @@ class Filter:
         return self.rows
 
 
-_NESTED = (list, tuple, set, frozenset, range, Callable, Filter)  # what a choice can be, and no id
-
 Choice = npt.ArrayLike | Iterable[int] | Callable[[Ids], npt.NDArray[np.bool_]] | Filter | None
 
 
@@ -143,11 +141,17 @@ def _check_single(choice: object, name: str) -> None:
     """
     entries = choice if isinstance(choice, list | tuple) else ()
     for entry in entries:
-        if type(entry) is not int and (isinstance(entry, _NESTED) or getattr(entry, "shape", ())):
+        if type(entry) is not int and _is_choice(entry):
             raise ValueError(
                 f"{name} holds one choice for each query, and a search has one for all; search "
                 f"once for each: index.search(Q[i : i + 1], {name}=choices[i])"
             )
+
+
+def _is_choice(entry: object) -> bool:
+    """Whether it may be a filter, and cannot be an id."""
+    held = isinstance(entry, list | tuple | set | frozenset | range | Filter) or callable(entry)
+    return held or bool(getattr(entry, "shape", None))
 
 
 def _still_valid(now: Snapshot, choice: Filter) -> Mask:

@@ -37,7 +37,7 @@ class Index(Collection):
     @checks.default_errstate()
     def search(
         self,
-        Q: npt.NDArray[np.floating],
+        Q: object,
         k: int = 10,
         *,
         scorer: str = "asymmetric",
@@ -82,7 +82,7 @@ class Index(Collection):
     @checks.default_errstate()
     def range_search(
         self,
-        Q: npt.NDArray[np.floating],
+        Q: object,
         score: float | npt.NDArray[np.floating],
         *,
         scorer: str = "asymmetric",

@@ -77,7 +77,7 @@ class PartitionedIndex:
 
     # -- changing ---------------------------------------------------------------------------
 
-    def train(self, X: npt.NDArray[np.floating], seed: int = 0) -> None:
+    def train(self, X: object, seed: int = 0) -> None:
         """Find the centres by spherical k-means over a sample of vectors.
 
         Args:
@@ -98,7 +98,7 @@ class PartitionedIndex:
             sample = checks.finite(A[picked], "X", rows=picked)
             self.centres = kmeans.centres(sample, self.nlist, seed)
 
-    def add(self, X: npt.NDArray[np.floating], ids: object = None) -> Ids:
+    def add(self, X: object, ids: object = None) -> Ids:
         """Encode and append vectors.
 
         Args:
@@ -149,7 +149,7 @@ class PartitionedIndex:
     @checks.default_errstate()
     def search(
         self,
-        Q: npt.NDArray[np.floating],
+        Q: object,
         k: int = 10,
         *,
         nprobe: int | None = None,
@@ -207,9 +207,7 @@ class PartitionedIndex:
         return SearchResult(view.ids[rows], np.stack([scores for _, scores in found]))
 
     @checks.default_errstate()
-    def calibrate(
-        self, Q: npt.NDArray[np.floating], k: int = 10, scorer: str = "asymmetric"
-    ) -> Floats:
+    def calibrate(self, Q: object, k: int = 10, scorer: str = "asymmetric") -> Floats:
         """Measure, on sample queries, how many lists a recall needs.
 
         Args:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from qama import checks, kernels
@@ -42,7 +41,7 @@ class CodeSet:
         self.stored = given if compact else self.code.stored_form(given)
 
     @classmethod
-    def encode(cls, codec: Codec, X: npt.NDArray[np.floating], **request: Any) -> CodeSet:
+    def encode(cls, codec: Codec, X: object, **request: Any) -> CodeSet:
         """Encode floats (n, d); the request is dims and level, or nbytes.
 
         Raises:
@@ -58,6 +57,7 @@ class CodeSet:
         """Some of the codes."""
         return CodeSet(self.codec, self.stored[rows], compact=True, **self.code.request)
 
+    @checks.default_errstate()
     def vectors(self, rows: slice = slice(None)) -> Floats:
         """Return what some of the codes stand for, see `Codec.decode`."""
         return decode(self.code, self.stored[rows])
