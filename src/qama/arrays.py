@@ -2,7 +2,8 @@
 
 The one home of what counts as vectors. Libraries are known by the names of their classes, so that
 none is imported here that the caller has not imported. Memory is shared where both sides allow it:
-a memory-mapped array, a float32 tensor or the one chunk of an Arrow column is not copied.
+a memory-mapped array, a float32 tensor or the one chunk of an Arrow column is not copied, while
+bfloat16, which NumPy lacks, becomes float32.
 """
 
 from __future__ import annotations
@@ -180,6 +181,8 @@ def _of_column(held: Any, name: str) -> Array:
 
 
 def _of_arrow_table(held: Any, name: str) -> Array:
+    if not len(held):
+        return np.empty((0, 0))
     kinds = [arrow_kind(field.type) for field in held.schema]
     chosen = columns_of(held.schema.names, kinds, name)
     if kinds[chosen[0]] != _FLOATS:

@@ -69,7 +69,7 @@ def _no_floats(X: object, A: npt.NDArray[Any], name: str) -> str:
     if A.dtype == object and not A.ndim:
         return f"{name} is a {type(X).__name__}; give an array of floats (rows, dims)"
     if A.dtype.kind in "OSU":
-        for value in A.flat:
+        for value in A.reshape(-1).tolist():
             if not isinstance(value, Number):
                 return (
                     f"{name} has dtype {A.dtype} and holds {reprlib.repr(value)}; give floats "

@@ -65,9 +65,7 @@ def open_vectors(path: str | os.PathLike[str]) -> npt.NDArray[Any]:
         _check_start(file)
         loaded = np.load(file, mmap_mode="r", allow_pickle=False)
     except _HOSTILE as error:
-        # NumPy's own advice on objects is to load them unsafely
-        why = "it holds pickled objects" if "allow_pickle" in str(error) else error
-        raise ValueError(f"{file} is not a .npy file of plain numbers ({why})") from None
+        raise ValueError(f"{file} is not a .npy file of plain numbers ({error})") from None
     if not isinstance(loaded, np.ndarray):
         raise ValueError(f"{file} is an .npz archive; give one .npy array (rows, dims)")
     return loaded

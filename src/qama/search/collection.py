@@ -153,6 +153,8 @@ class Collection:
                 self.add(X, some, durable)
                 added += len(X)
         except ValueError as error:
+            if not added:
+                raise
             raise ValueError(f"{error}; the {added} rows before that batch were added") from error
         return added
 
