@@ -122,10 +122,10 @@ def ids_of(choice: object, name: str, lengths: tuple[int, ...], advice: str) -> 
         ValueError: no ids, one choice for each query, or a mask of whole numbers.
     """
     _check_single(choice, name)
-    _check_single(choice, name)
     given = idmap.whole(choice, name)
     unique = np.unique(given)
-    if len(unique) < len(given) in lengths and unique[-1] <= 1:
+    repeats = len(unique) < len(given)  # as a mask of three and more does, and ids do not
+    if repeats and len(given) in lengths and unique[-1] <= 1:
         raise ValueError(
             f"{name} holds {len(given)} zeros and ones, one for each vector, which would mean "
             f"the ids 0 and 1; {advice}"
