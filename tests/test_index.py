@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import pickle
 import tempfile
 from pathlib import Path
 
@@ -727,3 +729,18 @@ class Changes(RuleBasedStateMachine):
 
 TestChanges = Changes.TestCase
 TestChanges.settings = settings(max_examples=40, stateful_step_count=20, deadline=None)
+
+
+@pytest.mark.parametrize("copy_of", [copy.copy, copy.deepcopy, pickle.dumps])
+@pytest.mark.parametrize("opened", [False, True], ids=["in memory", "opened"])
+def test_an_index_is_not_copied_in_memory(codec, rows, tmp_path, copy_of, opened):
+    index = Index(codec, dims=16, level="2")
+    index.add(rows)
+    if opened:
+        index.save(tmp_path / "index")
+        index = Index.open(tmp_path / "index")
+    with pytest.raises(TypeError, match="an Index can be neither copied nor pickled; save it"):
+        copy_of(index)
+    merged = Index.merge([index])  # a copy in memory that shares nothing
+    merged.add(rows[:3])
+    assert (len(index), len(merged)) == (len(rows), len(rows) + 3)

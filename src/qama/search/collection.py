@@ -18,12 +18,13 @@ from qama.codec import Codec, checked
 from qama.search import ids as idmap
 from qama.search import loading, scan, store
 from qama.search.batches import batches
+from qama.search.copying import NotCopied
 from qama.search.loading import State
 from qama.search.snapshot import Snapshot, compacted
 from qama.search.turns import WriterLock
 
 
-class Collection:
+class Collection(NotCopied):
     """What `qama.Index` is but for the searching; its arguments are documented there."""
 
     def __init__(
