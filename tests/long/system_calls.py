@@ -25,10 +25,27 @@ CALLS = {
 
 @contextmanager
 def intercepted(handle):
-    """Let ``handle(name, real, args, kwargs)`` answer every call that comes from qama."""
+    """Let ``handle(name, real, args, kwargs)`` answer every call that comes from qama.
+
+    What it calls itself goes straight to the system.
+    """
     kept = {(module, name): getattr(module, name) for module in CALLS for name in CALLS[module]}
+    inside = []
+
+    def asking(name, real):
+        def call(*args, **kwargs):
+            if inside or not _from_qama(sys._getframe(1)):
+                return real(*args, **kwargs)
+            inside.append(name)
+            try:
+                return handle(name, real, args, kwargs)
+            finally:
+                inside.pop()
+
+        return call
+
     for (module, name), real in kept.items():
-        setattr(module, name, _asking(handle, name, real))
+        setattr(module, name, asking(name, real))
     try:
         yield
     finally:
@@ -36,11 +53,7 @@ def intercepted(handle):
             setattr(module, name, real)
 
 
-def _asking(handle, name, real):
-    def call(*args, **kwargs):
-        frame = sys._getframe(1)
-        while frame is not None and not frame.f_code.co_filename.startswith(QAMA):
-            frame = frame.f_back
-        return real(*args, **kwargs) if frame is None else handle(name, real, args, kwargs)
-
-    return call
+def _from_qama(frame):
+    while frame is not None and not frame.f_code.co_filename.startswith(QAMA):
+        frame = frame.f_back
+    return frame is not None
