@@ -17,8 +17,9 @@ fail. What is on the disk then, by this model of a file system:
 
 States are drawn for every moment: nothing that was not synced, everything, all as it was at one
 moment, and random ones. In each of them the index must open and hold a state that it had, with
-everything that was acknowledged as lasting, and the next writer must be able to go on with it. Then
-a run begins anew in one of these states, so that power fails after power failed.
+everything that was acknowledged as lasting, and the next writer must be able to go on with it. The
+next run begins in one of these states, so that power fails after power failed, or where the writer
+was killed, so that nothing is lost yet but some of it is still not on the disk.
 """
 
 from __future__ import annotations
@@ -57,6 +58,22 @@ class File:
 
 
 @dataclass
+class Begin:
+    """Where a run begins.
+
+    Attributes:
+        lasting: The files by the names that are on the disk.
+        now: The files by the names that programs see.
+        may_be: The models that each index file may hold; the first ones may be all that is left
+            of it when power fails.
+    """
+
+    lasting: dict[str, File]
+    now: dict[str, File]
+    may_be: dict[str, list[Model | None]]
+
+
+@dataclass
 class History:
     """The states of one index file in their order; None: it was not there.
 
@@ -79,22 +96,24 @@ class Disk:
 
     Attributes:
         folder: The folder.
-        states: What may be found after a power failure, and the histories' lengths at that moment.
+        states: What may be found after a power failure, and the histories' bounds at that moment.
+        kills: The files when the writer might have been killed, and these bounds.
     """
 
     folder: Path
+    begin: Begin
     histories: dict[str, History]
     dice: random.Random
     counts: Counter
     states: dict = field(default_factory=dict)
+    kills: list = field(default_factory=list)
 
     def __post_init__(self):
         self._moment = 0
-        self._files = {}  # by inode
-        self._now, self._steps = {}, []
-        for path in self.folder.iterdir():
-            self._now[path.name] = self._files[path.stat().st_ino] = File([(0, path.read_bytes())])
-        self._lasting = dict(self._now)
+        self._lasting, self._now = self.begin.lasting, self.begin.now
+        self._files = {(self.folder / name).stat().st_ino: self._now[name] for name in self._now}
+        changed = {n for n in self._lasting | self._now if self._lasting.get(n) != self._now.get(n)}
+        self._steps = [(0, {name: self._now.get(name)}) for name in sorted(changed)]
 
     # -- recording --------------------------------------------------------------------------
 
@@ -170,6 +189,7 @@ class Disk:
     def draw(self):
         """Draw what may be found if power fails now."""
         may_be = {name: (h.floor, len(h.states)) for name, h in self.histories.items()}
+        self.kills.append((*_ends(self._lasting, self._now), may_be))
         for kind in DRAWS:
             state = self._drawn(kind)
             key = (frozenset(state.items()), *may_be.values())
@@ -214,6 +234,16 @@ def _applied(names, step):
     return {name: file for name, file in (names | step).items() if file is not None}
 
 
+def _ends(lasting, now):
+    """Copies of files that remember what is on the disk and what programs see."""
+    files = {*lasting.values(), *now.values()}
+    copies = {
+        file: File([(0, held) for held in dict.fromkeys((file.versions[0][1], file.versions[-1][1]))])
+        for file in files
+    }
+    return tuple({name: copies[file] for name, file in names.items()} for names in (lasting, now))
+
+
 def _contents(descriptor):
     return Path(f"/proc/self/fd/{descriptor}").read_bytes()
 
@@ -243,12 +273,24 @@ def drawn_change(dice, model):
 
 
 class Run:
-    """Changes of an index and of a copy of it, recorded."""
+    """Changes of an index and of a copy of it, recorded.
 
-    def __init__(self, folder, found, dice, counts):
+    Args:
+        folder: An empty folder.
+        begin: What is put there.
+        dice: What the changes are drawn with.
+        counts: Where is counted.
+    """
+
+    def __init__(self, folder, begin, dice, counts):
         self._folder, self._dice = folder, dice
-        self.histories = {name: History([model]) for name, model in found.items()}
-        self.disk = Disk(folder, self.histories, dice, counts)
+        for name, file in begin.now.items():
+            (folder / name).write_bytes(file.versions[-1][1])
+        self.histories = {}
+        for name, models in begin.may_be.items():
+            found = _found(folder / name, models)
+            self.histories[name] = History(models[: models.index(found) + 1])
+        self.disk = Disk(folder, begin, self.histories, dice, counts)
 
     def make(self):
         """Make some changes."""
@@ -258,6 +300,18 @@ class Run:
                 index = self._step(index)
                 self.disk.check()
             index.close()
+
+    def states(self):
+        """What may be found after a power failure, and the models that may be in it."""
+        return [(state, self._models(bounds)) for state, bounds in self.disk.states.values()]
+
+    def kill(self):
+        """Where the writer might have been killed."""
+        lasting, now, bounds = self._dice.choice(self.disk.kills)
+        return Begin(lasting, now, self._models(bounds))
+
+    def _models(self, bounds):
+        return {name: self.histories[name].states[slice(*bounds[name])] for name in bounds}
 
     def _step(self, index):
         copy = self.histories["copy"]
@@ -329,10 +383,14 @@ def _go_on(path, model):
         raise Fault("verify finds problems", findings.problems)
 
 
+# --- all together -----------------------------------------------------------------------------
+
+
 def fresh(folder):
-    """Put an empty index into a folder; returns what its files hold."""
+    """Where the first run begins: an empty index and no copy."""
     Index(CODEC, **CELL).save(folder / "index")
-    return {"index": Model(), "copy": None}
+    files = {path.name: File([(0, path.read_bytes())]) for path in folder.iterdir()}
+    return Begin(files, files, {"index": [Model()], "copy": [None]})
 
 
 def run(states, seed):
@@ -345,34 +403,48 @@ def run(states, seed):
         begin = None
         while counts["states judged"] < states:
             with tempfile.TemporaryDirectory(dir=root) as folder:
-                begin = _round(Path(folder), begin, dice, counts, names, first, states)
+                try:
+                    made = Run(Path(folder), begin or fresh(Path(folder)), dice, counts)
+                except Fault:  # it was judged before, as a state of the last run
+                    begin = None
+                    continue
+                made.make()
             counts["runs"] += 1
+            some = made.states()[: states - counts["states judged"]]
+            right = judge_all(some, names, counts, first, Path(root))
+            begin = next_begin(dice, made, right, counts)
     for told in first.values():
         print(told, file=sys.stderr)
     return dict(sorted(counts.items()))
 
 
-def _round(folder, begin, dice, counts, names, first, states):
-    """Record one run and judge its states; returns one of them and what was found in it."""
-    held, found = begin or ({}, None)
-    for name, contents in held.items():
-        (folder / name).write_bytes(contents)
-    made = Run(folder, found or fresh(folder), dice, counts)
-    made.make()
+def judge_all(states, names, counts, first, root):
+    """Judge states; returns the right ones, with what they hold."""
     right = []
-    for state, lengths in list(made.disk.states.values())[: states - counts["states judged"]]:
-        may_be = {name: made.histories[name].states[slice(*lengths[name])] for name in lengths}
+    for state, may_be in states:
         counts["states judged"] += 1
-        with tempfile.TemporaryDirectory(dir=folder.parent) as fallen:
+        with tempfile.TemporaryDirectory(dir=root) as folder:
             try:
-                right.append((state, judge(Path(fallen), state, may_be, names)))
+                right.append((state, judge(Path(folder), state, may_be, names)))
             except Exception as error:
                 what = error.args[0] if isinstance(error, Fault) else type(error).__name__
                 counts["wrong"] += 1
                 counts[f"wrong: {what}"] += 1
                 first.setdefault(what, f"{what}, run {counts['runs']}: {error!r}")
-    begin = dice.choice(right) if right else None
-    return begin if begin and len(begin[1]["index"].rows) < MOST else None
+    return right
+
+
+def next_begin(dice, made, right, counts):
+    """Where the next run begins: after a kill or a power failure, or, None, with an empty index."""
+    if not right or len(made.histories["index"].states[-1].rows) > MOST:
+        return None
+    if dice.random() < 0.5:
+        counts["runs after a kill"] += 1
+        return made.kill()
+    counts["runs after a power failure"] += 1
+    state, found = dice.choice(right)
+    files = {name: File([(0, held)]) for name, held in state.items()}
+    return Begin(files, files, {name: [model] for name, model in found.items()})
 
 
 if __name__ == "__main__":
