@@ -17,6 +17,7 @@
 #include "choose.h"
 #include "norms.h"
 #include "dispatch.h"
+#include "guard.h"
 #include "hamming.h"
 #include "sums.h"
 #include "tables.h"
@@ -284,6 +285,11 @@ void py_word_sums(Array<const std::uint8_t, 2> codes, Array<const std::int16_t, 
 NB_MODULE(_native, m) {
     m.doc() = "Native search kernels of qama.kernels; use them through that package.";
     m.def("paths", &paths);
+    m.def("guard", [](std::uintptr_t begin, std::size_t bytes) {
+        return guard(reinterpret_cast<const void*>(begin), bytes);
+    }, nb::arg("begin"), nb::arg("bytes"));
+    m.def("unguard", &unguard, nb::arg("place"));
+    m.def("faulted", &faulted, nb::arg("place"));
     m.def("to_blocks", &py_to_blocks, nb::arg("codes").noconvert(), nb::arg("out").noconvert());
     m.def("from_blocks", &py_from_blocks, nb::arg("blocks").noconvert(),
           nb::arg("out").noconvert());

@@ -130,8 +130,8 @@ def test_a_disk_that_is_really_full_keeps_the_earlier_state(tmp_path):
     path = small / "index"
     assert [line.split()[0] for line in refused] == [str(errno.ENOSPC)] * 4
     added, lasting, copied, compacted = (line.split()[1] for line in refused)
-    assert added == lasting == f"{path}.log"
-    assert copied in (f"{path}.copy", f"{path}.copy.lock")
+    assert added == lasting == f"{path}.qama-log"
+    assert copied in (f"{path}.copy", f"{path}.copy.qama-lock")
     assert compacted == str(path)
     findings = verify(kept / "index")
     assert findings.problems == []

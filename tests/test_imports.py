@@ -18,12 +18,15 @@ HEAVY = ("torch", "scipy", "pandas", "matplotlib", "typer", "rich", "pyarrow", "
 # From the top of the picture down: a layer may import itself and the layers above it. The command
 # line and the demo share the console: what is said, and how.
 LAYERS = (
-    "errors", "checks", "files", "kernels", "encoding", "container", "codec", "codefile", "drift",
-    "sources", "search", "tasks", "evaluation", "training", "console", "demo", "cli",
+    "errors", "checks", "locks", "files", "kernels", "mapping", "encoding", "container", "codec",
+    "codefile", "drift", "sources", "search", "tasks", "evaluation", "training", "console", "demo",
+    "cli",
 )  # fmt: skip
 ONLY = {  # what a layer keeps away from, though it lies above
-    "files": {"checks", "errors"},
-    "container": {"checks", "errors", "files"},
+    "locks": set(),
+    "files": {"checks", "errors", "locks"},
+    "mapping": {"checks", "files", "kernels"},
+    "container": {"checks", "errors", "files", "mapping"},
     "sources": {"checks", "errors"},
     "kernels": {"checks", "errors"},
     "training": {"checks", "errors", "kernels", "encoding", "codec", "drift", "sources"},

@@ -9,8 +9,7 @@ import socket
 
 import pytest
 
-from qama import LockedError, files
-from qama.search import lock
+from qama import LockedError, files, locks
 from qama.search.lock import Lock
 
 
@@ -42,7 +41,7 @@ def test_a_lock_names_its_holder_and_leaves_nothing(path):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", "{}", '{"pid": 1}', '{"pid": "x", "host": 2}', "[" * 100_000, "\0"]
+    "text", ["", '{"pid":', '{"pid": 1}', '{"pid": "x", "host": 2}', '{"pid":' + "[" * 100_000]
 )
 def test_a_holder_that_cannot_be_read_is_another_process(path, text):
     held = Lock(path)
@@ -56,7 +55,7 @@ def test_a_holder_that_cannot_be_read_is_another_process(path, text):
 @pytest.mark.parametrize("successor", [False, True], ids=["removed", "replaced"])
 def test_a_file_that_its_holder_removed_is_no_lock(path, monkeypatch, successor):
     """The holder removes it after we opened it and before we hold it: the name counts."""
-    hold, ghosts = lock._hold, []
+    hold, ghosts = locks.hold, []
 
     def late(descriptor):
         if not ghosts:
@@ -67,7 +66,7 @@ def test_a_file_that_its_holder_removed_is_no_lock(path, monkeypatch, successor)
         hold(descriptor)
 
     mine = Lock(path)
-    monkeypatch.setattr(lock, "_hold", late)
+    monkeypatch.setattr(locks, "hold", late)
     mine.acquire()
     assert mine.path.stat().st_ino not in ghosts
     with pytest.raises(LockedError, match=f"in process {os.getpid()} "):

@@ -35,7 +35,7 @@ def read(raw):
 def test_the_bytes_are_literal():
     raw = HEADER.pack() + log.pack("upsert", 1, 64, IDS, CODES)
     head = raw[:64]
-    assert head[:12] == b"\x93QAMALOG\x01\0\0\0"
+    assert head[:12] == b"\x93QAMALOG\x02\0\0\0"
     assert head[12:16] == zlib.crc32(head[16:]).to_bytes(4, "little")
     assert head[16:36] == bytes.fromhex("0123456789abcdef fedcba9876543210 03000000")
     assert head[36:] == bytes(28)
@@ -152,7 +152,7 @@ def test_records_outside_the_format_are_none(fields):
 
 def test_another_version_and_codes_of_no_bytes_are_refused():
     for raw, message in (
-        (HEADER.pack()[:8] + b"\x02" + HEADER.pack()[9:], "version 2; this qama reads 1"),
+        (HEADER.pack()[:8] + b"\x03" + HEADER.pack()[9:], "version 3; this qama reads 1 to 2"),
         (log.Header("0" * 16, "0" * 16, 0).pack(), "gives codes no bytes"),
     ):
         with pytest.raises(FormatError, match=message):

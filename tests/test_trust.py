@@ -13,7 +13,7 @@ from test_container import forge, with_section
 
 from qama import Codec, FormatError, Index, codefile, container
 from qama.errors import LockedError
-from qama.search import base, loading, log
+from qama.search import base, log
 from qama.search.repair import repair
 from qama.search.verify import verify
 
@@ -59,7 +59,7 @@ def test_whole_files_are_whole(path):
                                      f"checksums and parts fit"]  # fmt: skip
     findings = verify(path)
     assert findings.problems == []
-    assert "index.log: 3 records follow each other" in findings.passed
+    assert "index.qama-log: 3 changes follow each other" in findings.passed
     assert "3038 vectors can be found" in findings.passed
 
 
@@ -71,7 +71,7 @@ def test_every_damaged_byte_is_found(path):
             problems = verify(path).problems
             assert any(name in problem or "fingerprint" in problem for problem in problems)
             path.write_bytes(whole)
-    logged = loading.log_path(path)
+    logged = base.log_path(path)
     for at in (0, 20, 70, logged.stat().st_size // 2):
         damage(logged, at)
         assert not verify(path).whole
@@ -121,7 +121,7 @@ def test_a_link_leads_to_the_log_as_well(path, tmp_path):
     assert f"{len(Index.open(path))} vectors can be found" in verify(link).passed
     assert json.loads(done("inspect", link, "--json").stdout)["vectors"] == 3038
     with pytest.raises(ValueError, match="the log of"):
-        repair(path, loading.log_path(path))
+        repair(path, base.log_path(path))
 
 
 def test_what_does_not_fit_the_file_is_no_damage_of_it(path):
@@ -171,7 +171,7 @@ def test_rows_whose_proof_is_damaged_are_not_trusted(path, tmp_path):
     assert len(index) == 42
     expected = {bytes(code) for code in index.codec.encode(X[3000:3042], compact=True, **CELL)}
     assert set(vectors_of(index).values()) == expected
-    loading.log_path(path).unlink()
+    base.log_path(path).unlink()
     lost = Index.open(path, verify=False).ids
     assert repair(path, tmp_path / "empty").vectors == 0
     following = Index.open(tmp_path / "empty", mode="a").add(X[:1])
@@ -196,8 +196,9 @@ def test_a_torso_is_repaired(path, tmp_path):
 
 
 def test_the_log_is_salvaged_around_damage(path, tmp_path):
-    logged = loading.log_path(path)
-    for at, records, lost in ((70, 2, 1), (30, 3, 0), (logged.stat().st_size - 3, 2, 0)):
+    logged = base.log_path(path)
+    end = logged.stat().st_size  # the last record says that those before it were synced
+    for at, records, lost in ((70, 2, 1), (30, 3, 0), (end - 3, 3, 0), (end - 48 - 3, 2, 1)):
         damage(logged, at)
         salvage = repair(path, tmp_path / "new")
         assert (salvage.rows, salvage.records, salvage.lost_records) == (3000, records, lost)
@@ -205,20 +206,20 @@ def test_the_log_is_salvaged_around_damage(path, tmp_path):
 
 
 def test_logs_that_do_not_belong_to_the_index_are_not_used(path, tmp_path):
-    own = loading.log_path(path).read_bytes()
+    own = base.log_path(path).read_bytes()
     identity = base.read(path).identity
     with Index.open(path, mode="a") as index:
         index.compact()
-    loading.log_path(path).write_bytes(own)
+    base.log_path(path).write_bytes(own)
     salvage = repair(path, tmp_path / "new")
-    assert salvage.notes == [f"{path}.log is of an older base, which "
+    assert salvage.notes == [f"{path}.qama-log is of an older base, which "
                              f"{base.read(path).identity} contains"]  # fmt: skip
     with Index.open(path, mode="a") as index:
         index.compact()
-    loading.log_path(path).write_bytes(own)
+    base.log_path(path).write_bytes(own)
     salvage = repair(path, tmp_path / "new")
-    assert salvage.notes == [f"{path}.log belongs to another index, {identity}: not used"]
-    loading.log_path(path).unlink()
+    assert salvage.notes == [f"{path}.qama-log belongs to another index, {identity}: not used"]
+    base.log_path(path).unlink()
     salvage = repair(path, tmp_path / "new")
     assert (salvage.notes, salvage.records) == (["there is no log"], 0)
     assert salvage.vectors == 3038
@@ -229,7 +230,7 @@ def test_a_record_that_makes_no_sense_is_left_out(path, tmp_path):
     raw = log.Header(found.identity, found.codec.fingerprint, 2).pack()
     for number, ids in enumerate(([-4], [70_000]), start=1):
         raw += log.pack("add", number, 64, np.array(ids), np.zeros((1, 2), np.uint8))
-    loading.log_path(path).write_bytes(raw)
+    base.log_path(path).write_bytes(raw)
     salvage = repair(path, tmp_path / "new")
     assert (salvage.records, salvage.lost_records, salvage.vectors) == (1, 1, 3001)
     assert "record 1 is inconsistent: ids holds -4" in salvage.notes[0]
@@ -371,10 +372,10 @@ def test_the_command_line_verifies_and_repairs(path, tmp_path):
 
 def test_inspect_shows_the_log(path):
     facts = json.loads(done("inspect", path, "--json").stdout)
-    assert (facts["version"], facts["generation"], facts["rows"]) == (3, 0, 3000)
+    assert (facts["version"], facts["generation"], facts["rows"]) == (4, 0, 3000)
     assert facts["log"] == {
-        "bytes": loading.log_path(path).stat().st_size, "records": 3,
-        "add": 1, "upsert": 1, "delete": 1, "unfinished_bytes": 0,
+        "bytes": base.log_path(path).stat().st_size, "records": 4,
+        "add": 1, "upsert": 1, "delete": 1, "sync": 1, "unfinished_bytes": 0,
     }  # fmt: skip
     assert facts["sections"]["blocks"] == {"dtype": "|u1", "shape": [47, 2, 64]}
 

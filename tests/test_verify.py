@@ -10,7 +10,7 @@ from test_cli import call, done
 from test_trust import CELL, GOLDEN, damage, sections
 
 from qama import Codec, FormatError, Index, Names, PartitionedIndex, container
-from qama.search import loading, partitioned
+from qama.search import base, partitioned
 from qama.search.verify import verify
 
 X = np.random.default_rng(0).standard_normal((600, 8)).astype(np.float32)
@@ -124,8 +124,8 @@ def test_a_log_alone_is_verified(tmp_path):
     with Index.open(tmp_path / "index", mode="a") as opened:
         opened.add(X[:10], durable=True)
         opened.add(X[10:20], durable=True)
-    log = loading.log_path(tmp_path / "index")
-    assert verify(log).passed == ["index.log: 2 records follow each other"]
+    log = base.log_path(tmp_path / "index")
+    assert verify(log).passed == ["index.qama-log: 2 changes follow each other"]
     damage(log, 70)
     assert "whole records follow it" not in verify(log).passed
     assert not verify(log).whole

@@ -19,7 +19,7 @@ import json
 import math
 import os
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qama import files
+from qama import files, mapping
 from qama.checks import Bytes
 from qama.errors import FormatError
 
@@ -85,8 +85,11 @@ def write(
     version: int,
     meta: Mapping[str, Any],
     arrays: Mapping[str, Array],
+    check: Callable[[Path], object] | None = None,
 ) -> None:
     """Write a file atomically: a temporary file beside it, synced, then renamed over it.
+
+    ``check``, if any, is called with the new file before that; what it raises leaves the old one.
 
     Raises:
         OSError: the file cannot be written; what stood there before is intact.
@@ -98,7 +101,7 @@ def write(
     _place(sections, start)
     header = _header(kind, version, meta, sections)
     header = header.ljust(start - FIXED)  # JSON may end in spaces
-    with files.replacing(path) as file:
+    with files.replacing(path, check=check) as file:
         file.write(MAGIC + VERSION.to_bytes(4, "little") + zlib.crc32(header).to_bytes(4, "little"))
         end = FIXED - 8 + file.write(len(header).to_bytes(8, "little") + header)
         for entry in sections:
@@ -121,7 +124,7 @@ def read(
         FormatError: foreign, truncated, damaged, another kind, or a version this code cannot read.
         OSError: the file cannot be opened.
     """
-    return parse(Path(path), files.mapped(path), kind, version, oldest)
+    return parse(Path(path), mapping.mapped(path), kind, version, oldest)
 
 
 def parse(
@@ -163,7 +166,7 @@ def kind_of(path: str | os.PathLike[str]) -> str:
         FormatError: not a file of qama.
         OSError: the file cannot be opened.
     """
-    return str(_read_header(Path(path), files.mapped(path)).get("kind"))
+    return str(_read_header(Path(path), mapping.mapped(path)).get("kind"))
 
 
 def claimed_size(path: str | os.PathLike[str]) -> int:
@@ -173,7 +176,7 @@ def claimed_size(path: str | os.PathLike[str]) -> int:
         FormatError: not a file of qama, or its sections are not as the format wants them.
         OSError: the file cannot be opened.
     """
-    data = files.mapped(path)
+    data = mapping.mapped(path)
     sections = _read_header(Path(path), data).get("sections")
     if not isinstance(sections, list):
         raise FormatError(f"{path}: the header lacks 'sections'")
@@ -189,7 +192,7 @@ def identity_of(path: str | os.PathLike[str]) -> str:
         FormatError: not a file of qama.
         OSError: the file cannot be opened.
     """
-    data = files.mapped(path)
+    data = mapping.mapped(path)
     _read_header(Path(path), data)
     return _identity(data)
 

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-import mmap
+import contextlib
+import errno
+import io
 import os
+import re
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
+from qama import locks
 from qama.checks import Bytes
 from qama.errors import FormatError
+
+_TEMPORARY = ".qama-tmp"
+_OURS = (b"\x93QAMA",)  # how a file begins that is written here
+_NO_LINK = getattr(os, "O_NOFOLLOW", 0)
+_NO_WAIT = getattr(os, "O_NONBLOCK", 0)
 
 
 class Writable(Protocol):
@@ -93,11 +102,21 @@ def naming(path: str | os.PathLike[str]) -> Iterator[None]:
 
 
 @contextmanager
-def replacing(path: str | os.PathLike[str], like: Path | None = None) -> Iterator[Writable]:
+def replacing(
+    path: str | os.PathLike[str],
+    like: Path | None = None,
+    check: Callable[[Path], object] | None = None,
+) -> Iterator[Writable]:
     """Yield a new file that takes the path's place, synced, when the block ends well.
 
     It has the permissions of what stood there, else those of the file ``like``, if any. A link
-    stays, and what it leads to is replaced.
+    stays, and what it leads to is replaced. What killed processes left of such files is removed.
+
+    Args:
+        path: The file to replace, or a new one.
+        like: See above.
+        check: Called with the new file before it takes the place of the old one; what it raises
+            leaves the old one in place.
 
     Raises:
         OSError: the file cannot be written, or a pipe or device stands there; what stood there
@@ -106,22 +125,73 @@ def replacing(path: str | os.PathLike[str], like: Path | None = None) -> Iterato
     target = real(path)
     if target.exists() and not target.is_file():
         raise OSError(f"{path} is not a regular file, and only such a file can be replaced")
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-    with naming(target):
-        descriptor = os.open(temporary, flags, 0o666)
-        try:
-            try:
-                _permit_as(descriptor, target if like is None or target.exists() else like)
-                yield _NewFile(descriptor)
-                sync(descriptor)
-            finally:
-                os.close(descriptor)
-            os.replace(temporary, target)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+    with naming(target), _temporary(target) as (temporary, descriptor):
+        _permit_as(descriptor, target if like is None or target.exists() else like)
+        yield _NewFile(descriptor)
+        sync(descriptor)
+        if check is not None:
+            check(temporary)
+        os.replace(temporary, target)
         sync_folder(target.parent)
+
+
+@contextmanager
+def _temporary(target: Path) -> Iterator[tuple[Path, int]]:
+    """Make a file beside another one, locked while it is written; removed if it is still there."""
+    _clear(target)
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}{_TEMPORARY}")
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    descriptor = None
+    try:
+        descriptor = os.open(temporary, flags, 0o666)
+        with contextlib.suppress(OSError):  # where nothing can be locked, nothing is cleared
+            locks.hold(descriptor)
+        yield temporary, descriptor
+    finally:
+        try:
+            temporary.unlink(missing_ok=True)
+        finally:
+            if descriptor is not None:
+                os.close(descriptor)
+
+
+def _clear(target: Path) -> None:
+    """Remove what killed processes left of files that were to take a place."""
+    name = re.compile(re.escape(f".{target.name}.") + "[0-9a-f]{16}" + f"({_TEMPORARY})?")
+    left: list[Path] = []
+    with contextlib.suppress(OSError), os.scandir(target.parent) as entries:
+        left = [Path(entry.path) for entry in entries if name.fullmatch(entry.name)]
+    for path in left:
+        with contextlib.suppress(OSError):
+            if begins(path, *_OURS, b""):
+                _remove_unheld(path)
+
+
+def _remove_unheld(path: Path) -> None:
+    """Remove a file that no living process holds."""
+    descriptor = os.open(path, os.O_RDONLY | _NO_LINK)
+    try:
+        locks.hold(descriptor)
+        os.unlink(path)
+    finally:
+        os.close(descriptor)
+
+
+def begins(path: Path, *starts: bytes) -> bool:
+    """Whether a regular file, not a link, begins so; an empty start is that of an empty file."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | _NO_LINK | _NO_WAIT)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENOENT):
+            return False
+        raise
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return False
+        found = os.read(descriptor, max(map(len, starts)))
+    finally:
+        os.close(descriptor)
+    return any(found.startswith(start) if start else not found for start in starts)
 
 
 def _permit_as(descriptor: int, file: Path) -> None:
@@ -130,24 +200,32 @@ def _permit_as(descriptor: int, file: Path) -> None:
         os.fchmod(descriptor, stat.S_IMODE(file.stat().st_mode))
 
 
-def mapped(path: str | os.PathLike[str]) -> Bytes:
-    """Map a whole file read-only: uint8 (size,).
+def read(path: str | os.PathLike[str]) -> Bytes:
+    """Read a whole file: uint8 (size,); a file that another process cuts meanwhile is no danger.
 
     Raises:
         FormatError: not a regular file.
-        OSError: the file cannot be opened.
+        OSError: the file cannot be opened or read.
     """
-    # O_NONBLOCK: a named pipe is refused below and not waited for.
-    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    descriptor = os.open(path, flags)
+    with regular(path) as descriptor:
+        data = np.empty(os.fstat(descriptor).st_size, dtype=np.uint8)
+        with io.FileIO(descriptor, closefd=False) as file:
+            done = 0
+            while done < len(data) and (count := file.readinto(data[done : done + 2**30].data)):
+                done += count
+    return data[:done]
+
+
+@contextmanager
+def regular(path: str | os.PathLike[str]) -> Iterator[int]:
+    """Open a regular file to read it; a pipe is refused and not waited for."""
+    descriptor = os.open(path, os.O_RDONLY | _NO_WAIT | getattr(os, "O_BINARY", 0))
     try:
-        about = os.fstat(descriptor)
-        if stat.S_ISDIR(about.st_mode):
-            raise IsADirectoryError(21, "Is a directory", str(path))
-        if not stat.S_ISREG(about.st_mode):
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if not stat.S_ISREG(mode):
             raise FormatError(f"{path} is not a regular file")
-        if about.st_size == 0:
-            return np.zeros(0, dtype=np.uint8)
-        return np.frombuffer(mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ), dtype=np.uint8)
+        yield descriptor
     finally:
         os.close(descriptor)

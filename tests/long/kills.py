@@ -94,7 +94,7 @@ def write(path, seed):
     while True:
         kind, ids, places = draw(dice, index)
         durable = kind in ("add", "upsert", "delete") and dice.random() < 0.3
-        first = index._table.ids.following
+        first = index._now.following
         if kind == "add":
             ids = list(range(first, first + len(places)))
         tell(begin=kind, ids=ids, places=places[: len(ids)])

@@ -53,7 +53,7 @@ class Writer:
         ids = self.dice.sample(held, min(count, len(held)))
         after = dict(self.model)
         if kind == "add":
-            first = self.index._table.ids.following
+            first = self.index._now.following
             ids = list(range(first, first + count))
             after |= dict.fromkeys(ids, 0)
         elif kind == "upsert":

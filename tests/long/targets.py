@@ -20,7 +20,8 @@ from pyarrow import parquet
 from qama import Codec, FormatError, Index, Names, PartitionedIndex, codefile, container, sources
 from qama.cli.inspecting import describe
 from qama.evaluation import beir, judge
-from qama.search import loading, log
+from qama.search import log
+from qama.search.base import log_path
 from qama.search.lock import Lock
 from qama.search.repair import repair
 from qama.search.verify import verify
@@ -123,7 +124,7 @@ def use_log(path):
     log.salvage(raw, 6)
     base = path.with_name("base")
     shutil.copy(GOLDEN / "index-2.qama", base)
-    shutil.copy(path, loading.log_path(base))
+    shutil.copy(path, log_path(base, version=2))
     repair(base, path.with_name("repaired"))
     Index.open(base).search(POOL[:2], 100, threads=1)
 
@@ -237,7 +238,7 @@ def changed_index(path, codec, cell, given):
         opened.delete(opened.ids[5:80])
         opened.upsert(opened.ids[:3], POOL[330:333], durable=True)
         opened.add(POOL[340:341], ids=[2**40])
-        return path.read_bytes(), loading.log_path(path).read_bytes()
+        return path.read_bytes(), log_path(path).read_bytes()
 
 
 def plain_files(folder):

@@ -13,6 +13,7 @@ from qama.cli import options
 from qama.codec import Codec
 from qama.console import command, data, emit
 from qama.search import loading, log
+from qama.search.base import Base
 from qama.search.names import Names
 from qama.search.partitioned import PartitionedIndex
 
@@ -52,9 +53,9 @@ def describe(file: Path) -> dict[str, Any]:
     if kind == "names":
         return facts | {"names": len(Names.load(file))}
     if kind == "index":
-        state = loading.load(file)
-        codec = state.base.codec
-        facts |= _index_facts(state)
+        base, record, _ = loading.read(file)
+        codec = base.codec
+        facts |= _index_facts(base, record, len(loading.load(file).rows))
     elif kind == "partitions":
         partitioned = PartitionedIndex.open(file)
         codec = partitioned.codec
@@ -86,13 +87,12 @@ def _partition_facts(index: PartitionedIndex) -> dict[str, Any]:
     }
 
 
-def _index_facts(state: loading.State) -> dict[str, Any]:
-    base, record = state.base, state.log
+def _index_facts(base: Base, record: log.Log | None, vectors: int) -> dict[str, Any]:
     records = [] if record is None else record.records
     changes = {kind: sum(r.kind == kind for r in records) for kind in log.KINDS.values()}
     return {
         "version": base.contents.version,
-        "vectors": len(state.table.snapshot()),
+        "vectors": vectors,
         "code": base.code.label,
         "stored_bytes": base.code.stored_bytes,
         "thermometer_bytes": base.code.nbytes,

@@ -15,13 +15,12 @@ from qama import checks, container
 from qama.checks import Ids
 from qama.codec import Code, Codec
 from qama.errors import FormatError
-from qama.search import ids as idmap
 from qama.search import scan
 from qama.search.blocks import WORD, Blocks, from_arrays
-from qama.search.snapshot import Snapshot, Table, compacted
+from qama.search.snapshot import Snapshot, compacted
 
 KIND = "index"
-FORMAT = 3
+FORMAT = 4  # 4: the log has a name of its own
 OLDEST = 1
 CHUNK_BLOCKS = 16  # blocks whose rows share an entry of the section "chunks"
 
@@ -64,9 +63,19 @@ class Base:
         same_codec = self.codec.fingerprint == other.codec.fingerprint
         return same_codec and self.code.request == other.code.request
 
-    def table(self) -> Table:
-        """Return its rows to search and change."""
-        return Table(self.blocks, self.rows, idmap.IdMap(self.rows, self.ids, self.following))
+    @property
+    def log_path(self) -> Path:
+        """Where its log is."""
+        return log_path(self.contents.path, self.contents.version)
+
+    def snapshot(self) -> Snapshot:
+        """Return its rows."""
+        return Snapshot.of(self.blocks, self.rows, self.ids, self.following)
+
+
+def log_path(path: Path, version: int = FORMAT) -> Path:
+    """Return where the log of an index is whose file has a version of the format."""
+    return path.with_name(path.name + (".qama-log" if version > 3 else ".log"))
 
 
 def read(path: str | os.PathLike[str]) -> Base:
@@ -100,11 +109,13 @@ def write(
 ) -> None:
     """Write the rows that can be found, in their order, atomically.
 
+    The new file is opened before it takes the place of the old one.
+
     Raises:
+        FormatError: it would not open; what stood there before is intact.
         OSError: the file cannot be written; what stood there before is intact.
     """
-    table = compacted(snapshot)
-    rows = table.snapshot()
+    rows = compacted(snapshot)
     meta, codec_arrays = codec.parts()
     arrays: dict[str, npt.NDArray[Any]] = {_PREFIX + n: a for n, a in codec_arrays.items()}
     blocks = rows.blocks.apart(scan.leading_bytes(code)).padded(rows.rows)
@@ -119,7 +130,7 @@ def write(
         "codec": meta, "code": code.request, "rows": rows.rows, "following": rows.following,
         "generation": generation, "replaces": replaces,
     }  # fmt: skip
-    container.write(path, KIND, FORMAT, header, arrays)
+    container.write(path, KIND, FORMAT, header, arrays, check=read)
 
 
 def chunk_checksums(blocks: Blocks, ids: Ids | None) -> npt.NDArray[np.uint64]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,9 +17,10 @@ from qama.checks import Bytes, Ids
 from qama.codec import Codec
 from qama.search import ids as idmap
 from qama.search import loading, scan, store
-from qama.search.base import Base
 from qama.search.batches import batches
-from qama.search.snapshot import Table, compacted
+from qama.search.loading import State
+from qama.search.snapshot import Snapshot, compacted
+from qama.search.turns import WriterLock
 
 
 class Collection:
@@ -38,11 +38,11 @@ class Collection:
         self.code = codec.code(dims, level, nbytes)
         self._read_only = False
         self._path: Path | None = None
-        self._base: Base | None = None
         self._store: store.Store | None = None
-        self._writer = threading.RLock()
+        self._writer = WriterLock()
         self._watch = drift.Watch(codec)
-        self._publish(Table.empty(self.code.stored_bytes, scan.leading_bytes(self.code)))
+        empty = Snapshot.empty(self.code.stored_bytes, scan.leading_bytes(self.code))
+        self._state = State(empty, None)
 
     def __len__(self) -> int:
         """Vectors that can be found."""
@@ -93,8 +93,9 @@ class Collection:
         with self._changing("add", durable):
             A = checks.matrix(X, "X", self.codec.dims_in)
             fresh = self._new_ids(ids, len(A))
-            self._commit("add", fresh, self._encoded(A), durable)
-            self._watch.look(A)
+            codes = self._encoded(A)
+            self._watch.look(A)  # before the change: a warning may be an error
+            self._commit("add", fresh, codes, durable)
         return fresh
 
     def add_codes(
@@ -165,8 +166,9 @@ class Collection:
         with self._changing("upsert", durable):
             A = checks.matrix(X, "X", self.codec.dims_in)
             given = idmap.checked(ids, "ids", len(A))
-            self._commit("upsert", given, self._encoded(A), durable)
+            codes = self._encoded(A)
             self._watch.look(A)
+            self._commit("upsert", given, codes, durable)
         return given
 
     def delete(self, ids: object, durable: bool = False) -> int:
@@ -185,7 +187,7 @@ class Collection:
         """
         with self._changing("delete", durable):
             given = idmap.checked(ids, "ids")
-            held = given[self._table.find(given) >= 0]
+            held = given[self._now.find(given) >= 0]
             if len(held):
                 self._commit("delete", held, None, durable)
         return len(held)
@@ -202,9 +204,12 @@ class Collection:
         """
         with self._changing("compact"):
             if self._store is None:
-                self._publish(compacted(self._now))
-            else:
-                self._follow(self._store.compact(self.codec, self.code, self._now))
+                self._state = State(compacted(self._now), None)
+                return
+            try:
+                self._state = self._store.compact(self.codec, self.code, self._state)
+            finally:
+                self._store.settle(self._state)
 
     # -- files ------------------------------------------------------------------------------
 
@@ -238,7 +243,7 @@ class Collection:
         Args:
             path: A file that `save` wrote.
             mode: "r" to search: nothing is ever written. "a" to change it too: every change goes
-                to ``path.log``; the first one takes the lock ``path.lock``.
+                to ``path.qama-log``; the first one takes the lock ``path.qama-lock``.
             model: Name of the model whose vectors will be searched and added, to be checked.
             verify: Compare the checksums of the whole file; it is read once from end to end.
 
@@ -250,12 +255,14 @@ class Collection:
         checks.one_of(mode, "mode", ("r", "a"))
         target = files.real(path)
         state = loading.load(target, verify)
-        state.base.codec.check_model(model)
-        index = cls(state.base.codec, **state.base.code.request)
-        index._follow(state)
+        assert state.files is not None
+        found = state.files.base
+        found.codec.check_model(model)
+        index = cls(found.codec, **found.code.request)
+        index._state = state
         index._read_only = mode == "r"
         index._path = target
-        index._store = store.Store(target, state) if mode == "a" else None
+        index._store = store.Store(target) if mode == "a" else None
         return index
 
     def refresh(self) -> None:
@@ -272,7 +279,8 @@ class Collection:
             raise ValueError("refresh needs an index that was opened from a file")
         with self._writer:
             if self._store is None:
-                self._follow(loading.load(self._path, like=self._base))
+                held = self._state.files
+                self._state = loading.load(self._path, like=held.base if held else None)
 
     def flush(self) -> None:
         """Return when every change so far is on the disk.
@@ -282,7 +290,7 @@ class Collection:
             OSError: the disk failed; open the index again to see what it kept.
         """
         with self._writer:
-            self._writable_store("flush").flush()
+            self._flush(self._writable_store("flush"))
 
     def close(self) -> None:
         """Flush and give up the lock; searching goes on, and a later change takes it again.
@@ -290,8 +298,13 @@ class Collection:
         Raises:
             OSError: the disk failed.
         """
+        if self._store is None or self._store.elsewhere:
+            return
         with self._writer:
-            if self._store is not None:
+            try:
+                if not self._store.broken:
+                    self._flush(self._store)
+            finally:
                 self._store.close()
 
     # -- inside -----------------------------------------------------------------------------
@@ -307,9 +320,7 @@ class Collection:
             if durable:
                 self._writable_store("durable=True")
             if self._store is not None:
-                changed = self._store.claim()
-                if changed is not None:
-                    self._follow(changed)
+                self._state = self._store.claim(self._state)
             yield
 
     def _writable_store(self, what: str) -> store.Store:
@@ -337,31 +348,37 @@ class Collection:
         return given if compact else self.code.stored_form(given)
 
     def _new_ids(self, ids: object, count: int) -> Ids:
-        table = self._table
-        fresh = table.ids.fresh(count) if ids is None else idmap.checked(ids, "ids", count)
-        known = fresh[table.find(fresh) >= 0]
+        now = self._now
+        if ids is None:
+            fresh = idmap.counted(now.following, count)
+        else:
+            fresh = idmap.checked(ids, "ids", count)
+        known = fresh[now.find(fresh) >= 0]
         if len(known):
             raise ValueError(
                 f"id {known[0]} is in the index already; upsert replaces, or give new ids"
             )
         return fresh
 
+    @property
+    def _now(self) -> Snapshot:
+        """The rows that a search sees: all of a change or nothing of it."""
+        return self._state.rows
+
     def _commit(self, kind: str, ids: Ids, codes: Bytes | None, durable: bool) -> None:
-        """Log a change, make it, and publish the state after it."""
-        table = self._table
-        if codes is not None:
-            table.reserve(len(codes))
-        if self._store is not None:
-            self._store.append(kind, ids, codes, durable)
-        table.bury(table.find(ids))
-        if codes is not None:
-            table.append(codes, ids)
-        self._publish(table)
+        """Prepare a change, log it, and make it by one assignment."""
+        rows = self._now.changed(ids, codes)
+        if self._store is None:
+            self._state = State(rows, None)
+            return
+        try:
+            held = self._store.append(self._state, kind, ids, codes, durable)
+            self._state = State(rows, held)
+        finally:
+            self._store.settle(self._state)
 
-    def _publish(self, table: Table) -> None:
-        self._table = table
-        self._now = table.snapshot()  # one assignment: a search sees all of it or nothing
-
-    def _follow(self, state: loading.State) -> None:
-        self._base = state.base
-        self._publish(state.table)
+    def _flush(self, store: store.Store) -> None:
+        try:
+            self._state = State(self._now, store.flush(self._state))
+        finally:
+            store.settle(self._state)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +11,7 @@ from qama import checks
 from qama.checks import Ids
 
 LARGEST = 2**63 - 1
-_TAIL_ROWS = 4096  # newest rows kept in a dict; older ones are found in a sorted array
+NONE: Ids = np.empty(0, dtype=np.int64)
 
 
 def checked(ids: object, name: str, rows: int | None = None) -> Ids:
@@ -36,44 +35,55 @@ def checked(ids: object, name: str, rows: int | None = None) -> Ids:
     return A
 
 
-@dataclass(frozen=True, eq=False)
-class Settled:
-    """The older rows, to be found by their ids; sorted when first needed.
+class Run:
+    """Rows [first, stop) of a column of ids, sorted by id when they are first looked up.
 
-    Attributes:
-        given: The ids int64 (at least count,).
-        count: Rows.
+    Args:
+        first: The first row.
+        stop: The row behind the last one.
     """
 
-    given: Ids
-    count: int
+    def __init__(self, first: int, stop: int) -> None:
+        self.first = first
+        self.stop = stop
+        self._order: Ids | None = None  # the rows by (id, row), None where ids ascend
+        self._ready = False
 
-    def rows_of(self, ids: Ids) -> Ids:
-        """Return the newest row of each id, or -1."""
-        return _newest(self.given[: self.count], self._order, ids)
+    def __len__(self) -> int:
+        return self.stop - self.first
 
-    @cached_property
-    def _order(self) -> Ids | None:
-        """The rows by (id, row); None where ids ascend, as they do unless they were mixed."""
-        given = self.given[: self.count]
-        runs = (given[rows.start : rows.stop + 1] for rows in checks.chunks(given))
-        ascend = all((run[1:] >= run[:-1]).all() for run in runs)
-        return None if ascend else np.argsort(given, kind="stable")
+    def rows_of(self, given: Ids, ids: Ids) -> Ids:
+        """Return the newest row of each id, or -1; ``given`` is the column that the run is of."""
+        own = given[self.first : self.stop]
+        if not self._ready:
+            self._order = _order(own)
+            self._ready = True
+        found = _newest(own, self._order, ids)
+        return np.where(found >= 0, self.first + found, -1)
 
 
 @dataclass(frozen=True, eq=False)
-class IdView:
-    """The ids of the first rows of an `IdMap`: it stays as it is while the map grows.
+class IdColumn:
+    """The ids of the first rows of an index, in insertion order; it never changes.
+
+    The newest row with an id is the valid one. Ids are found in sorted runs, each at least twice as
+    long as the next, so that appending costs little however many rows there are.
 
     Attributes:
         count: Rows.
-        given: The ids int64 (at least count,), or None while ids are row numbers.
-        settled: The older rows.
+        given: The ids int64 (at least count,); None while ids are row numbers. What lies behind
+            ``count`` is room for the column that follows this one.
+        runs: What covers the rows, oldest first; empty while ids are row numbers.
     """
 
     count: int
     given: Ids | None
-    settled: Settled
+    runs: tuple[Run, ...]
+
+    @classmethod
+    def of(cls, rows: int, given: Ids | None = None) -> IdColumn:
+        """Return the column of so many rows; ``given`` int64 (rows,), None: row numbers."""
+        return cls(rows, given, (Run(0, rows),) if given is not None and rows else ())
 
     def of_rows(self, rows: Ids) -> Ids:
         """Return the ids of rows."""
@@ -83,78 +93,40 @@ class IdView:
         """Return the newest row of each id, or -1."""
         if self.given is None:
             return np.where(ids < self.count, ids, -1)
-        old = self.settled.rows_of(ids)
-        first = self.settled.count
-        new = _newest(self.given[first : self.count], self._tail, ids)
-        return np.where(new >= 0, first + new, old)
-
-    @cached_property
-    def _tail(self) -> Ids:
-        """The newer rows, by (id, row), counted from the first of them."""
-        assert self.given is not None
-        return np.argsort(self.given[self.settled.count : self.count], kind="stable")
-
-
-class IdMap:
-    """Ids of rows in insertion order; a row's newest holder of an id is the valid one.
-
-    While all ids are row numbers, nothing is stored.
-
-    Args:
-        rows: Rows that there are.
-        ids: Their ids; None: row numbers.
-        following: The id that the next row gets by default, see `after`.
-    """
-
-    def __init__(self, rows: int = 0, ids: Ids | None = None, following: int | None = None) -> None:
-        self.following = rows if following is None else following
-        self._rows = rows
-        self._ids = ids
-        self._settled = Settled(np.empty(0, dtype=np.int64), 0)
-        self._tail: dict[int, int] = {}
-        self._settle()
-
-    def view(self) -> IdView:
-        """Return the ids as they are now."""
-        return IdView(self._rows, self._ids, self._settled)
-
-    def rows_of(self, ids: Ids) -> Ids:
-        """Return the newest row of each id, or -1."""
-        if self._ids is None:
-            return np.where(ids < self._rows, ids, -1)
-        found = self._settled.rows_of(ids)
-        for i, key in enumerate(ids.tolist() if self._tail else ()):
-            found[i] = self._tail.get(key, found[i])
+        found = np.full(len(ids), -1, dtype=np.int64)
+        for run in reversed(self.runs):
+            missing = np.flatnonzero(found < 0)
+            if not len(missing):
+                break
+            found[missing] = run.rows_of(self.given, ids[missing])
         return found
 
-    def fresh(self, count: int) -> Ids:
-        """Return the default ids of the next rows.
+    def appended(self, ids: Ids) -> IdColumn:
+        """Return the column with more ids behind its own.
 
-        Raises:
-            ValueError: they would pass 2^63 - 1.
+        They are written where this column does not look: only one column may follow it.
         """
-        return counted(self.following, count)
+        end = self.count + len(ids)
+        given, runs = self.given, self.runs
+        if given is None:
+            if np.array_equal(ids, np.arange(self.count, end)):
+                return IdColumn(end, None, ())
+            given = np.arange(self.count, dtype=np.int64)
+            runs = IdColumn.of(self.count, given).runs
+        if not len(ids):
+            return self
+        given = _grown(given, end)
+        given[self.count : end] = ids
+        return IdColumn(end, given, _with(runs, Run(self.count, end)))
 
-    def append(self, ids: Ids) -> None:
-        """Give the next rows these ids."""
-        end = self._rows + len(ids)
-        if self._ids is None and not np.array_equal(ids, np.arange(self._rows, end)):
-            self._ids = np.arange(self._rows, dtype=np.int64)
-            self._settle()
-        if self._ids is not None:
-            self._ids = _grown(self._ids, end)
-            self._ids[self._rows : end] = ids
-        first, self._rows = self._rows, end
-        self.following = after(self.following, ids)
-        if end - self._settled.count > max(_TAIL_ROWS, end // 8):
-            self._settle()
-        elif self._ids is not None:
-            self._tail.update(zip(ids.tolist(), range(first, end), strict=True))
 
-    def _settle(self) -> None:
-        if self._ids is not None:
-            self._settled = Settled(self._ids, self._rows)
-            self._tail = {}
+def _with(runs: tuple[Run, ...], run: Run) -> tuple[Run, ...]:
+    """Return runs with one more, joined with those before it that are not twice as long."""
+    kept = len(runs)
+    while kept and len(runs[kept - 1]) < 2 * len(run):
+        kept -= 1
+        run = Run(runs[kept].first, run.stop)
+    return (*runs[:kept], run)
 
 
 def counted(following: int, count: int) -> Ids:
@@ -182,6 +154,13 @@ def _newest(given: Ids, order: Ids | None, ids: Ids) -> Ids:
         hit = (at >= 0) & (given[rows] == ids)
         found[hit] = rows[hit]
     return found
+
+
+def _order(given: Ids) -> Ids | None:
+    """Return the rows by (id, row); None where ids ascend, as they do unless they were mixed."""
+    runs = (given[rows.start : rows.stop + 1] for rows in checks.chunks(given))
+    ascend = all((run[1:] >= run[:-1]).all() for run in runs)
+    return None if ascend else np.argsort(given, kind="stable")
 
 
 def _grown(array: Ids, rows: int) -> npt.NDArray[np.int64]:

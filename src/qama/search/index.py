@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
-from qama import checks
+from qama import checks, mapping
 from qama.search import filters, merging, ranges, scan
 from qama.search.collection import Collection
 from qama.search.filters import Choice, Filter
+from qama.search.loading import State
 from qama.search.results import SearchResult
+from qama.search.snapshot import Snapshot
 
 
 class Index(Collection):
@@ -75,6 +78,7 @@ class Index(Collection):
         rows = scan.Rows(now.blocks, now.rows, mask, now.factors)
         candidates = scan.candidates(self.code, funnel, k, now.rows)
         found, scores = scan.search(self.code, queries, rows, k, scorer, threads, candidates)
+        self._check_files(now)
         return SearchResult(now.ids.of_rows(found), scores)
 
     def range_search(
@@ -111,6 +115,7 @@ class Index(Collection):
         now = self._now
         rows = scan.Rows(now.blocks, now.rows, filters.allowed(now, filter, exclude), now.factors)
         found = ranges.search(self.code, queries, least, rows, scorer, threads)
+        self._check_files(now)
         return [SearchResult(now.ids.of_rows(r), scores) for r, scores in found]
 
     def filter(self, choice: Choice = None, *, exclude: object = None) -> Filter:
@@ -124,6 +129,15 @@ class Index(Collection):
             ValueError: unfitting, see `search`.
         """
         return filters.compiled(self._now, choice, exclude)
+
+    def _check_files(self, now: Snapshot) -> None:
+        """Refuse what was read from a file that changed in place meanwhile."""
+        if any(mapping.changed(part) for part in now.blocks.parts):
+            raise OSError(
+                f"{self._path} was changed in place while it was open, as cp and rsync --inplace "
+                f"do: open it again, and replace such files by renaming (mv, rsync without "
+                f"--inplace)"
+            )
 
     @classmethod
     def merge(cls, indexes: Iterable[Index], *, renumber: bool = False) -> Self:
@@ -141,6 +155,6 @@ class Index(Collection):
         for stored, ids in merging.pieces([part._now for part in parts], renumber):
             merged.add_codes(stored, ids, compact=True)
         if not renumber:
-            merged._table.ids.following = max(part._table.ids.following for part in parts)
-            merged._publish(merged._table)
+            following = max(part._now.following for part in parts)
+            merged._state = State(replace(merged._now, following=following), None)
         return merged

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,26 +12,52 @@ from qama.errors import FormatError
 from qama.search import base, log
 from qama.search import ids as idmap
 from qama.search.base import Base
-from qama.search.snapshot import Table
+from qama.search.snapshot import Snapshot
 
 _TRIES = 10  # a reader may meet a writer that just replaced base or log
 
 
 @dataclass(frozen=True, eq=False)
-class State:
-    """What the files of an index hold.
+class Held:
+    """The files that a state of an index was read from, or written to.
 
     Attributes:
         base: The base.
-        log: Its log; None if there is none, or one of an older base.
-        table: The rows of both.
-        stamps: What changes whenever a file does.
+        stamp: Of the base: another one means that it was replaced.
+        end: Where the log ends; None if there is none that belongs to the base.
     """
 
     base: Base
-    log: log.Log | None
-    table: Table
-    stamps: tuple[object, ...]
+    stamp: object
+    end: log.End | None
+
+    @property
+    def path(self) -> Path:
+        """Where the base is."""
+        return self.base.contents.path
+
+    def unchanged(self) -> bool:
+        """Whether the files are as they were; a log that only grew has changed."""
+        if stamp_of(self.path) != self.stamp:
+            return False
+        try:
+            size = os.stat(self.base.log_path).st_size
+        except FileNotFoundError:
+            return self.end is None
+        return self.end is not None and size == self.end.size
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """What an index is at one moment: it changes by one assignment of the next one.
+
+    Attributes:
+        rows: The rows.
+        files: Where they are kept; None in memory.
+    """
+
+    rows: Snapshot
+    files: Held | None
 
 
 def load(path: Path, verify: bool = False, like: Base | None = None) -> State:
@@ -45,12 +72,7 @@ def load(path: Path, verify: bool = False, like: Base | None = None) -> State:
         FormatError: a file is damaged, or the log belongs to another index.
         OSError: a file cannot be opened.
     """
-    for _ in range(_TRIES):
-        stamps = stamps_of(path)
-        found = base.read(path)
-        record = read_log(path)
-        if stamps[0] == stamps_of(path)[0]:
-            break
+    found, record, stamp = read(path)
     if like is not None and not found.same_codes(like):
         raise FormatError(
             f"{path} was replaced by an index of codec {found.codec.fingerprint}, "
@@ -58,23 +80,45 @@ def load(path: Path, verify: bool = False, like: Base | None = None) -> State:
         )
     if verify:
         found.contents.check_sections()
-    record = _belonging(path, found, record)
-    table = found.table()
-    if record is not None:
-        if record.damage:
-            raise FormatError(
-                f"{log_path(path)}: {record.damage} and whole records follow it: `qama repair` "
-                f"salvages what is proven"
-            )
-        replay(table, record.records, log_path(path))
-    return State(found, record, table, stamps)
+    rows = found.snapshot()
+    if record is None:
+        return State(rows, Held(found, stamp, None))
+    if record.damage:
+        raise FormatError(
+            f"{found.log_path}: {record.damage} and whole records follow it: `qama repair` "
+            f"salvages what is proven"
+        )
+    return State(replay(rows, record.records, found.log_path), Held(found, stamp, record.end))
 
 
-def replay(table: Table, records: list[log.Record], name: object, strict: bool = True) -> None:
-    """Apply records to a table.
+def read(path: Path) -> tuple[Base, log.Log | None, object]:
+    """Read base and log as they belong together.
+
+    Returns:
+        The base; its log, None if there is none or it is one of an older base; the base's stamp.
+
+    Raises:
+        FormatError: a file is damaged, or the log belongs to another index.
+        OSError: a file cannot be opened.
+    """
+    for _ in range(_TRIES):
+        stamp = stamp_of(path)
+        found = base.read(path)
+        before = stamp_of(found.log_path)
+        record = read_log(found.log_path)
+        still = before == stamp_of(found.log_path) or not (record and record.later)
+        if stamp == stamp_of(path) and still:
+            break
+    return found, _belonging(found, record), stamp
+
+
+def replay(
+    rows: Snapshot, records: Iterable[log.Record], name: object, strict: bool = True
+) -> Snapshot:
+    """Return rows after the changes of records.
 
     Args:
-        table: The rows of the base.
+        rows: The rows of the base.
         records: The records in their order.
         name: What messages call the log.
         strict: Refuse to add an id that is there already; otherwise its vector is replaced.
@@ -82,39 +126,34 @@ def replay(table: Table, records: list[log.Record], name: object, strict: bool =
     Raises:
         FormatError: a record that cannot follow from those before it.
     """
-    table.reserve(sum(len(record.codes) for record in records))
-    for record in records:
+    changes = [record for record in records if record.kind != "sync"]
+    if changes:
+        rows = rows.with_room(sum(len(record.codes) for record in changes))
+    for record in changes:
         try:
             idmap.checked(record.ids, "ids")
-            held = table.find(record.ids)
-            if strict and record.kind == "add" and (held >= 0).any():
+            if strict and record.kind == "add" and (rows.find(record.ids) >= 0).any():
                 raise ValueError("it adds an id that is there already")
         except ValueError as error:
             raise FormatError(f"{name}: record {record.number} is inconsistent: {error}") from None
-        table.bury(held)
-        if record.kind != "delete":
-            table.append(record.codes, record.ids)
-
-
-def log_path(path: Path) -> Path:
-    """Return where the log of an index is."""
-    return path.with_name(path.name + ".log")
+        rows = rows.changed(record.ids, None if record.kind == "delete" else record.codes)
+    return rows
 
 
 def read_log(path: Path) -> log.Log | None:
-    """Read the log of an index; None if there is none.
+    """Read a log; None if there is none.
 
     Raises:
         FormatError: see `qama.search.log.read`.
     """
     try:
-        data = files.mapped(log_path(path))
+        data = files.read(path)
     except FileNotFoundError:
         return None
-    return log.read(data, log_path(path))
+    return log.read(data, path)
 
 
-def _belonging(path: Path, found: Base, record: log.Log | None) -> log.Log | None:
+def _belonging(found: Base, record: log.Log | None) -> log.Log | None:
     """Return the log if it belongs to the base; None if the base contains it already."""
     if record is None or record.header.base == found.replaces:
         return None
@@ -122,21 +161,17 @@ def _belonging(path: Path, found: Base, record: log.Log | None) -> log.Log | Non
     wanted = (found.identity, found.codec.fingerprint, found.code.stored_bytes)
     if (header.base, header.codec, header.code_bytes) != wanted:
         raise FormatError(
-            f"{log_path(path)} belongs to the index {header.base} of codec {header.codec}, "
-            f"{header.code_bytes} B a code; {path} is {wanted[0]} of codec {wanted[1]}, "
-            f"{wanted[2]} B: move the log away if the file is to be used without it"
+            f"{found.log_path} belongs to the index {header.base} of codec {header.codec}, "
+            f"{header.code_bytes} B a code; {found.contents.path} is {wanted[0]} of codec "
+            f"{wanted[1]}, {wanted[2]} B: move the log away if the file is to be used without it"
         )
     return record
 
 
-def stamps_of(path: Path) -> tuple[object, ...]:
-    """Return what changes whenever the base or the log of an index does, in this order."""
-    return tuple(_stamp(file) for file in (path, log_path(path)))
-
-
-def _stamp(path: Path) -> tuple[int, int, int] | None:
+def stamp_of(path: Path) -> object:
+    """Return what changes whenever a file does; None if there is none."""
     try:
         about = os.stat(path)
     except FileNotFoundError:
         return None
-    return about.st_ino, about.st_size, about.st_mtime_ns
+    return about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns

@@ -13,11 +13,14 @@ r"""The write-ahead log beside an index file: its bytes, and what they prove.
                u32 LE    CRC-32 of the rest of the record
                u64 LE    number of the record, counted from 1
                u64 LE    bytes of the log that were synced when it was written
-               u32 LE    kind: 1 add, 2 upsert, 3 delete
+               u32 LE    kind: 1 add, 2 upsert, 3 delete, 4 sync
                u32 LE    zero
                u64 LE    count
                u64 LE    bytes of the payload
-               payload   count ids (i64 LE), then, unless it deletes, count codes
+               payload   count ids (i64 LE), then, if it adds or upserts, count codes
+
+A record of kind sync changes nothing (its count is 0): it is written behind what was synced, and
+says so. Version 1 has none.
 
 docs/format.md is the specification.
 """
@@ -35,9 +38,10 @@ from qama.checks import Bytes, Ids
 from qama.errors import FormatError
 
 MAGIC = b"\x93QAMALOG"
-VERSION = 1
+VERSION, OLDEST = 2, 1  # 2: records of syncs
 MARK = b"QREC"
-KINDS = {1: "add", 2: "upsert", 3: "delete"}
+KINDS = {1: "add", 2: "upsert", 3: "delete", 4: "sync"}
+_WITH_CODES = ("add", "upsert")
 
 _HEADER = struct.Struct("<8sII8s8sI28x")
 _RECORD = struct.Struct("<4sIQQIIQQ")
@@ -53,16 +57,18 @@ class Header:
         base: Identity of the base file, 16 hex digits.
         codec: Fingerprint of the codec, 16 hex digits.
         code_bytes: Bytes per code.
+        version: Of the log.
     """
 
     base: str
     codec: str
     code_bytes: int
+    version: int = VERSION
 
     def pack(self) -> bytes:
         """Return the first 64 bytes of the log."""
         base, codec = bytes.fromhex(self.base), bytes.fromhex(self.codec)
-        packed = _HEADER.pack(MAGIC, VERSION, 0, base, codec, self.code_bytes)
+        packed = _HEADER.pack(MAGIC, self.version, 0, base, codec, self.code_bytes)
         return packed[:12] + zlib.crc32(packed[16:]).to_bytes(4, "little") + packed[16:]
 
 
@@ -74,11 +80,11 @@ class Record:
     """One change.
 
     Attributes:
-        kind: "add", "upsert" or "delete".
+        kind: "add", "upsert", "delete" or "sync".
         number: Its number in the log, from 1.
         synced: Bytes of the log that were on the disk for certain when it was written.
         ids: int64 (count,).
-        codes: uint8 (count, bytes); no rows where it deletes.
+        codes: uint8 (count, bytes); no rows unless it adds or upserts.
         stop: Where it ends in the log.
     """
 
@@ -88,6 +94,31 @@ class Record:
     ids: Ids
     codes: Bytes
     stop: int
+
+
+@dataclass(frozen=True)
+class End:
+    """Where a log ends, as far as it counts.
+
+    Attributes:
+        size: Its bytes.
+        number: The number of its last record.
+        synced: Bytes that are on the disk for certain.
+        pending: Whether a change behind them was acknowledged.
+    """
+
+    size: int
+    number: int
+    synced: int
+    pending: bool = False
+
+    def after(self, packed: bytes) -> End:
+        """Return the end behind one more record, a change."""
+        return End(self.size + len(packed), self.number + 1, self.synced, pending=True)
+
+    def marked(self, packed: bytes) -> End:
+        """Return the end behind one more record, that of a sync of everything before it."""
+        return End(self.size + len(packed), self.number + 1, self.size)
 
 
 @dataclass(frozen=True)
@@ -101,7 +132,8 @@ class Log:
         size: Bytes of the log.
         damage: What is wrong, if bytes that were synced are damaged; None if everything past
             ``stop`` is the unfinished end of a write.
-        later: Whole records past the damage.
+        later: Whole records past ``stop``. Without ``damage`` nothing proves that what lies before
+            them was ever on the disk: a power cut may leave them so.
     """
 
     header: Header
@@ -110,6 +142,16 @@ class Log:
     size: int
     damage: str | None
     later: list[Record]
+
+    @property
+    def changes(self) -> int:
+        """How many records change something."""
+        return sum(record.kind != "sync" for record in self.records)
+
+    @property
+    def end(self) -> End:
+        """Where it ends, for a writer that has not synced it yet."""
+        return End(self.stop, len(self.records), HEADER_BYTES, pending=bool(self.records))
 
 
 def pack(kind: str, number: int, synced: int, ids: Ids, codes: Bytes | None) -> bytes:
@@ -164,13 +206,15 @@ def read_header(data: Bytes, name: object) -> Header:
     if len(raw) < HEADER_BYTES:
         raise FormatError(f"{name} is truncated: {len(raw)} bytes")
     _, version, crc, base, codec, code_bytes = _HEADER.unpack(raw)
-    if version != VERSION:
-        raise FormatError(f"{name} is a log of version {version}; this qama reads {VERSION}")
+    if not OLDEST <= version <= VERSION:
+        raise FormatError(
+            f"{name} is a log of version {version}; this qama reads {OLDEST} to {VERSION}"
+        )
     if crc != zlib.crc32(raw[16:]) or any(raw[36:]):
         raise FormatError(f"{name}: the header of the log is damaged (checksum differs)")
     if code_bytes == 0:
         raise FormatError(f"{name}: the header of the log gives codes no bytes")
-    return Header(base.hex(), codec.hex(), code_bytes)
+    return Header(base.hex(), codec.hex(), code_bytes, version)
 
 
 def _record(data: Bytes, at: int, code_bytes: int) -> Record | None:
@@ -179,10 +223,12 @@ def _record(data: Bytes, at: int, code_bytes: int) -> Record | None:
     if len(head) < _RECORD.size:
         return None
     mark, crc, number, synced, kind, zero, count, payload = _RECORD.unpack(head)
-    each = 8 + (0 if KINDS.get(kind) == "delete" else code_bytes)
+    each = 8 + (code_bytes if KINDS.get(kind) in _WITH_CODES else 0)
     start = at + _RECORD.size
     stop = start + payload
     if mark != MARK or kind not in KINDS or zero or payload != count * each or stop > len(data):
+        return None
+    if KINDS[kind] == "sync" and count:
         return None
     if crc != zlib.crc32(data[at + 8 : stop].data) or synced > at:
         return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +12,8 @@ from qama.checks import Bytes
 from qama.codec import Codec
 from qama.errors import FormatError
 from qama.search import base, loading, log, store
-from qama.search import ids as idmap
 from qama.search.base import CHUNK_BLOCKS, Base
-from qama.search.snapshot import WORD, Table
+from qama.search.snapshot import WORD, Snapshot
 from qama.search.verify import damaged_chunks
 
 _MOST_MISSING = 16  # a file may have lost all but this part of what its header claims
@@ -58,20 +57,18 @@ def repair(path: Path, output: Path, codec: Codec | None = None) -> Salvage:
     path = files.real(path)
     if files.real(output) == path:
         raise ValueError(f"the output is {output}, the damaged file itself; give another name")
-    if files.real(output) == loading.log_path(path):
-        raise ValueError(f"the output is {output}, the log of {path}; give another name")
     salvage = Salvage()
     found = _base(path, codec, salvage)
-    table = _proven(found, salvage)
-    _replay(table, found, path, salvage)
-    now = table.snapshot()
+    if files.real(output) == found.log_path:
+        raise ValueError(f"the output is {output}, the log of {path}; give another name")
+    now = _replayed(_proven(found, salvage), found, salvage)
     salvage.vectors = len(now)
     store.save(files.real(output), found.codec, found.code, now)
     return salvage
 
 
 def _base(path: Path, codec: Codec | None, salvage: Salvage) -> Base:
-    data = files.mapped(path)
+    data = files.read(path)
     claimed = container.claimed_size(path)
     if len(data) < claimed <= _MOST_MISSING * len(data):
         whole = np.zeros(claimed, dtype=np.uint8)
@@ -88,7 +85,7 @@ def _base(path: Path, codec: Codec | None, salvage: Salvage) -> Base:
     return base.parse(contents, codec)
 
 
-def _proven(found: Base, salvage: Salvage) -> Table:
+def _proven(found: Base, salvage: Salvage) -> Snapshot:
     """Return the rows of the base that its checksums prove, in their order."""
     chunks = np.ones(-(-len(found.blocks) // CHUNK_BLOCKS), dtype=bool)
     damaged = set(found.contents.damaged())
@@ -98,35 +95,34 @@ def _proven(found: Base, salvage: Salvage) -> Table:
             chunks[:] = True
             chunks[damaged_chunks(found)] = False
     rows = np.flatnonzero(np.repeat(chunks, CHUNK_BLOCKS * WORD)[: found.rows])
-    table = Table(found.blocks, found.rows, idmap.IdMap(found.rows))
-    stored = table.snapshot().codes()[rows]
+    stored = Snapshot.of(found.blocks, found.rows).codes()[rows]
     ids = rows if found.ids is None else np.array(found.ids[rows])
     first = np.sort(np.unique(ids, return_index=True)[1])
     first = first[ids[first] >= 0]
-    proven = Table.empty(found.code.stored_bytes)
-    proven.append(stored[first], ids[first])
-    proven.ids.following = max(proven.ids.following, found.following)
     salvage.rows, salvage.lost_rows = len(first), found.rows - len(first)
-    return proven
+    proven = Snapshot.empty(found.code.stored_bytes).changed(ids[first], stored[first])
+    return replace(proven, following=max(proven.following, found.following))
 
 
-def _replay(table: Table, found: Base, path: Path, salvage: Salvage) -> None:
-    name = loading.log_path(path)
+def _replayed(rows: Snapshot, found: Base, salvage: Salvage) -> Snapshot:
+    """Return rows after the changes of the log that are proven and follow from those before."""
+    name = found.log_path
     try:
-        data = files.mapped(name)
+        data = files.read(name)
     except FileNotFoundError:
         salvage.notes.append("there is no log")
-        return
+        return rows
     records = _records(data, found, name, salvage)
     missing = (records[-1].number if records else 0) - len(records)
     salvage.lost_records += missing
     for record in records:
         try:
-            loading.replay(table, [record], name, strict=False)
-            salvage.records += 1
+            rows = loading.replay(rows, [record], name, strict=False)
+            salvage.records += record.kind != "sync"
         except FormatError as error:
             salvage.lost_records += 1
             salvage.notes.append(str(error))
+    return rows
 
 
 def _records(data: Bytes, found: Base, name: Path, salvage: Salvage) -> list[log.Record]:

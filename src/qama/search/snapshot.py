@@ -1,13 +1,15 @@
-"""Rows in memory: what a search reads, and what a writer changes.
+"""Rows in memory: what a search reads, and what a change makes of them.
 
-A `Snapshot` never changes. A `Table` makes the next one: it writes new rows where no snapshot
-looks (behind the rows of them all) and replaces the bitmap of deleted rows as a whole, so that any
-number of searches may run beside one writer. A row that a snapshot can see is never written again.
+A `Snapshot` never changes. A change makes the next one: it writes new rows where no snapshot looks
+(behind the rows of them all) and makes a new bitmap of deleted rows, so that any number of searches
+may run beside one writer. A row that a snapshot can see is never written again, and a change that
+fails midway leaves nothing that can be seen. Only one snapshot may follow another.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -29,9 +31,9 @@ class Snapshot:
 
     Attributes:
         rows: Rows, the deleted ones included.
-        blocks: The stored codes, ceil(rows / 64) blocks; what lies past the last row is not
-            defined.
-        live: uint64 (blocks,), the rows that were not deleted; None while none was.
+        room: The stored codes, at least ceil(rows / 64) blocks, mapped from a file or not; what
+            lies past the last row is not defined.
+        live: uint64 (ceil(rows / 64),), the rows that were not deleted; None while none was.
         deleted: How many were.
         ids: The ids of the rows.
         following: The id that the next row gets by default.
@@ -39,12 +41,37 @@ class Snapshot:
     """
 
     rows: int
-    blocks: Blocks
+    room: Blocks
     live: Mask | None
     deleted: int
-    ids: idmap.IdView
+    ids: idmap.IdColumn
     following: int
     cache: dict[int, Bytes]
+
+    @classmethod
+    def of(
+        cls, blocks: Blocks, rows: int, ids: Ids | None = None, following: int | None = None
+    ) -> Snapshot:
+        """Return rows of which none was deleted.
+
+        Args:
+            blocks: At least ceil(rows / 64) blocks.
+            rows: Rows.
+            ids: Their ids, int64 (rows,); None: row numbers.
+            following: The id that the next row gets by default; None: ``rows``.
+        """
+        after = rows if following is None else following
+        return cls(rows, blocks, None, 0, idmap.IdColumn.of(rows, ids), after, {})
+
+    @classmethod
+    def empty(cls, stored_bytes: int, leading: int | None = None) -> Snapshot:
+        """Return no rows, ``leading`` (None: all) bytes of their codes apart."""
+        return cls.of(Blocks.zeros(0, stored_bytes, leading or stored_bytes), 0)
+
+    @cached_property
+    def blocks(self) -> Blocks:
+        """The blocks in use."""
+        return self.room[: blocks_of(self.rows)]
 
     def __len__(self) -> int:
         """Rows that can be found."""
@@ -91,67 +118,47 @@ class Snapshot:
         self.cache[code.stored_bytes] = made
         return made
 
+    # -- what follows ------------------------------------------------------------------------
 
-class Table:
-    """The rows that one writer changes, and the snapshots that it publishes.
+    def changed(self, ids: Ids, codes: Bytes | None) -> Snapshot:
+        """Return the rows after a change: ids are deleted, then codes, if any, added under them.
 
-    Args:
-        blocks: At least ceil(rows / 64) blocks; mapped from a file or not.
-        rows: Rows.
-        ids: Their ids.
-    """
+        Args:
+            ids: int64 (n,), each once; unknown ones are ignored.
+            codes: uint8 (n, bytes), or None.
+        """
+        after = self._without(self.find(ids))
+        return after if codes is None else after._appended(codes, ids)
 
-    def __init__(self, blocks: Blocks, rows: int, ids: idmap.IdMap) -> None:
-        self.ids = ids
-        self.rows = rows
-        self._blocks = blocks
-        self._live: Mask | None = None
-        self._deleted = 0
-        self._cache: dict[int, Bytes] = {}
+    def with_room(self, count: int) -> Snapshot:
+        """Return the same rows with room for more; blocks mapped from a file are copied."""
+        return replace(self, room=self.room.room_for(self.rows + count))
 
-    @classmethod
-    def empty(cls, stored_bytes: int, leading: int | None = None) -> Table:
-        """Return a table without rows, ``leading`` (None: all) bytes of its codes apart."""
-        return cls(Blocks.zeros(0, stored_bytes, leading or stored_bytes), 0, idmap.IdMap())
-
-    def snapshot(self) -> Snapshot:
-        """Return the rows as they are now."""
-        return Snapshot(
-            self.rows, self._blocks[: blocks_of(self.rows)], self._live, self._deleted,
-            self.ids.view(), self.ids.following, self._cache,
+    def _appended(self, stored: Bytes, ids: Ids) -> Snapshot:
+        end = self.rows + len(stored)
+        room = self.room.room_for(end)
+        room.write(stored, self.rows)
+        live = self.live
+        if live is not None:
+            grown = np.zeros(blocks_of(end), dtype=np.uint64)
+            grown[: len(live)] = live
+            live = with_bits(grown, np.arange(self.rows, end), True)
+        return replace(
+            self, rows=end, room=room, live=live, ids=self.ids.appended(ids),
+            following=idmap.after(self.following, ids),
         )  # fmt: skip
 
-    def find(self, ids: Ids) -> Ids:
-        """Return the row of each id, or -1."""
-        return alive(self.ids.rows_of(ids), self._live)
-
-    def reserve(self, count: int) -> None:
-        """Make room for more rows; blocks mapped from a file are copied into memory first."""
-        self._blocks = self._blocks.room_for(self.rows + count)
-
-    def append(self, stored: Bytes, ids: Ids) -> None:
-        """Append codes uint8 (n, bytes) with ids that no live row has."""
-        self.reserve(len(stored))
-        self._blocks.write(stored, self.rows)
-        end = self.rows + len(stored)
-        if self._live is not None:
-            grown = np.zeros(blocks_of(end), dtype=np.uint64)
-            grown[: len(self._live)] = self._live
-            self._live = with_bits(grown, np.arange(self.rows, end), True)
-        self.ids.append(ids)
-        self.rows = end
-
-    def bury(self, rows: Ids) -> int:
-        """Delete rows (-1 is ignored); returns how many."""
+    def _without(self, rows: Ids) -> Snapshot:
+        """Return the rows with some deleted (-1 is ignored)."""
         rows = rows[rows >= 0]
-        if len(rows):
-            self._live = with_bits(live_bits(self.snapshot()), rows, False)
-            self._deleted += len(rows)
-        return len(rows)
+        if not len(rows):
+            return self
+        live = with_bits(live_bits(self), rows, False)
+        return replace(self, live=live, deleted=self.deleted + len(rows))
 
 
-def compacted(snapshot: Snapshot) -> Table:
-    """Return a table of the rows that can be found, in their order."""
+def compacted(snapshot: Snapshot) -> Snapshot:
+    """Return the rows that can be found alone, in their order."""
     blocks, ids = snapshot.blocks, snapshot.ids.given
     if snapshot.deleted:
         blocks = Blocks.of(snapshot.live_codes(), blocks.leading.shape[1])
@@ -160,7 +167,7 @@ def compacted(snapshot: Snapshot) -> Table:
     ids = None if ids is None else ids[:rows]
     if ids is None and snapshot.following != rows:
         ids = np.arange(rows, dtype=np.int64)
-    return Table(blocks, rows, idmap.IdMap(rows, ids, snapshot.following))
+    return Snapshot.of(blocks, rows, ids, snapshot.following)
 
 
 def mask_of(allowed: npt.NDArray[np.bool_]) -> Mask:

@@ -1,12 +1,17 @@
 """The files of one index: its base, its log and its lock, and how they change together.
 
-    path        the base, see `base`: mapped, never changed, replaced as a whole
-    path.log    the changes since, see `log`: appended to, synced on demand
-    path.lock   held by the one writer, see `lock`
+    path             the base, see `base`: mapped, never changed, replaced as a whole
+    path.qama-log    the changes since, see `log`: appended to, synced on demand
+    path.qama-lock   held by the one writer, see `lock`
 
-Order makes every moment recoverable. A change is in the log before it is in memory. A new base
-takes its place in one step and names the base it replaced, so that a log of the replaced base is
-known to be contained in the new one.
+Order makes every moment recoverable. A change is in the log before it is in memory, and where it
+does not reach memory it is taken out of the log again. A new base takes its place in one step and
+names the base it replaced, so that a log of the replaced base is known to be contained in the new
+one.
+
+What the log holds is said by the state of the index (`loading.Held`), which changes by one
+assignment. The store itself only remembers whether a change was interrupted: then the log is cut
+back to where the state says it ends before anything else is written.
 """
 
 from __future__ import annotations
@@ -14,20 +19,22 @@ from __future__ import annotations
 import contextlib
 import os
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
-from qama import container, files
+from qama import files
 from qama.checks import Bytes, Ids
 from qama.codec import Code, Codec
 from qama.errors import FormatError, RecoveryWarning
 from qama.search import base, log
 from qama.search.base import Base
-from qama.search.loading import State, load, log_path, stamps_of
+from qama.search.ids import NONE
+from qama.search.loading import Held, State, load, stamp_of
 from qama.search.lock import Lock
 from qama.search.snapshot import Snapshot
 
 
-def save(path: Path, codec: Codec, code: Code, snapshot: Snapshot) -> None:
+def save(path: Path, codec: Codec, code: Code, rows: Snapshot) -> None:
     """Write a copy of an index to a path, whatever stands there; a log of it is removed.
 
     Raises:
@@ -37,12 +44,15 @@ def save(path: Path, codec: Codec, code: Code, snapshot: Snapshot) -> None:
     lock = Lock(path)
     lock.acquire()
     try:
-        replaced = None
+        old = None
         with contextlib.suppress(FileNotFoundError, FormatError):
-            _drop_old_log(path, base.read(path))
-            replaced = container.identity_of(path)
-        base.write(path, codec, code, snapshot, 0, replaced)
-        files.remove(log_path(path))
+            old = base.read(path)
+        if old is None:
+            _drop_orphan(path)
+        base.write(path, codec, code, rows, 0, None if old is None else old.identity)
+        if old is not None:
+            _drop_logs(old)
+            _drop_orphan(path)
     finally:
         lock.release()
 
@@ -52,203 +62,272 @@ class Store:
 
     Args:
         path: The base file.
-        state: What `load` found there.
     """
 
-    def __init__(self, path: Path, state: State) -> None:
+    def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = Lock(path)
         self._process = os.getpid()
-        self._descriptor: int | None = None
-        self._broken: str | None = None
-        self._synced = 0
-        self._follow(state)
+        self._descriptor: int | None = None  # of the log
+        self._settled = True  # the log ends where the state says, or it was not touched
+        self.broken: str | None = None
 
     def __del__(self) -> None:
         with contextlib.suppress(Exception):
-            self.close()
+            self._let_go()
 
-    def claim(self) -> State | None:
-        """Take the lock, if it is not held yet, and cut off an unfinished end of the log.
+    @property
+    def elsewhere(self) -> bool:
+        """Whether this process is a copy of the one that opened the index."""
+        return self._process != os.getpid()
+
+    def claim(self, state: State) -> State:
+        """Take the lock, if it is not held yet, and make sure that no one else writes.
+
+        Args:
+            state: What the index is.
 
         Returns:
-            What the files hold, if they changed since they were loaded.
+            The same, or what the files hold now if they changed.
 
         Raises:
             LockedError: another writer holds the lock.
-            OSError: an earlier write failed and the log's end is not known, or this process is a
-                copy of the one that opened the index.
+            FormatError: the files are not as they should be, see `load`.
+            OSError: an earlier write failed and nothing is certain any more, someone else changed
+                the files, or this process is a copy of the one that opened the index.
         """
-        if self._broken:
-            raise OSError(f"{self._broken}; open {self.path} again to go on")
-        if self._process != os.getpid():
+        if self.elsewhere:
             raise OSError(
                 f"{self.path} was opened for writing in process {self._process}; open it again "
                 f"in this one"
             )
-        if self._lock.held:
-            return None
-        self._lock.acquire()
-        try:
-            changed = None
-            if stamps_of(self.path) != self._stamps:
-                changed = load(self.path, like=self._base)
-                self._follow(changed)
-            self._begin()
-        except BaseException:
-            self._let_go()
-            raise
-        return changed
+        self._check()
+        if not self._lock.held:
+            return self._acquired(state)
+        held = _held(state)
+        if not self._settled:
+            self.settle(state)
+            if not self._settled:
+                return self._reloaded(held)
+        elif not held.unchanged():
+            self.broken = f"{self.path} or its log was changed by someone else"
+            self._check()
+        return state
 
-    def append(self, kind: str, ids: Ids, codes: Bytes | None, durable: bool) -> None:
-        """Write one change to the log.
+    def append(self, state: State, kind: str, ids: Ids, codes: Bytes | None, durable: bool) -> Held:
+        """Write one change to the log; `settle` must follow, whatever happens.
+
+        Returns:
+            What the files hold then.
 
         Raises:
-            OSError: it could not be written (or, if durable, synced); the log is as before.
+            OSError: it could not be written (or, if durable, synced).
         """
-        with files.naming(log_path(self.path)):
-            if self._descriptor is None:
-                self._start_log()
-            assert self._descriptor is not None
-            self._trim()
-            packed = log.pack(kind, self._records + 1, self._synced, ids, codes)
-            syncing = False
-            try:
-                files.write_all(self._descriptor, packed)
-                syncing = durable
-                if durable:
-                    files.sync(self._descriptor)
-            except BaseException:
-                self._take_back(syncing)
-                raise
-        self._size += len(packed)
-        self._records += 1
-        if durable:
-            self._synced = self._size
+        held = _held(state)
+        with files.naming(held.base.log_path):
+            self._settled = False
+            end = held.end or self._started(held.base)
+            packed = log.pack(kind, end.number + 1, end.synced, ids, codes)
+            files.write_all(self._log, packed)
+            end = end.after(packed)
+            return replace(held, end=self._synced(end) if durable else end)
 
-    def flush(self) -> None:
-        """Wait until every change is on the disk.
+    def settle(self, state: State) -> None:
+        """Bring the log back to where a state ends: what lies behind it does not count.
+
+        Where that cannot be done now, `claim` tries again before anything else is written.
+        """
+        held = _held(state)
+        with contextlib.suppress(OSError):
+            if self._settled or self._lock.lost or stamp_of(self.path) != held.stamp:
+                return
+            if held.end is None:
+                self._close_log()
+                _drop_logs(held.base)
+            else:
+                if self._descriptor is None:
+                    self._descriptor = files.open_to_append(held.base.log_path)
+                if os.fstat(self._descriptor).st_size > held.end.size:
+                    files.cut(self._descriptor, held.end.size)
+            self._settled = True
+
+    def flush(self, state: State) -> Held:
+        """Wait until every change is on the disk; `settle` must follow, whatever happens.
+
+        Returns:
+            What the files hold then.
 
         Raises:
             OSError: the disk failed; nothing written since the last sync is certain to last.
         """
-        if self._descriptor is None or self._synced == self._size:
-            return
-        with files.naming(log_path(self.path)):
-            try:
-                files.sync(self._descriptor)
-            except BaseException:
-                self._broken = f"syncing {log_path(self.path)} failed"
-                raise
-        self._synced = self._size
+        held = _held(state)
+        self._check()
+        if held.end is None or not held.end.pending or not self._lock.held:
+            return held
+        with files.naming(held.base.log_path):
+            self._settled = False
+            return replace(held, end=self._synced(held.end))
 
-    def compact(self, codec: Codec, code: Code, snapshot: Snapshot) -> State:
-        """Replace base and log by one new base.
+    def compact(self, codec: Codec, code: Code, state: State) -> State:
+        """Replace base and log by one new base; `settle` must follow, whatever happens.
 
         Returns:
-            What the files hold now.
+            What the files hold then.
 
         Raises:
-            OSError: the new base could not be written; base and log are as before.
+            OSError: the new base could not be written, and base and log are as before; or it could
+                not be opened, and the next change opens it.
         """
-        old = self._base
-        try:
-            base.write(self.path, codec, code, snapshot, old.generation + 1, old.identity)
-        except BaseException:
-            if stamps_of(self.path)[0] != self._stamps[0]:  # the new base is in place already
-                self._broken = f"replacing {self.path} was not finished"
-            raise
-        self._end_log()
+        old = _held(state).base
+        self._settled = False
+        base.write(self.path, codec, code, state.rows, old.generation + 1, old.identity)
+        made = load(self.path)
+        self._close_log()
         with contextlib.suppress(OSError):  # a log of the replaced base is known as such
-            files.remove(log_path(self.path))
-        state = load(self.path)
-        self._follow(state)
-        return state
+            _drop_logs(old)
+        return made
 
     def close(self) -> None:
-        """Flush and give up the lock; does nothing without it."""
-        try:
-            if self._process == os.getpid() and not self._broken:
-                self.flush()
-        finally:
-            self._let_go()
+        """Give up the lock; does nothing without it."""
+        self._let_go()
 
     # -- inside -----------------------------------------------------------------------------
 
-    def _follow(self, state: State) -> None:
-        self._base, self._stamps = state.base, state.stamps
-        self._code_bytes = state.base.code.stored_bytes
-        self._codec = state.base.codec.fingerprint
-        self._has_log = state.log is not None
-        self._size = state.log.stop if state.log else 0
-        self._torn = state.log.size - state.log.stop if state.log else 0
-        self._records = len(state.log.records) if state.log else 0
-        self._synced = 0
+    @property
+    def _log(self) -> int:
+        assert self._descriptor is not None
+        return self._descriptor
 
-    def _begin(self) -> None:
+    def _check(self) -> None:
+        """Refuse to go on where nothing is certain any more."""
+        if self._lock.lost:
+            self.broken = f"{self._lock.path} was removed or replaced by someone else"
+        if self.broken:
+            raise OSError(f"{self.broken}; open {self.path} again to go on")
+
+    def _acquired(self, state: State) -> State:
+        """Take the lock and go on from what the files hold."""
+        self._lock.acquire()
+        try:
+            self._settled = True
+            held = _held(state)
+            if not held.unchanged():
+                return self._reloaded(held)
+            return self._begun(state)
+        except BaseException:
+            self._let_go()
+            raise
+
+    def _reloaded(self, held: Held) -> State:
+        self._close_log()
+        state = self._begun(load(self.path, like=held.base))
+        self._settled = True
+        return state
+
+    def _begun(self, state: State) -> State:
         """Open the log behind its last whole record, which is synced from then on."""
-        path = log_path(self.path)
-        if not self._has_log:
-            _drop_old_log(self.path, self._base)
-            return
+        held = _held(state)
+        if held.end is None:
+            _drop_logs(held.base)
+            return state
+        path = held.base.log_path
         with files.naming(path):
             self._descriptor = files.open_to_append(path)
-            if self._torn:
-                files.cut(self._descriptor, self._size)
+            torn = os.fstat(self._descriptor).st_size - held.end.size
+            kept = self._cut_off(held) if torn else None
             files.sync(self._descriptor)
-        self._synced = self._size
-        if self._torn:
+        if torn:
             warnings.warn(
-                f"{path}: the last {self._torn} bytes were an unfinished write and were cut off; "
-                f"{self._records} records before them are whole",
+                f"{path}: the last {torn} bytes were an unfinished write and were cut off; "
+                f"{held.end.number} records before them are whole{kept or ''}",
                 RecoveryWarning,
-                stacklevel=6,  # claim, _changing, its context, the verb, who called it
+                stacklevel=8,  # _acquired, claim, _changing, its context, the verb, who called it
             )
-            self._torn = 0
+        end = replace(held.end, synced=held.end.size, pending=False)
+        return replace(state, files=replace(held, end=end))
 
-    def _start_log(self) -> None:
+    def _cut_off(self, held: Held) -> str:
+        """Cut the log behind its end; a copy is kept where whole records lie there."""
+        assert held.end is not None
+        path = held.base.log_path
+        record = log.read(files.read(path), path)
+        note = ""
+        if record.later:
+            aside = path.with_name(f"{path.name}-{os.urandom(4).hex()}")
+            with files.replacing(aside, like=path) as copy:
+                copy.write(files.read(path))
+            note = (
+                f"; {len(record.later)} whole records lay behind them, and the log as it was is "
+                f"kept as {aside}"
+            )
+        files.cut(self._log, held.end.size)
+        return note
+
+    def _started(self, found: Base) -> log.End:
         """Put a log without records in place, over one of an older base."""
-        path = log_path(self.path)
-        header = log.Header(self._base.identity, self._codec, self._code_bytes).pack()
-        with files.replacing(path, like=self.path) as file:
-            file.write(header)
+        _drop_logs(found)
+        path = found.log_path
+        if os.path.lexists(path):
+            raise FileExistsError(
+                f"{path} is in the way of the changes of {found.contents.path}: it is not the log "
+                f"of this index; move it away"
+            )
+        version = log.VERSION if found.contents.version > 3 else log.OLDEST
+        header = log.Header(
+            found.identity, found.codec.fingerprint, found.code.stored_bytes, version
+        )
+        packed = header.pack()
+        with files.replacing(path, like=found.contents.path) as file:
+            file.write(packed)
         self._descriptor = files.open_to_append(path)
-        self._has_log, self._size, self._synced = True, len(header), len(header)
+        return log.End(len(packed), 0, len(packed))
 
-    def _trim(self) -> None:
-        """Cut off what an interrupted change left behind the last one that counts."""
-        assert self._descriptor is not None
-        if os.fstat(self._descriptor).st_size > self._size:
-            files.cut(self._descriptor, self._size)
-
-    def _take_back(self, syncing: bool) -> None:
-        """Cut off a record that was not written whole, or not synced."""
+    def _synced(self, end: log.End) -> log.End:
+        """Sync the log, and say so in it: then damage before that is no unfinished write."""
         try:
-            self._trim()
-        except OSError:
-            self._broken = f"writing {log_path(self.path)} failed, and so did undoing it"
-        if syncing:  # after a failed sync the system may have dropped what it could not write
-            self._broken = f"syncing {log_path(self.path)} failed"
+            files.sync(self._log)
+        except OSError:  # the system may have dropped what it could not write
+            self.broken = f"syncing the log of {self.path} failed"
+            raise
+        packed = log.pack("sync", end.number + 1, end.size, NONE, None)
+        try:
+            files.write_all(self._log, packed)
+        except OSError:  # the change is on the disk all the same, and `settle` cuts this off
+            return replace(end, synced=end.size, pending=False)
+        return end.marked(packed)
 
-    def _end_log(self) -> None:
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-        self._descriptor = None
-        self._has_log = False
+    def _close_log(self) -> None:
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
 
     def _let_go(self) -> None:
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
-        if self._process == os.getpid():
-            self._lock.release()
+        try:
+            self._close_log()
+        finally:
+            if not self.elsewhere:
+                self._lock.release()
 
 
-def _drop_old_log(path: Path, found: Base) -> None:
-    """Remove a log that the base contains already."""
-    try:
-        header = log.read_header(files.mapped(log_path(path)), log_path(path))
-    except FileNotFoundError:
-        return
-    if header.base == found.replaces:
-        files.remove(log_path(path))
+def _held(state: State) -> Held:
+    assert state.files is not None
+    return state.files
+
+
+def _drop_logs(found: Base) -> None:
+    """Remove logs of a base or of the one it replaced, under the names of today and of before.
+
+    The caller knows that they count no more.
+    """
+    for version in (base.FORMAT, base.OLDEST):
+        path = base.log_path(found.contents.path, version)
+        if files.begins(path, log.MAGIC):
+            header = log.read_header(files.read(path), path)
+            if header.base in (found.identity, found.replaces):
+                files.remove(path)
+
+
+def _drop_orphan(path: Path) -> None:
+    """Remove a log at the name that today's index at a path would take for its own."""
+    if files.begins(base.log_path(path), log.MAGIC):
+        files.remove(base.log_path(path))

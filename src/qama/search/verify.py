@@ -63,7 +63,7 @@ def verify(
     findings = Findings()
     path = files.real(path)
     try:
-        kind = "log" if files.mapped(path)[:8].tobytes() == log.MAGIC else container.kind_of(path)
+        kind = "log" if files.read(path)[:8].tobytes() == log.MAGIC else container.kind_of(path)
         if kind not in _KINDS:
             raise FormatError(f"{path} is of kind {kind!r}, none of {', '.join(_KINDS)}")
         _KINDS[kind](path, findings, codec, vectors)
@@ -94,10 +94,7 @@ def _verify_names(path: Path, findings: Findings, *_: object) -> None:
 
 
 def _verify_log(path: Path, findings: Findings, *_: object) -> None:
-    record = log.read(files.mapped(path), path)
-    findings.note(
-        None if record.damage is None else f"{path}: {record.damage}", _log_line(path.name, record)
-    )
+    _note_log(path, log.read(files.read(path), path), findings)
 
 
 def _verify_index(
@@ -120,9 +117,11 @@ def _verify_index(
     )
     if not findings.whole:
         return
-    state = loading.load(path)
-    findings.passed.append(_log_line(loading.log_path(path).name, state.log))
-    now = state.table.snapshot()
+    _, record, _ = loading.read(path)
+    _note_log(found.log_path, record, findings)
+    if not findings.whole:
+        return
+    now = loading.load(path).rows
     now.factors(found.code)  # every code can be decoded
     findings.passed.append(f"{len(now)} vectors can be found")
     if vectors is not None:
@@ -194,12 +193,20 @@ def _note_ids(path: Path, ids: Ids, findings: Findings) -> None:
     findings.note(None if unique else f"{path}: ids repeat or are negative", "ids are unique")
 
 
-def _log_line(name: str, record: log.Log | None) -> str:
+def _note_log(path: Path, record: log.Log | None, findings: Findings) -> None:
     if record is None:
-        return f"{name}: no changes since"
+        findings.passed.append(f"{path.name}: no changes since")
+        return
     torn = record.size - record.stop
     end = f"; {torn} bytes of an unfinished write at its end will be cut off" if torn else ""
-    return f"{name}: {len(record.records)} records follow each other{end}"
+    problem = record.damage
+    if record.later:
+        problem = problem or f"what follows record {len(record.records)} is not whole"
+        problem += f", and {len(record.later)} whole records lie behind: `qama repair` keeps them"
+    findings.note(
+        None if problem is None else f"{path}: {problem}",
+        f"{path.name}: {record.changes} changes follow each other{end}",
+    )
 
 
 def _compare(

@@ -1,0 +1,58 @@
+"""Files mapped into memory, and what is done when one is changed in place meanwhile.
+
+A map shows what its file becomes. Files of qama are replaced by renaming, which leaves every map
+as it was; but ``cp`` over one, or ``rsync --inplace``, cuts the file that a map still shows, and
+the system answers a read behind the cut with a signal that kills. Here such a read gives zeros
+(csrc/guard.cpp), and `changed` says so before anyone believes what was read.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import weakref
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from qama import files
+from qama.checks import Bytes
+from qama.kernels import guarding
+
+_START = 64  # bytes that tell one file of qama from another
+
+
+class _Map(mmap.mmap):
+    """A map that knows how its file began, and its place among those that are guarded."""
+
+    start: bytes
+    place: int
+
+
+def mapped(path: str | os.PathLike[str]) -> Bytes:
+    """Map a whole file read-only: uint8 (size,).
+
+    Raises:
+        FormatError: not a regular file.
+        OSError: the file cannot be opened.
+    """
+    with files.regular(path) as descriptor:
+        if os.fstat(descriptor).st_size == 0:
+            return np.zeros(0, dtype=np.uint8)
+        made = _Map(descriptor, 0, access=mmap.ACCESS_READ)
+    data = np.frombuffer(made, dtype=np.uint8)
+    made.place = guarding.guard(data)
+    weakref.finalize(made, guarding.unguard, made.place).atexit = False
+    made.start = data[:_START].tobytes()
+    return data
+
+
+def changed(array: npt.NDArray[Any]) -> bool:
+    """Whether the file of a mapped array was changed in place since; False for other arrays."""
+    base: object = array
+    while isinstance(base, np.ndarray | memoryview):
+        base = base.obj if isinstance(base, memoryview) else base.base
+    if not isinstance(base, _Map):
+        return False
+    return base.size() < len(base) or base[:_START] != base.start or guarding.faulted(base.place)
