@@ -3,12 +3,13 @@
     python tests/long/failures.py [--stride 1] [--seed 0]
 
 The n-th call that qama makes while it opens, changes, saves or closes an index raises OSError, for
-n = 1, 2, 3 and so on until nothing is left to fail; with each of several numbers of errors, once, and
-for all further calls of that name until the change has returned. A write may also write a part of
-its bytes first, a sync may lose what it could not write, and a close that fails has closed. Then
-whoever made the change goes on: memory must be as before or as after it, what is acknowledged must
-be found by who opens the files next, and what is refused must be refused by an OSError that names
-the file (whether the error itself did so is counted). No descriptor stays open and no file is left behind.
+n = 1, 2, 3 and so on until nothing is left to fail; with each of several error numbers, once, and for
+all further calls of that name until the change has returned. A write may also write a part of its
+bytes first, a sync may lose what it could not write, and a close that fails has closed. Then whoever
+made the change goes on: memory must be as before or as after it, what is acknowledged must be found
+by who opens the files next, and what is refused must be refused by an OSError that names the file
+(whether the first error did so is only counted). No descriptor stays open, and no temporary file is
+left once the next writer was there.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from interrupts import memory_folder, quiet
-from storage_cases import KINDS, STATES, Case, Grounds, Trial, cases
-from storage_model import Fault
+from storage_cases import STATES, Case, Grounds, Trial, cases
+from storage_model import WrongError
 from system_calls import intercepted
 
 from qama import Index
@@ -151,6 +152,8 @@ def _attempt(grounds, case, failing):
         except OSError as raised:
             error = str(raised)
         except Exception as other:
+            if not failing.failed:
+                raise
             return f"wrong: {type(other).__name__} raised", repr(other)
         if not failing.failed:
             return "not failed", None
@@ -158,7 +161,7 @@ def _attempt(grounds, case, failing):
             refused = trial.judge(lossy=failing.way.special == "lost")
             nameless = error is not None and str(folder) not in error
             return ("refused to go on" if refused else "went on"), error if nameless else None
-        except Fault as fault:
+        except WrongError as fault:
             return f"wrong: {fault.args[0]}", (error, *fault.args[1:])
         except Exception as other:
             return f"wrong: {type(other).__name__} afterwards", (error, repr(other))

@@ -3,8 +3,8 @@
     python tests/long/interrupts.py [--stride 1] [--twice 8] [--seed 0]
 
 A tracer raises KeyboardInterrupt, and in a second pass MemoryError, at the n-th line of qama that a
-change runs, for n = 1, 2, 3 and so on until the change comes to its end; it does so for each kind of
-change of each state of an index. Whoever made the change catches the exception and goes on in the
+change runs, for n = 1, 2, 3 and so on until the change comes to its end; so for each kind of change
+of each state of an index. Whoever made the change catches the exception and goes on in the
 same process: memory must be as before or as after the change, further durable changes must be
 acknowledged, and the files must hold what memory does. An index may also refuse to go on, with an
 OSError that names its file; then it must be right once it is opened again. In the variant "twice"
@@ -25,7 +25,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from storage_cases import Grounds, Trial, cases
-from storage_model import Fault
+from storage_model import WrongError
 from system_calls import QAMA
 
 ERRORS = (KeyboardInterrupt, MemoryError)
@@ -107,12 +107,14 @@ def attempt(grounds, case, interruption, error):
         except error:
             pass
         except Exception as other:
-            return f"raises {type(other).__name__} instead", other
+            if not interruption.places:
+                raise
+            return f"wrong: {type(other).__name__} raised instead", other
         if not interruption.places:
             return "not hit", None
         try:
             return "refused to go on" if trial.judge() else "went on", None
-        except Fault as fault:
+        except WrongError as fault:
             return f"wrong: {fault.args[0]}", fault.args[1:]
         except Exception as other:
             return f"wrong: {type(other).__name__} afterwards", other

@@ -36,12 +36,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from interrupts import memory_folder, quiet
-from storage_cases import NEXT, Grounds
-from storage_model import CELL, CODEC, Change, Fault, Model, held_of, mixed, places
+from storage_cases import check_folder, go_on
+from storage_model import CELL, CODEC, Change, WrongError, Model, held_of, mixed, places
 from system_calls import intercepted
 
 from qama import FormatError, Index
-from qama.search.verify import verify
 
 KINDS = (*("add",) * 3, *("upsert",) * 2, "delete", "flush", "compact", "save", "reopen", "visit")
 SECTOR = 512
@@ -238,7 +237,7 @@ def _ends(lasting, now):
     """Copies of files that remember what is on the disk and what programs see."""
     files = {*lasting.values(), *now.values()}
     copies = {
-        file: File([(0, held) for held in dict.fromkeys((file.versions[0][1], file.versions[-1][1]))])
+        file: File([(0, held) for _, held in file.versions[:1] + file.versions[1:][-1:]])
         for file in files
     }
     return tuple({name: copies[file] for name, file in names.items()} for names in (lasting, now))
@@ -289,7 +288,9 @@ class Run:
         self.histories = {}
         for name, models in begin.may_be.items():
             found = _found(folder / name, models)
-            self.histories[name] = History(models[: models.index(found) + 1])
+            if any(model != found[0] for model in found):
+                raise WrongError("the following id cannot be known")
+            self.histories[name] = History(models[: models.index(found[0]) + 1])
         self.disk = Disk(folder, begin, self.histories, dice, counts)
 
     def make(self):
@@ -343,23 +344,21 @@ class Run:
 # --- the judge --------------------------------------------------------------------------------
 
 
-def judge(folder, state, may_be, names):
-    """What each index file holds in a state; then the next writer goes on with it.
+def judge(folder, state, may_be):
+    """The models that each index file may be of in a state; then the next writer goes on with it.
 
     Raises:
-        Fault: it is nothing that may be.
+        WrongError: it is of none that may be.
     """
     for name, held in state.items():
         (folder / name).write_bytes(held)
     found = {name: _found(folder / name, models) for name, models in may_be.items()}
-    for name, model in found.items():
-        if model is None:
+    for name, models in found.items():
+        if models == [None]:
             Index.open(folder / "index").save(folder / name)
         else:
-            _go_on(folder / name, model)
-    strays = {path.name for path in folder.iterdir()} - names
-    if strays:
-        raise Fault("files are left behind", sorted(strays))
+            go_on(folder / name, models)
+    check_folder(folder)
     return found
 
 
@@ -368,19 +367,9 @@ def _found(path, models):
         index = Index.open(path)
     except (FileNotFoundError, FormatError) as error:
         if models[0] is None:  # nothing was ever acknowledged about it
-            return None
-        raise Fault(f"{type(error).__name__} in opening", error) from error
+            return [None]
+        raise WrongError(f"{type(error).__name__} in opening", error) from error
     return held_of(index, [model for model in models if model is not None], "what the files hold")
-
-
-def _go_on(path, model):
-    with Index.open(path, mode="a") as index:
-        held_of(index, [model], "what the next writer finds")
-        NEXT[0].make(index)
-    held_of(Index.open(path, verify=True), [NEXT[0].after(model)], "what the next writer left")
-    findings = verify(path)
-    if not findings.whole:
-        raise Fault("verify finds problems", findings.problems)
 
 
 # --- all together -----------------------------------------------------------------------------
@@ -398,36 +387,34 @@ def run(states, seed):
     dice, first = random.Random(seed), {}
     counts = Counter({"states judged": 0, "states drawn": 0, "wrong": 0})
     with quiet(), tempfile.TemporaryDirectory(dir=memory_folder()) as root:
-        (Path(root) / "grounds").mkdir()
-        names = Grounds(Path(root) / "grounds").names
         begin = None
         while counts["states judged"] < states:
             with tempfile.TemporaryDirectory(dir=root) as folder:
                 try:
                     made = Run(Path(folder), begin or fresh(Path(folder)), dice, counts)
-                except Fault:  # it was judged before, as a state of the last run
+                except WrongError:  # a wrong one was judged before, as a state of the last run
                     begin = None
                     continue
                 made.make()
             counts["runs"] += 1
             some = made.states()[: states - counts["states judged"]]
-            right = judge_all(some, names, counts, first, Path(root))
+            right = judge_all(some, counts, first, Path(root))
             begin = next_begin(dice, made, right, counts)
     for told in first.values():
         print(told, file=sys.stderr)
     return dict(sorted(counts.items()))
 
 
-def judge_all(states, names, counts, first, root):
+def judge_all(states, counts, first, root):
     """Judge states; returns the right ones, with what they hold."""
     right = []
     for state, may_be in states:
         counts["states judged"] += 1
         with tempfile.TemporaryDirectory(dir=root) as folder:
             try:
-                right.append((state, judge(Path(folder), state, may_be, names)))
+                right.append((state, judge(Path(folder), state, may_be)))
             except Exception as error:
-                what = error.args[0] if isinstance(error, Fault) else type(error).__name__
+                what = error.args[0] if isinstance(error, WrongError) else type(error).__name__
                 counts["wrong"] += 1
                 counts[f"wrong: {what}"] += 1
                 first.setdefault(what, f"{what}, run {counts['runs']}: {error!r}")
@@ -444,7 +431,7 @@ def next_begin(dice, made, right, counts):
     counts["runs after a power failure"] += 1
     state, found = dice.choice(right)
     files = {name: File([(0, held)]) for name, held in state.items()}
-    return Begin(files, files, {name: [model] for name, model in found.items()})
+    return Begin(files, files, found)
 
 
 if __name__ == "__main__":

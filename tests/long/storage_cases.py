@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from storage_model import CELL, CODEC, POOL, Change, Fault, Model, held_of, mixed, places
+from storage_model import CELL, CODEC, POOL, Change, WrongError, Model, held_of, mixed, places
 
 from qama import Index
 from qama.search.verify import verify
@@ -66,7 +66,6 @@ class Grounds:
     def __init__(self, root):
         self._root = root
         self._dice = random.Random(5)
-        self.names = set()  # of files that may lie there
         self.models = {state: self._build(state) for state in STATES}
         self.old = Change("add", None, (1, 2, 3)).after(Model())
 
@@ -103,20 +102,19 @@ class Grounds:
         for change in stored:
             change.make(index)
             model = change.after(model)
-        for name in ("index", "copy"):
-            index.save(folder / name) if name == "index" else self._save_old(folder / name)
+        index.save(folder / "index")
+        self._save_old(folder / "copy")
         with Index.open(folder / "index", mode="a") as opened:
             for change in logged:
-                sizes = {file: file.stat().st_size for file in folder.iterdir()}
                 change.make(opened)
                 model = change.after(model)
-            self.names |= {file.name for file in folder.iterdir()}
-            grown = [file for file in sizes if file.stat().st_size > sizes[file]] if logged else []
-        self.names |= {file.name for file in folder.iterdir()}
+            if state == "torn":
+                before = {file: file.stat().st_size for file in folder.iterdir()}
+                Change("add", None, (1, 2, 3)).make(opened)
+                grown = [file for file in before if file.stat().st_size > before[file]]
         if state == "torn":
             (log,) = grown
-            os.truncate(log, log.stat().st_size - 5)
-            model = self._before_last(stored + logged)
+            os.truncate(log, before[log] + 10)
         return model
 
     def _save_old(self, path):
@@ -125,13 +123,6 @@ class Grounds:
         index.save(path)
         with Index.open(path, mode="a") as opened:
             opened.add(POOL[[3]])
-            self.names |= {file.name for file in path.parent.iterdir()}
-
-    def _before_last(self, changes):
-        model = Model()
-        for change in changes[:-1]:
-            model = change.after(model)
-        return model
 
     def _contents(self, state):
         """The changes that are in the base of a state, and those in its log."""
@@ -155,8 +146,6 @@ class Grounds:
         ]
         if state == "deleted":
             logged.append(Change("delete", (*ids[:2], *ids[40:50], 501)))
-        if state == "torn":
-            logged.append(Change("add", None, places(dice, 3)))
         return stored, logged
 
 
@@ -170,7 +159,6 @@ class Trial:
     """
 
     def __init__(self, grounds, case, folder):
-        self._names = grounds.names
         self.path, self.copy = folder / "index", folder / "copy"
         self.stored = grounds.models[case.state]
         self.old = grounds.old if case.kind == "save over" else None
@@ -210,7 +198,7 @@ class Trial:
             Whether the index refused to go on, and had to be opened again.
 
         Raises:
-            Fault: it is not so.
+            WrongError: it is not so.
         """
         try:
             if self.path.exists():
@@ -230,63 +218,89 @@ class Trial:
         for change in NEXT:
             change = Change(change.kind, change.ids, change.places)
             change.make(self.index)
-            held = change.after(held)
-            held_of(self.index, [held], "memory after going on")
+            held = held_of(self.index, afterwards(change, held), "memory after going on")
         self.index.save(self.path)
-        self._read(held)
+        read(self.path, held)
 
     def _judge_files(self, lossy):
         held = self._held()
-        may_be, refused = [self.before, self.after], False
-        if self.returned:
-            may_be = [self.after]
+        may_be = [self.after] if self.returned else [self.before, self.after]
         if lossy and not (self.returned and self.change.lasting):
             may_be = [self.stored, *may_be]
+        refused = False
         for change in NEXT:
+            then = afterwards(change, held)
             try:
                 change.make(self.index)
             except OSError as error:
                 refused = True
-                may_be.append(change.after(held))
+                may_be = may_be + then
                 if str(self.path) not in str(error):
-                    raise Fault("it refuses to go on and does not name the file", error) from error
+                    raise WrongError(
+                        "it refuses to go on and does not name the file", error
+                    ) from error
                 break
-            held = change.after(held)
-            may_be = [held]
-            held_of(self.index, may_be, "memory after going on")
+            may_be = held = held_of(self.index, then, "memory after going on")
         try:
             self.index.close()
         except OSError:
             refused = True
-        self._judge_copy(self._next_writer(may_be))
-        strays = {file.name for file in self.path.parent.iterdir()} - self._names
-        if strays:
-            raise Fault("files are left behind", sorted(strays))
+        self._judge_copy(go_on(self.path, may_be))
+        check_folder(self.path.parent)
         return refused
-
-    def _next_writer(self, may_be):
-        """Another index is opened, finds the files right and changes them."""
-        with Index.open(self.path, mode="a") as index:
-            held = held_of(index, may_be, "what the files hold")
-            NEXT[0].make(index)
-            held = NEXT[0].after(held)
-        self._read(held)
-        return held
-
-    def _read(self, held):
-        held_of(Index.open(self.path, verify=True), [held], "what the next writer left")
-        findings = verify(self.path)
-        if not findings.whole:
-            raise Fault("verify finds problems", findings.problems)
 
     def _judge_copy(self, held):
         if self.change.kind != "save":
             return
         saved = self.copy.exists()
         if not saved and (self.returned or self.old):
-            raise Fault("the copy is not there")
+            raise WrongError("the copy is not there")
         if saved:
             models = [self.before] + ([self.old] if self.old and not self.returned else [])
             held_of(Index.open(self.copy, verify=True), models, "the copy")
         Index.open(self.path).save(self.copy)  # the next writer there
-        held_of(Index.open(self.copy), [held], "the copy saved again")
+        held_of(Index.open(self.copy), held, "the copy saved again")
+
+
+def afterwards(change, models):
+    """What an index that is of one of the models is of after a change."""
+    return [change.after(model) for model in models]
+
+
+def go_on(path, may_be):
+    """Let another writer open an index, find it of a model that may be, and change it.
+
+    Returns:
+        The models that it may be of then.
+
+    Raises:
+        WrongError: something is not as it must be.
+    """
+    with Index.open(path, mode="a") as index:
+        held = held_of(index, may_be, "what the files hold")
+        NEXT[0].make(index)
+    return read(path, afterwards(NEXT[0], held))
+
+
+def read(path, may_be):
+    """Read an index in every way; returns the models that it may be of.
+
+    Raises:
+        WrongError: it is of none of those that may be, or not whole.
+    """
+    held = held_of(Index.open(path, verify=True), may_be, "what the last writer left")
+    findings = verify(path)
+    if not findings.whole:
+        raise WrongError("verify finds problems", findings.problems)
+    return held
+
+
+def check_folder(folder):
+    """Fail if a temporary file, of a hidden name, is left.
+
+    Raises:
+        WrongError: one is there.
+    """
+    left = sorted(file.name for file in folder.iterdir() if file.name.startswith("."))
+    if left:
+        raise WrongError("temporary files are left", left)

@@ -16,7 +16,7 @@ CODEC = Codec.load(GOLDEN)
 SCORES = CODEC.score(POOL[:3], CODEC.encode(POOL, **CELL), **CELL)
 
 
-class Fault(AssertionError):
+class WrongError(AssertionError):
     """Something that may not be; the first argument says what, without places or numbers."""
 
 
@@ -121,12 +121,12 @@ def difference(index, model):
 
 
 def held_of(index, models, what):
-    """The model that an index holds, of those it may hold.
+    """The models that an index may be of, of those given: what it holds, the following id apart.
 
     Raises:
-        Fault: it holds none of them.
+        WrongError: none of them.
     """
     found = [difference(index, model) for model in models]
     if None not in found:
-        raise Fault(f"{what} is of no state that may be", " / ".join(found))
-    return models[found.index(None)]
+        raise WrongError(f"{what} is of no state that may be", " / ".join(found))
+    return [model for model, differs in zip(models, found, strict=True) if differs is None]
