@@ -3,13 +3,13 @@
     python tests/long/failures.py [--stride 1] [--seed 0]
 
 The n-th call that qama makes while it opens, changes, saves or closes an index raises OSError, for
-n = 1, 2, 3 and so on until nothing is left to fail; with each of several error numbers, once, and for
-all further calls of that name until the change has returned. A write may also write a part of its
-bytes first, a sync may lose what it could not write, and a close that fails has closed. Then whoever
-made the change goes on: memory must be as before or as after it, what is acknowledged must be found
-by who opens the files next, and what is refused must be refused by an OSError that names the file
-(whether the first error did so is only counted). No descriptor stays open, and no temporary file is
-left once the next writer was there.
+n = 1, 2, 3 and so on until nothing is left to fail; with each of several error numbers, once, and
+for all further calls of that name until the change has returned. A write may also write a part of
+its bytes first, a sync may lose what it could not write, and a close that fails has closed. Then
+whoever made the change goes on: memory must be as before or as after it, what is acknowledged must
+be found by who opens the files next, and what is refused must be refused by an OSError that names
+the file (whether the first error did so is only counted). No descriptor stays open, and no
+temporary file is left once the next writer was there.
 """
 
 from __future__ import annotations
