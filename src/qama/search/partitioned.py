@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,12 +14,13 @@ import numpy.typing as npt
 
 from qama import checks, container, drift
 from qama.checks import Floats, Ids
-from qama.codec import Codec
+from qama.codec import Codec, checked
 from qama.encoding.transform import unit
 from qama.errors import FormatError
+from qama.search import filters, kmeans, scan
 from qama.search import ids as idmap
-from qama.search import kmeans, scan
 from qama.search.blocks import Blocks
+from qama.search.copying import NotCopied
 from qama.search.pool import Pool, View
 from qama.search.results import SearchResult
 from qama.search.snapshot import WORD, Mask, mask_of
@@ -26,15 +29,17 @@ KIND = "partitions"
 FORMAT = 1
 DEFAULT_RECALL = 0.95
 SAMPLE = 64  # vectors per list that a training looks at, at most
+BATCH = 256  # queries whose lists are put in order together
 
 
-class PartitionedIndex:
+class PartitionedIndex(NotCopied):
     """Codes in lists around centres, for ten million vectors and more.
 
     `train` finds the centres, `add` puts every vector into the list of the nearest one, at any time
     and without rebuilding; `search` scans the nearest lists with the kernels of `qama.Index`.
     Any number of threads may search while one changes the index: a search answers from the state
-    at its start. Further writers wait.
+    at its start. Further writers wait. A change that ends in an exception, whichever and whenever,
+    changes nothing. An index can be neither copied nor pickled: save it, and open the file.
 
     Args:
         codec: What encodes documents and queries.
@@ -56,12 +61,11 @@ class PartitionedIndex:
         nbytes: int | None = None,
         nlist: int = 1024,
     ) -> None:
-        self.codec = codec
-        self.code = codec.code(dims, level, nbytes)
+        self.codec = checked(codec, "PartitionedIndex")
+        self.code = self.codec.code(dims, level, nbytes)
         self.nlist = checks.integer(nlist, "nlist", 1)
         self.centres: Floats | None = None
         self._curve: Floats | None = None
-        self._following = 0
         self._watch = drift.Watch(codec)
         self._pool = Pool.empty(self.nlist, self.code.stored_bytes)
         self._writer = threading.Lock()
@@ -77,7 +81,7 @@ class PartitionedIndex:
 
     # -- changing ---------------------------------------------------------------------------
 
-    def train(self, X: npt.NDArray[np.floating], seed: int = 0) -> None:
+    def train(self, X: object, seed: int = 0) -> None:
         """Find the centres by spherical k-means over a sample of vectors.
 
         Args:
@@ -92,17 +96,17 @@ class PartitionedIndex:
             raise ValueError(f"X has {len(A)} rows; {self.nlist} lists need at least as many")
         some = min(len(A), SAMPLE * self.nlist)
         picked = np.sort(np.random.default_rng(seed).choice(len(A), some, replace=False))
-        with self._writer:
+        with self._writer, checks.default_errstate():
             if len(self._pool.view.owners):
                 raise ValueError("the index holds vectors already; train before the first add")
             sample = checks.finite(A[picked], "X", rows=picked)
             self.centres = kmeans.centres(sample, self.nlist, seed)
 
-    def add(self, X: npt.NDArray[np.floating], ids: object = None) -> Ids:
+    def add(self, X: object, ids: object = None) -> Ids:
         """Encode and append vectors.
 
         Args:
-            X: Floats (n, d).
+            X: Floats (n, d), n >= 0; see `Codec.encode`.
             ids: n whole numbers >= 0, new to the index; default: counted on from 0.
 
         Returns:
@@ -110,26 +114,31 @@ class PartitionedIndex:
 
         Raises:
             ValueError: not trained, unfitting vectors, or ids that repeat or exist.
+
+        Warns:
+            DriftWarning: once, if vectors are unlike those that the codec was fitted on; where
+                warnings are errors, nothing is added.
         """
-        A = checks.matrix(X, "X", self.codec.dims_in)
-        with self._writer:
+        A = checks.matrix(X, "X", self.codec.dims_in, empty=True)
+        with self._writer, checks.default_errstate():
             centres = self._trained("add")
             fresh = self._new_ids(ids, len(A))
             stored = self.codec.encode(A, compact=True, **self.code.request)
+            factors = self.code.factor_indices(stored)
             lists = np.empty(len(A), dtype=np.int64)
             for rows in checks.chunks(A):
                 units = unit(checks.finite(A[rows], "X", rows.start))
                 lists[rows] = kmeans.nearest(units, centres)[0]
-            self._pool.append(lists, stored, fresh, self.code.factor_indices(stored))
-            self._following = idmap.after(self._following, fresh)
-            self._watch.look(A)
+            self._watch.look(A)  # before the change: its warning may be an error
+            self._pool = self._pool.with_rows(lists, stored, fresh, factors)
         return fresh
 
     def delete(self, ids: object) -> int:
         """Remove vectors by id. Looks at every id.
 
         Args:
-            ids: Whole numbers (n,) of 0 to 2^63 - 1; unknown ones are ignored.
+            ids: Whole numbers of 0 to 2^63 - 1: one, or an array, a list, a set, ...; unknown ones
+                are ignored.
 
         Returns:
             How many were removed.
@@ -140,26 +149,27 @@ class PartitionedIndex:
         given = idmap.checked(ids, "ids")
         with self._writer:
             rows = self._pool.view.rows_of(given)
-            self._pool.bury(rows)
+            self._pool = self._pool.without(rows)
         return len(rows)
 
     # -- searching --------------------------------------------------------------------------
 
+    @checks.default_errstate()
     def search(
         self,
-        Q: npt.NDArray[np.floating],
+        Q: object,
         k: int = 10,
         *,
         nprobe: int | None = None,
         recall: float | None = None,
         scorer: str = "asymmetric",
-        filter: npt.NDArray[Any] | None = None,
+        filter: npt.ArrayLike | None = None,
         threads: int = 0,
     ) -> SearchResult:
         """Find the k nearest vectors of each query in the lists nearest to it.
 
         Args:
-            Q: Floats (m, d).
+            Q: Floats (m, d), m >= 0; see `Codec.encode`.
             k: How many; more than there are returns all there are. Further lists are scanned
                 where the nearest ones hold fewer than k vectors that may be returned.
             nprobe: How many lists; at most nlist, which is the search of everything.
@@ -170,41 +180,36 @@ class PartitionedIndex:
             threads: 0 uses all cores; queries are spread over them.
 
         Returns:
-            As `Index.search`; ties by list, then in the order in which they were added.
+            As `Index.search`; of equal scores the lower row as stored comes first, whatever nprobe
+            and threads are. Rows lie in blocks of 64, each of one list; a list takes a new block
+            behind all others when its last one is full. So within a list the order is that of
+            adding; between lists, that of their blocks.
 
         Raises:
             ValueError: unfitting queries or arguments, not trained, a recall without `calibrate`.
         """
-        queries = checks.vectors(Q, "Q", self.codec.dims_in)
+        queries = checks.vectors(Q, "Q", self.codec.dims_in, empty=True)
         k = checks.integer(k, "k", 1)
         checks.one_of(scorer, "scorer", self.code.scorers)
         lists = self._lists_for(nprobe, recall)
         view = self._pool.view
         mask = view.live if filter is None else _allowed(view, filter)
-        order = self._order(queries)
-        probes = np.maximum(lists, _enough(view.sizes(mask)[order], k))
-        single = scan.scorer_of(self.code, queries, scorer, checks.threads(threads))
+        shape = len(queries), min(k, int(view.sizes(mask).sum()))
+        rows, scores = np.empty(shape, np.int64), np.empty(shape, np.float32)
+        workers = max(1, min(checks.threads(threads), len(queries)))
+        with ThreadPoolExecutor(workers) as pool:
+            spread = map if workers == 1 else pool.map
+            for some in _batches(queries):
+                order = self._order(queries[some])
+                probes = np.maximum(lists, _enough(view.sizes(mask)[order], k))
+                single = scan.scorer_of(self.code, queries[some], scorer, checks.threads(threads))
+                one = partial(_nearest, view, mask, k, single, order, probes)
+                for query, found in enumerate(spread(one, range(len(order))), some.start):
+                    rows[query], scores[query] = found
+        return SearchResult(view.ids[rows], scores)
 
-        def one(query: int) -> tuple[Ids, Floats]:
-            nearest = order[query, : probes[query]]
-            visited = np.sort(np.concatenate([view.by_list[i] for i in nearest]))
-            rows = _rows(view, mask, visited)
-            part = single.part(slice(query, query + 1))
-            found, keys = part.top(rows, k, 1)
-            return found[0], part.scores(keys)[0]
-
-        workers = min(checks.threads(threads), len(queries))
-        if workers == 1:
-            found = [one(query) for query in range(len(queries))]
-        else:
-            with ThreadPoolExecutor(workers) as pool:
-                found = list(pool.map(one, range(len(queries))))
-        rows = np.stack([rows for rows, _ in found])
-        return SearchResult(view.ids[rows], np.stack([scores for _, scores in found]))
-
-    def calibrate(
-        self, Q: npt.NDArray[np.floating], k: int = 10, scorer: str = "asymmetric"
-    ) -> Floats:
+    @checks.default_errstate()
+    def calibrate(self, Q: object, k: int = 10, scorer: str = "asymmetric") -> Floats:
         """Measure, on sample queries, how many lists a recall needs.
 
         Args:
@@ -225,13 +230,15 @@ class PartitionedIndex:
         k = checks.integer(k, "k", 1)
         checks.one_of(scorer, "scorer", self.code.scorers)
         rows = _rows(view, view.live, None)
-        best = scan.search(self.code, queries, rows, k, scorer, checks.threads(0), 0)[0]
-        order = self._order(queries)
-        ranks = np.empty_like(order)
-        np.put_along_axis(ranks, order, np.arange(self.nlist)[None, :], axis=1)
-        found = np.take_along_axis(ranks, view.owners[best // WORD], axis=1)
-        counts = np.bincount(found.reshape(-1), minlength=self.nlist)
-        self._curve = (counts.cumsum() / found.size).astype(np.float32)
+        counts = np.zeros(self.nlist, dtype=np.int64)
+        for some in _batches(queries):
+            best = scan.search(self.code, queries[some], rows, k, scorer, checks.threads(0), 0)[0]
+            order = self._order(queries[some])
+            ranks = np.empty_like(order)
+            np.put_along_axis(ranks, order, np.arange(self.nlist)[None, :], axis=1)
+            found = np.take_along_axis(ranks, view.owners[best // WORD], axis=1)
+            counts += np.bincount(found.reshape(-1), minlength=self.nlist)
+        self._curve = (counts.cumsum() / counts.sum()).astype(np.float32)
         return self._curve
 
     # -- files ------------------------------------------------------------------------------
@@ -244,7 +251,8 @@ class PartitionedIndex:
             OSError: the file cannot be written; what stood there before is intact.
         """
         with self._writer:
-            view, following = self._pool.view, self._following
+            pool = self._pool
+        view = pool.view
         meta, codec_arrays = self.codec.parts()
         arrays: dict[str, npt.NDArray[Any]] = {f"codec.{n}": a for n, a in codec_arrays.items()}
         arrays |= {
@@ -255,7 +263,7 @@ class PartitionedIndex:
             arrays["recall"] = self._curve
         header = {
             "codec": meta, "code": self.code.request, "nlist": self.nlist,
-            "following": following,
+            "following": pool.following,
         }  # fmt: skip
         container.write(path, KIND, FORMAT, header, arrays)
 
@@ -306,8 +314,7 @@ class PartitionedIndex:
             raise ValueError("owners name lists that do not exist")
         self.centres, self._curve = arrays["centres"], arrays.get("recall")
         names = ("owners", "blocks", "live", "ids", "factors")
-        self._pool = Pool(View(self.nlist, **{name: arrays[name] for name in names}))
-        self._following = following
+        self._pool = Pool.of(View(self.nlist, **{n: arrays[n] for n in names}), following)
 
     def _trained(self, verb: str) -> Floats:
         if self.centres is None:
@@ -316,7 +323,7 @@ class PartitionedIndex:
 
     def _new_ids(self, ids: object, count: int) -> Ids:
         if ids is None:
-            return idmap.counted(self._following, count)
+            return idmap.counted(self._pool.following, count)
         given = idmap.checked(ids, "ids", count)
         view = self._pool.view
         known = view.ids[view.rows_of(given)]
@@ -341,6 +348,22 @@ class PartitionedIndex:
         return np.argsort(-(unit(queries) @ self._trained("search").T), axis=1, kind="stable")
 
 
+def _batches(queries: Floats) -> Iterator[slice]:
+    """Yield some queries at a time: an order of all lists for each query is large."""
+    for start in range(0, len(queries), BATCH):
+        yield slice(start, min(start + BATCH, len(queries)))
+
+
+def _nearest(
+    view: View, mask: Mask, k: int, scorer: scan.Scorer, order: Ids, probes: Ids, query: int
+) -> tuple[Ids, Floats]:
+    """Return the k best rows of one query and their scores; it reads its first lists in order."""
+    visited = np.sort(np.concatenate([view.by_list[i] for i in order[query, : probes[query]]]))
+    part = scorer.part(slice(query, query + 1))
+    found, keys = part.top(_rows(view, mask, visited), k, 1)
+    return found[0], part.scores(keys)[0]
+
+
 def _enough(sizes: Ids, k: int) -> Ids:
     """Return how many of the nearest lists hold k vectors; sizes (m, lists), nearest first."""
     held = np.cumsum(sizes, axis=1)
@@ -348,9 +371,10 @@ def _enough(sizes: Ids, k: int) -> Ids:
     return np.asarray(np.argmax(held >= wanted, axis=1) + 1, dtype=np.int64)
 
 
-def _allowed(view: View, filter: npt.NDArray[Any]) -> Mask:
+def _allowed(view: View, filter: object) -> Mask:
     allowed = np.zeros(len(view.ids), dtype=bool)
-    allowed[view.rows_of(idmap.checked(np.unique(np.asarray(filter)), "filter"))] = True
+    advice = "give the ids that a mask allows: ids[np.asarray(filter).astype(bool)]"
+    allowed[view.rows_of(filters.ids_of(filter, "filter", (len(view),), advice))] = True
     return mask_of(allowed)
 
 

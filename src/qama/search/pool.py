@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from qama import kernels
 from qama.checks import Bytes, Ids
+from qama.search import ids as idmap
 from qama.search.snapshot import WORD, Mask, blocks_of, with_bits
 
 T = TypeVar("T", bound=np.generic)
@@ -78,92 +79,129 @@ class View:
         return self.ids[rows], codes, self.factors[rows]
 
 
+@dataclass(frozen=True, eq=False)
+class Spare:
+    """The arrays of a view, with room for further blocks behind it."""
+
+    owners: Ids
+    blocks: Bytes
+    ids: Ids
+    factors: Bytes
+
+    def room_for(self, blocks: int) -> Spare:
+        """Return arrays that can be written, with room for so many blocks: these, or a copy.
+
+        Arrays mapped from a file are copied.
+        """
+        held = len(self.blocks)
+        if blocks <= held and self.blocks.flags.writeable:
+            return self
+        wanted = max(blocks, held + held // 4)
+        larger = kernels.zero_blocks(wanted, self.blocks.shape[1])
+        larger[:held] = self.blocks
+        return Spare(
+            _padded(self.owners, wanted), larger,
+            _padded(self.ids, WORD * wanted), _padded(self.factors, WORD * wanted),
+        )  # fmt: skip
+
+    def write(self, used: int, end: int, rows: Ids, stored: Bytes) -> None:
+        """Write codes uint8 (n, bytes) into rows of the first used blocks, or of new ones."""
+        fresh = rows >= WORD * used
+        packed = np.zeros((WORD * (end - used), stored.shape[1]), np.uint8)
+        packed[rows[fresh] - WORD * used] = stored[fresh]
+        kernels.to_blocks(packed, out=self.blocks[used:end])
+        block, lane = np.divmod(rows[~fresh], WORD)
+        self.blocks[block, :, lane] = stored[~fresh]
+
+
+@dataclass(frozen=True, eq=False)
 class Pool:
-    """What one writer changes; any number of threads may read ``view`` meanwhile.
+    """Rows, and where the next ones go. It never changes: a change returns the next pool.
 
-    New rows are written where no view looks, and the mask of rows in use is replaced as a whole.
+    New rows are written where no view looks, and the mask of rows in use is made anew. A writer
+    keeps the pool that a change returned; where the change ended in an exception it keeps the old
+    one, which is as it was. Any number of threads may read a view meanwhile.
 
-    Args:
-        view: The rows to begin with; mapped from a file or not.
+    Attributes:
+        view: The rows.
+        following: The id that the next row gets by default.
+        spare: Owners, blocks, ids and factors with room behind those of the view.
+        last: int64 (lists,), the last block of each list, or -1.
+        room: int64 (lists,), lanes free in it; those of deleted rows before others are not used
+            again.
     """
 
-    def __init__(self, view: View) -> None:
-        self.view = view
-        self._owners, self._blocks = view.owners, view.blocks  # these with room behind the view's
-        self._ids, self._factors = view.ids, view.factors
-        self._last = np.full(view.lists, -1, dtype=np.int64)  # the last block of each list
-        self._last[view.owners] = np.arange(len(view.owners))
-        # lanes free in it; those of deleted rows before others are not used again
-        self._room = np.zeros(view.lists, dtype=np.int64)
-        for owner in np.flatnonzero(self._last >= 0):
-            self._room[owner] = WORD - int(view.live[self._last[owner]]).bit_length()
+    view: View
+    following: int
+    spare: Spare
+    last: Ids
+    room: Ids
+
+    @classmethod
+    def of(cls, view: View, following: int) -> Pool:
+        """Return the pool of rows, mapped from a file or not, and the next default id."""
+        last = np.full(view.lists, -1, dtype=np.int64)
+        last[view.owners] = np.arange(len(view.owners))
+        room = np.zeros(view.lists, dtype=np.int64)
+        for owner in np.flatnonzero(last >= 0):
+            room[owner] = WORD - int(view.live[last[owner]]).bit_length()
+        spare = Spare(view.owners, view.blocks, view.ids, view.factors)
+        return cls(view, following, spare, last, room)
 
     @classmethod
     def empty(cls, lists: int, stored_bytes: int) -> Pool:
         """Return a pool of lists without rows."""
-        return cls(
-            View(
-                lists, np.zeros(0, np.int64), np.zeros((0, stored_bytes, WORD), np.uint8),
-                np.zeros(0, np.uint64), np.zeros(0, np.int64), np.zeros(0, np.uint8),
-            )
+        view = View(
+            lists, np.zeros(0, np.int64), np.zeros((0, stored_bytes, WORD), np.uint8),
+            np.zeros(0, np.uint64), np.zeros(0, np.int64), np.zeros(0, np.uint8),
         )  # fmt: skip
+        return cls.of(view, 0)
 
-    def append(self, lists: Ids, stored: Bytes, ids: Ids, factors: Bytes) -> None:
-        """Append rows: their lists, codes uint8 (n, bytes), ids and factor steps, each (n,)."""
+    def with_rows(self, lists: Ids, stored: Bytes, ids: Ids, factors: Bytes) -> Pool:
+        """Return the pool with more rows.
+
+        Args:
+            lists: The list of each, int64 (n,).
+            stored: Their codes, uint8 (n, bytes).
+            ids: Their ids, int64 (n,).
+            factors: Their factor steps, uint8 (n,).
+        """
         used = len(self.view.owners)
         sizes = np.bincount(lists, minlength=self.view.lists)
-        rest = np.maximum(sizes - self._room, 0)  # rows that need new blocks
+        rest = np.maximum(sizes - self.room, 0)  # rows that need new blocks
         taken = -(-rest // WORD)
         end = used + int(taken.sum())
         rows = self._places(sizes)
         order = np.argsort(lists, kind="stable")
-        fresh = rows >= WORD * used
-        packed = np.zeros((WORD * (end - used), stored.shape[1]), np.uint8)
-        packed[rows[fresh] - WORD * used] = stored[order[fresh]]
-        block, lane = np.divmod(rows[~fresh], WORD)
-        self._grow(end)
-        self._blocks[block, :, lane] = stored[order[~fresh]]
-        kernels.to_blocks(packed, out=self._blocks[used:end])
-        self._ids[rows], self._factors[rows] = ids[order], factors[order]
-        self._owners[used:end] = np.repeat(np.arange(len(taken)), taken)
-        self._last = np.where(taken > 0, used + taken.cumsum() - 1, self._last)
-        self._room = np.where(
-            taken > 0, taken * WORD - rest, self._room - np.minimum(sizes, self._room)
-        )
+        spare = self.spare.room_for(end)
+        spare.write(used, end, rows, stored[order])
+        spare.ids[rows], spare.factors[rows] = ids[order], factors[order]
+        spare.owners[used:end] = np.repeat(np.arange(len(taken)), taken)
         live = np.concatenate([self.view.live, np.zeros(end - used, np.uint64)])
-        self.view = View(
-            self.view.lists, self._owners[:end], self._blocks[:end], with_bits(live, rows, True),
-            self._ids[: WORD * end], self._factors[: WORD * end],
+        view = View(
+            self.view.lists, spare.owners[:end], spare.blocks[:end], with_bits(live, rows, True),
+            spare.ids[: WORD * end], spare.factors[: WORD * end],
         )  # fmt: skip
+        last = np.where(taken > 0, used + taken.cumsum() - 1, self.last)
+        room = np.where(taken > 0, taken * WORD - rest, self.room - np.minimum(sizes, self.room))
+        return Pool(view, idmap.after(self.following, ids), spare, last, room)
 
-    def bury(self, rows: Ids) -> None:
-        """Take rows out of use."""
-        self.view = replace(self.view, live=with_bits(self.view.live, rows, False))
+    def without(self, rows: Ids) -> Pool:
+        """Return the pool with rows taken out of use."""
+        view = replace(self.view, live=with_bits(self.view.live, rows, False))
+        return replace(self, view=view)
 
     def _places(self, sizes: Ids) -> Ids:
         """Return the row of each new row, ordered by list."""
         places, next_block = [np.zeros(0, dtype=np.int64)], len(self.view.owners)
         for owner in np.flatnonzero(sizes):
-            size, room = int(sizes[owner]), int(self._room[owner])
+            size, room = int(sizes[owner]), int(self.room[owner])
             begun = min(size, room)
-            start = WORD * self._last[owner] + WORD - room
+            start = WORD * self.last[owner] + WORD - room
             places.append(np.arange(start, start + begun))
             places.append(np.arange(WORD * next_block, WORD * next_block + size - begun))
             next_block += blocks_of(size - begun)
         return np.concatenate(places)
-
-    def _grow(self, blocks: int) -> None:
-        """Make room for so many blocks; those mapped from a file are copied first."""
-        held = len(self._blocks)
-        if blocks <= held and self._blocks.flags.writeable:
-            return
-        wanted = max(blocks, held + held // 4)
-        larger = kernels.zero_blocks(wanted, self._blocks.shape[1])
-        larger[:held] = self._blocks
-        self._blocks = larger
-        self._owners = _padded(self._owners, wanted)
-        self._ids = _padded(self._ids, WORD * wanted)
-        self._factors = _padded(self._factors, WORD * wanted)
 
 
 def _padded(values: npt.NDArray[T], size: int) -> npt.NDArray[T]:

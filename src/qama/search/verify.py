@@ -137,7 +137,7 @@ def _verify_partitions(
     findings.passed.append(f"{index.nlist} lists of codec {index.codec.fingerprint}")
     ids, stored, factors = index._pool.view.rows()
     _note_ids(path, ids, findings)
-    if index._following < idmap.after(0, ids):
+    if index._pool.following < idmap.after(0, ids):
         findings.problems.append(f"{path}: id {ids.max()} would be given a second time")
     wrong = int((index.code.factor_indices(stored) != factors).sum()) if len(ids) else 0
     findings.note(
