@@ -2,14 +2,39 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from click import Context, UsageError
+from typer.core import TyperGroup
 
 import qama
 from qama.cli import codes, evaluation, fitting, inspecting, reporting, showing, trust
+from qama.console import shown
+
+
+class Commands(TyperGroup):
+    """The commands; what is said of wrong arguments is shown as all else is."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> Context:
+        """Read the arguments before the command's name."""
+        try:
+            return super().make_context(*args, **kwargs)
+        except UsageError as error:
+            error.message = shown(error.message)
+            raise
+
+    def invoke(self, ctx: Context) -> Any:
+        """Read the command's arguments and run it."""
+        try:
+            return super().invoke(ctx)
+        except UsageError as error:
+            error.message = shown(error.message)
+            raise
+
 
 app = typer.Typer(
+    cls=Commands,
     help="Make any embedding 20 to 100 times smaller and search it faster.",
     no_args_is_help=True,
     add_completion=False,
