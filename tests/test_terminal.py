@@ -48,7 +48,7 @@ def golden():
 
 
 @pytest.fixture
-def X(golden):
+def vectors(golden):
     return np.random.default_rng(0).standard_normal((200, golden.dims_in)).astype(np.float32)
 
 
@@ -73,6 +73,7 @@ def test_strings_and_tables_show_what_they_hold(raw, told, capsys):
 def test_what_a_person_is_told(raw, told, capsys):
     @console.command
     def warn():
+        warnings.simplefilter("always")
         warnings.warn(raw, stacklevel=1)
         with console.progress(raw, 1) as update:
             update(1, raw)
@@ -102,19 +103,19 @@ def test_errors_and_defects(raw, told, error, code, capsys):
 
 @hostile
 @pytest.mark.parametrize("kind", ["codec", "index", "partitions"])
-def test_inspect_shows_facts(golden, tmp_path, X, raw, told, kind):
+def test_inspect_shows_facts(golden, tmp_path, vectors, raw, told, kind):
     codec = replace(golden, facts={"model": raw})
     file = tmp_path / kind
     if kind == "codec":
         codec.save(file)
     elif kind == "index":
         index = Index(codec)
-        index.add(X)
+        index.add(vectors)
         index.save(file)
     else:
         lists = PartitionedIndex(codec, nlist=2)
-        lists.train(X)
-        lists.add(X)
+        lists.train(vectors)
+        lists.add(vectors)
         lists.save(file)
     found = call("inspect", file)
     assert found.exit_code == 0, found.output
@@ -173,10 +174,10 @@ def test_names_of_files_are_shown(tmp_path, monkeypatch, raw, told, number, ther
 
 
 @hostile
-def test_files_written_under_such_names(tmp_path, monkeypatch, X, raw, told):
+def test_files_written_under_such_names(tmp_path, monkeypatch, vectors, raw, told):
     name, told = raw.replace("/", ""), told.replace("/", "")
     monkeypatch.chdir(tmp_path)
-    np.save("X.npy", X)
+    np.save("X.npy", vectors)
     for arguments in [
         ("encode", GOLDEN, "X.npy", "-o", name),
         ("index", GOLDEN, "X.npy", "-o", name),
@@ -190,16 +191,16 @@ def test_files_written_under_such_names(tmp_path, monkeypatch, X, raw, told):
 
 
 @hostile
-def test_eval_of_a_folder_with_such_a_name(tmp_path, monkeypatch, X, raw, told):
+def test_eval_of_a_folder_with_such_a_name(tmp_path, monkeypatch, vectors, raw, told):
     name = raw.replace("/", "")
     monkeypatch.chdir(tmp_path)
     (tmp_path / name / "qrels").mkdir(parents=True)
-    docs = "".join(json.dumps({"_id": str(i), "text": "t"}) + "\n" for i in range(len(X)))
+    docs = "".join(json.dumps({"_id": str(i), "text": "t"}) + "\n" for i in range(len(vectors)))
     Path(name, "corpus.jsonl").write_text(docs, encoding="utf-8")
     Path(name, "queries.jsonl").write_text('{"_id": "q", "text": "z"}\n', encoding="utf-8")
     Path(name, "qrels", "test.tsv").write_text("q\t1\t1\n", encoding="utf-8")
-    np.save(f"{name}.docs.npy", X)
-    np.save(f"{name}.queries.npy", X[:1])
+    np.save(f"{name}.docs.npy", vectors)
+    np.save(f"{name}.queries.npy", vectors[:1])
     given = ("eval", name, "--embeddings", ".", "--codec", GOLDEN, "--no-baselines")
     result = call(*given)
     assert result.exit_code == 0, result.output
@@ -212,7 +213,7 @@ def test_a_page_escapes_names():
     evil = "<script>&\"'"
     section = page.Section(
         evil, evil, [[evil], [evil]],
-        page.Plot([page.Line(evil, [(0, 0)]), page.Line(evil, [(1, 1)])], evil, evil, [0, 1], [0, 1]),
+        page.Plot([page.Line(evil, [(0, 0)])] * 2, evil, evil, [0, 1], [0, 1]),
         evil,
     )  # fmt: skip
     assert "<script>" not in page.page(evil, [section])
@@ -251,10 +252,10 @@ def test_bytes_that_are_no_utf8_in_a_name(tmp_path):
     ],
     ids=" ".join,
 )
-def test_no_input_is_an_output(golden, tmp_path, monkeypatch, X, arguments):
+def test_no_input_is_an_output(golden, tmp_path, monkeypatch, vectors, arguments):
     monkeypatch.chdir(tmp_path)
-    np.save("X.npy", X)
-    np.save("Q.npy", X[:70])
+    np.save("X.npy", vectors)
+    np.save("Q.npy", vectors[:70])
     golden.save("codec")
     Path("corpus.jsonl").write_text("mine", encoding="utf-8")
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
@@ -265,11 +266,11 @@ def test_no_input_is_an_output(golden, tmp_path, monkeypatch, X, arguments):
 
 
 @pytest.mark.parametrize("command", ["encode", "index", "repair", "eval"])
-def test_files_beside_an_output_stay(golden, tmp_path, monkeypatch, X, command):
+def test_files_beside_an_output_stay(golden, tmp_path, monkeypatch, vectors, command):
     monkeypatch.chdir(tmp_path)
-    np.save("X.npy", X)
+    np.save("X.npy", vectors)
     index = Index(golden)
-    index.add(X)
+    index.add(vectors)
     index.save("index")
     others = [f"out.{suffix}" for suffix in ("part", "log", "lock", "tmp", "bak", "npy", "new")]
     for name in others:

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import typer
-from click import ClickException
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
@@ -77,11 +76,12 @@ def command(function: Callable[P, R]) -> Callable[P, R]:
             talk.print("error:", style="bold red", end=" ")
             say(str(error))
             raise typer.Exit(BAD_INPUT) from None
-        except (typer.Exit, typer.Abort, ClickException):
+        except (typer.Exit, typer.Abort):
             raise
-        except Exception:
-            for line in traceback.format_exc().splitlines():
+        except Exception as error:
+            for line in "".join(traceback.format_tb(error.__traceback__)).splitlines():
                 say(line)
+            say(f"{type(error).__name__}: {error}")
             raise typer.Exit(FAULT) from None
 
     return guarded
@@ -95,7 +95,7 @@ def _warnings_said() -> Iterator[None]:
         say(f"warning: {message}")
 
     with warnings.catch_warnings():
-        warnings.showwarning = show
+        warnings.showwarning = show  # type: ignore[assignment]
         yield
 
 

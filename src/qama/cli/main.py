@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import typer
-from click import Context, UsageError
 from typer.core import TyperGroup
 
 import qama
@@ -16,20 +15,20 @@ from qama.console import shown
 class Commands(TyperGroup):
     """The commands; what is said of wrong arguments is shown as all else is."""
 
-    def make_context(self, *args: Any, **kwargs: Any) -> Context:
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
         """Read the arguments before the command's name."""
         try:
             return super().make_context(*args, **kwargs)
-        except UsageError as error:
-            error.message = shown(error.message)
+        except Exception as error:
+            _escape(error)
             raise
 
-    def invoke(self, ctx: Context) -> Any:
+    def invoke(self, ctx: Any) -> Any:
         """Read the command's arguments and run it."""
         try:
             return super().invoke(ctx)
-        except UsageError as error:
-            error.message = shown(error.message)
+        except Exception as error:
+            _escape(error)
             raise
 
 
@@ -40,6 +39,13 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+def _escape(error: Exception) -> None:
+    """Make the message of a usage error one that may be printed."""
+    message = getattr(error, "message", None)
+    if isinstance(message, str):
+        error.message = shown(message)  # type: ignore[attr-defined]
 
 
 def _version(wanted: bool) -> None:

@@ -158,9 +158,7 @@ class Pool:
         return cls.of(view, 0)
 
     def with_rows(self, lists: Ids, stored: Bytes, ids: Ids, factors: Bytes) -> Pool:
-        """Return the pool with more rows: their lists, codes uint8 (n, bytes), ids and factor
-        steps, each (n,).
-        """
+        """Return the pool with more rows: codes uint8 (n, bytes); lists, ids, factor steps (n,)."""
         used = len(self.view.owners)
         sizes = np.bincount(lists, minlength=self.view.lists)
         rest = np.maximum(sizes - self.room, 0)  # rows that need new blocks
