@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+import sys
 import tempfile
+import tracemalloc
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -350,3 +355,146 @@ class Changes(RuleBasedStateMachine):
 
 TestChanges = Changes.TestCase
 TestChanges.settings = settings(max_examples=25, stateful_step_count=15, deadline=None)
+
+
+# --- exceptions, ties, memory, copies --------------------------------------------------------
+
+
+class Interrupted(BaseException):
+    """What a signal handler may raise, anywhere."""
+
+
+def interrupted(change, at):
+    """Run a change that is interrupted at its at-th line in search/; whether it came so far."""
+    left = at
+
+    def trace(frame, event, _):
+        nonlocal left
+        if "/qama/search/" not in frame.f_code.co_filename.replace("\\", "/"):
+            return None
+        if event == "line":
+            left -= 1
+            if left < 0:
+                raise Interrupted
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        change()
+    except Interrupted:
+        return True
+    finally:
+        sys.settrace(before)
+    return False
+
+
+def assert_holds(index, codec, expected):
+    """The index holds the codes and factors of just these vectors by id."""
+    ids, stored, factors = index._pool.view.rows()
+    assert sorted(ids) == sorted(expected)
+    wanted = codec.encode(np.stack([expected[i] for i in ids.tolist()]), compact=True, **CELL)
+    np.testing.assert_array_equal(stored, wanted)
+    np.testing.assert_array_equal(factors, index.code.factor_indices(wanted))
+
+
+@pytest.mark.parametrize("change", ["add", "delete"])
+@pytest.mark.parametrize("opened", [False, True])
+def test_an_exception_at_any_line_changes_nothing_or_all(codec, vectors, tmp_path, change, opened):
+    index = PartitionedIndex(codec, **CELL, nlist=3)
+    index.train(vectors[:100])
+    index.add(vectors[:70])
+    if opened:
+        index.save(tmp_path / "lists")
+        index = PartitionedIndex.open(tmp_path / "lists")
+    expected = dict(enumerate(vectors[:70]))
+    points = 0
+    while True:
+        first = index._pool.following
+        victims = sorted(expected)[:2]
+        news = vectors[first : first + 5]
+        changed = dict(expected)
+        if change == "add":
+            came = interrupted(lambda news=news: index.add(news), points)
+            changed |= dict(zip(range(first, first + 5), news, strict=True))
+        else:
+            came = interrupted(lambda victims=victims: index.delete(victims), points)
+            for victim in victims:
+                del changed[victim]
+        assert len(index) in (len(expected), len(changed))
+        expected = changed if len(index) == len(changed) else expected
+        assert_holds(index, codec, expected)
+        if not came:
+            break
+        points += 1
+        ids = index.add(vectors[1000 + points : 1003 + points]).tolist()  # goes on
+        expected |= dict(zip(ids, vectors[1000 + points : 1003 + points], strict=True))
+        assert_holds(index, codec, expected)
+        index.delete(ids[1:])
+        for gone in ids[1:]:
+            del expected[gone]
+    assert points >= (30 if change == "add" else 5)
+    assert_holds(index, codec, expected)
+
+
+@pytest.mark.parametrize("nprobe", [1, 3, LISTS])
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("scorer", ["asymmetric", "hamming"])
+def test_ties_go_to_the_lower_row_as_stored(codec, vectors, queries, nprobe, threads, scorer):
+    index = PartitionedIndex(codec, **CELL, nlist=LISTS)
+    index.train(vectors)
+    random = np.random.default_rng(0)
+    for _ in range(4):  # 40 vectors again and again, in any order, under ids in no order
+        few = vectors[random.integers(0, 40, size=250)]
+        index.add(few, random.choice(2**40, 250, replace=False))
+    every = index.search(queries, 1000, nprobe=LISTS, scorer=scorer)
+    view = index._pool.view
+    places = {key: row for row, key in enumerate(view.ids) if view.in_use()[row]}
+    for k in (1, 7, 300):
+        found = index.search(queries, k, nprobe=nprobe, scorer=scorer, threads=threads)
+        for i, query in enumerate(queries):
+            score = dict(zip(every.ids[i], every.scores[i], strict=True))
+            order = np.argsort(-(query @ index.centres.T), kind="stable")
+            held = view.sizes(view.live)[order].cumsum()
+            lists = order[: max(nprobe, int(np.argmax(held >= min(k, 1000))) + 1)]
+            read = [key for key, row in places.items() if view.owners[row // 64] in lists]
+            expected = sorted(read, key=lambda key, s=score: (-s[key], places[key]))[:k]
+            np.testing.assert_array_equal(found.ids[i], expected)
+
+
+@pytest.mark.parametrize("call", ["search", "calibrate"])
+def test_memory_does_not_grow_with_the_number_of_queries(codec, vectors, call):
+    index = PartitionedIndex(codec, **CELL, nlist=500)
+    index.train(vectors)
+    index.add(vectors)
+    peaks = []
+    for count in (partitioned.BATCH, 8 * partitioned.BATCH):
+        Q = mixture(count, 32, seed=5)
+        tracemalloc.start()
+        if call == "search":
+            index.search(Q, 2, nprobe=1, threads=1)
+        else:
+            index.calibrate(Q, 2)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    results_and_queries = 8 * partitioned.BATCH * (32 * 4 * 2 + 2 * 12 * 2)
+    assert peaks[1] < peaks[0] + results_and_queries
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_copies_are_refused_by_name(index, copied):
+    with pytest.raises(TypeError, match="PartitionedIndex can be neither copied nor pickled; save"):
+        copied(index)
+
+
+def test_a_warning_that_is_an_error_leaves_nothing_added(codec, vectors):
+    index = PartitionedIndex(codec, **CELL, nlist=2)
+    index.train(vectors)
+    other = np.random.default_rng(1).standard_normal((500, 32)).astype(np.float32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(qama.DriftWarning):
+            index.add(other, np.arange(500))
+        assert len(index) == 0
+        index.add(other, np.arange(500))  # it warns once
+    assert len(index) == 500

@@ -44,7 +44,7 @@ def evaluate(
     from qama.evaluation.study import macro
 
     if output is not None:
-        check_output(output)
+        check_output(output, codec, *_files_read(folders, split, embeddings))
     _check_names(folders)
     loaded = None if codec is None else Codec.load(codec)
     results: dict[str, list[Any]] = {}
@@ -67,6 +67,19 @@ def evaluate(
         emit(as_json)
     if output is not None:
         say(f"{output}: {sum(map(len, results.values()))} records")
+
+
+def _files_read(folders: list[str], split: str, embeddings: Path | None) -> list[Path]:
+    """Return the files of the collections, of which the output may be none."""
+    paths = [Path(folder) for folder in folders]
+    read = [path / name for path in paths for name in ("corpus.jsonl", "queries.jsonl")]
+    read += [path / "qrels" / f"{split}.tsv" for path in paths]
+    if embeddings is not None:
+        names = [path.resolve().name for path in paths]
+        read += [
+            embeddings / f"{name}.{kind}.npy" for name in names for kind in ("docs", "queries")
+        ]
+    return read
 
 
 def _check_names(folders: list[str]) -> None:

@@ -51,7 +51,9 @@ def fit(
     """Fit a codec on unlabelled vectors."""
     import qama
 
-    check_output(output, vectors, base)
+    check_output(output, vectors, base, queries, *(pairs or ()), checkpoint)
+    if checkpoint is not None:
+        check_output(checkpoint, vectors, base, queries, *(pairs or ()), option="--checkpoint")
     chosen: dict[str, Any] = {} if steps is None else {"steps": steps, "epochs": 0}
     if max_bytes is not None:
         chosen["max_bytes"] = max_bytes

@@ -11,7 +11,7 @@ from rich.table import Table
 from qama import codefile, container, files, kernels
 from qama.cli import options
 from qama.codec import Codec
-from qama.console import command, data, emit
+from qama.console import command, data, emit, tell
 from qama.search import loading, log
 from qama.search.base import Base
 from qama.search.names import Names
@@ -30,7 +30,7 @@ def inspect(
         return
     for name, value in facts.items():
         if name not in ("codes", "sections"):
-            data.print(f"{name:>14}  {value}", markup=False, highlight=False, soft_wrap=True)
+            tell(f"{name:>14}  {value}")
     if "codes" not in facts:
         return
     table = Table("level", "dims", "bytes", "compact bytes")

@@ -2,19 +2,50 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 import qama
 from qama.cli import codes, evaluation, fitting, inspecting, reporting, showing, trust
+from qama.console import shown
+
+
+class Commands(TyperGroup):
+    """The commands; what is said of wrong arguments is shown as all else is."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        """Read the arguments before the command's name."""
+        try:
+            return super().make_context(*args, **kwargs)
+        except Exception as error:
+            _escape(error)
+            raise
+
+    def invoke(self, ctx: Any) -> Any:
+        """Read the command's arguments and run it."""
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            _escape(error)
+            raise
+
 
 app = typer.Typer(
+    cls=Commands,
     help="Make any embedding 20 to 100 times smaller and search it faster.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+def _escape(error: Exception) -> None:
+    """Make the message of a usage error one that may be printed."""
+    message = getattr(error, "message", None)
+    if isinstance(message, str):
+        error.message = shown(message)  # type: ignore[attr-defined]
 
 
 def _version(wanted: bool) -> None:

@@ -13,7 +13,7 @@ from qama import checks, files, sources
 from qama.checks import Floats
 from qama.cli import options
 from qama.codec import Codec
-from qama.console import check_output, command, data, emit, progress, say
+from qama.console import check_output, command, data, emit, progress, say, shown, tell
 from qama.drift import measure
 from qama.evaluation import page
 from qama.evaluation.quantisability import GOALS, Quantisability, quantisability
@@ -49,7 +49,7 @@ def report(
     if drift and output is not None:
         raise ValueError("--drift writes no page; leave --output out")
     if output is not None:
-        check_output(output)
+        check_output(output, vectors, codec)
     loaded = None if codec is None else Codec.load(codec)
     if drift:
         _drift(vectors, loaded, sample, seed, json)
@@ -68,9 +68,10 @@ def report(
     else:
         _show(found)
     if output is not None:
-        sections = [*_summary(found, vectors.name), _retention(found), _spectrum(found)]
+        name = shown(vectors.name)
+        sections = [*_summary(found, name), _retention(found), _spectrum(found)]
         with files.replacing(output) as file:
-            file.write(page.page(f"Is {vectors.name} quantisable?", sections).encode())
+            file.write(page.page(f"Is {name} quantisable?", sections).encode())
         say(f"{output}: the report as a page")
 
 
@@ -85,7 +86,7 @@ def _drift(vectors: Path, codec: Codec | None, sample: int, seed: int, json: boo
     if json:
         emit({**asdict(found), "shift": found.shift, "drifted": found.drifted})
     else:
-        data.print(str(found))
+        tell(str(found))
 
 
 def _fit(rows: Floats, seed: int, threads: int) -> Codec:
@@ -101,8 +102,7 @@ def _show(found: Quantisability) -> None:
         f"{found.rows} vectors of {found.dims} dims; {found.held_out} held-out rows searched "
         f"{found.searched}. Variance: 90 % in {spectrum.dims_for(0.9)} directions, effective rank "
         f"{spectrum.effective_rank:.0f}, participation ratio {spectrum.participation:.0f}; "
-        f"{100 * spectrum.mean_share:.0f} % of the length is common to all.",
-        highlight=False,
+        f"{100 * spectrum.mean_share:.0f} % of the length is common to all."
     )
     table = Table(caption=_MEANING)
     for heading in _HEADINGS:
@@ -111,7 +111,7 @@ def _show(found: Quantisability) -> None:
         table.add_row(*row)
     data.print(table)
     for goal, sentence in _sentences(found):
-        data.print(f"{goal}: {sentence}", highlight=False)
+        tell(f"{goal}: {sentence}")
 
 
 _HEADINGS = ("bytes", "times smaller", "neighbours kept %", "nDCG kept %", "95 % interval")

@@ -129,12 +129,14 @@ def _half_precision() -> Any:
 
 def _show_hits(index: qama.Index, questions: Floats, entries: Sequence[Docstring]) -> None:
     found = index.search(questions, k=3)
-    data.print(f"\nQuestions asked of {index!r}", highlight=False, style="bold")
+    data.print()
+    data.print(f"Questions asked of {index!r}", style="bold")
     for question, ids, scores in zip(QUESTIONS, found.ids, found.scores, strict=True):
-        data.print(f"\n{question}", highlight=False, style="bold cyan")
+        data.print()
+        data.print(question, style="bold cyan")
         for row, score in zip(ids, scores, strict=True):
             line = f"  {score:.3f}  {_tail(entries[row].name, 34):34}  {entries[row].summary}"
-            data.print(line, markup=False, highlight=False, no_wrap=True, overflow="ellipsis")
+            data.print(line, no_wrap=True, overflow="ellipsis")
     data.print()
 
 

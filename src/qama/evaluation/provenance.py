@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from qama import files
+
 PACKAGES = ("qama", "numpy", "torch", "faiss-cpu", "usearch", "scikit-learn", "pytrec-eval-terrier")
 
 
@@ -39,10 +41,9 @@ def write(
 ) -> None:
     """Write ``{"context": ..., **more, "results": ...}``, replacing the file in one step."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
     text = json.dumps({"context": context(seed, command), **more, "results": results}, indent=1)
-    part.write_text(text + "\n", encoding="utf-8")
-    part.replace(path)
+    with files.replacing(path) as file:
+        file.write(f"{text}\n".encode())
 
 
 def _versions() -> dict[str, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -24,6 +23,7 @@ from qama.search.copying import NotCopied
 from qama.search.pool import Pool, View
 from qama.search.results import SearchResult
 from qama.search.snapshot import WORD, Mask, mask_of
+from qama.search.turns import WriterLock
 
 KIND = "partitions"
 FORMAT = 1
@@ -68,7 +68,7 @@ class PartitionedIndex(NotCopied):
         self._curve: Floats | None = None
         self._watch = drift.Watch(codec)
         self._pool = Pool.empty(self.nlist, self.code.stored_bytes)
-        self._writer = threading.Lock()
+        self._writer = WriterLock()
 
     def __len__(self) -> int:
         """Vectors that can be found."""
