@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tracemalloc
 
 import numpy as np
 import pandas as pd
@@ -197,6 +198,17 @@ def test_memory_is_shared_where_both_sides_allow_it(tmp_path):
         (column, column.values.to_numpy()),
     ):
         assert np.shares_memory(arrays.plain(given, "X"), memory)
+
+
+def test_a_mapped_array_is_added_and_encoded_in_pieces(tmp_path, codec):
+    np.save(tmp_path / "x.npy", np.tile(X.astype(np.float64), (5000, 1)))
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    for verb in (Index(codec, **CELL).add_from, Index(codec, **CELL).add, codec.encode):
+        tracemalloc.start()
+        verb(mapped)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < mapped.nbytes / 2
 
 
 def test_no_library_is_imported_to_read_an_array():
