@@ -1,4 +1,4 @@
-"""Kill, corrupt, read beside a writer, fuzz: the counts in bench/results/trust.json.
+"""Kill, interrupt, fail, corrupt, read, fuzz: the counts in bench/results/trust.json.
 
     python bench/trust.py                       everything; without atheris, all but the fuzzing
     python bench/trust.py --only kills readers  some parts; the others stay as the file has them
@@ -38,14 +38,19 @@ def counts(script: str, *arguments: object) -> dict[str, object]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=300)
+    parser.add_argument("--states", type=int, default=20_000, help="after power failures")
     parser.add_argument("--files", type=int, default=20_000)
     parser.add_argument("--seconds", type=int, default=300)
     parser.add_argument("--readers", type=int, default=8)
     parser.add_argument("--fuzz", type=int, default=3600, help="seconds, of all kinds together")
-    parser.add_argument("--only", nargs="+", choices=["kills", "readers", "corrupt", "fuzz"])
+    names = ["kills", "interrupts", "failures", "power", "readers", "corrupt", "fuzz"]
+    parser.add_argument("--only", nargs="+", choices=names)
     given = parser.parse_args()
     parts = {
         "kills": ("kills.py", "--kills", given.kills),
+        "interrupts": ("interrupts.py",),
+        "failures": ("failures.py",),
+        "power": ("power.py", "--states", given.states),
         "readers": ("readers.py", "--seconds", given.seconds, "--readers", given.readers),
         "corrupt": ("corrupt.py", "--files", given.files),
     }

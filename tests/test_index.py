@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import pickle
 import tempfile
 from pathlib import Path
 
@@ -391,8 +393,8 @@ def test_a_filter_that_allows_nothing(index, queries):
         (np.ones(299, bool), r"filter has shape \(299,\); .* each of the 300 vectors"),
         (np.ones((300, 1), bool), r"filter has shape \(300, 1\)"),
         ([-1], "filter holds -1; ids are whole numbers"),
-        ([1.5], "filter is float64"),
-        (["a"], "filter is <U1"),
+        ([1.5], r"filter holds 1\.5; ids are whole numbers"),
+        (["a"], "filter holds 'a'"),
     ],
 )
 def test_unfitting_filters_are_refused(index, queries, filter_, message):
@@ -421,8 +423,8 @@ def poisoned(rows):
         ([400, 5, 401], "id 5 is in the index already; upsert replaces"),
         ([400, -1, 401], "ids holds -1; ids are whole numbers from 0"),
         ([400, 401], "ids has 2 entries for 3 vectors"),
-        ([1.0, 2.0, 3.0], "ids is float64"),
-        (["a", "b", "c"], "ids is <U1"),
+        ([1.0, 2.0, 3.0], r"ids holds 1\.0; ids are"),
+        (["a", "b", "c"], "ids holds 'a'"),
         (np.array([[400, 401, 402]]), "ids is int64 with 2 axes"),
         (np.array([1, 2, 2**63], dtype=np.uint64), r"ids holds 9223372036854775808"),
     ],
@@ -440,7 +442,7 @@ def test_unfitting_ids_are_refused_and_nothing_changes(index, rows, queries, ids
 def test_unfitting_vectors_are_refused_and_nothing_changes(index, rows, queries):
     before = state(index, queries)
     bad = [(poisoned(rows), r"X\[1, 7\] is nan"), (rows[:3, :24], "X has 24 columns"),
-           (rows[0], "X has one axis"), (rows[:0], "X has no rows"),
+           (rows[0], "X has one axis"),
            (rows[:3].astype(int), "X has dtype int64")]  # fmt: skip
     for X, message in bad:
         with pytest.raises(ValueError, match=message):
@@ -452,7 +454,7 @@ def test_unfitting_vectors_are_refused_and_nothing_changes(index, rows, queries)
 
 def test_unfitting_deletes_are_refused_and_nothing_changes(index, queries):
     before = state(index, queries)
-    for ids, message in (([1, 1], "more than once"), ([-3], "holds -3"), ([0.5], "float64")):
+    for ids, message in (([1, 1], "more than once"), ([-3], "holds -3"), ([0.5], r"holds 0\.5")):
         with pytest.raises(ValueError, match=message):
             index.delete(ids)
     assert state(index, queries) == before
@@ -479,7 +481,7 @@ def test_unfitting_searches_are_refused(index, queries, options, message):
 
 
 def test_unfitting_queries_are_refused(index, rows):
-    for Q, message in ((rows[0], "Q has one axis"), (rows[:0], "Q has no rows"),
+    for Q, message in ((rows[0], "Q has one axis"),
                        (rows[:, :8], "Q has 8 columns"), (poisoned(rows), r"Q\[1, 7\] is nan"),
                        ([[1] * 32], "Q has dtype int64")):  # fmt: skip
         with pytest.raises(ValueError, match=message):
@@ -727,3 +729,18 @@ class Changes(RuleBasedStateMachine):
 
 TestChanges = Changes.TestCase
 TestChanges.settings = settings(max_examples=40, stateful_step_count=20, deadline=None)
+
+
+@pytest.mark.parametrize("copy_of", [copy.copy, copy.deepcopy, pickle.dumps])
+@pytest.mark.parametrize("opened", [False, True], ids=["in memory", "opened"])
+def test_an_index_is_not_copied_in_memory(codec, rows, tmp_path, copy_of, opened):
+    index = Index(codec, dims=16, level="2")
+    index.add(rows)
+    if opened:
+        index.save(tmp_path / "index")
+        index = Index.open(tmp_path / "index")
+    with pytest.raises(TypeError, match="an Index can be neither copied nor pickled; save it"):
+        copy_of(index)
+    merged = Index.merge([index])  # a copy in memory that shares nothing
+    merged.add(rows[:3])
+    assert (len(index), len(merged)) == (len(rows), len(rows) + 3)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
+import pandas as pd
+import polars as pl
 import pyarrow as pa
 import pytest
+import torch
 from conftest import mixture
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import qama
-from qama import FormatError, Index, Names, container, search_many
+from qama import FormatError, Index, Names, container, search_many, sources
 from qama.search import filters, names
 
 CELL = {"dims": 32, "level": "2"}
@@ -98,7 +103,7 @@ def test_a_compiled_filter_of_other_rows_is_refused(index, queries, codec, rows)
 
 @pytest.mark.parametrize(
     ("exclude", "message"),
-    [([-1], "exclude holds -1"), ([0.5], "exclude is float64"), (["a"], "exclude is <U1")],
+    [([-1], "exclude holds -1"), ([0.5], r"exclude holds 0\.5"), (["a"], "exclude holds 'a'")],
 )
 def test_unfitting_exclusions_are_refused(index, queries, exclude, message):
     with pytest.raises(ValueError, match=message):
@@ -234,6 +239,59 @@ def test_arrow_tables_and_batches_add_as_arrays_do(codec, rows, queries):
     with pytest.raises(ValueError, match="a batch without vectors has 2 ids; give one for each"):
         index.add_from([empty], [[1, 2]])
     assert index.add_from([empty]) == 0
+
+
+def poisoned(X, row, column=3):
+    X = X.copy()
+    X[row, column] = np.nan
+    return X
+
+
+@pytest.mark.parametrize("row", [0, 63, 64, 200, 299])
+def test_add_from_names_the_row_of_the_source_and_what_is_in(codec, rows, row, monkeypatch):
+    monkeypatch.setattr("qama.checks.chunks.__defaults__", (64,))
+    bad = poisoned(rows, row)
+    cuts = [0, 10, 64, 64, 200, 300]
+    batches = [bad[a:b] for a, b in pairwise(cuts)]
+    for source, kept in (
+        (bad, row // 64 * 64),
+        (torch.tensor(bad), row // 64 * 64),
+        (batches, max(cut for cut in cuts if cut <= row)),
+        ((pa.table({"v": list(batch)}) for batch in batches), max(c for c in cuts if c <= row)),
+    ):
+        index = Index(codec, **CELL)
+        with pytest.raises(ValueError, match=rf"source\[{row}, 3\] is nan") as refused:
+            index.add_from(source)
+        assert len(index) == kept
+        told = f"; the {kept} rows before that batch were added"
+        assert str(refused.value).endswith(told if kept else "or set them to zero")
+
+
+def test_add_from_says_what_is_in_before_ids_that_exist(codec, rows):
+    index = Index(codec, **CELL)
+    with pytest.raises(ValueError, match=r"id 3 is in the index already.*; the 10 rows before"):
+        index.add_from([rows[:10], rows[:2]], [range(10), [3, 4]])
+    with pytest.raises(ValueError, match=r"a batch of source has 8 columns.*; the 5 rows before"):
+        index.add_from(iter([rows[:5], rows[:5, :8]]))
+    assert len(index) == 15
+
+
+@pytest.mark.parametrize(
+    "empty",
+    [lambda X: X[:0], lambda X: torch.tensor(X[:0]), lambda X: [], lambda X: pd.DataFrame(X[:0]),
+     lambda X: pd.DataFrame({"v": list(X)})[:0], lambda X: pd.Series(list(X))[:0],
+     lambda X: pl.Series(X)[:0], lambda X: pa.table({"v": list(X)})[:0]],
+)  # fmt: skip
+def test_batches_without_rows_are_passed_over(codec, rows, empty):
+    index = Index(codec, **CELL)
+    assert index.add_from(iter([empty(rows), rows[:9], empty(rows), rows[9:], empty(rows)])) == 300
+    assert index.ids.tolist() == list(range(300))
+    assert index.add_from([rows[:1], empty(rows)], [[900], []]) == 1
+    assert index.add_from(empty(rows)) == 0
+    assert index.add_from(empty(rows), ids=[]) == 0
+    assert index.add_from([]) == 0
+    taken, total = sources.load(iter([empty(rows), rows, empty(rows)]), 1000, 0)
+    assert (len(taken), total) == (300, 300)
 
 
 @pytest.mark.parametrize(

@@ -51,10 +51,12 @@ class Trap:
 def test_pickles_are_refused_and_not_run(tmp_path):
     np.save(tmp_path / "x.npy", np.array([Trap()], dtype=object), allow_pickle=True)
     (tmp_path / "bare.npy").write_bytes(pickle.dumps(Trap()))
-    for name in ("x.npy", "bare.npy"):
+    for name, why in (("x.npy", "Python objects in dtype"), ("bare.npy", "it does not begin as")):
         for read in (sources.open_vectors, sources.read_ids):
-            with pytest.raises(ValueError, match=r"not a \.npy file of plain numbers"):
+            with pytest.raises(ValueError, match=r"not a \.npy file of plain numbers") as refused:
                 read(tmp_path / name)
+            assert why in str(refused.value)
+            assert "allow_pickle" not in str(refused.value)  # no advice to load it unsafely
 
 
 def test_an_archive_of_arrays_is_refused(tmp_path):
@@ -92,6 +94,37 @@ def test_columns_that_are_not_asked_for_are_not_read(tmp_path, monkeypatch):
     assert kept == [["v"]]
 
 
+@pytest.mark.parametrize("name", ["x.parquet", "x.PARQUET", "x.Parquet", "x.pq", "x.PQ"])
+def test_its_suffix_has_any_case(tmp_path, name):
+    path = write(tmp_path / name, v=VECTORS)
+    assert sources.open_vectors(path).tolist() == VECTORS
+    assert sources.open_vectors(str(path)).tolist() == VECTORS
+
+
+@pytest.mark.parametrize("name", ["x.npy", "x.NPY", "x", "x.bin"])
+def test_parquet_of_another_name_is_told_its_suffix(tmp_path, name):
+    with pytest.raises(ValueError, match=r'it begins as a Parquet file does: .* "\.parquet"'):
+        sources.open_vectors(write(tmp_path / name, v=VECTORS))
+
+
+def test_a_wide_table_is_read_where_all_its_columns_are_floats(tmp_path):
+    columns = {"a": [1.0, 3.0], "b": pa.array([2.0, 4.0], pa.float32())}
+    assert sources.open_vectors(write(tmp_path / "x.parquet", **columns)).tolist() == VECTORS
+    with pytest.raises(ValueError, match=r"0 columns of lists; .* without 'id'"):
+        sources.open_vectors(write(tmp_path / "y.parquet", id=[1, 2], **columns))
+
+
+def test_lists_of_other_things_do_not_count(tmp_path):
+    tokens, tags = [[1, 2]] * 2, [["a"]] * 2
+    path = write(tmp_path / "x.parquet", v=VECTORS, tokens=tokens, tags=tags)
+    assert sources.open_vectors(path).tolist() == VECTORS
+
+
+def test_a_table_without_rows_is_an_array_without_rows(tmp_path):
+    path = write(tmp_path / "x.parquet", v=pa.array([], pa.list_(pa.float32())))
+    assert len(sources.open_vectors(path)) == 0
+
+
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
@@ -99,7 +132,6 @@ def test_columns_that_are_not_asked_for_are_not_read(tmp_path, monkeypatch):
         ({"v": VECTORS, "w": VECTORS}, "2 columns of lists"),
         ({"v": [[1.0], None]}, "1 nulls"),
         ({"v": [[1.0], [1.0, 2.0]]}, "differ in length"),
-        ({"v": pa.array([], pa.list_(pa.float32()))}, "no rows"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

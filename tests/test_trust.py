@@ -374,8 +374,8 @@ def test_inspect_shows_the_log(path):
     facts = json.loads(done("inspect", path, "--json").stdout)
     assert (facts["version"], facts["generation"], facts["rows"]) == (4, 0, 3000)
     assert facts["log"] == {
-        "bytes": base.log_path(path).stat().st_size, "records": 4,
-        "add": 1, "upsert": 1, "delete": 1, "sync": 1, "unfinished_bytes": 0,
+        "bytes": base.log_path(path).stat().st_size, "records": 6,
+        "add": 1, "upsert": 1, "delete": 1, "sync": 3, "unfinished_bytes": 0,
     }  # fmt: skip
     assert facts["sections"]["blocks"] == {"dtype": "|u1", "shape": [47, 2, 64]}
 

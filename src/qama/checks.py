@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import operator
 import os
+import reprlib
 from collections.abc import Iterable
+from numbers import Number
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from qama import arrays
 
 Floats = npt.NDArray[np.float32]
 Bytes = npt.NDArray[np.uint8]
@@ -18,28 +22,68 @@ Ids = npt.NDArray[np.int64]
 CHUNK_ROWS = 16_384  # rows looked at together, so that a check never copies a mapped file whole
 
 
-def matrix(X: object, name: str, dims: int | None = None) -> npt.NDArray[Any]:
-    """Return X as a 2-D floating array of at least one row, without copying or reading it whole.
+def default_errstate() -> np.errstate:
+    """Return NumPy's defaults for floating-point errors, whatever the caller has set.
+
+    Public functions compute under it, as a decorator, or as a context where one is open anyway.
+    """
+    return np.errstate(divide="warn", over="warn", under="ignore", invalid="warn")
+
+
+def matrix(X: object, name: str, dims: int | None = None, empty: bool = False) -> npt.NDArray[Any]:
+    """Return X as a 2-D floating array, without reading it whole; see `arrays.plain`.
+
+    Args:
+        X: What the user gave.
+        name: What messages call it.
+        dims: The columns that it must have.
+        empty: Whether it may have no rows.
 
     Raises:
         ValueError: not an array of floats, not 2-D, no rows, or not ``dims`` columns.
     """
-    A = X if isinstance(X, np.ndarray) else np.asarray(X)
-    if A.dtype.kind != "f":
+    if isinstance(X, str | os.PathLike):
         raise ValueError(
-            f"{name} has dtype {A.dtype}; give floats, for instance {name}.astype(np.float32)"
+            f"{name} is the path {os.fspath(X)!r}; fit and add_from read files, others take arrays"
         )
-    if A.ndim == 1 and A.size:
+    A = arrays.plain(X, name)
+    if A.shape in ((0,), (0, 0)):  # of no rows, a list or a frame knows no columns
+        A = np.empty((0, dims or 0), dtype=np.float32)
+    if A.dtype.kind != "f":
+        raise ValueError(_no_floats(X, A, name))
+    if A.ndim == 1:
         raise ValueError(
-            f"{name} has one axis of {A.size}; give (rows, dims), for instance {name}[None, :]"
+            f"{name} has one axis of {A.size}; give (rows, dims), for instance [{_noun(name)}]"
         )
     if A.ndim != 2:
         raise ValueError(f"{name} has {A.ndim} axes; give 2: (rows, dims)")
-    if A.shape[0] == 0:
+    if A.shape[0] == 0 and not empty:
         raise ValueError(f"{name} has no rows; give at least one")
     if dims is not None and A.shape[1] != dims:
         raise ValueError(f"{name} has {A.shape[1]} columns; this codec was fitted on {dims}")
     return A
+
+
+def _no_floats(X: object, A: npt.NDArray[Any], name: str) -> str:
+    """Return how X, which was read as A, is refused, and what makes floats of it."""
+    if A.dtype == object and not A.ndim:
+        return f"{name} is a {type(X).__name__}; give an array of floats (rows, dims)"
+    if A.dtype.kind in "OSU":
+        for value in A.reshape(-1).tolist():
+            if not isinstance(value, Number):
+                return (
+                    f"{name} has dtype {A.dtype} and holds {reprlib.repr(value)}; give floats "
+                    f"alone: of texts, the vectors that a model makes of them"
+                )
+    wanted = "give floats: float16, float32 or float64"
+    if isinstance(X, np.ndarray) and X.dtype == A.dtype:
+        wanted = f"give floats, for instance {_noun(name)}.astype(np.float32)"
+    return f"{name} has dtype {A.dtype}; {wanted}"
+
+
+def _noun(name: str) -> str:
+    """Return what code in a message calls a value: "batch" for "a batch of X"."""
+    return name.partition(" of ")[0].split()[-1]
 
 
 def finite(A: npt.NDArray[Any], name: str, first_row: int = 0, rows: Ids | None = None) -> Floats:
@@ -54,7 +98,7 @@ def finite(A: npt.NDArray[Any], name: str, first_row: int = 0, rows: Ids | None 
     Raises:
         ValueError: a value is NaN, infinite, or too large for float32.
     """
-    with np.errstate(over="ignore"):
+    with np.errstate(all="ignore"):  # what the values became is looked at next
         F = np.ascontiguousarray(A, dtype=np.float32)
     if not np.isfinite(F).all():
         row, column = np.argwhere(~np.isfinite(F))[0]
@@ -66,13 +110,15 @@ def finite(A: npt.NDArray[Any], name: str, first_row: int = 0, rows: Ids | None 
     return F
 
 
-def vectors(X: object, name: str, dims: int | None = None) -> Floats:
-    """Return X as finite C-contiguous float32 (n, dims); float16 and float64 are converted.
+def vectors(
+    X: object, name: str, dims: int | None = None, *, first_row: int = 0, empty: bool = False
+) -> Floats:
+    """Return X as finite C-contiguous float32 (n, d); other floats are converted.
 
     Raises:
         ValueError: see `matrix` and `finite`.
     """
-    return finite(matrix(X, name, dims), name)
+    return finite(matrix(X, name, dims, empty), name, first_row)
 
 
 def chunks(A: npt.NDArray[Any], rows: int = CHUNK_ROWS) -> Iterable[slice]:
@@ -116,7 +162,7 @@ def codes(value: object, name: str, nbytes: int) -> Bytes:
     Raises:
         ValueError: another dtype, number of axes or number of columns.
     """
-    A = np.asarray(value)
+    A = arrays.plain(value, name)
     if A.dtype != np.uint8 or A.ndim != 2:
         raise ValueError(
             f"{name} is {A.dtype} with {A.ndim} axes; give uint8 (n, {nbytes}), as encode returns"

@@ -127,9 +127,10 @@ class Codec:
             min(DEFAULT_BYTES, self.bytes.max_bytes) if nbytes is None else nbytes
         )
 
+    @checks.default_errstate()
     def encode(
         self,
-        X: npt.NDArray[np.floating],
+        X: object,
         *,
         dims: int | None = None,
         level: object | None = None,
@@ -139,7 +140,8 @@ class Codec:
         """Encode vectors.
 
         Args:
-            X: Floats (n, d); any length, zero vectors included.
+            X: Floats (n, d), n >= 0; any length, zero vectors included. Arrays, tensors, frames,
+                columns of lists, Arrow tables: whatever `qama.arrays.plain` reads.
             dims: See `code`.
             level: See `code`.
             nbytes: See `code`.
@@ -153,26 +155,28 @@ class Codec:
             ValueError: X is not finite floats (n, d), or the codec has no such code.
         """
         code = self.code(dims, level, nbytes)
-        A = checks.matrix(X, "X", self.dims_in)
+        A = checks.matrix(X, "X", self.dims_in, empty=True)
         out = np.empty((len(A), code.stored_bytes if compact else code.nbytes), dtype=np.uint8)
         for rows in checks.chunks(A):
             out[rows] = code.encode(checks.finite(A[rows], "X", rows.start), compact)
         return out
 
-    def transform(self, X: npt.NDArray[np.floating], dims: int | None = None) -> Floats:
+    @checks.default_errstate()
+    def transform(self, X: object, dims: int | None = None) -> Floats:
         """Return the adapted floats z[:, :dims], float32 (n, dims); whole rows have length sqrt(d).
 
         Raises:
             ValueError: X is not finite floats (n, d), or dims is not in the grid.
         """
         width = self.grid.code(dims, None).dims
-        A = checks.matrix(X, "X", self.dims_in)
+        A = checks.matrix(X, "X", self.dims_in, empty=True)
         out = np.empty((len(A), width), dtype=np.float32)
         for rows in checks.chunks(A):
             finite = checks.finite(A[rows], "X", rows.start)
             out[rows] = transform.apply(self.grid.transform, finite)[:, :width]
         return out
 
+    @checks.default_errstate()
     def decode(
         self,
         codes: Bytes,
@@ -201,9 +205,10 @@ class Codec:
         code = self.code(dims, level, nbytes)
         return decode(code, _stored(code, codes, compact))
 
+    @checks.default_errstate()
     def score(
         self,
-        Q: npt.NDArray[np.floating],
+        Q: object,
         codes: Bytes,
         *,
         dims: int | None = None,
@@ -215,7 +220,7 @@ class Codec:
         """Score every query against every code, exactly as a search would.
 
         Args:
-            Q: Floats (m, d).
+            Q: Floats (m, d), m >= 0; see `encode`.
             codes: uint8 (n, bytes) from `encode` with the same arguments.
             dims: See `code`.
             level: See `code`.
@@ -235,7 +240,7 @@ class Codec:
         """
         code = self.code(dims, level, nbytes)
         checks.one_of(scorer, "scorer", code.scorers)
-        queries = checks.vectors(Q, "Q", self.dims_in)
+        queries = checks.vectors(Q, "Q", self.dims_in, empty=True)
         stored = _stored(code, codes, compact)
         if scorer == "hamming" and isinstance(code, GridCode):
             encoded = code.encode(queries, compact=True)
@@ -338,6 +343,27 @@ class Codec:
         if coder is not None and coder.dims != grid.transform.dims:
             raise ValueError(f"byte codes are of {coder.dims} dims, grid codes of another")
         return cls(grid, str(meta["preset"]), dict(meta.get("facts", {})), coder)
+
+
+def checked(codec: object, opener: str) -> Codec:
+    """Return a codec, refusing what is none, such as the path of a file.
+
+    Args:
+        codec: What was given.
+        opener: What opens the index that a path may have meant: "Index".
+
+    Raises:
+        ValueError: not a codec.
+    """
+    if isinstance(codec, Codec):
+        return codec
+    if isinstance(codec, str | os.PathLike):
+        path = repr(os.fspath(codec))
+        raise ValueError(
+            f"codec is the path {path}; open a saved index with {opener}.open({path}), or load a "
+            f"codec with Codec.load({path})"
+        )
+    raise ValueError(f"codec is a {type(codec).__name__}; give a Codec, as qama.fit returns")
 
 
 def _stored(code: Code, codes: object, compact: bool) -> Bytes:

@@ -94,7 +94,8 @@ def reference(codec: Codec, held_out: Floats) -> dict[str, Any]:
     }
 
 
-def measure(codec: Codec, X: npt.NDArray[np.floating], rows: int = 1024) -> Drift | None:
+@checks.default_errstate()
+def measure(codec: Codec, X: object, rows: int = 1024) -> Drift | None:
     """Compare vectors with those that a codec was fitted on.
 
     Args:

@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qama import checks
+from qama import arrays, checks
 from qama.checks import Floats
 from qama.errors import MissingExtraError
 
 MIN_ROWS = 16
+_NPY = b"\x93NUMPY"
 
 # What NumPy raises on headers that no .npy file should have.
 _HOSTILE = (
@@ -30,8 +31,8 @@ def load(source: object, max_rows: int, seed: int) -> tuple[Floats, int]:
     """Return at most max_rows rows float32, evenly sampled in order, and how many there were.
 
     Args:
-        source: An array (n, d), memory-mapped or not; the path of a .npy or Parquet file; an Arrow
-            table; or an iterator of arrays, Arrow tables or record batches.
+        source: Anything that `arrays.plain` reads; the path of a .npy or Parquet file; or an
+            iterator, a list or a tuple of batches, each of them of the same kinds.
         max_rows: Rows kept.
         seed: Of the sample.
 
@@ -39,11 +40,11 @@ def load(source: object, max_rows: int, seed: int) -> tuple[Floats, int]:
         ValueError: not such a source, fewer than 16 rows, values that are not finite floats.
         FileNotFoundError: no such file.
     """
-    opened = _open(source)
+    there = opened(source, "X")
     rows, total = (
-        _sample(opened, max_rows, seed)
-        if isinstance(opened, np.ndarray)
-        else _reservoir(opened, max_rows, seed)
+        _sample(there, max_rows, seed)
+        if isinstance(there, np.ndarray)
+        else _reservoir(there, max_rows, seed)
     )
     if total < MIN_ROWS:
         raise ValueError(f"X has {total} rows; a fit needs at least {MIN_ROWS}")
@@ -58,10 +59,10 @@ def open_vectors(path: str | os.PathLike[str]) -> npt.NDArray[Any]:
         FileNotFoundError: no such file.
     """
     file = Path(path)
-    if file.suffix in (".parquet", ".pq"):
-        return _from_arrow(_parquet(file))
+    if file.suffix.lower() in (".parquet", ".pq"):
+        return arrays.plain(_parquet(file), str(file))
     try:
-        _check_header_size(file)
+        _check_start(file)
         loaded = np.load(file, mmap_mode="r", allow_pickle=False)
     except _HOSTILE as error:
         raise ValueError(f"{file} is not a .npy file of plain numbers ({error})") from None
@@ -70,53 +71,42 @@ def open_vectors(path: str | os.PathLike[str]) -> npt.NDArray[Any]:
     return loaded
 
 
-def _check_header_size(file: Path) -> None:
-    """Refuse a .npy file that claims a header longer than itself: NumPy would allocate it first."""
+def _check_start(file: Path) -> None:
+    """Refuse what NumPy would advise to unpickle, and a header that it would allocate first."""
     with file.open("rb") as opened:
         start = opened.read(12)
+    if start[:4] == b"PAR1":
+        raise ValueError('it begins as a Parquet file does: end its name in ".parquet"')
+    if start[:6] != _NPY and start[:2] != b"PK":
+        raise ValueError("it does not begin as one")
     claimed = int.from_bytes(start[8:12], "little")  # so wide in versions 2 and 3
-    if start[:6] == b"\x93NUMPY" and start[6:7] > b"\x01" and claimed > file.stat().st_size:
+    if start[:6] == _NPY and start[6:7] > b"\x01" and claimed > file.stat().st_size:
         raise ValueError(f"it claims a header of {claimed} bytes and has {file.stat().st_size}")
 
 
-def opened(source: object) -> object:
-    """Return an array for a path (mapped or read) and for an Arrow table; all else as it is."""
+def opened(source: object, name: str) -> npt.NDArray[Any] | Iterable[Any]:
+    """Return an array for a path (mapped or read) and for all that is one; a stream as it is.
+
+    Raises:
+        ValueError: neither an array nor a path nor iterable; or see `arrays.plain`.
+        FileNotFoundError: no such file.
+    """
     if isinstance(source, str | os.PathLike):
         return open_vectors(source)
-    return _from_arrow(source) if _is_arrow(source) else source
-
-
-def as_array(batch: object) -> npt.NDArray[Any] | None:
-    """Return a batch of a stream as an array; None for an empty one of Arrow's, to be skipped."""
-    if not _is_arrow(batch):
-        return np.asarray(batch)
-    return _from_arrow(batch) if len(batch) else None  # type: ignore[arg-type]
-
-
-def _open(source: object) -> npt.NDArray[Any] | Iterable[Any]:
-    there = opened(source)
-    if isinstance(there, list | tuple) and there and _is_table(there[0]):
-        return there  # as Table.to_batches returns
-    if isinstance(there, np.ndarray | list | tuple):
-        return np.asarray(there)
-    if isinstance(there, Iterable):
-        return there
+    if arrays.is_one(source):
+        return arrays.plain(source, name)
+    if isinstance(source, Iterable):
+        return source
     raise ValueError(
-        f"X is {type(source).__name__}; give an array (n, d), a .npy or Parquet path, an Arrow "
-        f"table, or an iterator of arrays or Arrow batches (of a dataset, its to_batches())"
+        f"{name} is {type(source).__name__}; give an array, tensor, frame or Arrow table (n, d), "
+        f"a .npy or Parquet path, or an iterator of such batches (of a dataset, its to_batches())"
     )
 
 
-def _is_arrow(source: object) -> bool:
-    if type(source).__module__.partition(".")[0] != "pyarrow":
-        return False
-    import pyarrow as pa
-
-    return isinstance(source, pa.Table | pa.RecordBatch | pa.Array | pa.ChunkedArray)
-
-
-def _is_table(source: object) -> bool:
-    return _is_arrow(source) and hasattr(source, "columns")
+def as_array(batch: object, name: str) -> npt.NDArray[Any] | None:
+    """Return a batch of a stream as an array; None for one without rows, to be skipped."""
+    A = arrays.plain(batch, name)
+    return None if A.shape[:1] == (0,) else A
 
 
 def _sample(A: npt.NDArray[Any], max_rows: int, seed: int) -> tuple[Floats, int]:
@@ -139,12 +129,9 @@ def _reservoir(batches: Iterable[Any], max_rows: int, seed: int) -> tuple[Floats
     sample: Floats | None = None
     width: int | None = None
     for batch in batches:
-        if (given := as_array(batch)) is None:
+        F = _checked(batch, total, width)
+        if F is None:
             continue
-        A = checks.matrix(given, "a batch of X")
-        if width not in (None, A.shape[1]):
-            raise ValueError(f"a batch of X has {A.shape[1]} columns, the ones before it {width}")
-        F = checks.finite(A, "X", total)
         width = F.shape[1]
         room = min(max_rows - held, len(F))
         if room:
@@ -163,6 +150,24 @@ def _reservoir(batches: Iterable[Any], max_rows: int, seed: int) -> tuple[Floats
     return (np.concatenate(kept) if sample is None else sample), total
 
 
+def _checked(batch: object, row: int, width: int | None) -> Floats | None:
+    """Return a batch that begins at a row of X as finite floats of a width; None: no rows.
+
+    Raises:
+        ValueError: unfitting; the message names the row in X.
+    """
+    try:
+        A = as_array(batch, "a batch of X")
+        if A is None:
+            return None
+        A = checks.matrix(A, "a batch of X")
+        if width not in (None, A.shape[1]):
+            raise ValueError(f"a batch of X has {A.shape[1]} columns, the ones before it {width}")
+    except ValueError as error:
+        raise ValueError(f"{error}; that batch begins at row {row} of X") from None
+    return checks.finite(A, "X", row)
+
+
 def _parquet(file: Path) -> Any:
     if not file.exists():
         raise FileNotFoundError(f"no such file: {file}")
@@ -173,41 +178,14 @@ def _parquet(file: Path) -> Any:
         raise MissingExtraError("reading Parquet", "pyarrow", "arrow") from None
     try:
         opened = parquet.ParquetFile(file)
-        lists = [field.name for field in opened.schema_arrow if _is_list(field.type)]
-        return opened.read(columns=lists)  # the other columns may be large
+        schema = opened.schema_arrow
+        kinds = [arrays.arrow_kind(field.type) for field in schema]
+        chosen = arrays.columns_of(schema.names, kinds, str(file))
+        return opened.read(columns=[schema.names[i] for i in chosen])  # others may be large
     except (pa.ArrowException, OSError) as error:
         if getattr(error, "errno", None):
             raise
         raise ValueError(f"{file} cannot be read as Parquet ({error})") from None
-
-
-def _is_list(kind: Any) -> bool:
-    from pyarrow import types
-
-    return any(
-        test(kind) for test in (types.is_list, types.is_large_list, types.is_fixed_size_list)
-    )
-
-
-def _from_arrow(table: Any) -> npt.NDArray[Any]:
-    import pyarrow as pa
-    from pyarrow import compute
-
-    columns = getattr(table, "columns", [table])
-    lists = [column for column in columns if _is_list(column.type)]
-    if len(lists) != 1:
-        raise ValueError(
-            f"the table has {len(lists)} columns of lists; give one with exactly one such column"
-        )
-    column = lists[0].combine_chunks() if isinstance(lists[0], pa.ChunkedArray) else lists[0]
-    if column.null_count:
-        raise ValueError(f"the column of vectors has {column.null_count} nulls; drop those rows")
-    if len(column) == 0:
-        raise ValueError("the column of vectors has no rows; give at least one")
-    if len(compute.list_value_length(column).unique()) != 1:
-        raise ValueError("the column's lists differ in length; vectors have one width")
-    flat = column.flatten().to_numpy(zero_copy_only=False)
-    return np.asarray(flat.reshape(len(column), -1))
 
 
 def read_ids(path: str | os.PathLike[str]) -> npt.NDArray[Any]:
@@ -218,7 +196,7 @@ def read_ids(path: str | os.PathLike[str]) -> npt.NDArray[Any]:
         FileNotFoundError: no such file.
     """
     file = Path(path)
-    if file.suffix == ".npy":
+    if file.suffix.lower() == ".npy":
         return open_vectors(file)
     try:
         with file.open() as lines:

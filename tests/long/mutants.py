@@ -47,15 +47,16 @@ MEMORY = 12 * 2**30  # bytes that a mutant may map
 SLOWER = 5  # times as long as without a mutant may a test take, and as many seconds more
 
 MODULES = (
-    "encoding/bits", "files", "container", "codefile", "search/base", "search/log",
-    "search/loading", "search/store", "search/collection", "search/index", "search/ids",
-    "search/snapshot", "search/blocks",
+    "encoding/bits", "locks", "files", "mapping", "container", "codefile", "search/base",
+    "search/log", "search/lock", "search/loading", "search/store", "search/collection",
+    "search/index", "search/ids", "search/snapshot", "search/blocks",
 )  # fmt: skip
-FILES = ("bits", "golden", "container", "log", "lock", "store", "trust", "index", "search", "drift",
-         "blocks")  # fmt: skip
+FILES = ("bits", "golden", "container", "log", "lock", "store", "neighbours", "faults", "trust",
+         "index", "search", "drift", "blocks")  # fmt: skip
 LEFT_OUT = (  # slow, or in other processes, which import the files
     "a_few_kills", "a_few_hundred_damaged", "readers_beside", "another_process", "file_size",
-    "truncated_a", "every_flipped_bit_of_the_fixed", "every_flipped_byte_of_a_section",
+    "changed_in_place", "forked_amid", "really_full", "truncated_a",
+    "every_flipped_bit_of_the_fixed", "every_flipped_byte_of_a_section",
 )  # fmt: skip
 FIT = """
 import sys, conftest

@@ -244,7 +244,7 @@ class GridCode:
         for segment in self.plan.segments:
             by_state = self._by_state(Z, segment)
             rises = np.diff(by_state, axis=2)[:, :, ::-1]  # bits come (q >= T) first
-            parts.append(rises.reshape(len(Z), -1))
+            parts.append(rises.reshape(len(Z), rises.shape[1] * rises.shape[2]))
             offsets = offsets + by_state[:, :, 0].sum(axis=1)
         return scoring.integer_weights(np.concatenate(parts, axis=1), offsets)
 
@@ -254,7 +254,8 @@ class GridCode:
 
     def _by_state(self, Z: Floats, segment: levels.Segment) -> Floats:
         centers = self._rows(self.coder.centers, segment)  # (values, states, group)
-        values = Z[:, segment.start : segment.stop].reshape(len(Z), segment.values, -1)
+        values = Z[:, segment.start : segment.stop]
+        values = values.reshape(len(Z), segment.values, segment.level.group)
         return np.asarray(np.einsum("mvg,vsg->mvs", values, centers), dtype=np.float32)
 
     @property

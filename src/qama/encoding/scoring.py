@@ -115,7 +115,7 @@ def integer_tables(
         return QueryTables(*_rounded(entries, offsets, ENTRY_LIMIT), full)
     scales = _scales(entries, offsets, ENTRY_LIMIT - 1)
     rounded = entries / scales[:, None]
-    exact = rounded[:, 256 * full :].reshape(len(entries), -1, 32)
+    exact = rounded[:, 256 * full :].reshape(len(entries), entries.shape[1] // 32 - 8 * full, 32)
     rest = np.rint(exact[:, :, :4] - exact[:, :, :1]).astype(np.int32)
     tables = np.rint(rounded, out=rounded).astype(np.int16)
     high = tables[:, 256 * full :].reshape(exact.shape)[:, :, :16]
@@ -168,9 +168,10 @@ def nibble_tables(queries: QueryWeights, stored_bits: int, pairs: int) -> QueryT
     both[:, :pairs] = three[:, :, 0] - three[:, :, 2]
     patterns = np.unpackbits(np.arange(16, dtype=np.uint8)[:, None], axis=1)[:, 4:]
     set_pairs = patterns[:, 0::2] & patterns[:, 1::2]
-    nibbles = single.reshape(len(W), -1, 4) @ patterns.T.astype(np.int16)
-    tables = nibbles + both.reshape(len(W), -1, 2) @ set_pairs.T.astype(np.int16)
-    flat = np.ascontiguousarray(tables.reshape(len(W), -1), np.int16)
+    count = single.shape[1] // 4
+    nibbles = single.reshape(len(W), count, 4) @ patterns.T.astype(np.int16)
+    tables = nibbles + both.reshape(len(W), count, 2) @ set_pairs.T.astype(np.int16)
+    flat = np.ascontiguousarray(tables.reshape(len(W), 16 * count), np.int16)
     return QueryTables(flat, queries.offsets, queries.scales)
 
 

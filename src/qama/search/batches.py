@@ -10,51 +10,63 @@ import numpy as np
 import numpy.typing as npt
 
 from qama import checks, sources
+from qama.checks import Floats, Ids
+from qama.search import ids as idmap
 
-Batch = tuple[npt.NDArray[Any], object]
+Batch = tuple[Floats, Ids | None]
 _END = object()
 
 
-def batches(source: object, ids: object) -> Iterator[Batch]:
-    """Yield vectors and their ids (None: default ones), at most 16,384 rows of an array at a time.
+def batches(source: object, ids: object, dims: int) -> Iterator[Batch]:
+    """Yield finite vectors and their ids (None: default ones), where there are any.
+
+    Of an array at most 16,384 rows at a time.
+
+    Args:
+        source: See `Collection.add_from`.
+        ids: See `Collection.add_from`.
+        dims: The columns that vectors must have.
 
     Raises:
-        ValueError: not a source of vectors, or ids that do not go with it.
+        ValueError: not a source of vectors, or ids that do not go with it; messages count rows from
+            the first one of the source.
     """
-    opened = sources.opened(source)
+    opened = sources.opened(source, "source")
     if isinstance(opened, np.ndarray):
-        return _of_array(opened, ids)
-    if isinstance(opened, Iterable):
-        return _of_batches(opened, ids)
-    raise ValueError(
-        f"source is {type(source).__name__}; give an array (n, d), a .npy or Parquet path, an "
-        f"Arrow table, or an iterator of arrays or Arrow batches"
-    )
+        return _of_array(opened, ids, dims)
+    return _of_batches(opened, ids, dims)
 
 
-def _of_array(X: npt.NDArray[Any], ids: object) -> Iterator[Batch]:
+def _of_array(X: npt.NDArray[Any], ids: object, dims: int) -> Iterator[Batch]:
     if not X.ndim:
         raise ValueError(f"source is the single value {X.item()!r}; give an array (n, d)")
-    given = None if ids is None else np.asarray(ids)
-    if given is not None and given.shape != (len(X),):
+    given = None if ids is None else idmap.whole(ids, "ids")
+    if given is not None and len(given) != len(X):
         raise ValueError(f"ids have shape {given.shape} for {len(X)} vectors; give one for each")
-    for rows in checks.chunks(X):
-        yield X[rows], None if given is None else given[rows]
+    A = checks.matrix(X, "source", dims, empty=True)
+    for rows in checks.chunks(A):
+        F = checks.finite(A[rows], "source", rows.start)
+        yield F, None if given is None else given[rows]
 
 
-def _of_batches(source: Iterable[Any], ids: object) -> Iterator[Batch]:
+def _of_batches(source: Iterable[Any], ids: object, dims: int) -> Iterator[Batch]:
     if ids is None:
         pairs: Iterable[tuple[object, Any]] = ((batch, None) for batch in source)
     elif isinstance(ids, Iterable):
         pairs = _paired(source, ids)
     else:
         raise ValueError(f"ids is {type(ids).__name__}; give one array of ids for each batch")
+    first_row = 0
     for batch, some in pairs:
-        X = sources.as_array(batch)
-        if X is not None:
-            yield X, some
-        elif some is not None and len(some):
-            raise ValueError(f"a batch without vectors has {len(some)} ids; give one for each")
+        X = sources.as_array(batch, "a batch of source")
+        given = None if some is None else idmap.whole(some, "ids")
+        if X is None:
+            if given is not None and len(given):
+                raise ValueError(f"a batch without vectors has {len(given)} ids; give one for each")
+            continue
+        A = checks.matrix(X, "a batch of source", dims)
+        yield checks.finite(A, "source", first_row), given
+        first_row += len(A)
 
 
 def _paired(source: Iterable[Any], ids: Iterable[Any]) -> Iterator[tuple[object, Any]]:

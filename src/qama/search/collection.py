@@ -14,16 +14,17 @@ import numpy.typing as npt
 
 from qama import checks, drift, files
 from qama.checks import Bytes, Ids
-from qama.codec import Codec
+from qama.codec import Codec, checked
 from qama.search import ids as idmap
 from qama.search import loading, scan, store
 from qama.search.batches import batches
+from qama.search.copying import NotCopied
 from qama.search.loading import State
 from qama.search.snapshot import Snapshot, compacted
 from qama.search.turns import WriterLock
 
 
-class Collection:
+class Collection(NotCopied):
     """What `qama.Index` is but for the searching; its arguments are documented there."""
 
     def __init__(
@@ -34,8 +35,8 @@ class Collection:
         level: object | None = None,
         nbytes: int | None = None,
     ) -> None:
-        self.codec = codec
-        self.code = codec.code(dims, level, nbytes)
+        self.codec = checked(codec, "Index")
+        self.code = self.codec.code(dims, level, nbytes)
         self._read_only = False
         self._path: Path | None = None
         self._store: store.Store | None = None
@@ -74,13 +75,14 @@ class Collection:
 
     # -- changing ---------------------------------------------------------------------------
 
-    def add(self, X: npt.NDArray[np.floating], ids: object = None, durable: bool = False) -> Ids:
+    def add(self, X: object, ids: object = None, durable: bool = False) -> Ids:
         """Encode and append vectors.
 
         Args:
-            X: Floats (n, d).
-            ids: n whole numbers >= 0, new to the index; default: counted on behind all that were
-                ever given, from 0, so that an id of a deleted vector does not return.
+            X: Floats (n, d), n >= 0; see `Codec.encode`.
+            ids: n whole numbers >= 0 (an array, a list, a range, a column, ...), new to the index;
+                default: counted on behind all that were ever given, from 0, so that an id of a
+                deleted vector does not return.
             durable: Return when the change is on the disk; otherwise `flush` waits for it.
 
         Returns:
@@ -91,7 +93,7 @@ class Collection:
             OSError: the change could not be written; nothing was added.
         """
         with self._changing("add", durable):
-            A = checks.matrix(X, "X", self.codec.dims_in)
+            A = checks.matrix(X, "X", self.codec.dims_in, empty=True)
             fresh = self._new_ids(ids, len(A))
             codes = self._encoded(A)
             self._watch.look(A)  # before the change: a warning may be an error
@@ -134,8 +136,9 @@ class Collection:
         """Encode and append vectors batch by batch, in bounded memory.
 
         Args:
-            source: An array (n, d), memory-mapped or not; the path of a .npy or Parquet file; an
-                Arrow table; or an iterator of arrays, Arrow tables or record batches.
+            source: What `Codec.encode` takes, memory-mapped or not; the path of a .npy or Parquet
+                file; or an iterator, a list or a tuple of batches, each of the same kinds. Batches
+                without rows are passed over.
             ids: See `add`; for an iterator, one array of ids for each batch.
             durable: See `add`.
 
@@ -143,20 +146,26 @@ class Collection:
             How many were added.
 
         Raises:
-            ValueError, OSError: see `add`; the batches before the unfitting one were added.
+            ValueError, OSError: see `add`; the batches before the unfitting one were added. The
+                message names the row of the source, and says how many are in.
         """
         added = 0
-        for X, some in batches(source, ids):
-            self.add(X, some, durable)
-            added += len(X)
+        try:
+            for X, some in batches(source, ids, self.codec.dims_in):
+                self.add(X, some, durable)
+                added += len(X)
+        except ValueError as error:
+            if not added:
+                raise
+            raise ValueError(f"{error}; the {added} rows before that batch were added") from error
         return added
 
-    def upsert(self, ids: object, X: npt.NDArray[np.floating], durable: bool = False) -> Ids:
+    def upsert(self, ids: object, X: object, durable: bool = False) -> Ids:
         """Replace the vectors of ids that exist and add the others; returns the ids.
 
         Args:
             ids: n whole numbers >= 0.
-            X: Floats (n, d).
+            X: Floats (n, d), n >= 0; see `Codec.encode`.
             durable: See `add`.
 
         Raises:
@@ -164,7 +173,7 @@ class Collection:
             OSError: the change could not be written; nothing was changed.
         """
         with self._changing("upsert", durable):
-            A = checks.matrix(X, "X", self.codec.dims_in)
+            A = checks.matrix(X, "X", self.codec.dims_in, empty=True)
             given = idmap.checked(ids, "ids", len(A))
             codes = self._encoded(A)
             self._watch.look(A)
@@ -175,7 +184,7 @@ class Collection:
         """Remove vectors by id; ids that are not there are ignored.
 
         Args:
-            ids: Whole numbers >= 0.
+            ids: Whole numbers >= 0: one, or an array, a list, a set, ...
             durable: See `add`.
 
         Returns:
@@ -312,7 +321,7 @@ class Collection:
     @contextmanager
     def _changing(self, verb: str, durable: bool = False) -> Iterator[None]:
         """Let one thread at a time change the index, by the files as they are now."""
-        with self._writer:
+        with self._writer, checks.default_errstate():
             if self._read_only:
                 raise ValueError(
                     f'this index was opened read-only; to {verb}, open it with mode="a"'
@@ -366,7 +375,9 @@ class Collection:
         return self._state.rows
 
     def _commit(self, kind: str, ids: Ids, codes: Bytes | None, durable: bool) -> None:
-        """Prepare a change, log it, and make it by one assignment."""
+        """Prepare a change, log it, and make it by one assignment; one of no rows is none."""
+        if not len(ids):
+            return
         rows = self._now.changed(ids, codes)
         if self._store is None:
             self._state = State(rows, None)

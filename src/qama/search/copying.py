@@ -14,7 +14,9 @@ class NotCopied:
         Raises:
             TypeError: always.
         """
+        name = type(self).__name__
+        article = "an" if name[0] in "AEIOU" else "a"
         raise TypeError(
-            f"a {type(self).__name__} can be neither copied nor pickled; save it to a file, and "
+            f"{article} {name} can be neither copied nor pickled; save it to a file, and "
             f"open the file for the copy"
         )

@@ -6,13 +6,14 @@ with the share of rows that are allowed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from qama import arrays
 from qama.checks import Ids
 from qama.search import ids as idmap
 from qama.search.snapshot import Mask, Snapshot, live_bits, mask_of, with_bits
@@ -39,7 +40,7 @@ class Filter:
         return self.rows
 
 
-Choice = npt.NDArray[Any] | Callable[[Ids], npt.NDArray[np.bool_]] | Filter | None
+Choice = npt.ArrayLike | Iterable[int] | Callable[[Ids], npt.NDArray[np.bool_]] | Filter | None
 
 
 def compiled(now: Snapshot, choice: Choice, exclude: object = None) -> Filter:
@@ -50,7 +51,8 @@ def compiled(now: Snapshot, choice: Choice, exclude: object = None) -> Filter:
     """
     words = live_bits(now) if choice is None else _chosen(now, choice)
     if exclude is not None:
-        rows = now.find(idmap.checked(np.unique(np.asarray(exclude)), "exclude"))
+        advice = "of a mask, give filter=np.asarray(exclude) == 0"
+        rows = now.find(ids_of(exclude, "exclude", (len(now), now.rows), advice))
         words = with_bits(words, rows[rows >= 0], False)
     return Filter(words, int(np.bitwise_count(words).sum()), now.cache)
 
@@ -67,14 +69,10 @@ def allowed(now: Snapshot, choice: Choice, exclude: object = None) -> Mask | Non
 def _chosen(now: Snapshot, choice: Choice) -> Mask:
     if isinstance(choice, Filter):
         return _still_valid(now, choice)
-    chosen = np.asarray(choice(now.live_ids()) if callable(choice) else choice)
-    if callable(choice) and chosen.dtype != np.bool_:
-        raise ValueError(
-            f"the filter's function returned {chosen.dtype}; it takes ids int64 (n,) and returns "
-            f"bool (n,)"
-        )
-    if chosen.dtype != np.bool_:
-        rows = now.find(idmap.checked(np.unique(chosen), "filter"))
+    chosen = _answered(choice, now.live_ids()) if callable(choice) else _mask_given(choice)
+    if chosen is None:
+        advice = "a mask is np.asarray(filter).astype(bool)"
+        rows = now.find(ids_of(choice, "filter", (len(now), now.rows), advice))
         none = np.zeros(len(now.blocks), dtype=np.uint64)
         return with_bits(none, rows[rows >= 0], True)
     if chosen.shape != (len(now),):
@@ -87,6 +85,73 @@ def _chosen(now: Snapshot, choice: Choice) -> Mask:
     every = np.zeros(now.rows, dtype=bool)
     every[now.live_rows()[chosen]] = True
     return mask_of(every)
+
+
+def _answered(choice: Callable[[Ids], Any], ids: Ids) -> npt.NDArray[np.bool_]:
+    """Return what a function says of ids."""
+    chosen = arrays.plain(choice(ids), "filter")
+    if chosen.dtype != np.bool_:
+        raise ValueError(
+            f"the filter's function returned {chosen.dtype}; it takes ids int64 (n,) and returns "
+            f"bool (n,)"
+        )
+    return chosen
+
+
+def _mask_given(choice: object) -> npt.NDArray[np.bool_] | None:
+    """Return a choice as a mask, where it is one and not ids."""
+    if isinstance(choice, list | tuple):
+        is_mask = bool(choice) and {*map(type, choice)} <= {bool, np.bool_}
+        return np.array(choice) if is_mask else None
+    if not arrays.is_one(choice):
+        return None
+    given = arrays.plain(choice, "filter")
+    return given if given.dtype == np.bool_ else None
+
+
+def ids_of(choice: object, name: str, lengths: tuple[int, ...], advice: str) -> Ids:
+    """Return the ids that a choice names, each once; unknown ones are for the caller to ignore.
+
+    Args:
+        choice: See `ids.whole`.
+        name: What messages call it.
+        lengths: How long a mask would be: zeros and ones of such a length are taken for one.
+        advice: What to give instead of such zeros and ones.
+
+    Raises:
+        ValueError: no ids, one choice for each query, or a mask of whole numbers.
+    """
+    _check_single(choice, name)
+    given = idmap.whole(choice, name)
+    unique = np.unique(given)
+    repeats = len(unique) < len(given)  # as a mask of three and more does, and ids do not
+    if repeats and len(given) in lengths and unique[-1] <= 1:
+        raise ValueError(
+            f"{name} holds {len(given)} zeros and ones, one for each vector, which would mean "
+            f"the ids 0 and 1; {advice}"
+        )
+    return unique
+
+
+def _check_single(choice: object, name: str) -> None:
+    """Refuse a list of one choice for each query.
+
+    Raises:
+        ValueError: an entry of a list is itself a choice.
+    """
+    entries = choice if isinstance(choice, list | tuple) else ()
+    for entry in entries:
+        if type(entry) is not int and _is_choice(entry):
+            raise ValueError(
+                f"{name} holds one choice for each query, and a search has one for all; search "
+                f"once for each: index.search(Q[i : i + 1], {name}=choices[i])"
+            )
+
+
+def _is_choice(entry: object) -> bool:
+    """Whether it may be a filter, and cannot be an id."""
+    held = isinstance(entry, list | tuple | set | frozenset | range | Filter) or callable(entry)
+    return held or bool(getattr(entry, "shape", None))
 
 
 def _still_valid(now: Snapshot, choice: Filter) -> Mask:

@@ -2,33 +2,79 @@
 
 from __future__ import annotations
 
+import operator
+import reprlib
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from qama import checks
+from qama import arrays, checks
 from qama.checks import Ids
 
 LARGEST = 2**63 - 1
 NONE: Ids = np.empty(0, dtype=np.int64)
+_WHAT_IDS_ARE = "ids are whole numbers from 0 to 2^63 - 1"
+
+
+def whole(ids: object, name: str) -> Ids:
+    """Return whole numbers as a user holds them, int64 (n,): the one door of ids.
+
+    Args:
+        ids: One number, or an array, list, range, set, generator, column or tensor of them.
+        name: What messages call them.
+
+    Raises:
+        ValueError: more than one axis, or an entry that is no whole number from 0 to 2^63 - 1.
+    """
+    if ids is None or isinstance(ids, str | bytes):
+        raise ValueError(f"{name} is {ids!r}; give whole numbers")
+    if isinstance(ids, range):
+        _entries([*ids[:1], *ids[-1:]], name)
+        return np.arange(ids.start, ids.stop, ids.step, dtype=np.int64)
+    if isinstance(ids, list | tuple) or (isinstance(ids, Iterable) and not arrays.is_one(ids)):
+        return _entries(list(ids), name)
+    A = arrays.plain(ids, name)
+    if A.ndim > 1 and A.size:
+        raise ValueError(f"{name} is {A.dtype} with {A.ndim} axes; give whole numbers on one axis")
+    A = A.reshape(-1)
+    if A.dtype == object:
+        return _entries(A.tolist(), name)
+    if A.size and A.dtype.kind not in "iu":
+        odd = A[np.floor(A) != A] if A.dtype.kind == "f" else A
+        value = (odd if len(odd) else A)[0].item()
+        raise ValueError(f"{name} is {A.dtype} and holds {value!r}; {_WHAT_IDS_ARE}")
+    if A.size and (A.min() < 0 or A.max() > LARGEST):
+        bad = A.min() if A.min() < 0 else A.max()
+        raise ValueError(f"{name} holds {bad}; {_WHAT_IDS_ARE}")
+    return A.astype(np.int64)
+
+
+def _entries(values: list[Any], name: str) -> Ids:
+    """Return the entries of a list, refusing by value what no id can be."""
+    out = np.empty(len(values), dtype=np.int64)
+    for i, value in enumerate(values):
+        try:
+            number = -1 if isinstance(value, bool) else operator.index(value)
+        except TypeError:
+            number = -1
+        if not 0 <= number <= LARGEST:
+            raise ValueError(f"{name} holds {reprlib.repr(value)}; {_WHAT_IDS_ARE}")
+        out[i] = number
+    return out
 
 
 def checked(ids: object, name: str, rows: int | None = None) -> Ids:
-    """Return ids as int64 (rows,), refusing what cannot be an id.
+    """Return ids as int64 (rows,), refusing what cannot be an id; see `whole`.
 
     Raises:
         ValueError: not whole numbers >= 0 on one axis, another count than rows, or repeated.
     """
-    A = np.asarray(ids)
-    if A.ndim != 1 or (A.dtype.kind not in "iu" and A.size):
-        raise ValueError(f"{name} is {A.dtype} with {A.ndim} axes; give whole numbers on one axis")
+    A = whole(ids, name)
     if rows is not None and len(A) != rows:
         raise ValueError(f"{name} has {len(A)} entries for {rows} vectors; give one for each")
-    if A.size and (A.min() < 0 or A.max() > LARGEST):
-        bad = A.min() if A.min() < 0 else A.max()
-        raise ValueError(f"{name} holds {bad}; ids are whole numbers from 0 to 2^63 - 1")
-    A = A.astype(np.int64)
     unique, counts = np.unique(A, return_counts=True)
     if len(unique) != len(A):
         raise ValueError(f"{name} holds {unique[counts > 1][0]} more than once; give each id once")

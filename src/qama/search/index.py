@@ -37,9 +37,10 @@ class Index(Collection):
 
     # -- searching --------------------------------------------------------------------------
 
+    @checks.default_errstate()
     def search(
         self,
-        Q: npt.NDArray[np.floating],
+        Q: object,
         k: int = 10,
         *,
         scorer: str = "asymmetric",
@@ -51,13 +52,14 @@ class Index(Collection):
         """Find the k nearest vectors of each query.
 
         Args:
-            Q: Floats (m, d).
+            Q: Floats (m, d), m >= 0; see `Codec.encode`.
             k: How many; more than there are returns all there are.
             scorer: "asymmetric" (float query against codes) or
                 "hamming" (the query is encoded too).
-            filter: What may be returned: bool (len(index),) in insertion order, an array of ids
-                (unknown ids are ignored), a function from ids int64 (n,) to bool (n,), or what
-                `filter` compiled of one of these.
+            filter: What may be returned to every query: bool (len(index),) in insertion order, ids
+                (an array, list, set, range, column, ...; unknown ones are ignored), a function from
+                ids int64 (n,) to bool (n,), or what `filter` compiled of one of these. Zeros and
+                ones, as many as there are vectors, are refused: they are a mask, and not ids.
             exclude: Ids that may not be returned; unknown ones are ignored.
             threads: 0 uses all cores; more than there are is clamped.
             funnel: Progressive search: scan a prefix of the codes first and finish only the
@@ -69,7 +71,7 @@ class Index(Collection):
         Raises:
             ValueError: unfitting queries, k < 1, threads < 0, unknown scorer, unfitting filter.
         """
-        queries = checks.vectors(Q, "Q", self.codec.dims_in)
+        queries = checks.vectors(Q, "Q", self.codec.dims_in, empty=True)
         k = checks.integer(k, "k", 1)
         checks.one_of(scorer, "scorer", self.code.scorers)
         threads = checks.threads(threads)
@@ -81,9 +83,10 @@ class Index(Collection):
         self._check_files(now)
         return SearchResult(now.ids.of_rows(found), scores)
 
+    @checks.default_errstate()
     def range_search(
         self,
-        Q: npt.NDArray[np.floating],
+        Q: object,
         score: float | npt.NDArray[np.floating],
         *,
         scorer: str = "asymmetric",
@@ -108,7 +111,7 @@ class Index(Collection):
         Raises:
             ValueError: see `search`; or a score that is NaN, or not one for each query.
         """
-        queries = checks.vectors(Q, "Q", self.codec.dims_in)
+        queries = checks.vectors(Q, "Q", self.codec.dims_in, empty=True)
         least = ranges.checked(score, len(queries))
         checks.one_of(scorer, "scorer", self.code.scorers)
         threads = checks.threads(threads)
@@ -118,6 +121,7 @@ class Index(Collection):
         self._check_files(now)
         return [SearchResult(now.ids.of_rows(r), scores) for r, scores in found]
 
+    @checks.default_errstate()
     def filter(self, choice: Choice = None, *, exclude: object = None) -> Filter:
         """Compile a filter once, for searches to come.
 

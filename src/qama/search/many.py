@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from qama import checks
 from qama.checks import Floats, Ids
@@ -29,8 +28,9 @@ class ManyResult(NamedTuple):
     sources: Ids
 
 
+@checks.default_errstate()
 def search_many(
-    indexes: Sequence[Index], Q: npt.NDArray[np.floating], k: int = 10, *, threads: int = 0,
+    indexes: Sequence[Index], Q: object, k: int = 10, *, threads: int = 0,
     **options: Any,
 ) -> ManyResult:  # fmt: skip
     """Search several indexes side by side and merge their results.

@@ -13,11 +13,11 @@ import numpy.typing as npt
 
 from qama import checks, container, drift
 from qama.checks import Floats, Ids
-from qama.codec import Codec
+from qama.codec import Codec, checked
 from qama.encoding.transform import unit
 from qama.errors import FormatError
+from qama.search import filters, kmeans, scan
 from qama.search import ids as idmap
-from qama.search import kmeans, scan
 from qama.search.blocks import Blocks
 from qama.search.copying import NotCopied
 from qama.search.pool import Pool, View
@@ -61,8 +61,8 @@ class PartitionedIndex(NotCopied):
         nbytes: int | None = None,
         nlist: int = 1024,
     ) -> None:
-        self.codec = codec
-        self.code = codec.code(dims, level, nbytes)
+        self.codec = checked(codec, "PartitionedIndex")
+        self.code = self.codec.code(dims, level, nbytes)
         self.nlist = checks.integer(nlist, "nlist", 1)
         self.centres: Floats | None = None
         self._curve: Floats | None = None
@@ -81,7 +81,7 @@ class PartitionedIndex(NotCopied):
 
     # -- changing ---------------------------------------------------------------------------
 
-    def train(self, X: npt.NDArray[np.floating], seed: int = 0) -> None:
+    def train(self, X: object, seed: int = 0) -> None:
         """Find the centres by spherical k-means over a sample of vectors.
 
         Args:
@@ -96,17 +96,17 @@ class PartitionedIndex(NotCopied):
             raise ValueError(f"X has {len(A)} rows; {self.nlist} lists need at least as many")
         some = min(len(A), SAMPLE * self.nlist)
         picked = np.sort(np.random.default_rng(seed).choice(len(A), some, replace=False))
-        with self._writer:
+        with self._writer, checks.default_errstate():
             if len(self._pool.view.owners):
                 raise ValueError("the index holds vectors already; train before the first add")
             sample = checks.finite(A[picked], "X", rows=picked)
             self.centres = kmeans.centres(sample, self.nlist, seed)
 
-    def add(self, X: npt.NDArray[np.floating], ids: object = None) -> Ids:
+    def add(self, X: object, ids: object = None) -> Ids:
         """Encode and append vectors.
 
         Args:
-            X: Floats (n, d).
+            X: Floats (n, d), n >= 0; see `Codec.encode`.
             ids: n whole numbers >= 0, new to the index; default: counted on from 0.
 
         Returns:
@@ -119,8 +119,8 @@ class PartitionedIndex(NotCopied):
             DriftWarning: once, if vectors are unlike those that the codec was fitted on; where
                 warnings are errors, nothing is added.
         """
-        A = checks.matrix(X, "X", self.codec.dims_in)
-        with self._writer:
+        A = checks.matrix(X, "X", self.codec.dims_in, empty=True)
+        with self._writer, checks.default_errstate():
             centres = self._trained("add")
             fresh = self._new_ids(ids, len(A))
             stored = self.codec.encode(A, compact=True, **self.code.request)
@@ -137,7 +137,8 @@ class PartitionedIndex(NotCopied):
         """Remove vectors by id. Looks at every id.
 
         Args:
-            ids: Whole numbers (n,) of 0 to 2^63 - 1; unknown ones are ignored.
+            ids: Whole numbers of 0 to 2^63 - 1: one, or an array, a list, a set, ...; unknown ones
+                are ignored.
 
         Returns:
             How many were removed.
@@ -153,21 +154,22 @@ class PartitionedIndex(NotCopied):
 
     # -- searching --------------------------------------------------------------------------
 
+    @checks.default_errstate()
     def search(
         self,
-        Q: npt.NDArray[np.floating],
+        Q: object,
         k: int = 10,
         *,
         nprobe: int | None = None,
         recall: float | None = None,
         scorer: str = "asymmetric",
-        filter: npt.NDArray[Any] | None = None,
+        filter: npt.ArrayLike | None = None,
         threads: int = 0,
     ) -> SearchResult:
         """Find the k nearest vectors of each query in the lists nearest to it.
 
         Args:
-            Q: Floats (m, d).
+            Q: Floats (m, d), m >= 0; see `Codec.encode`.
             k: How many; more than there are returns all there are. Further lists are scanned
                 where the nearest ones hold fewer than k vectors that may be returned.
             nprobe: How many lists; at most nlist, which is the search of everything.
@@ -186,7 +188,7 @@ class PartitionedIndex(NotCopied):
         Raises:
             ValueError: unfitting queries or arguments, not trained, a recall without `calibrate`.
         """
-        queries = checks.vectors(Q, "Q", self.codec.dims_in)
+        queries = checks.vectors(Q, "Q", self.codec.dims_in, empty=True)
         k = checks.integer(k, "k", 1)
         checks.one_of(scorer, "scorer", self.code.scorers)
         lists = self._lists_for(nprobe, recall)
@@ -206,9 +208,8 @@ class PartitionedIndex(NotCopied):
                     rows[query], scores[query] = found
         return SearchResult(view.ids[rows], scores)
 
-    def calibrate(
-        self, Q: npt.NDArray[np.floating], k: int = 10, scorer: str = "asymmetric"
-    ) -> Floats:
+    @checks.default_errstate()
+    def calibrate(self, Q: object, k: int = 10, scorer: str = "asymmetric") -> Floats:
         """Measure, on sample queries, how many lists a recall needs.
 
         Args:
@@ -370,9 +371,10 @@ def _enough(sizes: Ids, k: int) -> Ids:
     return np.asarray(np.argmax(held >= wanted, axis=1) + 1, dtype=np.int64)
 
 
-def _allowed(view: View, filter: npt.NDArray[Any]) -> Mask:
+def _allowed(view: View, filter: object) -> Mask:
     allowed = np.zeros(len(view.ids), dtype=bool)
-    allowed[view.rows_of(idmap.checked(np.unique(np.asarray(filter)), "filter"))] = True
+    advice = "give the ids that a mask allows: ids[np.asarray(filter).astype(bool)]"
+    allowed[view.rows_of(filters.ids_of(filter, "filter", (len(view),), advice))] = True
     return mask_of(allowed)
 
 

@@ -158,7 +158,14 @@ class Pool:
         return cls.of(view, 0)
 
     def with_rows(self, lists: Ids, stored: Bytes, ids: Ids, factors: Bytes) -> Pool:
-        """Return the pool with more rows: codes uint8 (n, bytes); lists, ids, factor steps (n,)."""
+        """Return the pool with more rows.
+
+        Args:
+            lists: The list of each, int64 (n,).
+            stored: Their codes, uint8 (n, bytes).
+            ids: Their ids, int64 (n,).
+            factors: Their factor steps, uint8 (n,).
+        """
         used = len(self.view.owners)
         sizes = np.bincount(lists, minlength=self.view.lists)
         rest = np.maximum(sizes - self.room, 0)  # rows that need new blocks

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
+
 from qama.checks import Floats, Ids
 
 
@@ -19,3 +21,8 @@ class SearchResult(NamedTuple):
 
     ids: Ids
     scores: Floats
+
+    @classmethod
+    def empty(cls, k: int) -> SearchResult:
+        """Return what no queries find where each would find k."""
+        return cls(np.empty((0, k), np.int64), np.empty((0, k), np.float32))

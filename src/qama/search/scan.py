@@ -149,7 +149,7 @@ def search(
             scan over a prefix are finished at full length.
     """
     parts = []
-    for start in range(0, len(queries), _QUERY_BATCH):
+    for start in range(0, max(1, len(queries)), _QUERY_BATCH):  # no queries too have a k'
         Q = queries[start : start + _QUERY_BATCH]
         fine, coarse = _scorers(code, Q, scorer, candidates, threads)
         if coarse is None:

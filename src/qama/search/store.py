@@ -96,11 +96,6 @@ class Store:
             OSError: an earlier write failed and nothing is certain any more, someone else changed
                 the files, or this process is a copy of the one that opened the index.
         """
-        if self.elsewhere:
-            raise OSError(
-                f"{self.path} was opened for writing in process {self._process}; open it again "
-                f"in this one"
-            )
         self._check()
         if not self._lock.held:
             return self._acquired(state)
@@ -199,7 +194,12 @@ class Store:
         return self._descriptor
 
     def _check(self) -> None:
-        """Refuse to go on where nothing is certain any more."""
+        """Refuse to go on in another process, or where nothing is certain any more."""
+        if self.elsewhere:
+            raise OSError(
+                f"{self.path} was opened for writing in process {self._process}; open it again "
+                f"in this one"
+            )
         if self._lock.lost:
             self.broken = f"{self._lock.path} was removed or replaced by someone else"
         if self.broken:

@@ -39,20 +39,20 @@ class Bridge:
     center_there: Floats
     found: float
 
-    def __call__(self, X: npt.NDArray[np.floating]) -> Floats:
+    @checks.default_errstate()
+    def __call__(self, X: object) -> Floats:
         """Map floats (n, d_here) to unit float32 (n, d_there).
 
         Raises:
             ValueError: X is not finite floats (n, d_here).
         """
-        U = unit(checks.vectors(X, "X", len(self.center_here)))
+        U = unit(checks.vectors(X, "X", len(self.center_here), empty=True))
         mapped = (U - self.center_here) @ self.weights + self.center_there
         return unit(np.asarray(mapped, dtype=np.float32))
 
     @classmethod
-    def fit(
-        cls, here: npt.NDArray[np.floating], there: npt.NDArray[np.floating], seed: int = 0
-    ) -> Bridge:
+    @checks.default_errstate()
+    def fit(cls, here: object, there: object, seed: int = 0) -> Bridge:
         """Fit on pairs.
 
         Args:

@@ -26,10 +26,11 @@ class Classified(NamedTuple):
     known: npt.NDArray[np.bool_]
 
 
+@checks.default_errstate()
 def classify(
     index: Index,
     labels: npt.ArrayLike,
-    Q: npt.NDArray[np.floating],
+    Q: object,
     k: int = 10,
     *,
     threshold: float | None = None,

@@ -38,6 +38,7 @@ class Clusters(NamedTuple):
     likeness: float
 
 
+@checks.default_errstate()
 def kmeans(
     codes: CodeSet | npt.NDArray[np.floating],
     k: int,

@@ -5,12 +5,11 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from qama import checks, kernels
 from qama.checks import Bytes, Floats
-from qama.codec import Code, Codec
+from qama.codec import Code, Codec, checked
 from qama.encoding.decode import decode
 from qama.encoding.grid import GridCode
 from qama.search import scan
@@ -33,8 +32,8 @@ class CodeSet:
     def __init__(
         self, codec: Codec, codes: Bytes, *, compact: bool = False, **request: Any
     ) -> None:
-        self.codec = codec
-        self.code: Code = codec.code(**request)
+        self.codec = checked(codec, "Index")
+        self.code: Code = self.codec.code(**request)
         width = self.code.stored_bytes if compact else self.code.nbytes
         given = checks.codes(codes, "codes", width)
         if not len(given):
@@ -42,7 +41,7 @@ class CodeSet:
         self.stored = given if compact else self.code.stored_form(given)
 
     @classmethod
-    def encode(cls, codec: Codec, X: npt.NDArray[np.floating], **request: Any) -> CodeSet:
+    def encode(cls, codec: Codec, X: object, **request: Any) -> CodeSet:
         """Encode floats (n, d); the request is dims and level, or nbytes.
 
         Raises:
@@ -58,6 +57,7 @@ class CodeSet:
         """Some of the codes."""
         return CodeSet(self.codec, self.stored[rows], compact=True, **self.code.request)
 
+    @checks.default_errstate()
     def vectors(self, rows: slice = slice(None)) -> Floats:
         """Return what some of the codes stand for, see `Codec.decode`."""
         return decode(self.code, self.stored[rows])
@@ -101,9 +101,9 @@ class CodeSet:
         Raises:
             ValueError: not finite floats (m, d); the message names the row in ``a``.
         """
-        if isinstance(a, CodeSet) or np.shape(a) == (0, self.codec.dims_in):
+        if isinstance(a, CodeSet):
             return a
-        A = checks.matrix(a, "a", self.codec.dims_in)
+        A = checks.matrix(a, "a", self.codec.dims_in, empty=True)
         for rows in checks.chunks(A):
             checks.finite(A[rows], "a", rows.start)
         return A

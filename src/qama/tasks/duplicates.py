@@ -29,6 +29,7 @@ class Pairs(NamedTuple):
     scores: Floats
 
 
+@checks.default_errstate()
 def join(
     a: CodeSet | npt.NDArray[np.floating], b: CodeSet, threshold: float, *, threads: int = 0
 ) -> Pairs:

@@ -12,6 +12,7 @@ from qama.tasks.codeset import CodeSet
 _BATCH = 1024  # rows whose look-up tables are held together
 
 
+@checks.default_errstate()
 def similarity(a: CodeSet | npt.NDArray[np.floating], b: CodeSet, *, threads: int = 0) -> Floats:
     """Score row i of a against row i of b, exactly as a search would.
 

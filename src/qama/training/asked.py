@@ -43,12 +43,12 @@ def check(queries: object, pairs: object, dims: int) -> tuple[Asked, ...]:
     """
     given = []
     if queries is not None:
-        given.append(Asked(checks.vectors(np.asarray(queries), "queries", dims)))
+        given.append(Asked(checks.vectors(queries, "queries", dims)))
     if pairs is not None:
         if not isinstance(pairs, tuple | list) or len(pairs) != 2:
             raise ValueError("pairs must be two arrays (p, d): row i of one belongs to row i of "
                              "the other")  # fmt: skip
-        left, right = (checks.vectors(np.asarray(side), "pairs", dims) for side in pairs)
+        left, right = (checks.vectors(side, "pairs", dims) for side in pairs)
         if len(left) != len(right):
             raise ValueError(f"pairs have {len(left)} and {len(right)} rows; they must be as many")
         given.append(Asked(left, right))

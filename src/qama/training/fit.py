@@ -36,6 +36,7 @@ from qama.training.train import Callback, Look, Objective, Report, check_checkpo
 _MAX_HELD_OUT = 512
 
 
+@checks.default_errstate()
 def fit(
     X: object,
     preset: str = "default",
@@ -57,10 +58,10 @@ def fit(
     """Fit a codec on unlabelled vectors of any frozen model.
 
     Args:
-        X: Floats (n, d) as an array (memory-mapped or not), the path of a .npy or Parquet file,
-            an Arrow table, or an iterator of batches (arrays or Arrow's). d is a multiple of 8, n
-            at least 16. Memory stays bounded: of more than ``max_rows`` rows an even sample is
-            used.
+        X: Floats (n, d): an array (memory-mapped or not), tensor, frame, column of lists or Arrow
+            table; the path of a .npy or Parquet file; or an iterator, a list or a tuple of batches,
+            each of the same kinds. d is a multiple of 8, n at least 16. Memory stays bounded: of
+            more than ``max_rows`` rows an even sample is used.
         preset: "default", or "paper" for the recipe of QAMA (CIKM 2025).
         seed: Of every random draw.
         dims: The prefixes to fit for, multiples of 8; default d, d/2, d/3, d/4, d/8. All d dims
