@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tracemalloc
 
 import numpy as np
 import pandas as pd
@@ -146,6 +147,45 @@ def test_fits_of_it_are_fits_of_the_array(name):
     assert qama.fit(HELD[name](), **asked, **options).fingerprint == expected.fingerprint
 
 
+NOTHING = {
+    "lists": [],
+    "tensor": torch.empty(0, 32),
+    "objects": np.empty(0, object),
+    "pandas": frame(v=list(X))[:0],
+    "no pandas at all": pd.DataFrame(),
+    "wide pandas": pd.DataFrame(X)[:0],
+    "pandas column": frame(v=list(X))["v"][:0],
+    "polars": pl.DataFrame({"v": X})[:0],
+    "polars column": pl.Series(X.tolist())[:0],
+    "Arrow": arrow(pa.list_(FLOATS))[:0],
+    "Arrow, fixed-size": arrow(pa.list_(FLOATS, 32))[:0],
+    "Arrow, chunked": pa.chunked_array([], pa.list_(FLOATS)),
+    "Arrow table": pa.table({"id": range(40), "v": list(X)})[:0],
+    "batches": [X[:0], X[:0]],
+}
+
+
+@pytest.mark.parametrize("none", NOTHING.values(), ids=NOTHING)
+def test_a_container_of_nothing_is_no_rows(codec, none):
+    assert codec.encode(none, **CELL).shape == (0, 12)
+    index = Index(codec, **CELL)
+    assert index.add(none).tolist() == []
+    index.add(X)
+    assert index.search(none, 3).ids.shape == (0, 3)
+    with pytest.raises(ValueError, match=r"X has no rows|X is an iterator without a single batch"):
+        sources.load(none, 100, 0)
+
+
+def test_codes_are_read_from_the_same_containers(codec):
+    codes = codec.encode(X, **CELL)
+    expected = codec.decode(codes, **CELL)
+    for given in (torch.tensor(codes), list(codes), pd.Series(list(codes)), pl.Series(codes),
+                  pa.array(list(codes)), pd.DataFrame({"codes": list(codes)})):  # fmt: skip
+        np.testing.assert_array_equal(codec.decode(given, **CELL), expected)
+        index = Index(codec, **CELL)
+        assert len(index.add_codes(given, compact=False)) == 40
+
+
 def test_memory_is_shared_where_both_sides_allow_it(tmp_path):
     np.save(tmp_path / "x.npy", X)
     mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
@@ -158,6 +198,17 @@ def test_memory_is_shared_where_both_sides_allow_it(tmp_path):
         (column, column.values.to_numpy()),
     ):
         assert np.shares_memory(arrays.plain(given, "X"), memory)
+
+
+def test_a_mapped_array_is_added_and_encoded_in_pieces(tmp_path, codec):
+    np.save(tmp_path / "x.npy", np.tile(X.astype(np.float64), (5000, 1)))
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    for verb in (Index(codec, **CELL).add_from, Index(codec, **CELL).add, codec.encode):
+        tracemalloc.start()
+        verb(mapped)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < mapped.nbytes / 2
 
 
 def test_no_library_is_imported_to_read_an_array():
@@ -178,6 +229,7 @@ REFUSED = {
     "whole tensor": (torch.tensor(WHOLE), "X has dtype int64; give floats: float16, float32 or"),
     "whole lists": (WHOLE.tolist(), "X has dtype int64; give floats: "),
     "whole objects": (frame(v=list(WHOLE))["v"].to_numpy(), "X has dtype int64; give floats: "),
+    "objects of two axes": (np.ones((4, 32), object), r"dtype object; .* X\.astype\(np\.float32\)"),
     "whole column": (frame(v=list(WHOLE))["v"], "X has dtype int64; give floats: "),
     "whole frame": (pd.DataFrame(WHOLE, columns=list(map(str, range(32)))), "without '0'"),
     "a number among floats": (pd.DataFrame(X).assign(id=1), "floats alone, without 'id'"),
@@ -191,6 +243,7 @@ REFUSED = {
     "a polars null": (pl.Series([[1.0], None]), "X has 1 nulls"),
     "an Arrow null": (pa.array([[1.0], None]), "X has 1 nulls"),
     "a null in a list": ([*X.tolist()[:39], None], "X has 1 nulls"),
+    "a frame without columns": (pd.DataFrame(index=range(3)), "0 columns of lists of numbers"),
     "a null in a row": (pa.array([[1.0] * 32, [None] + [1.0] * 31]), r"X\[1, 0\] is nan"),
     "a nullable frame": (pd.DataFrame(X).astype("Float32").where(X < 9).mask(X[3, 4] == X),
                          r"X\[\d+, \d+\] is nan"),
@@ -243,3 +296,14 @@ def test_a_list_of_vectors_is_one_array_and_a_list_of_batches_a_stream():
         torch.utils.data.TensorDataset(torch.tensor(X)), batch_size=9
     )
     np.testing.assert_array_equal(np.concatenate([F for F, _ in batches(loaded, None, 32)]), X)
+
+
+def test_a_fit_names_the_row_at_which_an_unfitting_batch_begins():
+    for bad, message in (
+        (X[:, :8], "a batch of X has 8 columns, the ones before it 32"),
+        (WHOLE, "a batch of X has dtype int64"),
+        (X[0], r"a batch of X has one axis of 32; .* for instance \[batch\]"),
+        (pd.DataFrame({"a": [1]}), "a batch of X has 0 columns of lists"),
+    ):
+        with pytest.raises(ValueError, match=message + ".*; that batch begins at row 80 of X"):
+            sources.load(iter([X, X[:0], X, bad]), 1000, 0)

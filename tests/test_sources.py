@@ -110,7 +110,7 @@ def test_parquet_of_another_name_is_told_its_suffix(tmp_path, name):
 def test_a_wide_table_is_read_where_all_its_columns_are_floats(tmp_path):
     columns = {"a": [1.0, 3.0], "b": pa.array([2.0, 4.0], pa.float32())}
     assert sources.open_vectors(write(tmp_path / "x.parquet", **columns)).tolist() == VECTORS
-    with pytest.raises(ValueError, match=r"0 columns of lists; .* without 'id'"):
+    with pytest.raises(ValueError, match=r"0 columns of lists of numbers; .* without 'id'"):
         sources.open_vectors(write(tmp_path / "y.parquet", id=[1, 2], **columns))
 
 

@@ -743,13 +743,13 @@ def test_damaged_files_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ({"a": [1, 2]}, "0 columns of lists; give one"),
+        ({"a": [1, 2]}, "0 columns of lists of numbers"),
         ({"a": [[1.0]] * 20, "b": [[1.0]] * 20}, "2 columns of lists"),
         ({"a": [[1.0] * 8] * 20 + [None]}, "1 nulls"),
         ({"a": [[1.0] * 8] * 19 + [[1.0]]}, "differ in length"),
         ({"a": [[1.0] * 4, [1.0] * 12] * 10}, "differ in length"),  # the mean length is 8
         ({"a": pa.array([], pa.list_(pa.float32()))}, "has no rows; give at least one"),
-        ({"a": [["x"] * 8] * 20}, "dtype object|dtype <U1|dtype str"),
+        ({"a": [["x"] * 8] * 20}, "0 columns of lists of numbers"),
         ({"a": [[1] * 8] * 20}, "dtype int64"),
     ],
 )

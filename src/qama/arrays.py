@@ -73,8 +73,8 @@ def columns_of(names: Sequence[object], kinds: Sequence[str], name: str) -> list
     others = [str(names[i]) for i, kind in enumerate(kinds) if kind != _FLOATS]
     if others or not kinds:
         raise ValueError(
-            f"{name} has 0 columns of lists; give one column of lists of floats, or columns of "
-            f"floats alone" + (f", without {others[0]!r}" if others else "")
+            f"{name} has 0 columns of lists of numbers; give one of lists of floats, or columns "
+            f"of floats alone" + (f", without {others[0]!r}" if others else "")
         )
     return list(range(len(kinds)))
 

@@ -21,7 +21,7 @@ from qama.checks import Bytes
 from qama.errors import FormatError
 
 _TEMPORARY = ".qama-tmp"
-_OURS = (b"\x93QAMA",)  # how a file begins that is written here
+_OURS = b"\x93QAMA"  # how a file begins that is written here
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 _NO_WAIT = getattr(os, "O_NONBLOCK", 0)
 
@@ -71,9 +71,25 @@ def cut(descriptor: int, length: int) -> None:
     os.ftruncate(descriptor, length)
 
 
-def open_to_append(path: Path) -> int:
-    """Return a descriptor that writes at the end of a file that exists."""
-    return os.open(path, os.O_WRONLY | os.O_APPEND | getattr(os, "O_BINARY", 0))
+class OpenFile(io.FileIO):
+    """An open file that is closed once, however often and whenever it is asked to be.
+
+    An exception may come between any two steps of closing a bare descriptor, and then it is never
+    closed, or twice. This one is closed by its last reference at the latest.
+    """
+
+    def __del__(self) -> None:
+        self.close()
+
+
+def opened(path: Path, flags: int, mode: str = "r+b") -> OpenFile:
+    """Open a file with the flags of `os.open`."""
+    return OpenFile(os.open(path, flags | getattr(os, "O_BINARY", 0), 0o666), mode)
+
+
+def opened_to_append(path: Path) -> OpenFile:
+    """Open a file that exists, to write at its end."""
+    return opened(path, os.O_RDWR | os.O_APPEND)
 
 
 def real(path: str | os.PathLike[str]) -> Path:
@@ -138,60 +154,64 @@ def replacing(
 @contextmanager
 def _temporary(target: Path) -> Iterator[tuple[Path, int]]:
     """Make a file beside another one, locked while it is written; removed if it is still there."""
-    _clear(target)
+    clear(target)
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}{_TEMPORARY}")
-    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-    descriptor = None
     try:
-        descriptor = os.open(temporary, flags, 0o666)
-        with contextlib.suppress(OSError):  # where nothing can be locked, nothing is cleared
-            locks.hold(descriptor)
-        yield temporary, descriptor
+        with opened(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL) as file:
+            with contextlib.suppress(OSError):  # where nothing can be locked, nothing is cleared
+                locks.hold(file.fileno())
+            yield temporary, file.fileno()
     finally:
-        try:
-            temporary.unlink(missing_ok=True)
-        finally:
-            if descriptor is not None:
-                os.close(descriptor)
+        temporary.unlink(missing_ok=True)
 
 
-def _clear(target: Path) -> None:
-    """Remove what killed processes left of files that were to take a place."""
-    name = re.compile(re.escape(f".{target.name}.") + "[0-9a-f]{16}" + f"({_TEMPORARY})?")
+def clear(*targets: Path) -> None:
+    """Remove what killed processes left of files that were to take a place in one folder."""
+    names = "|".join(re.escape(target.name) for target in targets)
+    name = re.compile(rf"\.({names})\.[0-9a-f]{{16}}({_TEMPORARY})?")
     left: list[Path] = []
-    with contextlib.suppress(OSError), os.scandir(target.parent) as entries:
+    with contextlib.suppress(OSError), os.scandir(targets[0].parent) as entries:
         left = [Path(entry.path) for entry in entries if name.fullmatch(entry.name)]
     for path in left:
         with contextlib.suppress(OSError):
-            if begins(path, *_OURS, b""):
+            if ours(path, _OURS):
                 _remove_unheld(path)
 
 
 def _remove_unheld(path: Path) -> None:
     """Remove a file that no living process holds."""
-    descriptor = os.open(path, os.O_RDONLY | _NO_LINK)
-    try:
-        locks.hold(descriptor)
+    with opened(path, os.O_RDONLY | _NO_LINK, "rb") as file:
+        locks.hold(file.fileno())
         os.unlink(path)
-    finally:
-        os.close(descriptor)
 
 
-def begins(path: Path, *starts: bytes) -> bool:
-    """Whether a regular file, not a link, begins so; an empty start is that of an empty file."""
+def begins(path: Path, start: bytes) -> bool:
+    """Whether a regular file, not a link, begins so."""
+    found = _first_bytes(path, len(start))
+    return found is not None and found == start
+
+
+def ours(path: Path, start: bytes) -> bool:
+    """Whether a regular file, not a link, begins so, as far as it was written.
+
+    A kill leaves less of it, a power cut zeros in place of some of it.
+    """
+    found = _first_bytes(path, len(start))
+    if found is None:
+        return False
+    return all(byte in (0, wanted) for byte, wanted in zip(found, start, strict=False))
+
+
+def _first_bytes(path: Path, count: int) -> bytes | None:
+    """Return the first bytes of a regular file; None for a link, another file, or none."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | _NO_LINK | _NO_WAIT)
+        with opened(path, os.O_RDONLY | _NO_LINK | _NO_WAIT, "rb") as file:
+            regular = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+            return os.read(file.fileno(), count) if regular else None
     except OSError as error:
-        if error.errno in (errno.ELOOP, errno.ENOENT):
-            return False
+        if error.errno in (errno.ELOOP, errno.ENOENT, errno.EISDIR):
+            return None
         raise
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return False
-        found = os.read(descriptor, max(map(len, starts)))
-    finally:
-        os.close(descriptor)
-    return any(found.startswith(start) if start else not found for start in starts)
 
 
 def _permit_as(descriptor: int, file: Path) -> None:
@@ -207,25 +227,24 @@ def read(path: str | os.PathLike[str]) -> Bytes:
         FormatError: not a regular file.
         OSError: the file cannot be opened or read.
     """
-    with regular(path) as descriptor:
-        data = np.empty(os.fstat(descriptor).st_size, dtype=np.uint8)
-        with io.FileIO(descriptor, closefd=False) as file:
-            done = 0
-            while done < len(data) and (count := file.readinto(data[done : done + 2**30].data)):
-                done += count
+    with opened_to_read(path) as file:
+        data = np.empty(os.fstat(file.fileno()).st_size, dtype=np.uint8)
+        done = 0
+        while done < len(data) and (count := file.readinto(data[done : done + 2**30].data)):
+            done += count
     return data[:done]
 
 
-@contextmanager
-def regular(path: str | os.PathLike[str]) -> Iterator[int]:
-    """Open a regular file to read it; a pipe is refused and not waited for."""
-    descriptor = os.open(path, os.O_RDONLY | _NO_WAIT | getattr(os, "O_BINARY", 0))
-    try:
-        mode = os.fstat(descriptor).st_mode
-        if stat.S_ISDIR(mode):
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-        if not stat.S_ISREG(mode):
-            raise FormatError(f"{path} is not a regular file")
-        yield descriptor
-    finally:
-        os.close(descriptor)
+def opened_to_read(path: str | os.PathLike[str]) -> OpenFile:
+    """Open a regular file; a pipe is refused and not waited for.
+
+    Raises:
+        FormatError: not a regular file.
+        OSError: the file cannot be opened.
+    """
+    with naming(path):
+        file = opened(Path(path), os.O_RDONLY | _NO_WAIT, "rb")
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise FormatError(f"{path} is not a regular file")
+    return file

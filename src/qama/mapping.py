@@ -37,10 +37,10 @@ def mapped(path: str | os.PathLike[str]) -> Bytes:
         FormatError: not a regular file.
         OSError: the file cannot be opened.
     """
-    with files.regular(path) as descriptor:
-        if os.fstat(descriptor).st_size == 0:
+    with files.opened_to_read(path) as file:
+        if os.fstat(file.fileno()).st_size == 0:
             return np.zeros(0, dtype=np.uint8)
-        made = _Map(descriptor, 0, access=mmap.ACCESS_READ)
+        made = _Map(file.fileno(), 0, access=mmap.ACCESS_READ)
     data = np.frombuffer(made, dtype=np.uint8)
     made.place = guarding.guard(data)
     weakref.finalize(made, guarding.unguard, made.place).atexit = False

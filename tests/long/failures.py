@@ -1,15 +1,15 @@
 """Let every call of the system that a change makes fail, go on, and see what memory and files hold.
 
-    python tests/long/failures.py [--stride 1] [--seed 0]
+    python tests/long/failures.py [--stride 1] [--ways 16] [--seed 0]
 
 The n-th call that qama makes while it opens, changes, saves or closes an index raises OSError, for
-n = 1, 2, 3 and so on until nothing is left to fail; with each of several error numbers, once, and for
-all further calls of that name until the change has returned. A write may also write a part of its
-bytes first, a sync may lose what it could not write, and a close that fails has closed. Then whoever
-made the change goes on: memory must be as before or as after it, what is acknowledged must be found
-by who opens the files next, and what is refused must be refused by an OSError that names the file
-(whether the first error did so is only counted). No descriptor stays open, and no temporary file is
-left once the next writer was there.
+n = 1, 2, 3 and so on until nothing is left to fail; with each of several error numbers, once, and
+for all further calls of that name until the change has returned. A write may also write a part of
+its bytes first, a sync may lose what it could not write, and a close that fails has closed. Then
+whoever made the change goes on: memory must be as before or as after it, what is acknowledged must
+be found by who opens the files next, and what is refused must be refused by an OSError that names
+the file (whether the first error did so is only counted). No descriptor stays open, and no
+temporary file is left once the next writer was there.
 """
 
 from __future__ import annotations
@@ -173,13 +173,13 @@ def all_cases():
     yield from (Case(state, "open", "first") for state in STATES if state != "tail")
 
 
-def run(stride, seed):
+def run(stride, ways, seed):
     """Let calls fail; returns counts. "wrong" counts where memory or files were not right."""
     counts, first, dice = Counter(failures=0, wrong=0), {}, random.Random(seed)
     with quiet(), tempfile.TemporaryDirectory(dir=memory_folder()) as root:
         grounds = Grounds(Path(root))
         for case in all_cases():
-            for way in WAYS:
+            for way in dice.sample(WAYS, ways):
                 at, came = 1 + dice.randrange(stride), None
                 while came != "not failed":
                     failing = Failing(at, way)
@@ -207,6 +207,7 @@ def _special(name):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--stride", type=int, default=1)
+    parser.add_argument("--ways", type=int, default=len(WAYS), help="drawn for each change")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
-    print(json.dumps(run(given.stride, given.seed), indent=1))
+    print(json.dumps(run(given.stride, given.ways, given.seed), indent=1))

@@ -37,7 +37,7 @@ from pathlib import Path
 
 from interrupts import memory_folder, quiet
 from storage_cases import check_folder, go_on
-from storage_model import CELL, CODEC, Change, WrongError, Model, held_of, mixed, places
+from storage_model import CELL, CODEC, Change, Model, WrongError, held_of, mixed, places
 from system_calls import intercepted
 
 from qama import FormatError, Index

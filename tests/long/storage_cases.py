@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from storage_model import CELL, CODEC, POOL, Change, WrongError, Model, held_of, mixed, places
+from storage_model import CELL, CODEC, POOL, Change, Model, WrongError, held_of, mixed, places
 
 from qama import Index
 from qama.search.verify import verify

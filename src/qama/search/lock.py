@@ -11,7 +11,7 @@ from pathlib import Path
 from qama import files, locks
 from qama.errors import LockedError
 
-_START = b'{"pid":'  # how a lock file begins; one of a writer that was killed early is empty
+_START = b'{"pid":'  # how a lock file begins
 SUFFIX = ".qama-lock"
 
 
@@ -25,83 +25,80 @@ class Lock:
     def __init__(self, path: Path) -> None:
         self.path = path.with_name(path.name + SUFFIX)
         self._index = path
-        self._descriptor: int | None = None
+        self._file: files.OpenFile | None = None
 
     @property
     def held(self) -> bool:
         """Whether this object holds the lock."""
-        return self._descriptor is not None
+        return self._file is not None
 
     @property
     def lost(self) -> bool:
         """Whether someone removed or replaced the file of a lock that this object holds."""
-        return self._descriptor is not None and not self._is_there(self._descriptor)
+        return self._file is not None and not self._is_there(self._file)
 
     def acquire(self) -> None:
-        """Take the lock.
+        """Take the lock; does nothing with it.
 
         Raises:
             LockedError: another writer holds it; the message names its process and host.
             OSError: the lock file cannot be made, the file system cannot lock, or what stands at
                 the lock's name is a link or another's file.
         """
-        if os.path.lexists(self.path) and not files.begins(self.path, _START, b""):
+        if self.held:
+            return
+        if os.path.lexists(self.path) and not files.ours(self.path, _START):
             raise FileExistsError(
                 f"{self.path} is not a lock file of qama; move it away to write {self._index}"
             )
-        self._descriptor = self._opened()
+        self._file = self._opened()
         try:
             with files.naming(self.path):
-                files.cut(self._descriptor, 0)
+                files.cut(self._file.fileno(), 0)
                 holder = {"pid": os.getpid(), "host": socket.gethostname()}
-                files.write_all(self._descriptor, json.dumps(holder).encode())
+                files.write_all(self._file.fileno(), json.dumps(holder).encode())
         except BaseException:
             self.release()
             raise
 
     def release(self) -> None:
         """Give the lock back; does nothing without it."""
-        if self._descriptor is None:
+        if self._file is None:
             return
-        descriptor, self._descriptor = self._descriptor, None
-        try:
-            if sys.platform == "win32":
-                os.close(descriptor)  # a file that is open cannot be removed there
-                descriptor = -1
-                self.path.unlink(missing_ok=True)
-            elif self._is_there(descriptor):
-                self.path.unlink()  # before the lock falls, so that none holds a ghost
-        except FileNotFoundError:
-            pass  # someone was faster
-        finally:
-            if descriptor >= 0:
-                os.close(descriptor)
+        if sys.platform == "win32":
+            self._file.close()  # a file that is open cannot be removed there
+            self.path.unlink(missing_ok=True)
+        elif not self._file.closed and self._is_there(self._file):
+            self.path.unlink(missing_ok=True)  # before the lock falls, so that none holds a ghost
+        self.drop()
 
-    def _opened(self) -> int:
-        """Return a descriptor that holds the lock."""
+    def drop(self) -> None:
+        """Give the lock back without a look at the disk; its file stays, which locks nothing."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _opened(self) -> files.OpenFile:
+        """Return the lock's file, locked."""
         flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
         while True:
             with files.naming(self._index):
-                descriptor = os.open(self.path, flags, 0o666)
-            try:
-                self._hold(descriptor)
-                if self._is_there(descriptor):
-                    return descriptor
-            except BaseException:
-                os.close(descriptor)
-                raise
-            os.close(descriptor)  # its holder removed it in between: the next one is another file
+                file = files.opened(self.path, flags)
+            self._hold(file)
+            if self._is_there(file):
+                return file
+            file.close()  # its holder removed it in between: the next one is another file
 
-    def _hold(self, descriptor: int) -> None:
+    def _hold(self, file: files.OpenFile) -> None:
         try:
-            locks.hold(descriptor)
+            locks.hold(file.fileno())
         except BlockingIOError:
             raise LockedError(
                 f"{self._index} is open for writing in {self._holder()}; close it there, or "
                 f'open it with mode="r"'
             ) from None
         except OSError as error:
-            if not os.fstat(descriptor).st_size:
+            if not os.fstat(file.fileno()).st_size:
                 self.path.unlink(missing_ok=True)  # made just now
             raise OSError(
                 error.errno,
@@ -111,9 +108,9 @@ class Lock:
                 str(self._index),
             ) from None
 
-    def _is_there(self, descriptor: int) -> bool:
+    def _is_there(self, file: files.OpenFile) -> bool:
         try:
-            return os.path.samestat(os.fstat(descriptor), os.lstat(self.path))
+            return os.path.samestat(os.fstat(file.fileno()), os.lstat(self.path))
         except FileNotFoundError:
             return False
 

@@ -68,13 +68,17 @@ class Store:
         self.path = path
         self._lock = Lock(path)
         self._process = os.getpid()
-        self._descriptor: int | None = None  # of the log
+        self._log: files.OpenFile | None = None
+        self._ready = False  # the lock is held and the log is open, if there is one
+        self._found: State | None = None  # in the files, until the index says that it heard of it
         self._settled = True  # the log ends where the state says, or it was not touched
         self.broken: str | None = None
 
     def __del__(self) -> None:
-        with contextlib.suppress(Exception):
+        try:
             self._let_go()
+        except Exception:  # noqa: SIM105 - as the interpreter ends, contextlib may be gone
+            pass
 
     @property
     def elsewhere(self) -> bool:
@@ -97,8 +101,12 @@ class Store:
                 the files, or this process is a copy of the one that opened the index.
         """
         self._check()
-        if not self._lock.held:
+        if not self._ready:
             return self._acquired(state)
+        if state is self._found:
+            self._found = None
+        elif self._found is not None:  # an exception came before the index heard of it
+            state = self._found
         held = _held(state)
         if not self._settled:
             self.settle(state)
@@ -123,7 +131,7 @@ class Store:
             self._settled = False
             end = held.end or self._started(held.base)
             packed = log.pack(kind, end.number + 1, end.synced, ids, codes)
-            files.write_all(self._log, packed)
+            files.write_all(self._descriptor, packed)
             end = end.after(packed)
             return replace(held, end=self._synced(end) if durable else end)
 
@@ -134,14 +142,16 @@ class Store:
         """
         held = _held(state)
         with contextlib.suppress(OSError):
-            if self._settled or self._lock.lost or stamp_of(self.path) != held.stamp:
+            if self._settled or not self._ready or self._lock.lost:
+                return
+            if stamp_of(self.path) != held.stamp:
                 return
             if held.end is None:
                 self._close_log()
                 _drop_logs(held.base)
             else:
-                if self._descriptor is None:
-                    self._descriptor = files.open_to_append(held.base.log_path)
+                if self._log is None:
+                    self._log = files.opened_to_append(held.base.log_path)
                 if os.fstat(self._descriptor).st_size > held.end.size:
                     files.cut(self._descriptor, held.end.size)
             self._settled = True
@@ -157,9 +167,13 @@ class Store:
         """
         held = _held(state)
         self._check()
-        if held.end is None or not held.end.pending or not self._lock.held:
+        if held.end is None or not held.end.pending:
             return held
         with files.naming(held.base.log_path):
+            if not self._ready:  # what a writer before this one left, which may have been killed
+                with files.opened_to_append(held.base.log_path) as file:
+                    files.sync(file.fileno())
+                return held
             self._settled = False
             return replace(held, end=self._synced(held.end))
 
@@ -189,9 +203,9 @@ class Store:
     # -- inside -----------------------------------------------------------------------------
 
     @property
-    def _log(self) -> int:
-        assert self._descriptor is not None
-        return self._descriptor
+    def _descriptor(self) -> int:
+        assert self._log is not None
+        return self._log.fileno()
 
     def _check(self) -> None:
         """Refuse to go on in another process, or where nothing is certain any more."""
@@ -211,18 +225,19 @@ class Store:
         try:
             self._settled = True
             held = _held(state)
-            if not held.unchanged():
-                return self._reloaded(held)
-            return self._begun(state)
+            files.clear(self.path, held.base.log_path)
+            self._found = self._begun(state) if held.unchanged() else self._reloaded(held)
+            self._ready = True
+            return self._found
         except BaseException:
             self._let_go()
             raise
 
     def _reloaded(self, held: Held) -> State:
         self._close_log()
-        state = self._begun(load(self.path, like=held.base))
+        self._found = self._begun(load(self.path, like=held.base))
         self._settled = True
-        return state
+        return self._found
 
     def _begun(self, state: State) -> State:
         """Open the log behind its last whole record, which is synced from then on."""
@@ -232,7 +247,7 @@ class Store:
             return state
         path = held.base.log_path
         with files.naming(path):
-            self._descriptor = files.open_to_append(path)
+            self._log = files.opened_to_append(path)
             torn = os.fstat(self._descriptor).st_size - held.end.size
             kept = self._cut_off(held) if torn else None
             files.sync(self._descriptor)
@@ -260,7 +275,7 @@ class Store:
                 f"; {len(record.later)} whole records lay behind them, and the log as it was is "
                 f"kept as {aside}"
             )
-        files.cut(self._log, held.end.size)
+        files.cut(self._descriptor, held.end.size)
         return note
 
     def _started(self, found: Base) -> log.End:
@@ -279,33 +294,36 @@ class Store:
         packed = header.pack()
         with files.replacing(path, like=found.contents.path) as file:
             file.write(packed)
-        self._descriptor = files.open_to_append(path)
+        self._log = files.opened_to_append(path)
         return log.End(len(packed), 0, len(packed))
 
     def _synced(self, end: log.End) -> log.End:
         """Sync the log, and say so in it: then damage before that is no unfinished write."""
         try:
-            files.sync(self._log)
+            files.sync(self._descriptor)
         except OSError:  # the system may have dropped what it could not write
             self.broken = f"syncing the log of {self.path} failed"
             raise
         packed = log.pack("sync", end.number + 1, end.size, NONE, None)
         try:
-            files.write_all(self._log, packed)
+            files.write_all(self._descriptor, packed)
         except OSError:  # the change is on the disk all the same, and `settle` cuts this off
             return replace(end, synced=end.size, pending=False)
         return end.marked(packed)
 
     def _close_log(self) -> None:
-        descriptor, self._descriptor = self._descriptor, None
-        if descriptor is not None:
-            os.close(descriptor)
+        if self._log is not None:
+            self._log.close()
+            self._log = None
 
     def _let_go(self) -> None:
+        self._ready = False
         try:
             self._close_log()
         finally:
-            if not self.elsewhere:
+            if self.elsewhere:
+                self._lock.drop()
+            else:
                 self._lock.release()
 
 
