@@ -468,7 +468,7 @@ def test_memory_does_not_grow_with_the_number_of_queries(codec, vectors, call):
     index.train(vectors)
     index.add(vectors)
     peaks = []
-    for count in (partitioned.BATCH, 8 * partitioned.BATCH):
+    for count in (2 * partitioned.BATCH, 16 * partitioned.BATCH):
         Q = mixture(count, 32, seed=5)
         tracemalloc.start()
         if call == "search":
@@ -477,7 +477,7 @@ def test_memory_does_not_grow_with_the_number_of_queries(codec, vectors, call):
             index.calibrate(Q, 2)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
-    results_and_queries = 8 * partitioned.BATCH * (32 * 4 * 2 + 2 * 12 * 2)
+    results_and_queries = 16 * partitioned.BATCH * (32 * 4 * 2 + 2 * 12 * 2)
     assert peaks[1] < peaks[0] + results_and_queries
 
 

@@ -234,6 +234,15 @@ def test_bytes_that_are_no_utf8_in_a_name(tmp_path):
     assert b"caf\\udce9" in result.stderr
 
 
+def test_letters_that_stdout_cannot_encode(golden, tmp_path):
+    replace(golden, facts={"model": "Größe 向量"}).save(tmp_path / "codec")
+    command = [sys.executable, "-m", "qama", "inspect", tmp_path / "codec"]
+    surroundings = os.environ | {"PYTHONIOENCODING": "ascii"}
+    result = subprocess.run(command, capture_output=True, check=False, env=surroundings)
+    assert result.returncode == 0
+    assert b"model  Gr\\xf6\\xdfe \\u5411\\u91cf\n" in result.stdout.replace(b"\r", b"")
+
+
 # --- files of others --------------------------------------------------------------------------
 
 

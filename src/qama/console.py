@@ -7,6 +7,7 @@ Names, paths and facts come from files of strangers. Every string that reaches a
 from __future__ import annotations
 
 import functools
+import io
 import json
 import os
 import sys
@@ -66,6 +67,8 @@ def command(function: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(function)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+        if isinstance(sys.stdout, io.TextIOWrapper):  # of an encoding that lacks a letter
+            sys.stdout.reconfigure(errors="backslashreplace")
         try:
             with _warnings_said():
                 return function(*args, **kwargs)
