@@ -51,8 +51,9 @@ static inline void add_products(const std::int32_t* words, int pairs, const std:
     L some[chains][R][kTileVectors];
     for (int c = 0; c < chains; ++c)
         for (int r = 0; r < R; ++r)
-            for (int v = 0; v < kTileVectors; ++v) some[c][r][v] = c == 0 ? sums[r][v] : L::splat(0);
-    const auto add = [&](int k, L (&to)[R][kTileVectors]) {
+            for (int v = 0; v < kTileVectors; ++v)
+                some[c][r][v] = c == 0 ? sums[r][v] : L::splat(0);
+    const auto add = [&](int k, L(&to)[R][kTileVectors]) {
         for (int r = 0; r < R; ++r) {
             const L entries = L::splat(pair_at(rows + std::int64_t{r} * dims, k));
             for (int v = 0; v < kTileVectors; ++v)
@@ -101,8 +102,9 @@ static inline void all_products(const std::int32_t* pairs, int dims, int width,
     constexpr int V = kTileVectors, R = L::kTileRows, tile = V * L::kLanes;
     alignas(64) std::int32_t waiting[kChoiceRows * tile];
     for (int column = 0; column < width; column += tile) {
-        const std::int32_t* words = pairs + std::int64_t{column} / kPairedWords * (dims / 2) *
-                                                kPairedWords + column % kPairedWords;
+        const std::int32_t* words =
+            pairs + std::int64_t{column} / kPairedWords * (dims / 2) * kPairedWords +
+            column % kPairedWords;
         for (int first = 0; first < dims / 2; first += kTilePairs) {
             const int some = dims / 2 - first < kTilePairs ? dims / 2 - first : kTilePairs;
             const auto products = [&](auto number, std::int64_t r) {
@@ -134,12 +136,10 @@ static inline void costs_alone(const Choice& c, const std::int16_t* rows, std::i
                                std::int32_t* costs) {
     using L = typename I::Lanes;
     const L low = L::splat(-c.limit), high = L::splat(c.limit);
-    all_products<I>(c.pairs, c.dims, c.width, rows, count,
-                    [&](std::int64_t r, int at, L products) {
-                        const L product = products.halved(c.shift).max(low).min(high);
-                        L::load(c.squares + at).sub(product).sub(product).store(
-                            costs + r * c.width + at);
-                    });
+    all_products<I>(c.pairs, c.dims, c.width, rows, count, [&](std::int64_t r, int at, L products) {
+        const L product = products.halved(c.shift).max(low).min(high);
+        L::load(c.squares + at).sub(product).sub(product).store(costs + r * c.width + at);
+    });
 }
 
 // The candidate of least cost, the first of equals, among `count` (a multiple of kLanes).
@@ -165,8 +165,8 @@ struct Beam {
     int held;
 };
 
-// What each word of a section costs beside words of the sections [from, to): `start` and what it has
-// in common with them.
+// What each word of a section costs beside words of the sections [from, to): `start` and what it
+// has in common with them.
 template <class I, int W>
 static inline void costs_beside(const Choice& c, int section, const std::uint8_t* words, int from,
                                 int to, const std::int32_t* start, std::int32_t total,
@@ -271,8 +271,9 @@ static inline void leave_rest(const Choice& c, const std::int16_t* row, const st
         for (int k = 0; k < dims; ++k) sums[k] -= entries[k];
     }
     for (int k = 0; k < dims; ++k)
-        rest[k] = static_cast<std::int16_t>(
-            sums[k] < -32768 ? -32768 : sums[k] > 32767 ? 32767 : sums[k]);
+        rest[k] = static_cast<std::int16_t>(sums[k] < -32768  ? -32768
+                                            : sums[k] > 32767 ? 32767
+                                                              : sums[k]);
 }
 
 // Row `i`; `alone` holds its costs. `candidates` holds beam * width integers.
@@ -306,8 +307,7 @@ static inline void choose_row(const Choice& c, std::int64_t i, std::int32_t* alo
 }
 
 // `scratch` holds kChoiceRows + beam rows of `width` integers, then `dims` integers.
-template <class I>
-static void choose_rows(const Choice& c, Range rows, std::int32_t* scratch) {
+template <class I> static void choose_rows(const Choice& c, Range rows, std::int32_t* scratch) {
     constexpr int R = kChoiceRows;
     std::int32_t* candidates = scratch + std::int64_t{R} * c.width;
     std::int32_t* sums = candidates + std::int64_t{c.beam} * c.width;
@@ -317,8 +317,7 @@ static void choose_rows(const Choice& c, Range rows, std::int32_t* scratch) {
         for (std::int64_t r = 0; r < count; ++r)
             if (c.section_words == kManyWords)
                 choose_row<I, kManyWords>(c, i + r, scratch + r * c.width, candidates, sums);
-            else
-                choose_row<I, kFewWords>(c, i + r, scratch + r * c.width, candidates, sums);
+            else choose_row<I, kFewWords>(c, i + r, scratch + r * c.width, candidates, sums);
     }
 }
 

@@ -77,8 +77,7 @@ int distance(const std::uint8_t* a, const std::uint8_t* b, std::size_t bytes) {
 void offer_distances(Sink& sink, std::uint64_t rows, const std::uint16_t* distances,
                      std::int64_t row) {
     for (int i = 0; rows != 0; ++i, rows >>= 1)
-        if ((rows & 1) && distances[i] < sink.limit &&
-            sink.top->push({distances[i], row + i}))
+        if ((rows & 1) && distances[i] < sink.limit && sink.top->push({distances[i], row + i}))
             sink.limit = sink.top->bar();
 }
 
@@ -89,21 +88,23 @@ void hamming_topk(const Kernels& kernels, const Blocks& blocks, const Rows& rows
     const int width = expanded_width(expansion);
     const auto words = tiled_words(q, expansion, width, kernels);
     const HammingScan scan{blocks, rows, expansion, q.pairs > 0, width, words.data()};
-    const double work = static_cast<double>(rows.blocks) * kRows * width *
-                        static_cast<double>(q.count);
-    search({rows.blocks, q.count, k, kernels.hamming_tile, threads, work},
-           [&](Range some, Range tiles, Sink* sinks) {
-               const std::int64_t bytes = scan.expands ? group_blocks(width, kGroupBytes) * width * kRows : 0;
-               std::vector<std::uint8_t> scratch(static_cast<std::size_t>(bytes));
-               kernels.hamming(scan, some, tiles, q.count, sinks, scratch.data());
-           },
-           [&](std::int64_t query, const std::vector<Hit>& hits) {
-               for (std::size_t i = 0; i < hits.size(); ++i) {
-                   rows_out[query * k + static_cast<std::int64_t>(i)] = hits[i].row;
-                   distances_out[query * k + static_cast<std::int64_t>(i)] =
-                       static_cast<std::int32_t>(hits[i].key);
-               }
-           });
+    const double work =
+        static_cast<double>(rows.blocks) * kRows * width * static_cast<double>(q.count);
+    search(
+        {rows.blocks, q.count, k, kernels.hamming_tile, threads, work},
+        [&](Range some, Range tiles, Sink* sinks) {
+            const std::int64_t bytes =
+                scan.expands ? group_blocks(width, kGroupBytes) * width * kRows : 0;
+            std::vector<std::uint8_t> scratch(static_cast<std::size_t>(bytes));
+            kernels.hamming(scan, some, tiles, q.count, sinks, scratch.data());
+        },
+        [&](std::int64_t query, const std::vector<Hit>& hits) {
+            for (std::size_t i = 0; i < hits.size(); ++i) {
+                rows_out[query * k + static_cast<std::int64_t>(i)] = hits[i].row;
+                distances_out[query * k + static_cast<std::int64_t>(i)] =
+                    static_cast<std::int32_t>(hits[i].key);
+            }
+        });
 }
 
 void hamming_rows(const Blocks& blocks, const std::int64_t* rows, std::int64_t each,

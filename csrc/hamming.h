@@ -16,12 +16,11 @@ struct HammingQueries {
 };
 
 // rows_out, distances_out: (queries, k).
-void hamming_topk(const Kernels&, const Blocks&, const Rows&, const HammingQueries&,
-                  std::int64_t k, int threads, std::int64_t* rows_out,
-                  std::int32_t* distances_out);
+void hamming_topk(const Kernels&, const Blocks&, const Rows&, const HammingQueries&, std::int64_t k,
+                  int threads, std::int64_t* rows_out, std::int32_t* distances_out);
 
 // rows, distances_out: (queries, each).
-void hamming_rows(const Blocks&, const std::int64_t* rows, std::int64_t each,
-                  const HammingQueries&, int threads, std::int32_t* distances_out);
+void hamming_rows(const Blocks&, const std::int64_t* rows, std::int64_t each, const HammingQueries&,
+                  int threads, std::int32_t* distances_out);
 
 } // namespace qama

@@ -10,8 +10,8 @@
 
 namespace qama {
 
-constexpr int kSummedBlocks = 8;                      // whose sums wait, 128 bytes per row
-constexpr int kFullPass = 8, kNarrowPass = 8;         // columns at a time, at most
+constexpr int kSummedBlocks = 8;              // whose sums wait, 128 bytes per row
+constexpr int kFullPass = 8, kNarrowPass = 8; // columns at a time, at most
 
 // Adds the entries of N columns to one row's sums; `at` points at its byte in the first of them.
 template <class I, bool Full, int N>
@@ -35,10 +35,9 @@ static inline void add_entries(const std::uint8_t* at, const std::uint8_t* entri
 // Columns from `first` to `last`, N at a time, then the rest: of all rows of some blocks. Returns
 // where the entries of the next column are.
 template <class I, bool Full, int N>
-static inline const std::uint8_t* add_columns(const TableScan& scan, const std::int64_t* blocks,
-                                              int count, int first, int last,
-                                              const std::uint8_t* entries,
-                                              typename I::Total* sums) {
+static inline const std::uint8_t*
+add_columns(const TableScan& scan, const std::int64_t* blocks, int count, int first, int last,
+            const std::uint8_t* entries, typename I::Total* sums) {
     constexpr int size = Full ? 256 : 32;
     for (; last - first >= N; first += N, entries += kInterleaved * size * N)
         for (int b = 0; b < count; ++b) {

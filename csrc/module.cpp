@@ -15,9 +15,9 @@
 
 #include "blocks.h"
 #include "choose.h"
-#include "norms.h"
 #include "dispatch.h"
 #include "hamming.h"
+#include "norms.h"
 #include "sums.h"
 #include "tables.h"
 
@@ -26,8 +26,7 @@ using namespace qama;
 
 namespace {
 
-template <class T, int N>
-using Array = nb::ndarray<T, nb::ndim<N>, nb::c_contig, nb::device::cpu>;
+template <class T, int N> using Array = nb::ndarray<T, nb::ndim<N>, nb::c_contig, nb::device::cpu>;
 template <class T> using Optional = std::optional<Array<const T, 1>>;
 using OptionalBlocks = std::optional<Array<const std::uint8_t, 3>>;
 
@@ -83,8 +82,9 @@ TableQueries queries_of(const Blocks& blocks, const Array<const std::int16_t, 2>
     require(columns > 0 && columns <= std::int64_t{blocks.columns} + blocks.rest_columns,
             "tables and blocks do not fit");
     require(size(offsets, 0) == size(tables, 0), "offsets and tables do not fit");
-    return {tables.data(),   offsets.data(),            size(tables, 0),
-            size(tables, 1), static_cast<int>(columns), full, blocks.columns};
+    return {
+        tables.data(), offsets.data(), size(tables, 0), size(tables, 1), static_cast<int>(columns),
+        full,          blocks.columns};
 }
 
 // Values per row, or one of 256 values for the index of each row.
@@ -95,8 +95,7 @@ Factors factors_of(const Optional<float>& values, const Optional<std::uint8_t>& 
     require(given >= rows, "factors do not fit rows");
     if (!values) return {nullptr, nullptr, false};
     const float* data = values->data();
-    return {data, indices ? indices->data() : nullptr,
-            indices && std::is_sorted(data, data + 256)};
+    return {data, indices ? indices->data() : nullptr, indices && std::is_sorted(data, data + 256)};
 }
 
 void require_rows(const Array<const std::int64_t, 2>& rows, std::int64_t queries,
@@ -127,8 +126,7 @@ void py_to_blocks(Codes codes, Array<std::uint8_t, 3> blocks) {
     const std::int64_t rows = size(codes, 0), columns = size(codes, 1), step = codes.stride(0);
     require(rows == 0 || ((columns < 2 || codes.stride(1) == 1) && (rows < 2 || step >= columns)),
             "codes must be rows of bytes");
-    require(blocks_of(blocks).columns == columns &&
-                size(blocks, 0) == (rows + kRows - 1) / kRows,
+    require(blocks_of(blocks).columns == columns && size(blocks, 0) == (rows + kRows - 1) / kRows,
             "blocks do not fit codes");
     nb::gil_scoped_release release;
     to_blocks(codes.data(), rows, columns, step, blocks.data());
@@ -144,8 +142,8 @@ void py_from_blocks(Array<const std::uint8_t, 3> blocks, Array<std::uint8_t, 2> 
 
 void py_hamming_topk(const std::string& path, Array<const std::uint8_t, 3> blocks, std::int64_t n,
                      Array<const std::uint8_t, 2> queries, int bits, int pairs,
-                     Optional<std::uint64_t> mask, Optional<std::int64_t> visited, int threads, Array<std::int64_t, 2> rows_out,
-                     Array<std::int32_t, 2> distances_out) {
+                     Optional<std::uint64_t> mask, Optional<std::int64_t> visited, int threads,
+                     Array<std::int64_t, 2> rows_out, Array<std::int32_t, 2> distances_out) {
     const Kernels& kernels = kernels_named(path);
     const Blocks b = blocks_of(blocks);
     const Rows rows = rows_of(b, n, mask, visited);
@@ -168,11 +166,11 @@ void py_hamming_rows(Array<const std::uint8_t, 3> blocks, Array<const std::int64
 }
 
 void py_table_topk(const std::string& path, Array<const std::uint8_t, 3> blocks,
-                   OptionalBlocks rest, std::int64_t n,
-                   Array<const std::int16_t, 2> tables, Array<const std::int32_t, 1> offsets,
-                   int full, Optional<float> values, Optional<std::uint8_t> indices,
-                   Optional<std::uint64_t> mask, Optional<std::int64_t> visited, int threads,
-                   Array<std::int64_t, 2> rows_out, Array<float, 2> scores_out) {
+                   OptionalBlocks rest, std::int64_t n, Array<const std::int16_t, 2> tables,
+                   Array<const std::int32_t, 1> offsets, int full, Optional<float> values,
+                   Optional<std::uint8_t> indices, Optional<std::uint64_t> mask,
+                   Optional<std::int64_t> visited, int threads, Array<std::int64_t, 2> rows_out,
+                   Array<float, 2> scores_out) {
     const Kernels& kernels = kernels_named(path);
     const Blocks b = blocks_of(blocks, rest);
     const Rows rows = rows_of(b, n, mask, visited);
@@ -185,10 +183,9 @@ void py_table_topk(const std::string& path, Array<const std::uint8_t, 3> blocks,
 }
 
 void py_table_rows(Array<const std::uint8_t, 3> blocks, OptionalBlocks rest,
-                   Array<const std::int64_t, 2> rows,
-                   Array<const std::int16_t, 2> tables, Array<const std::int32_t, 1> offsets,
-                   int full, Optional<float> values, Optional<std::uint8_t> indices, int threads,
-                   Array<float, 2> scores_out) {
+                   Array<const std::int64_t, 2> rows, Array<const std::int16_t, 2> tables,
+                   Array<const std::int32_t, 1> offsets, int full, Optional<float> values,
+                   Optional<std::uint8_t> indices, int threads, Array<float, 2> scores_out) {
     const Blocks b = blocks_of(blocks, rest);
     const TableQueries q = queries_of(b, tables, offsets, full);
     const Factors f = factors_of(values, indices, 0);
@@ -260,9 +257,9 @@ void py_squared_norms(Array<const std::uint8_t, 2> codes, Array<const std::int16
             "words do not fit");
     require(size(start, 0) == dims && size(norms_out, 0) == count, "start or outputs do not fit");
     nb::gil_scoped_release release;
-    squared_norms({words.data(), start.data(), static_cast<int>(columns), full,
-                   static_cast<int>(dims)},
-                  codes.data(), count, threads, norms_out.data());
+    squared_norms(
+        {words.data(), start.data(), static_cast<int>(columns), full, static_cast<int>(dims)},
+        codes.data(), count, threads, norms_out.data());
 }
 
 void py_word_sums(Array<const std::uint8_t, 2> codes, Array<const std::int16_t, 2> rows,
@@ -296,23 +293,21 @@ NB_MODULE(_native, m) {
           nb::arg("rows").noconvert(), nb::arg("queries").noconvert(), nb::arg("bits"),
           nb::arg("pairs"), nb::arg("threads"), nb::arg("distances_out").noconvert());
     m.def("table_topk", &py_table_topk, nb::arg("path"), nb::arg("blocks").noconvert(),
-          nb::arg("rest").noconvert().none(), nb::arg("n"), nb::arg("tables").noconvert(), nb::arg("offsets").noconvert(),
-          nb::arg("full"), nb::arg("values").noconvert().none(), nb::arg("indices").noconvert().none(),
-          nb::arg("mask").noconvert().none(), nb::arg("visited").noconvert().none(),
-          nb::arg("threads"), nb::arg("rows_out").noconvert(), nb::arg("scores_out").noconvert());
+          nb::arg("rest").noconvert().none(), nb::arg("n"), nb::arg("tables").noconvert(),
+          nb::arg("offsets").noconvert(), nb::arg("full"), nb::arg("values").noconvert().none(),
+          nb::arg("indices").noconvert().none(), nb::arg("mask").noconvert().none(),
+          nb::arg("visited").noconvert().none(), nb::arg("threads"),
+          nb::arg("rows_out").noconvert(), nb::arg("scores_out").noconvert());
     m.def("table_rows", &py_table_rows, nb::arg("blocks").noconvert(),
-          nb::arg("rest").noconvert().none(),
-          nb::arg("rows").noconvert(), nb::arg("tables").noconvert(),
-          nb::arg("offsets").noconvert(), nb::arg("full"),
+          nb::arg("rest").noconvert().none(), nb::arg("rows").noconvert(),
+          nb::arg("tables").noconvert(), nb::arg("offsets").noconvert(), nb::arg("full"),
           nb::arg("values").noconvert().none(), nb::arg("indices").noconvert().none(),
-          nb::arg("threads"),
-          nb::arg("scores_out").noconvert());
+          nb::arg("threads"), nb::arg("scores_out").noconvert());
     m.def("choose_words", &py_choose_words, nb::arg("path"), nb::arg("rows").noconvert(),
-          nb::arg("words").noconvert(), nb::arg("pairs").noconvert(),
-          nb::arg("twice").noconvert(), nb::arg("squares").noconvert(), nb::arg("section_words"),
-          nb::arg("beam"), nb::arg("sweeps"), nb::arg("shift"), nb::arg("limit"),
-          nb::arg("threads"), nb::arg("codes_out").noconvert(),
-          nb::arg("rest_out").noconvert());
+          nb::arg("words").noconvert(), nb::arg("pairs").noconvert(), nb::arg("twice").noconvert(),
+          nb::arg("squares").noconvert(), nb::arg("section_words"), nb::arg("beam"),
+          nb::arg("sweeps"), nb::arg("shift"), nb::arg("limit"), nb::arg("threads"),
+          nb::arg("codes_out").noconvert(), nb::arg("rest_out").noconvert());
     m.def("multiply", &py_multiply, nb::arg("path"), nb::arg("rows").noconvert(),
           nb::arg("pairs").noconvert(), nb::arg("threads"), nb::arg("products_out").noconvert());
     m.def("word_sums", &py_word_sums, nb::arg("codes").noconvert(), nb::arg("rows").noconvert(),

@@ -22,7 +22,8 @@ std::int64_t squared_norm(const Decoding& d, const std::uint8_t* code, std::int3
         words += std::int64_t{of} * dims;
     };
     for (int c = 0; c < d.full; ++c) add(code[c], kManyWords);
-    for (int c = d.full; c < d.columns; ++c) add(code[c] >> 4, kFewWords), add(code[c] & 15, kFewWords);
+    for (int c = d.full; c < d.columns; ++c)
+        add(code[c] >> 4, kFewWords), add(code[c] & 15, kFewWords);
     std::int64_t norm = 0;
     for (int k = 0; k < dims; ++k) norm += std::int64_t{sums[k]} * sums[k];
     return norm;

@@ -87,9 +87,9 @@ static QAMA_INLINE void fetch(const Blocks& blocks, std::int64_t block, int colu
     for (int c = 0; c < columns; ++c) QAMA_PREFETCH(column_at(blocks, block, c));
 }
 
-// Whether the scan of one query asks for what comes column by column, between look-ups, or for all of
-// a block at once. The latter is faster in order where blocks are neither short nor longer than what
-// a CPU can wait for.
+// Whether the scan of one query asks for what comes column by column, between look-ups, or for all
+// of a block at once. The latter is faster in order where blocks are neither short nor longer than
+// what a CPU can wait for.
 static inline bool fetched_by_column(int columns, bool sparse) {
     if (sparse) return columns > kShortCode;
     return columns <= 32 || columns > 100;
@@ -162,7 +162,8 @@ static inline FactorSpan group_span(const TableScan& scan, const Group<Most>& gr
     for (int i = 0, j; i < group.count; i = j) {
         const std::int64_t first = group.blocks[i];
         for (j = i + 1; j < group.count && group.blocks[j] == first + j - i;) ++j;
-        const std::int64_t left = scan.rows.count - first * kRows, held = std::int64_t{j - i} * kRows;
+        const std::int64_t left = scan.rows.count - first * kRows,
+                           held = std::int64_t{j - i} * kRows;
         const FactorSpan run = span_of(scan.factors, first * kRows, left < held ? left : held);
         if (i == 0 || run.least < all.least) all.least = run.least;
         if (i == 0 || run.most > all.most) all.most = run.most;

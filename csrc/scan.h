@@ -52,8 +52,7 @@ struct Blocks {
 };
 
 static inline const std::uint8_t* column_at(const Blocks& blocks, std::int64_t block, int column) {
-    if (column < blocks.columns)
-        return blocks.data + (block * blocks.columns + column) * kRows;
+    if (column < blocks.columns) return blocks.data + (block * blocks.columns + column) * kRows;
     return blocks.rest + (block * blocks.rest_columns + column - blocks.columns) * kRows;
 }
 

@@ -1,4 +1,5 @@
-// The scan for CPUs with AVX-512 F, BW, VL, VBMI, BITALG and VNNI: a column of a block is one register.
+// The scan for CPUs with AVX-512 F, BW, VL, VBMI, BITALG and VNNI: one register holds a column of a
+// block.
 #include "scan_kernel.h"
 
 #if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VL__) && \
@@ -22,9 +23,7 @@ struct Bytes {
 
     static Bytes load(const std::uint8_t* p) { return {_mm512_loadu_si512(p)}; }
     void store(std::uint8_t* p) const { _mm512_storeu_si512(p, v); }
-    static Bytes splat(std::uint8_t x) {
-        return {_mm512_set1_epi8(static_cast<char>(x))};
-    }
+    static Bytes splat(std::uint8_t x) { return {_mm512_set1_epi8(static_cast<char>(x))}; }
     Bytes add(Bytes y) const { return {_mm512_add_epi8(v, y.v)}; }
     Bytes operator&(Bytes y) const { return {_mm512_and_si512(v, y.v)}; }
     Bytes operator|(Bytes y) const { return {_mm512_or_si512(v, y.v)}; }
@@ -155,13 +154,13 @@ struct Avx512 {
     // Shifts of 16-bit lanes bring bits of a neighbour; the blends and find() ignore them.
     static Bytes tops(const Bytes (&x)[1]) { return {_mm512_srli_epi16(x[0].v, 6) & low(0x03)}; }
     static Bytes tops(const Bytes (&x)[2]) {
-        const __m512i two = blend(low(0x0C), _mm512_srli_epi16(x[1].v, 4),
-                                  _mm512_srli_epi16(x[0].v, 6));
+        const __m512i two =
+            blend(low(0x0C), _mm512_srli_epi16(x[1].v, 4), _mm512_srli_epi16(x[0].v, 6));
         return {two & low(0x0F)};
     }
     static Bytes tops(const Bytes (&x)[3]) {
-        const __m512i two = blend(low(0x0C), _mm512_srli_epi16(x[1].v, 4),
-                                  _mm512_srli_epi16(x[0].v, 6));
+        const __m512i two =
+            blend(low(0x0C), _mm512_srli_epi16(x[1].v, 4), _mm512_srli_epi16(x[0].v, 6));
         return {blend(low(0x30), _mm512_srli_epi16(x[2].v, 2), two)};
     }
     static __m512i low(char bits) { return _mm512_set1_epi8(bits); }

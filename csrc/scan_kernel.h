@@ -52,8 +52,8 @@ static QAMA_INLINE void count_columns(const std::uint8_t* block, int c, int widt
     for (; c < stop && c < whole; ++c)
         count_column<I, T>(I::Vector::load(block + kRows * c), words + c * T, counts);
     for (; c < stop; ++c)
-        count_column<I, T>(I::Vector::load(block + kRows * c) & I::Vector::splat(last), words + c * T,
-                           counts);
+        count_column<I, T>(I::Vector::load(block + kRows * c) & I::Vector::splat(last),
+                           words + c * T, counts);
     for (int t = 0; t < T; ++t) sums[t].add(counts[t]);
 }
 
@@ -67,8 +67,9 @@ static QAMA_INLINE void count_block(const std::uint8_t* block, int width, std::u
 }
 
 template <class I, int T>
-static void hamming_tile(const HammingScan& scan, const TiledGroup& group, const std::uint8_t* expanded,
-                         const Ahead* ahead, const std::uint32_t* words, Sink* sinks) {
+static void hamming_tile(const HammingScan& scan, const TiledGroup& group,
+                         const std::uint8_t* expanded, const Ahead* ahead,
+                         const std::uint32_t* words, Sink* sinks) {
     const std::uint8_t last = scan.expands ? 0xFF : scan.expansion.last;
     for (int i = 0; i < group.count; ++i) {
         if (ahead) ahead->at(i);
@@ -118,10 +119,10 @@ static void hamming_scan(const HammingScan& scan, Range blocks, Range tiles, std
         const bool fetches = group.sparse(); // what follows in order comes fast enough by itself
         if (scan.expands) expand_group<I>(scan, group, fetches ? &ahead : nullptr, scratch);
         for (std::int64_t tile = tiles.first; tile < tiles.last; ++tile)
-            hamming_tile_of<I, T>(tile_width(queries - tile * T, T), scan, group, scratch,
-                                  fetches && tile == tiles.first && !scan.expands ? &ahead : nullptr,
-                                  scan.words + tile * T * scan.width,
-                                  sinks + (tile - tiles.first) * T);
+            hamming_tile_of<I, T>(
+                tile_width(queries - tile * T, T), scan, group, scratch,
+                fetches && tile == tiles.first && !scan.expands ? &ahead : nullptr,
+                scan.words + tile * T * scan.width, sinks + (tile - tiles.first) * T);
         group = next;
     }
 }
@@ -170,13 +171,13 @@ static QAMA_INLINE typename I::Vector loaded(const std::uint8_t* at, Fetch fetch
 }
 
 // Adds up the entries of `Group` columns, in 8 bits, for B blocks and T queries at a time. `at`
-// points at the first of these columns in each block. Tables are loaded once for the B blocks, since
-// loads are what look-ups wait for.
+// points at the first of these columns in each block. Tables are loaded once for the B blocks,
+// since loads are what look-ups wait for.
 
 // Full columns: one of 256 entries per byte.
 template <class I, int T, int B, int Group, class Fetch>
-static inline void look_up_full(const std::uint8_t* (&at)[B], Fetch fetch, const std::uint8_t* entries,
-                                typename I::Total (&sums)[B][T]) {
+static inline void look_up_full(const std::uint8_t* (&at)[B], Fetch fetch,
+                                const std::uint8_t* entries, typename I::Total (&sums)[B][T]) {
     typename I::Vector columns[B][Group];
     for (int b = 0; b < B; at[b++] += Group * kRows)
         for (int g = 0; g < Group; ++g) columns[b][g] = loaded<I>(at[b] + kRows * g, fetch);
@@ -203,12 +204,13 @@ static inline void look_up_narrow(const std::uint8_t* (&at)[B], Fetch fetch,
 
 // Wide tables: one of 64 entries for the low six bits of each column, one for the top bits of all.
 template <class I, int T, int B, int Group, class Fetch>
-static inline void look_up_wide(const std::uint8_t* (&at)[B], Fetch fetch, const std::uint8_t* entries,
-                                typename I::Total (&sums)[B][T]) {
+static inline void look_up_wide(const std::uint8_t* (&at)[B], Fetch fetch,
+                                const std::uint8_t* entries, typename I::Total (&sums)[B][T]) {
     typename I::Vector columns[B][Group + 1];
     for (int b = 0; b < B; at[b++] += Group * kRows) {
         typename I::Vector some[Group];
-        for (int g = 0; g < Group; ++g) columns[b][g] = some[g] = loaded<I>(at[b] + kRows * g, fetch);
+        for (int g = 0; g < Group; ++g)
+            columns[b][g] = some[g] = loaded<I>(at[b] + kRows * g, fetch);
         columns[b][Group] = I::tops(some);
     }
     for (int t = 0; t < T; ++t, entries += 64 * (Group + 1)) {
@@ -296,7 +298,8 @@ static void table_tile(const TableScan& scan, const TiledGroup& group, Fetch fet
         typename I::Total sums[B][T];
         for (auto& of_block : sums)
             for (auto& sum : of_block) sum = typename I::Total{};
-        look_up_blocks<I, T, B, Wide>(scan, blocks, fetch.template at<B>(i, blocks[0]), entries, sums);
+        look_up_blocks<I, T, B, Wide>(scan, blocks, fetch.template at<B>(i, blocks[0]), entries,
+                                      sums);
         for (int b = 0; b < B && i + b < group.count; ++b)
             for (int t = 0; t < T; ++t) {
                 if (least[t] > 0xFFFF) continue;
@@ -313,27 +316,28 @@ static void table_tile(const TableScan& scan, const TiledGroup& group, Fetch fet
 // One query's tables serve some blocks together only where these are short: several long ones are
 // more places than the CPU fetches from in time.
 template <class I, bool Wide, class Fetch>
-static void lone_tile(const TableScan& scan, const TiledGroup& group, Fetch fetch, FactorSpan factors,
-                      const std::uint8_t* entries, std::int64_t query, Sink* sink) {
+static void lone_tile(const TableScan& scan, const TiledGroup& group, Fetch fetch,
+                      FactorSpan factors, const std::uint8_t* entries, std::int64_t query,
+                      Sink* sink) {
     constexpr int few = I::kTableBlocks > 1 ? 2 * I::kTableBlocks : 1;
     if (scan.queries.columns > kShortCode)
         table_tile<I, 1, 1, Wide>(scan, group, fetch, factors, entries, query, sink);
-    else
-        table_tile<I, 1, few, Wide>(scan, group, fetch, factors, entries, query, sink);
+    else table_tile<I, 1, few, Wide>(scan, group, fetch, factors, entries, query, sink);
 }
 
 template <class I, int T, bool Wide>
-static void table_tile_of(int width, const TableScan& scan, const TiledGroup& group, const Ahead* ahead,
-                          FactorSpan factors, const std::uint8_t* entries, std::int64_t query,
-                          Sink* sinks) {
+static void table_tile_of(int width, const TableScan& scan, const TiledGroup& group,
+                          const Ahead* ahead, FactorSpan factors, const std::uint8_t* entries,
+                          std::int64_t query, Sink* sinks) {
     if constexpr (T == 1) {
         if (ahead && fetched_by_column(scan.queries.columns, group.sparse()))
-            return lone_tile<I, Wide>(scan, group, FetchColumns{ahead}, factors, entries, query, sinks);
+            return lone_tile<I, Wide>(scan, group, FetchColumns{ahead}, factors, entries, query,
+                                      sinks);
         lone_tile<I, Wide>(scan, group, FetchBlocks{ahead}, factors, entries, query, sinks);
     } else {
         if (width < T)
-            return table_tile_of<I, T / 2, Wide>(width, scan, group, ahead, factors, entries,
-                                                 query, sinks);
+            return table_tile_of<I, T / 2, Wide>(width, scan, group, ahead, factors, entries, query,
+                                                 sinks);
         table_tile<I, T, I::kTableBlocks, Wide>(scan, group, FetchBlocks{ahead}, factors, entries,
                                                 query, sinks);
     }

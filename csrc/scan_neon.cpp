@@ -118,8 +118,7 @@ struct Neon {
     static Bytes column(Bytes x) { return x; }
     static void add_differing(Bytes x, const std::uint32_t* word, Bytes& counts) {
         const uint8x16_t query = vreinterpretq_u8_u32(vdupq_n_u32(*word));
-        counts = counts.add(
-            Bytes::each([&](int i) { return vcntq_u8(veorq_u8(x.v[i], query)); }));
+        counts = counts.add(Bytes::each([&](int i) { return vcntq_u8(veorq_u8(x.v[i], query)); }));
     }
 
     static Nibbles nibbles(Bytes x) {

@@ -9,13 +9,13 @@
 namespace qama {
 namespace {
 
-constexpr double kWorkPerThread = 1 << 22;             // bytes: about the cost of starting one
+constexpr double kWorkPerThread = 1 << 22;                // bytes: about the cost of starting one
 constexpr std::int64_t kHitBytes = std::int64_t{1} << 26; // memory for the hits of one batch
-constexpr std::int64_t kBatch = 256;                   // queries
-constexpr std::int64_t kShardBlocks = 16;              // blocks, at least, per shard
-constexpr std::int64_t kSampled = 32;                  // of so many blocks one, in
-constexpr std::int64_t kSampleRun = 8;                 // runs of so many
-constexpr std::int64_t kSampleK = 100, kSampleRows = 16; // from this k on, and rows per k
+constexpr std::int64_t kBatch = 256;                      // queries
+constexpr std::int64_t kShardBlocks = 16;                 // blocks, at least, per shard
+constexpr std::int64_t kSampled = 32;                     // of so many blocks one, in
+constexpr std::int64_t kSampleRun = 8;                    // runs of so many
+constexpr std::int64_t kSampleK = 100, kSampleRows = 16;  // from this k on, and rows per k
 
 std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
@@ -114,8 +114,7 @@ Collectors collected(const Search& s, Range blocks, Range tiles, const Scan& sca
     return again;
 }
 
-void search_batch(const Search& s, Range tiles, int threads, const Scan& scan,
-                  const Write& write) {
+void search_batch(const Search& s, Range tiles, int threads, const Scan& scan, const Write& write) {
     const Grid grid = grid_of(s, tiles.last - tiles.first, threads);
     const std::int64_t first = tiles.first * s.tile,
                        last = std::min(tiles.last * s.tile, s.queries), count = last - first;
@@ -144,7 +143,8 @@ void search_batch(const Search& s, Range tiles, int threads, const Scan& scan,
 int thread_count(int asked, double work) {
     if (asked > 0) return asked;
     const double worth = 1 + work / kWorkPerThread;
-    return worth < 2 ? 1 : static_cast<int>(std::min<double>(core_count(), worth)); // asking takes 10 us
+    if (worth < 2) return 1; // counting the cores takes 10 us
+    return static_cast<int>(std::min<double>(core_count(), worth));
 }
 
 void search(const Search& s, const Scan& scan, const Write& write) {

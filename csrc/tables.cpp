@@ -12,8 +12,8 @@ namespace {
 
 constexpr std::int64_t kRowsAhead = 4; // whose columns are asked for
 
-float exact_score(const Blocks& blocks, std::int64_t row, const TableQueries& q,
-                  std::int64_t query, float factor) {
+float exact_score(const Blocks& blocks, std::int64_t row, const TableQueries& q, std::int64_t query,
+                  float factor) {
     const std::int16_t* tables = q.tables + query * q.size;
     std::int32_t sum = q.offsets[query];
     for (int r = 0; r < kRuns; ++r) {
@@ -46,23 +46,24 @@ void table_topk(const Kernels& kernels, const Blocks& blocks, const Rows& rows,
                 const TableQueries& q, const Factors& factors, std::int64_t k, int threads,
                 std::int64_t* rows_out, float* scores_out) {
     const double per_query = static_cast<double>(q.size);
-    const double work = static_cast<double>(rows.blocks) * kRows * q.columns *
-                        static_cast<double>(q.count);
+    const double work =
+        static_cast<double>(rows.blocks) * kRows * q.columns * static_cast<double>(q.count);
     Filter filter(q, kernels, k);
     parallel_for(q.count, thread_count(threads, per_query * static_cast<double>(q.count)),
                  [&](std::int64_t query) { filter.fill(query); });
     TableScan scan{blocks, rows, q, factors, {}, 0, nullptr, nullptr};
     filter.describe(scan);
-    search({rows.blocks, q.count, k, filter.tile(), threads, work},
-           [&](Range some, Range tiles, Sink* sinks) {
-               kernels.tables(scan, some, tiles, q.count, sinks);
-           },
-           [&](std::int64_t query, const std::vector<Hit>& hits) {
-               for (std::size_t i = 0; i < hits.size(); ++i) {
-                   rows_out[query * k + static_cast<std::int64_t>(i)] = hits[i].row;
-                   scores_out[query * k + static_cast<std::int64_t>(i)] = key_score(hits[i].key);
-               }
-           });
+    search(
+        {rows.blocks, q.count, k, filter.tile(), threads, work},
+        [&](Range some, Range tiles, Sink* sinks) {
+            kernels.tables(scan, some, tiles, q.count, sinks);
+        },
+        [&](std::int64_t query, const std::vector<Hit>& hits) {
+            for (std::size_t i = 0; i < hits.size(); ++i) {
+                rows_out[query * k + static_cast<std::int64_t>(i)] = hits[i].row;
+                scores_out[query * k + static_cast<std::int64_t>(i)] = key_score(hits[i].key);
+            }
+        });
 }
 
 void table_rows(const Blocks& blocks, const std::int64_t* rows, std::int64_t each,

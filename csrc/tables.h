@@ -10,9 +10,8 @@
 namespace qama {
 
 // rows_out, scores_out: (queries, k).
-void table_topk(const Kernels&, const Blocks&, const Rows&, const TableQueries&,
-                const Factors&, std::int64_t k, int threads, std::int64_t* rows_out,
-                float* scores_out);
+void table_topk(const Kernels&, const Blocks&, const Rows&, const TableQueries&, const Factors&,
+                std::int64_t k, int threads, std::int64_t* rows_out, float* scores_out);
 
 // rows, scores_out: (queries, each).
 void table_rows(const Blocks&, const std::int64_t* rows, std::int64_t each, const TableQueries&,

@@ -53,8 +53,10 @@ void fill_tables(const Case& c, Data& d) {
         for (int x = 0; x < 16; ++x) {
             int sum = 0;
             for (int bit = 0; bit < 4; ++bit) sum += x >> bit & 1 ? weight[bit] : 0;
-            d.tables[t + size(x)] = static_cast<std::int16_t>(
-                whole ? sum : c.kind == 2 ? (draw(2) ? 32767 : -32768) : draw(1200) - 600);
+            d.tables[t + size(x)] =
+                static_cast<std::int16_t>(whole         ? sum
+                                          : c.kind == 2 ? (draw(2) ? 32767 : -32768)
+                                                        : draw(1200) - 600);
         }
     }
     d.offsets.resize(size(c.queries));
@@ -84,7 +86,8 @@ Data data_of(const Case& c) {
     for (auto& x : d.queries) x = static_cast<std::uint8_t>(draw(256));
     fill_tables(c, d);
     if (c.factors == 1)
-        for (int i = 0; i < c.rows; ++i) d.values.push_back(0.5f + static_cast<float>(draw(100)) / 50);
+        for (int i = 0; i < c.rows; ++i)
+            d.values.push_back(0.5f + static_cast<float>(draw(100)) / 50);
     if (c.factors > 1) {
         for (int i = 0; i < 256; ++i) d.values.push_back(0.5f + static_cast<float>(i) / 100);
         if (c.factors == 3) std::reverse(d.values.begin(), d.values.end());
@@ -108,8 +111,7 @@ int level(const std::uint8_t* code, int pair) { return code[pair / 4] >> (6 - 2 
 int plain_distance(const Case& c, const std::uint8_t* a, const std::uint8_t* b) {
     int sum = 0;
     for (int p = 0; p < c.pairs; ++p) sum += std::abs(level(a, p) - level(b, p));
-    for (int i = 2 * c.pairs; i < c.bits; ++i)
-        sum += ((a[i / 8] ^ b[i / 8]) >> (7 - i % 8)) & 1;
+    for (int i = 2 * c.pairs; i < c.bits; ++i) sum += ((a[i / 8] ^ b[i / 8]) >> (7 - i % 8)) & 1;
     return sum;
 }
 
@@ -141,8 +143,10 @@ std::vector<std::pair<V, std::int64_t>> plain_best(const Case& c, const Data& d,
 
 void require(bool holds, const Case& c, const Kernels& kernels, const char* what) {
     if (holds) return;
-    std::printf("FAILED %s on %s: rows %d columns %d split %d full %d bits %d pairs %d k %d kind %d factors %d\n", what,
-                kernels.name, c.rows, c.columns, c.split, c.full, c.bits, c.pairs, c.k, c.kind, c.factors);
+    std::printf("FAILED %s on %s: rows %d columns %d split %d full %d bits %d pairs %d k %d kind "
+                "%d factors %d\n",
+                what, kernels.name, c.rows, c.columns, c.split, c.full, c.bits, c.pairs, c.k,
+                c.kind, c.factors);
     std::exit(1);
 }
 
@@ -155,8 +159,8 @@ void check(const Case& c, const Data& d, const Kernels& kernels) {
     const Factors factors{d.values.empty() ? nullptr : d.values.data(),
                           d.indices.empty() ? nullptr : d.indices.data(), c.factors == 2};
     const HammingQueries hq{d.queries.data(), c.queries, (c.bits + 7) / 8, c.bits, c.pairs};
-    const TableQueries tq{d.tables.data(), d.offsets.data(), c.queries, table_size(c), c.columns,
-                          c.full, c.split};
+    const TableQueries tq{d.tables.data(), d.offsets.data(), c.queries, table_size(c),
+                          c.columns,       c.full,           c.split};
     const auto any = plain_best<int>(c, d, [](int) { return 0; });
     if (any.empty()) return;
     const std::int64_t k = static_cast<std::int64_t>(any.size());
@@ -171,14 +175,17 @@ void check(const Case& c, const Data& d, const Kernels& kernels) {
         });
         for (std::int64_t i = 0; i < k; ++i)
             require(found[size(q * k + i)] == best[size(i)].second &&
-                        distances[size(q * k + i)] == best[size(i)].first, c, kernels, "Hamming");
+                        distances[size(q * k + i)] == best[size(i)].first,
+                    c, kernels, "Hamming");
     }
     table_topk(kernels, apart, rows, tq, factors, k, c.threads, found.data(), scores.data());
     for (int q = 0; q < c.queries; ++q) {
-        const auto best = plain_best<float>(c, d, [&](int row) { return -plain_score(c, d, q, row); });
+        const auto best =
+            plain_best<float>(c, d, [&](int row) { return -plain_score(c, d, q, row); });
         for (std::int64_t i = 0; i < k; ++i)
             require(found[size(q * k + i)] == best[size(i)].second &&
-                        scores[size(q * k + i)] == -best[size(i)].first, c, kernels, "tables");
+                        scores[size(q * k + i)] == -best[size(i)].first,
+                    c, kernels, "tables");
     }
     std::vector<std::int32_t> again(found.size());
     std::vector<float> scored(found.size());
