@@ -4,7 +4,6 @@
 #include <vector>
 
 #include "pool.h"
-#include "search.h"
 
 namespace qama {
 namespace {

@@ -190,7 +190,7 @@ static inline void costs_beside(const Choice& c, int section, const std::uint8_t
 template <int W>
 static QAMA_INLINE void fetch_beside(const Choice& c, int section, const std::uint8_t* words,
                                      int from, int to) {
-    if (W != kManyWords || section >= c.sections) return;
+    if (W != kByteSize || section >= c.sections) return;
     for (int s = from; s < to; ++s) {
         const std::int16_t* row = c.twice + std::int64_t{s * W + words[s]} * c.width + section * W;
         for (int k = 0; k < W; k += 32) QAMA_PREFETCH(row + k);
@@ -299,11 +299,11 @@ static inline void choose_row(const Choice& c, std::int64_t i, std::int32_t* alo
         sweep<I, W>(c, costs, words);
     }
     leave_rest(c, c.rows + i * c.dims, words, sums, c.rest + i * c.dims);
-    std::uint8_t* codes = c.codes + i * c.sections / (W == kFewWords ? 2 : 1);
-    if (W == kManyWords) std::memcpy(codes, words, static_cast<std::size_t>(c.sections));
+    std::uint8_t* codes = c.codes + i * c.sections / (W == kNibbleSize ? 2 : 1);
+    if (W == kByteSize) std::memcpy(codes, words, static_cast<std::size_t>(c.sections));
     else
         for (int k = 0; k < c.sections / 2; ++k)
-            codes[k] = static_cast<std::uint8_t>(words[2 * k] << 4 | words[2 * k + 1]);
+            codes[k] = joined_nibbles(words[2 * k], words[2 * k + 1]);
 }
 
 // `scratch` holds kChoiceRows + beam rows of `width` integers, then `dims` integers.
@@ -315,9 +315,9 @@ template <class I> static void choose_rows(const Choice& c, Range rows, std::int
         const std::int64_t count = rows.last - i < R ? rows.last - i : R;
         costs_alone<I>(c, c.rows + i * c.dims, count, scratch);
         for (std::int64_t r = 0; r < count; ++r)
-            if (c.section_words == kManyWords)
-                choose_row<I, kManyWords>(c, i + r, scratch + r * c.width, candidates, sums);
-            else choose_row<I, kFewWords>(c, i + r, scratch + r * c.width, candidates, sums);
+            if (c.section_words == kByteSize)
+                choose_row<I, kByteSize>(c, i + r, scratch + r * c.width, candidates, sums);
+            else choose_row<I, kNibbleSize>(c, i + r, scratch + r * c.width, candidates, sums);
     }
 }
 

@@ -74,16 +74,22 @@ HammingQueries queries_of(const Blocks& blocks, const Array<const std::uint8_t, 
     return {queries.data(), size(queries, 0), static_cast<int>(columns), bits, pairs};
 }
 
+// The bytes of codes whose lookup tables have so many entries.
+int columns_of(std::int64_t entries, int full) {
+    const std::int64_t later = entries - byte_codewords(true) * std::int64_t{full};
+    require(full >= 0 && later >= 0 && later % byte_codewords(false) == 0 && entries < (1 << 30),
+            "full and tables do not fit");
+    return full + static_cast<int>(later / byte_codewords(false));
+}
+
 TableQueries queries_of(const Blocks& blocks, const Array<const std::int16_t, 2>& tables,
                         const Array<const std::int32_t, 1>& offsets, int full) {
-    const std::int64_t of_nibbles = size(tables, 1) - 256 * static_cast<std::int64_t>(full);
-    require(full >= 0 && of_nibbles >= 0 && of_nibbles % 32 == 0, "full and tables do not fit");
-    const std::int64_t columns = full + of_nibbles / 32;
+    const int columns = columns_of(size(tables, 1), full);
     require(columns > 0 && columns <= std::int64_t{blocks.columns} + blocks.rest_columns,
             "tables and blocks do not fit");
     require(size(offsets, 0) == size(tables, 0), "offsets and tables do not fit");
     return {
-        tables.data(), offsets.data(), size(tables, 0), size(tables, 1), static_cast<int>(columns),
+        tables.data(), offsets.data(), size(tables, 0), size(tables, 1), columns,
         full,          blocks.columns};
 }
 
@@ -206,9 +212,9 @@ void py_choose_words(const std::string& path, Array<const std::int16_t, 2> rows,
                      Array<std::int16_t, 2> rest_out) {
     const Kernels& kernels = kernels_named(path);
     const std::int64_t count = size(rows, 0), dims = size(rows, 1), width = size(words, 0);
-    require(section_words == kFewWords || section_words == kManyWords, "section_words do not fit");
+    require(section_words == kNibbleSize || section_words == kByteSize, "section_words do not fit");
     const std::int64_t sections = width / section_words;
-    const std::int64_t bytes = section_words == kFewWords ? sections / 2 : sections;
+    const std::int64_t bytes = section_words == kNibbleSize ? sections / 2 : sections;
     require(dims > 0 && dims % 2 == 0 && dims < (1 << 20), "dims do not fit");
     require(size(words, 1) == dims && width == section_words * sections && bytes > 0 &&
                 width % kPairedWords == 0 && sections <= kSections,
@@ -251,28 +257,27 @@ void py_multiply(const std::string& path, Array<const std::int16_t, 2> rows,
 void py_squared_norms(Array<const std::uint8_t, 2> codes, Array<const std::int16_t, 2> words,
                       Array<const std::int16_t, 1> start, int full, int threads,
                       Array<std::int64_t, 1> norms_out) {
-    const std::int64_t count = size(codes, 0), columns = size(codes, 1), dims = size(words, 1);
-    require(full >= 0 && full <= columns && columns <= 256 && dims < (1 << 14) &&
-                size(words, 0) == kManyWords * full + 2 * kFewWords * (columns - full),
-            "words do not fit");
+    const std::int64_t count = size(codes, 0), bytes = size(codes, 1), dims = size(words, 1);
+    require(full >= 0 && full <= bytes && bytes <= 256, "full and codes do not fit");
+    const CodebookLayout layout{static_cast<int>(bytes), full};
+    require(dims < (1 << 14) && size(words, 0) == codewords(layout), "words do not fit");
     require(size(start, 0) == dims && size(norms_out, 0) == count, "start or outputs do not fit");
     nb::gil_scoped_release release;
     squared_norms(
-        {words.data(), start.data(), static_cast<int>(columns), full, static_cast<int>(dims)},
+        {words.data(), start.data(), layout, static_cast<int>(dims)},
         codes.data(), count, threads, norms_out.data());
 }
 
 void py_word_sums(Array<const std::uint8_t, 2> codes, Array<const std::int16_t, 2> rows,
-                  int section_words, int threads, Array<std::int64_t, 2> sums_out) {
+                  int full, int threads, Array<std::int64_t, 2> sums_out) {
     const std::int64_t bytes = size(codes, 1), dims = size(rows, 1);
-    require(section_words == kFewWords || section_words == kManyWords, "section_words do not fit");
-    const std::int64_t width = section_words == kFewWords ? 2 * kFewWords : kManyWords;
-    require(size(codes, 0) == size(rows, 0) && dims < (1 << 20) && bytes < (1 << 20) &&
-                size(sums_out, 0) == bytes * width && size(sums_out, 1) == dims,
+    require(full >= 0 && full <= bytes && bytes < (1 << 20), "full and codes do not fit");
+    const CodebookLayout layout{static_cast<int>(bytes), full};
+    require(size(codes, 0) == size(rows, 0) && dims < (1 << 20) &&
+                size(sums_out, 0) == codewords(layout) && size(sums_out, 1) == dims,
             "codes, rows and sums do not fit");
     nb::gil_scoped_release release;
-    word_sums({codes.data(), rows.data(), size(rows, 0), static_cast<int>(bytes),
-               static_cast<int>(dims), section_words},
+    word_sums({codes.data(), rows.data(), size(rows, 0), layout, static_cast<int>(dims)},
               threads, sums_out.data());
 }
 
@@ -311,7 +316,7 @@ NB_MODULE(_native, m) {
     m.def("multiply", &py_multiply, nb::arg("path"), nb::arg("rows").noconvert(),
           nb::arg("pairs").noconvert(), nb::arg("threads"), nb::arg("products_out").noconvert());
     m.def("word_sums", &py_word_sums, nb::arg("codes").noconvert(), nb::arg("rows").noconvert(),
-          nb::arg("section_words"), nb::arg("threads"), nb::arg("sums_out").noconvert());
+          nb::arg("full"), nb::arg("threads"), nb::arg("sums_out").noconvert());
     m.def("squared_norms", &py_squared_norms, nb::arg("codes").noconvert(),
           nb::arg("words").noconvert(), nb::arg("start").noconvert(), nb::arg("full"),
           nb::arg("threads"), nb::arg("norms_out").noconvert());

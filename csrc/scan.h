@@ -9,6 +9,8 @@
 
 #include <cstdint>
 
+#include "codebooks.h"
+
 // GCC takes a function that only prefetches for one without effects, and drops calls of it: it must
 // be inlined before.
 #if defined(__GNUC__)
@@ -153,7 +155,6 @@ struct Range {
     std::int64_t first, last;
 };
 
-constexpr int kFewWords = 16, kManyWords = 256; // of a section: four bits, or eight
 constexpr int kSections = 64;                   // at most
 constexpr int kBeam = 16;                       // prefixes kept, at most
 constexpr int kChoiceRows = 32;                 // rows that share what is read of the words

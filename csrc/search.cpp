@@ -9,7 +9,6 @@
 namespace qama {
 namespace {
 
-constexpr double kWorkPerThread = 1 << 22;                // bytes: about the cost of starting one
 constexpr std::int64_t kHitBytes = std::int64_t{1} << 26; // memory for the hits of one batch
 constexpr std::int64_t kBatch = 256;                      // queries
 constexpr std::int64_t kShardBlocks = 16;                 // blocks, at least, per shard
@@ -139,13 +138,6 @@ void search_batch(const Search& s, Range tiles, int threads, const Scan& scan, c
 }
 
 } // namespace
-
-int thread_count(int asked, double work) {
-    if (asked > 0) return asked;
-    const double worth = 1 + work / kWorkPerThread;
-    if (worth < 2) return 1; // counting the cores takes 10 us
-    return static_cast<int>(std::min<double>(core_count(), worth));
-}
 
 void search(const Search& s, const Scan& scan, const Write& write) {
     const int threads = thread_count(s.threads, s.work);

@@ -27,6 +27,4 @@ using Scan = std::function<void(Range blocks, Range tiles, Sink* sinks)>;
 void search(const Search&, const Scan&,
             const std::function<void(std::int64_t, const std::vector<Hit>&)>& write);
 
-int thread_count(int asked, double work);
-
 } // namespace qama

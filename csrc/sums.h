@@ -3,16 +3,19 @@
 
 #include <cstdint>
 
+#include "codebooks.h"
+
 namespace qama {
 
 struct Chosen {
     const std::uint8_t* codes; // (count, bytes)
     const std::int16_t* rows;  // (count, dims)
     std::int64_t count;
-    int bytes, dims, section_words; // 256: a word a byte; 16: two
+    CodebookLayout layout;
+    int dims;
 };
 
-// sums_out: (sections, section_words, dims), zero at first.
+// sums_out: (codewords, dims), zero at first.
 void word_sums(const Chosen&, int threads, std::int64_t* sums_out);
 
 } // namespace qama

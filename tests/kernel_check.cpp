@@ -196,7 +196,7 @@ void check(const Case& c, const Data& d, const Kernels& kernels) {
 
 void check_choice(int sections, int section_words) {
     const int dims = 6 + 8 * sections, width = section_words * sections, count = 13, shift = 10;
-    const int bytes = section_words == kFewWords ? sections / 2 : sections;
+    const int bytes = section_words == kNibbleSize ? sections / 2 : sections;
     std::vector<std::int16_t> words(size(width * dims)), rows(size(count * dims));
     for (auto& x : words) x = static_cast<std::int16_t>(draw(400) - 200);
     for (auto& x : rows) x = static_cast<std::int16_t>(draw(2000) - 1000);
@@ -238,8 +238,8 @@ void check_choice(int sections, int section_words) {
 
 // Every path must choose the words that the first one chooses.
 void check_choices() {
-    for (int sections : {2, 8, 24}) check_choice(sections, kFewWords);
-    for (int sections : {1, 3}) check_choice(sections, kManyWords);
+    for (int sections : {2, 8, 24}) check_choice(sections, kNibbleSize);
+    for (int sections : {1, 3}) check_choice(sections, kByteSize);
 }
 
 } // namespace

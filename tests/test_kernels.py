@@ -414,7 +414,7 @@ def compare_choice(path, rows, words, threads=1, **options):
     expected = kernels.choose_words(rows, words, path="numpy", **options)
     found = kernels.choose_words(rows, words, path=path, threads=threads, **options)
     assert_same(found, expected)
-    assert found[0].shape == (len(rows), words.nbytes)
+    assert found[0].shape == (len(rows), words.layout.nbytes)
     return found
 
 
@@ -444,7 +444,7 @@ def choice_by_definition(row, words, beam, sweeps):
 
     prefixes = [()]
     every = range(words.section_words)
-    for _ in range(words.sections):
+    for _ in range(len(words.layout.bits)):
         longer = [(*p, word) for p in prefixes for word in every]
         prefixes = sorted(longer, key=cost)[:beam]
     chosen = list(prefixes[0])
@@ -518,15 +518,22 @@ def test_products(path, n, width, d):
 
 
 @pytest.mark.parametrize("path", ALL)
-@pytest.mark.parametrize("size", [16, 256])
-def test_word_sums(path, size):
-    rng = np.random.default_rng(size)
+@pytest.mark.parametrize("full", [0, 1, 3])
+def test_word_sums(path, full):
+    rng = np.random.default_rng(full)
     codes = rng.integers(0, 256, (90, 3)).astype(np.uint8)
     rows = rng.integers(-(2**15), 2**15, (90, 6)).astype(np.int16)
-    sums = kernels.word_sums(codes, rows, size, threads=2, path=path)
-    words = codes if size == 256 else kernels.nibbles(codes)
-    chosen = (words[:, :, None] == np.arange(size)).reshape(90, -1)
-    assert (sums == chosen.T.astype(int) @ rows.astype(int)).all()
+    sums = kernels.word_sums(codes, rows, full=full, threads=2, path=path)
+    chosen = [codes[:, byte, None] == np.arange(256) for byte in range(full)]
+    for byte in range(full, 3):
+        chosen += [part[:, None] == np.arange(16) for part in np.divmod(codes[:, byte], 16)]
+    assert (sums == np.hstack(chosen).T.astype(int) @ rows.astype(int)).all()
+
+
+@pytest.mark.parametrize("full", [-1, 4, 0.5])
+def test_more_full_bytes_than_there_are_cannot_be_summed(full):
+    with pytest.raises(ValueError, match=f"full is {full}"):
+        kernels.word_sums(np.zeros((2, 3), np.uint8), np.zeros((2, 4), np.int16), full=full)
 
 
 @pytest.mark.parametrize("path", PATHS)

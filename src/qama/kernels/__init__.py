@@ -19,7 +19,7 @@ from qama.kernels import _check
 from qama.kernels._arrays import F32, I16, I32, I64, U8, U64, Factors, zero_blocks
 from qama.kernels._dispatch import backend, chosen_path, native_paths
 from qama.kernels.choosing import choose_words, multiply, squared_norms, word_sums
-from qama.kernels.words import Words, nibbles, paired, prepare_words
+from qama.kernels.words import Words, paired, prepare_words
 
 __all__ = [
     "Words",
@@ -29,7 +29,6 @@ __all__ = [
     "hamming_topk",
     "info",
     "multiply",
-    "nibbles",
     "paired",
     "prepare_words",
     "squared_norms",

@@ -9,6 +9,7 @@ import numpy as np
 
 from qama.kernels import _native, reference
 from qama.kernels._arrays import F32, I16, I32, I64, U8, U64, Factors
+from qama.kernels.layout import CodebookLayout
 from qama.kernels.words import Words
 
 # Distances are summed in 16 bits; filter entries of very wide codes would lose their resolution.
@@ -85,7 +86,7 @@ class Native:
         threads: int = 0,
     ) -> tuple[I64, F32]:
         """See `qama.kernels.table_topk`."""
-        if reference.table_columns(tables.shape[1], full)[0] > _MOST_COLUMNS:
+        if CodebookLayout.with_full(tables.shape[1], full).nbytes > _MOST_COLUMNS:
             return reference.table_topk(
                 blocks, n, tables, offsets, k,
                 full=full, rest=rest, factors=factors, steps=steps, mask=mask, visited=visited,
@@ -135,7 +136,7 @@ class Native:
         self, rows: I16, words: Words, *, beam: int, sweeps: int, threads: int = 0
     ) -> tuple[U8, I16]:
         """See `qama.kernels.choose_words`."""
-        codes, rest = np.empty((len(rows), words.nbytes), np.uint8), np.empty_like(rows)
+        codes, rest = np.empty((len(rows), words.layout.nbytes), np.uint8), np.empty_like(rows)
         _native.choose_words(
             self.path, rows, words.words, words.pairs, words.twice, words.squares,
             words.section_words, beam, sweeps, words.shift, words.limit, threads, codes, rest,
@@ -148,11 +149,11 @@ class Native:
         _native.multiply(self.path, rows, pairs, threads, products)
         return products
 
-    def word_sums(self, codes: U8, rows: I16, section_words: int, *, threads: int = 0) -> I64:
+    def word_sums(self, codes: U8, rows: I16, *, full: int = 0, threads: int = 0) -> I64:
         """See `qama.kernels.word_sums`."""
-        width = codes.shape[1] * (32 if section_words == 16 else 256)
+        width = CodebookLayout(codes.shape[1], full).codewords
         sums = np.zeros((width, rows.shape[1]), np.int64)
-        _native.word_sums(codes, rows, section_words, threads, sums)
+        _native.word_sums(codes, rows, full, threads, sums)
         return sums
 
     def squared_norms(

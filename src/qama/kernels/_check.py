@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qama.kernels._arrays import F32, I16, I32, I64, U8, U64, Factors
-from qama.kernels.reference import table_columns
+from qama.kernels.layout import BYTE_SIZE, NIBBLE_SIZE, CodebookLayout
 
 _INT32_MAX = 2**31 - 1
 _SECTIONS = 64  # of words that are chosen together, at most
@@ -103,15 +103,9 @@ def tables(value: I16, offsets: I32, stored: int, full: int) -> tuple[I16, I32]:
     """Check look-up tables and offsets for so many stored columns."""
     value = array("tables", value, np.int16, (None, None))
     at_least("full", full, 0)
-    entries = value.shape[1]
-    columns, left = table_columns(entries, full)
-    if left or not max(full, 1) <= columns <= stored:
-        raise ValueError(
-            f"tables has {entries} entries per query; 256 for each of full={full} columns, then "
-            f"32 for each further column, for 1 to {stored} columns, are needed"
-        )
+    layout = table_layout(value.shape[1], stored, full)
     offsets = array("offsets", offsets, np.int32, (len(value),))
-    count = 2 * columns - full
+    count = len(layout.bits)
     most = _INT32_MAX - count * 2**15
     if offsets.size and not -most <= int(offsets.min()) <= int(offsets.max()) <= most:
         raise ValueError(
@@ -119,6 +113,30 @@ def tables(value: I16, offsets: I32, stored: int, full: int) -> tuple[I16, I32]:
             f"stay within +-{most}, or sums could leave int32"
         )
     return value, offsets
+
+
+def layout(codes: U8, full: int) -> CodebookLayout:
+    """Check how many leading bytes of codes are full; return the layout of their codebooks."""
+    at_least("full", full, 0)
+    columns = codes.shape[1]
+    if full > columns:
+        raise ValueError(f"full is {full}; codes have {columns} columns")
+    return CodebookLayout(columns, full)
+
+
+def table_layout(entries: int, stored: int, full: int) -> CodebookLayout:
+    """Return the layout of so many entries per query, for at most ``stored`` columns."""
+    try:
+        layout = CodebookLayout.with_full(entries, full)
+        fits = 1 <= layout.nbytes <= stored
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ValueError(
+            f"tables has {entries} entries per query; 256 for each of full={full} columns, then "
+            f"32 for each further column, for 1 to {stored} columns, are needed"
+        )
+    return layout
 
 
 def factors(value: Factors | None, steps: F32 | None, n: int) -> tuple[Factors | None, F32 | None]:
@@ -161,7 +179,7 @@ def rows(value: I64, queries: int, count: int) -> I64:
 
 def section_size(section_words: int) -> None:
     """Check the number of words of a section."""
-    if section_words not in (16, 256):
+    if section_words not in (NIBBLE_SIZE, BYTE_SIZE):
         raise ValueError(f"section_words is {section_words!r}; 16 or 256 are possible")
 
 
@@ -170,7 +188,7 @@ def words(words: I16, section_words: int) -> I16:
     words = array("words", words, np.int16, (None, None))
     section_size(section_words)
     width, d = words.shape
-    byte = 32 if section_words == 16 else 256  # words of a whole byte
+    byte = CodebookLayout.uniform(1, section_words).codewords
     if width % byte or not byte <= width <= section_words * _SECTIONS:
         raise ValueError(
             f"words has {width} rows; {byte} for each byte of a choice, of at most {_SECTIONS} "

@@ -85,7 +85,7 @@ class Backend(Protocol):
     def multiply(self, rows: I16, pairs: I32, *, threads: int = 0) -> I32:
         """See `qama.kernels.multiply`."""
 
-    def word_sums(self, codes: U8, rows: I16, section_words: int, *, threads: int = 0) -> I64:
+    def word_sums(self, codes: U8, rows: I16, *, full: int = 0, threads: int = 0) -> I64:
         """See `qama.kernels.word_sums`."""
 
     def squared_norms(

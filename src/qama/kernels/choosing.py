@@ -69,25 +69,25 @@ def multiply(rows: I16, pairs: I32, *, threads: int = 0, path: str | None = None
 
 
 def word_sums(
-    codes: U8, rows: I16, section_words: int, *, threads: int = 0, path: str | None = None
+    codes: U8, rows: I16, *, full: int = 0, threads: int = 0, path: str | None = None
 ) -> I64:
     """Add up the rows that chose each word.
 
     Args:
         codes: uint8 ``(n, b)``, as `choose_words` returns them.
         rows: int16 ``(n, d)``.
-        section_words: Words of a section, 16 or 256.
+        full: Leading bytes that choose one word of 256, at most ``b``.
         threads: Threads to use.
         path: Force one path; None chooses.
 
     Returns:
-        int64 ``(words, d)``: 32 words a byte, 16 of its high nibble and 16 of its low one, or 256.
+        int64 ``(words, d)``, in the order of `CodebookLayout`.
     """
     codes = _check.array("codes", codes, np.uint8, (None, None))
     rows = _check.array("rows", rows, np.int16, (len(codes), None))
-    _check.section_size(section_words)
+    _check.layout(codes, full)
     _check.at_least("threads", threads, 0)
-    return backend(path).word_sums(codes, rows, section_words, threads=threads)
+    return backend(path).word_sums(codes, rows, full=full, threads=threads)
 
 
 def squared_norms(
@@ -97,8 +97,7 @@ def squared_norms(
 
     Args:
         codes: uint8 ``(n, b)``, ``b`` at most 256, as `choose_words` returns them.
-        words: int16 ``(256 full + 32 (b - full), d)``, ``d < 2**14``: 256 words for each of the
-            first ``full`` bytes, 16 for each nibble of the others.
+        words: int16 ``(words, d)``, ``d < 2**14``, in the order of `CodebookLayout`.
         start: int16 ``(d,)``.
         full: Leading bytes that choose one word of 256, at most ``b``.
         threads: Threads to use.
@@ -109,11 +108,8 @@ def squared_norms(
     """
     codes = _check.array("codes", codes, np.uint8, (None, None))
     _check.at_least("codes.shape[1]", codes.shape[1], 1)
-    _check.at_least("full", full, 0)
-    columns = codes.shape[1]
-    if full > columns:
-        raise ValueError(f"full is {full}; codes have {columns} columns")
-    words = _check.array("words", words, np.int16, (256 * full + 32 * (columns - full), None))
+    layout, columns = _check.layout(codes, full), codes.shape[1]
+    words = _check.array("words", words, np.int16, (layout.codewords, None))
     start = _check.array("start", start, np.int16, (words.shape[1],))
     if columns > 256 or len(start) >= 2**14:
         raise ValueError(

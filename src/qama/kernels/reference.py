@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qama.kernels._arrays import CHUNK_BYTES, F32, I16, I32, I64, U8, U64, Factors
+from qama.kernels.layout import CodebookLayout
 from qama.kernels.reference_words import choose_words, multiply, squared_norms, word_sums
 
 __all__ = [
@@ -23,8 +24,6 @@ __all__ = [
     "hamming_topk",
     "multiply",
     "squared_norms",
-    "table_columns",
-    "table_places",
     "table_rows",
     "table_topk",
     "to_blocks",
@@ -118,11 +117,11 @@ def table_topk(
 ) -> tuple[I64, F32]:
     """See `qama.kernels.table_topk`."""
     best = [_Best(k, np.dtype(np.float32)) for _ in tables]
-    columns = table_columns(tables.shape[1], full)[0]
-    for rows, codes in _chunks(blocks, n, columns, mask, visited, rest):
+    layout = CodebookLayout.with_full(tables.shape[1], full)
+    for rows, codes in _chunks(blocks, n, layout.nbytes, mask, visited, rest):
         weights = _weights(factors, steps, rows)
         for table, offset, kept in zip(tables, offsets, best, strict=True):
-            kept.add(rows, -_scores(codes, table, offset, full, weights))
+            kept.add(rows, -_scores(codes, table, offset, layout, weights))
     found, losses = _stacked(best, min(k, allowed_count(n, mask, visited)), np.dtype(np.float32))
     return found, -losses
 
@@ -140,13 +139,13 @@ def table_rows(
     threads: int = 0,
 ) -> F32:
     """See `qama.kernels.table_rows`."""
+    layout = CodebookLayout.with_full(tables.shape[1], full)
 
     def scores(query: int, codes: U8) -> Values:
         weights = _weights(factors, steps, rows[query])
-        return _scores(codes, tables[query], offsets[query], full, weights)
+        return _scores(codes, tables[query], offsets[query], layout, weights)
 
-    columns = table_columns(tables.shape[1], full)[0]
-    return _of_rows(blocks, rows, columns, np.dtype(np.float32), scores, rest)
+    return _of_rows(blocks, rows, layout.nbytes, np.dtype(np.float32), scores, rest)
 
 
 def _planes(codes: U8, bits: int, pairs: int) -> U64:
@@ -184,32 +183,11 @@ def _weights(factors: Factors | None, steps: F32 | None, rows: I64) -> F32 | Non
     return cast(F32, factors[rows] if steps is None else steps[factors[rows]])
 
 
-def table_columns(entries: int, full: int) -> tuple[int, int]:
-    """Return how many columns a query's table entries are for, and how many entries are left."""
-    columns, left = divmod(entries - 256 * full, 32)
-    return full + columns, left
-
-
-def table_places(codes: U8, full: int) -> Iterator[npt.NDArray[np.intp]]:
-    """Yield where each table of a query holds the entries of codes (n, b), as intp (n,).
-
-    The first ``full`` columns have one table of 256 entries each, looked up by the byte; further
-    ones have two of 16, looked up by the high and by the low nibble.
-    """
-    start = 0
-    for column, byte in enumerate(codes.T.astype(np.intp)):
-        if column < full:
-            yield start + byte
-            start += 256
-        else:
-            yield start + (byte >> 4)
-            yield start + 16 + (byte & 15)
-            start += 32
-
-
-def _scores(codes: U8, table: I16, offset: np.int32, full: int, weights: F32 | None) -> Values:
+def _scores(
+    codes: U8, table: I16, offset: np.int32, layout: CodebookLayout, weights: F32 | None
+) -> Values:
     sums = np.full(len(codes), offset, np.int32)
-    for places in table_places(codes, full):
+    for places in layout.places(codes):
         sums += table[places]
     scores = sums.astype(np.float32)
     return scores if weights is None else scores * weights

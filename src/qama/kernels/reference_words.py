@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from qama.kernels._arrays import CHUNK_BYTES, I16, I32, I64, U8
-from qama.kernels.words import Words, nibbles, unpaired
+from qama.kernels.layout import CodebookLayout
+from qama.kernels.words import Words, unpaired
 
 
 def choose_words(
@@ -14,7 +15,7 @@ def choose_words(
     """See `qama.kernels.choose_words`."""
     W, size = words.words.astype(np.float64), words.section_words
     step = max(1, CHUNK_BYTES // (4 * beam * len(W)))
-    codes, rest = np.empty((len(rows), words.nbytes), np.uint8), np.empty_like(rows)
+    codes, rest = np.empty((len(rows), words.layout.nbytes), np.uint8), np.empty_like(rows)
     twice = words.twice.astype(np.int32)
     for first in range(0, len(rows), step):
         some = rows[first : first + step]
@@ -23,11 +24,11 @@ def choose_words(
         alone = words.squares - 2 * np.clip(halved, -words.limit, words.limit)
         chosen = _beam_search(alone.astype(np.int32), twice, size, beam)
         chosen = _descended(alone.astype(np.int32), twice, size, chosen, sweeps)
-        packed = chosen if size == 256 else chosen[:, ::2] << 4 | chosen[:, 1::2]
+        packed = words.layout.packed(chosen)
         codes[first : first + step] = packed
         left = some.astype(np.int64)
-        for section, word in enumerate(chosen.T):
-            left -= words.words[size * section + word.astype(np.int64)]
+        for places in words.layout.places(packed):
+            left -= words.words[places]
         rest[first : first + step] = np.clip(left, -(2**15), 2**15 - 1)
     return codes, rest
 
@@ -73,27 +74,24 @@ def multiply(rows: I16, pairs: I32, *, threads: int = 0) -> I32:
     return products.astype(np.int64).astype(np.int32)
 
 
-def word_sums(codes: U8, rows: I16, section_words: int, *, threads: int = 0) -> I64:
+def word_sums(codes: U8, rows: I16, *, full: int = 0, threads: int = 0) -> I64:
     """See `qama.kernels.word_sums`."""
-    words = codes if section_words == 256 else nibbles(codes)
-    sums = np.zeros((words.shape[1], section_words, rows.shape[1]), np.int64)
-    for section, chosen in zip(sums, words.T, strict=True):
-        np.add.at(section, chosen, rows)
-    return sums.reshape(-1, rows.shape[1])
+    layout = CodebookLayout(codes.shape[1], full)
+    sums = np.zeros((layout.codewords, rows.shape[1]), np.int64)
+    for places in layout.places(codes):
+        np.add.at(sums, places, rows)
+    return sums
 
 
 def squared_norms(codes: U8, words: I16, start: I16, *, full: int = 0, threads: int = 0) -> I64:
     """See `qama.kernels.squared_norms`."""
     norms = np.empty(len(codes), np.int64)
     step = max(1, CHUNK_BYTES // (8 * words.shape[1]))
-    nibbles = words[256 * full :]
+    layout = CodebookLayout(codes.shape[1], full)
     for first in range(0, len(codes), step):
-        some = codes[first : first + step].astype(np.int64)
+        some = codes[first : first + step]
         sums = np.repeat(start.astype(np.int64)[None], len(some), axis=0)
-        for column, byte in enumerate(some.T[:full]):
-            sums += words[256 * column + byte]
-        for column, byte in enumerate(some.T[full:]):
-            sums += nibbles[32 * column + (byte >> 4)]
-            sums += nibbles[32 * column + 16 + (byte & 15)]
+        for places in layout.places(some):
+            sums += words[places]
         norms[first : first + step] = np.square(sums).sum(axis=1)
     return norms

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from qama.kernels import _check
-from qama.kernels._arrays import I16, I32, U8
+from qama.kernels._arrays import I16, I32
+from qama.kernels.layout import NIBBLE_SIZE, CodebookLayout
 
 _PAIRED_WORDS = 32  # that lie beside each other in Words.pairs
 
@@ -35,17 +36,13 @@ class Words:
     limit: int
 
     @property
-    def sections(self) -> int:
-        """Number of words in a choice."""
-        return len(self.words) // self.section_words
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of a choice: two of 16 words a byte, or one of 256."""
-        return self.sections // 2 if self.section_words == 16 else self.sections
+    def layout(self) -> CodebookLayout:
+        """The codebooks, all of the same size."""
+        byte = CodebookLayout.uniform(1, self.section_words).codewords
+        return CodebookLayout.uniform(len(self.words) // byte, self.section_words)
 
 
-def prepare_words(words: I16, reach: float, section_words: int = 16) -> Words:
+def prepare_words(words: I16, reach: float, section_words: int = NIBBLE_SIZE) -> Words:
     """Multiply words with each other, and find the least shift.
 
     The shift is the least for which twice the products of words fit int16, and for which those of
@@ -81,11 +78,6 @@ def prepare_words(words: I16, reach: float, section_words: int = 16) -> Words:
         shift,
         limit,
     )
-
-
-def nibbles(codes: U8) -> U8:
-    """Return the nibbles (n, 2 b) of codes uint8 (n, b), the high one of a byte first."""
-    return np.stack([codes >> 4, codes & 15], axis=2).reshape(len(codes), -1)
 
 
 def paired(words: I16) -> I32:
