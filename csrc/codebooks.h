@@ -2,8 +2,8 @@
 // src/qama/kernels/layout.py, which says the same in Python.
 //
 // A code of an additive quantizer chooses one codeword of each codebook. Each of its leading bytes,
-// the full ones, is a choice among 256 codewords. Each later byte makes two choices among 16, one by
-// its high nibble and one by its low nibble. Whatever has an entry per codeword (the codewords
+// the full ones, is a choice among 256 codewords. Each later byte makes two choices among 16, one
+// by its high nibble and one by its low nibble. Whatever has an entry per codeword (the codewords
 // themselves, the lookup table of a query) holds the entries in this order: 256 for each full byte,
 // then, for each later byte, 16 for its high nibble and 16 for its low nibble.
 #pragma once
@@ -55,7 +55,7 @@ static inline Codebook codebook(CodebookLayout layout, int number) {
     return {byte, 0, kNibbleSize - 1, first + kNibbleSize};
 }
 
-static inline int chosen(Codebook book, const std::uint8_t* code) {
+static inline int chosen(const Codebook& book, const std::uint8_t* code) {
     return code[book.byte] >> book.shift & book.mask;
 }
 

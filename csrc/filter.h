@@ -15,16 +15,16 @@ namespace qama {
 // tables][query of the tile]: then one load serves all of them.
 class Filter {
   public:
-    Filter(const TableQueries&, const Kernels&, std::int64_t k);
+    Filter(const TableArgs&, const Kernels&, std::int64_t k);
     Filter(const Filter&) = delete;
 
     int tile() const { return tile_; } // queries
     void fill(std::int64_t query);
-    void describe(TableScan&) const;
+    TableScan scan() const; // with these tables, once they are filled
 
   private:
-    const TableQueries& queries_;
-    Layout layout_;
+    const TableArgs& args_;
+    FilterLayout layout_;
     int tile_;
     std::int64_t tables_, entry_bytes_; // per query
     std::vector<std::uint8_t> memory_;

@@ -81,45 +81,47 @@ void offer_distances(Sink& sink, std::uint64_t rows, const std::uint16_t* distan
             sink.limit = sink.top->bar();
 }
 
-void hamming_topk(const Kernels& kernels, const Blocks& blocks, const Rows& rows,
-                  const HammingQueries& q, std::int64_t k, int threads, std::int64_t* rows_out,
-                  std::int32_t* distances_out) {
+void hamming_topk(const Kernels& kernels, const HammingArgs& args, int threads,
+                  Best<std::int32_t> best) {
+    const HammingQueries& q = args.queries;
     const Expansion expansion = expansion_of(q);
     const int width = expanded_width(expansion);
     const auto words = tiled_words(q, expansion, width, kernels);
-    const HammingScan scan{blocks, rows, expansion, q.pairs > 0, width, words.data()};
+    const HammingScan scan{args, expansion, q.pairs > 0, width, words.data()};
+    const std::int64_t scratch_bytes =
+        scan.expands ? group_blocks(width, kGroupBytes) * width * kRows : 0;
     const double work =
-        static_cast<double>(rows.blocks) * kRows * width * static_cast<double>(q.count);
+        static_cast<double>(args.rows.blocks) * kRows * width * static_cast<double>(q.count);
     search(
-        {rows.blocks, q.count, k, kernels.hamming_tile, threads, work},
-        [&](Range some, Range tiles, Sink* sinks) {
-            const std::int64_t bytes =
-                scan.expands ? group_blocks(width, kGroupBytes) * width * kRows : 0;
-            std::vector<std::uint8_t> scratch(static_cast<std::size_t>(bytes));
-            kernels.hamming(scan, some, tiles, q.count, sinks, scratch.data());
+        {args.rows.blocks, q.count, best.k, kernels.hamming_tile, threads, work},
+        [&](const Part& part) {
+            std::vector<std::uint8_t> scratch(static_cast<std::size_t>(scratch_bytes));
+            kernels.hamming(scan, part, scratch.data());
         },
         [&](std::int64_t query, const std::vector<Hit>& hits) {
-            for (std::size_t i = 0; i < hits.size(); ++i) {
-                rows_out[query * k + static_cast<std::int64_t>(i)] = hits[i].row;
-                distances_out[query * k + static_cast<std::int64_t>(i)] =
-                    static_cast<std::int32_t>(hits[i].key);
+            std::int64_t at = query * best.k;
+            for (const Hit& hit : hits) {
+                best.rows[at] = hit.row;
+                best.values[at++] = static_cast<std::int32_t>(hit.key);
             }
         });
 }
 
-void hamming_rows(const Blocks& blocks, const std::int64_t* rows, std::int64_t each,
-                  const HammingQueries& q, int threads, std::int32_t* distances_out) {
+void hamming_rows(const HammingArgs& args, const ChosenRows& chosen, int threads,
+                  std::int32_t* distances_out) {
+    const HammingQueries& q = args.queries;
     const Expansion expansion = expansion_of(q);
     const std::size_t padded = padded_to_8(expanded_width(expansion));
-    const double work = static_cast<double>(each) * static_cast<double>(q.count) * kRows *
+    const double work = static_cast<double>(chosen.each) * static_cast<double>(q.count) * kRows *
                         q.columns; // a cache line per byte
     parallel_for(q.count, thread_count(threads, work), [&](std::int64_t i) {
-        std::vector<std::uint8_t> query(padded), row(padded);
+        std::vector<std::uint8_t> query(padded), code(padded);
         expand<Byte>(expansion, q.codes + i * q.columns, 1, query.data(), 1);
-        for (std::int64_t j = i * each; j < (i + 1) * each; ++j) {
-            const std::uint8_t* at = column_at(blocks, rows[j] / kRows, 0) + rows[j] % kRows;
-            expand<Byte>(expansion, at, kRows, row.data(), 1);
-            distances_out[j] = distance(query.data(), row.data(), padded);
+        for (std::int64_t j = i * chosen.each; j < (i + 1) * chosen.each; ++j) {
+            const std::int64_t row = chosen.rows[j];
+            const std::uint8_t* at = column_at(args.blocks, row / kRows, 0) + row % kRows;
+            expand<Byte>(expansion, at, kRows, code.data(), 1);
+            distances_out[j] = distance(query.data(), code.data(), padded);
         }
     });
 }

@@ -10,13 +10,16 @@ namespace {
 
 constexpr std::int64_t kRowsPerTask = 256;
 
-std::int64_t squared_norm(const Decoding& d, const std::uint8_t* code, std::int32_t* sums) {
+void add_codeword(const std::int16_t* word, int dims, std::int32_t* sums) {
+    for (int k = 0; k < dims; ++k) sums[k] += word[k];
+}
+
+std::int64_t squared_norm(const Decoding& d, const std::vector<Codebook>& books,
+                          const std::uint8_t* code, std::int32_t* sums) {
     const int dims = d.dims;
     for (int k = 0; k < dims; ++k) sums[k] = d.start[k];
-    for (int b = 0; b < codebooks(d.layout); ++b) {
-        const Codebook book = codebook(d.layout, b);
-        const std::int16_t* word = d.words + (book.first + chosen(book, code)) * dims;
-        for (int k = 0; k < dims; ++k) sums[k] += word[k];
+    for (const Codebook book : books) {
+        add_codeword(d.words + (book.first + chosen(book, code)) * dims, dims, sums);
     }
     std::int64_t norm = 0;
     for (int k = 0; k < dims; ++k) norm += std::int64_t{sums[k]} * sums[k];
@@ -27,6 +30,8 @@ std::int64_t squared_norm(const Decoding& d, const std::uint8_t* code, std::int3
 
 void squared_norms(const Decoding& d, const std::uint8_t* codes, std::int64_t count, int threads,
                    std::int64_t* norms_out) {
+    std::vector<Codebook> books;
+    for (int b = 0; b < codebooks(d.layout); ++b) books.push_back(codebook(d.layout, b));
     const double work = 2.0 * static_cast<double>(count) * d.layout.bytes * d.dims;
     parallel_for((count + kRowsPerTask - 1) / kRowsPerTask, thread_count(threads, work),
                  [&](std::int64_t task) {
@@ -34,7 +39,8 @@ void squared_norms(const Decoding& d, const std::uint8_t* codes, std::int64_t co
                      const std::int64_t first = task * kRowsPerTask;
                      const std::int64_t last = std::min(first + kRowsPerTask, count);
                      for (std::int64_t i = first; i < last; ++i)
-                         norms_out[i] = squared_norm(d, codes + i * d.layout.bytes, sums.data());
+                         norms_out[i] =
+                             squared_norm(d, books, codes + i * d.layout.bytes, sums.data());
                  });
 }
 

@@ -41,20 +41,34 @@ static inline int tile_width(std::int64_t left, int tile) {
     return width;
 }
 
-// The least and the greatest factor in a group of blocks.
-struct FactorSpan {
+// The queries that one pass over a group of blocks serves.
+template <class Entry> struct Tile {
+    std::int64_t query;   // the first one's number
+    const Entry* entries; // what the pass reads of them: filter tables, or words to compare with
+    Sink* sinks;
+};
+
+// The t-th tile of `width` queries; `entries` holds `size` for each query.
+template <class Entry>
+static inline Tile<Entry> tile_of(const Part& part, std::int64_t t, int width, const Entry* entries,
+                                  std::int64_t size) {
+    return {t * width, entries + t * width * size, part.sinks + (t - part.tiles.first) * width};
+}
+
+// The least and the greatest inverse norm in a group of blocks.
+struct NormSpan {
     float least, most;
 };
 
-// The least sum of filter entries with which a row of these factors may beat the floor: 65536
-// where none can. Whatever has fewer is beaten, since bound_score() rises with both arguments.
-static inline std::uint32_t least_sum(Bound bound, FactorSpan factors, float floor) {
+// The least sum of filter entries with which a row of these inverse norms may beat the floor: 65536
+// where none can. A row with a smaller sum cannot, since highest() rises with the sum.
+static inline std::uint32_t least_sum(Bound bound, NormSpan norms, float floor) {
     if (!(floor == floor)) return 0; // NaN: no floor yet
     const auto beaten = [&](std::uint32_t sum) {
         const float most = highest(bound, sum);
-        return most * (most < 0 ? factors.least : factors.most) <= floor;
+        return most * (most < 0 ? norms.least : norms.most) <= floor;
     };
-    const double wanted = double{floor} / double{floor < 0 ? factors.least : factors.most};
+    const double wanted = double{floor} / double{floor < 0 ? norms.least : norms.most};
     const double guess = (wanted - double{bound.base}) / double{bound.scale} + 2;
     std::uint32_t sum = guess < 0 ? 0 : guess > 65536 ? 65536 : static_cast<std::uint32_t>(guess);
     while (sum > 0 && !beaten(sum - 1)) --sum;
@@ -133,7 +147,7 @@ static inline float float_of(std::uint32_t bits) {
     return value;
 }
 
-static inline FactorSpan span_of(const float* values, std::int64_t count) {
+static inline NormSpan span_of(const float* values, std::int64_t count) {
     std::uint32_t span[2] = {0xFFFFFFFF, 0};
     for (std::int64_t i = 0; i < count; ++i) {
         const std::uint32_t bits = bits_of(values[i]);
@@ -143,28 +157,28 @@ static inline FactorSpan span_of(const float* values, std::int64_t count) {
     return {float_of(span[0]), float_of(span[1])};
 }
 
-static inline FactorSpan span_of(const Factors& factors, std::int64_t row, std::int64_t count) {
-    if (!factors.values) return {1.0f, 1.0f};
-    if (!factors.indices) return span_of(factors.values + row, count);
-    if (!factors.ascending) return span_of(factors.values, 256);
+static inline NormSpan span_of(const InverseNorms& norms, std::int64_t row, std::int64_t count) {
+    if (!norms.values) return {1.0f, 1.0f};
+    if (!norms.indices) return span_of(norms.values + row, count);
+    if (!norms.ascending) return span_of(norms.values, 256);
     std::uint8_t least = 255, most = 0;
-    for (const std::uint8_t *at = factors.indices + row, *end = at + count; at < end; ++at) {
+    for (const std::uint8_t *at = norms.indices + row, *end = at + count; at < end; ++at) {
         least = *at < least ? *at : least;
         most = *at > most ? *at : most;
     }
-    return {factors.values[least], factors.values[most]};
+    return {norms.values[least], norms.values[most]};
 }
 
-// The factors of a group, which are looked at in runs of blocks that follow each other.
+// The inverse norms of a group, which are looked at in runs of blocks that follow each other.
 template <int Most>
-static inline FactorSpan group_span(const TableScan& scan, const Group<Most>& group) {
-    FactorSpan all{};
+static inline NormSpan group_span(const TableScan& scan, const Group<Most>& group) {
+    NormSpan all{};
     for (int i = 0, j; i < group.count; i = j) {
         const std::int64_t first = group.blocks[i];
         for (j = i + 1; j < group.count && group.blocks[j] == first + j - i;) ++j;
         const std::int64_t left = scan.rows.count - first * kRows,
                            held = std::int64_t{j - i} * kRows;
-        const FactorSpan run = span_of(scan.factors, first * kRows, left < held ? left : held);
+        const NormSpan run = span_of(scan.norms, first * kRows, left < held ? left : held);
         if (i == 0 || run.least < all.least) all.least = run.least;
         if (i == 0 || run.most > all.most) all.most = run.most;
     }

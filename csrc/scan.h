@@ -66,6 +66,19 @@ struct Rows {
     const std::int64_t* visited; // numbers of the blocks to scan, ascending, or null: all
 };
 
+// Some rows for each query.
+struct ChosenRows {
+    const std::int64_t* rows; // (queries, each)
+    std::int64_t each;
+};
+
+// Where the best rows of each query go, and their distances or scores.
+template <class Value> struct Best {
+    std::int64_t k;
+    std::int64_t* rows; // (queries, k)
+    Value* values;      // (queries, k)
+};
+
 // How the byte columns of a code become columns to XOR (see expand.h).
 struct Expansion {
     int columns;        // byte columns compared
@@ -74,9 +87,24 @@ struct Expansion {
     std::uint8_t last;  // bits of the last column that count
 };
 
-struct HammingScan {
-    Blocks blocks; // whose leading columns are compared
+struct HammingQueries {
+    const std::uint8_t* codes; // (count, columns)
+    std::int64_t count;
+    int columns; // bytes per query = (bits + 7) / 8
+    int bits;    // compared
+    int pairs;   // the first 2 * pairs bits are levels, see expand.h
+};
+
+// What a caller asks of a Hamming scan: qama.kernels.HammingScan. The queries are compared with the
+// leading columns of the blocks.
+struct HammingArgs {
+    Blocks blocks;
     Rows rows;
+    HammingQueries queries;
+};
+
+// The same, made ready for the kernels.
+struct HammingScan : HammingArgs {
     Expansion expansion;
     bool expands;               // whether columns must be expanded before the XOR
     int width;                  // columns after the expansion
@@ -95,29 +123,35 @@ static inline float highest(Bound bound, std::uint32_t sum) {
     return static_cast<float>(double{bound.base} + double{bound.scale} * sum);
 }
 
-// One positive factor per row: values[row], or values[indices[row]], or 1 where values is null.
-struct Factors {
+// One positive inverse norm per row: values[row], or values[indices[row]], or 1 if values is null.
+struct InverseNorms {
     const float* values;
     const std::uint8_t* indices;
-    bool ascending; // whether values is, where there are indices
+    bool ascending; // with indices: whether values ascend
 };
 
-static inline float factor_of(const Factors& factors, std::int64_t row) {
-    if (!factors.values) return 1.0f;
-    return factors.values[factors.indices ? factors.indices[row] : row];
+static inline float inverse_norm(const InverseNorms& norms, std::int64_t row) {
+    if (!norms.values) return 1.0f;
+    return norms.values[norms.indices ? norms.indices[row] : row];
 }
 
-// Exact tables, one after the other: 256 entries for each of the first `full` columns, then 16 for
-// the high and 16 for the low nibble of each further column.
+// Lookup tables with an entry for each codeword of the codes' leading bytes.
 struct TableQueries {
-    const std::int16_t* tables;  // (count, size)
+    const std::int16_t* tables;  // (count, codewords(layout))
     const std::int32_t* offsets; // (count)
-    std::int64_t count, size;
-    int columns, full;
-    int split; // columns of the first part of the blocks
+    std::int64_t count;
+    CodebookLayout layout;
 };
 
-// Columns [first, last) of one part of the blocks, with tables of one kind.
+// What a caller asks of a table scan: qama.kernels.TableScan.
+struct TableArgs {
+    Blocks blocks;
+    Rows rows;
+    TableQueries queries;
+    InverseNorms norms;
+};
+
+// Columns [first, last) that lie in one part of the blocks and are all full, or all not.
 struct Run {
     int first, last;
     bool full;
@@ -127,27 +161,26 @@ struct Run {
 
 constexpr int kRuns = 3; // of a code: its columns are cut where full ones and where a part ends
 
-static inline Run run_of(const TableQueries& q, int number) {
-    const int split = q.split < q.columns ? q.split : q.columns;
-    const int cuts[] = {0, split < q.full ? split : q.full, split < q.full ? q.full : split,
-                        q.columns};
-    return {cuts[number], cuts[number + 1], cuts[number] < q.full};
+static inline Run run_of(const TableArgs& args, int number) {
+    const auto [columns, full] = args.queries.layout;
+    const int split = args.blocks.columns < columns ? args.blocks.columns : columns;
+    const int cuts[] = {0, split < full ? split : full, split < full ? full : split, columns};
+    return {cuts[number], cuts[number + 1], cuts[number] < full};
 }
+
+constexpr int kWideSize = 64; // entries of a wide table
 
 // Wide tables of a run of columns: one for each, and one for the top bits of each three.
 constexpr std::int64_t wide_tables(std::int64_t columns) { return columns + (columns + 2) / 3; }
 
 // How the filter's tables lie in memory: see filter.h.
-enum class Layout { narrow, wide, interleaved };
+enum class FilterLayout { narrow, wide, interleaved };
 
-struct TableScan {
-    Blocks blocks;
-    Rows rows;
-    TableQueries queries;
-    Factors factors;
-    Layout layout;
+// The same, made ready for the kernels: with the filter's tables of all tiles.
+struct TableScan : TableArgs {
+    FilterLayout layout;
     std::int64_t entry_bytes;    // per query
-    const std::uint8_t* entries; // filter tables of a tile, see filter.h
+    const std::uint8_t* entries; // see filter.h
     const Bound* bounds;         // per query, those that pad the last tile among them
 };
 
@@ -155,10 +188,10 @@ struct Range {
     std::int64_t first, last;
 };
 
-constexpr int kSections = 64;                   // at most
-constexpr int kBeam = 16;                       // prefixes kept, at most
-constexpr int kChoiceRows = 32;                 // rows that share what is read of the words
-constexpr int kPairedWords = 32;                // words that lie beside each other in Choice.pairs
+constexpr int kSections = 64;    // at most
+constexpr int kBeam = 16;        // prefixes kept, at most
+constexpr int kChoiceRows = 32;  // rows that share what is read of the words
+constexpr int kPairedWords = 32; // words that lie beside each other in Choice.pairs
 
 // What choose_words minimises: |row - sum of one word per section|^2.
 struct Choice {
@@ -183,13 +216,16 @@ struct Products {
     std::int32_t* products; // (rows, width)
 };
 
-// `blocks` counts those that are visited. `tiles` counts tiles of hamming_tile queries, or of
-// table_tile, or of kInterleaved; `sinks` belongs to the queries of `tiles`, those that pad the
-// last tile among them. `scratch` holds group_blocks() expanded blocks.
-using HammingFn = void (*)(const HammingScan&, Range blocks, Range tiles, std::int64_t queries,
-                           Sink* sinks, std::uint8_t* scratch);
-using TableFn = void (*)(const TableScan&, Range blocks, Range tiles, std::int64_t queries,
-                         Sink* sinks);
+// The part of a scan that one call of a kernel does: some blocks for some tiles of queries.
+struct Part {
+    Range blocks; // counted among those that are visited
+    Range tiles;  // of Kernels::hamming_tile or table_tile queries each, or of kInterleaved
+    Sink* sinks;  // of the queries of these tiles, those that pad the last tile among them
+};
+
+// `scratch` holds group_blocks() expanded blocks.
+using HammingFn = void (*)(const HammingScan&, const Part&, std::uint8_t* scratch);
+using TableFn = void (*)(const TableScan&, const Part&);
 // `scratch` holds kChoiceRows + beam rows of `width` integers, then `dims` integers.
 using ChooseFn = void (*)(const Choice&, Range rows, std::int32_t* scratch);
 using MultiplyFn = void (*)(const Products&, Range rows);

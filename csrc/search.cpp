@@ -94,7 +94,7 @@ Collectors begun(const Search& s, Range blocks, Range tiles, const Scan& scan) {
     const std::int64_t k = sample_k(s.k);
     Collectors some(s, tiles, k);
     for (std::int64_t b = blocks.first; b < blocks.last; b += kSampled * kSampleRun)
-        scan({b, std::min(b + kSampleRun, blocks.last)}, tiles, some.sinks());
+        scan({{b, std::min(b + kSampleRun, blocks.last)}, tiles, some.sinks()});
     for (std::int64_t q = some.first(); q < some.last(); ++q) {
         std::vector<Hit> hits = some.take(q);
         keep_least(hits, static_cast<std::size_t>(k));
@@ -106,10 +106,10 @@ Collectors begun(const Search& s, Range blocks, Range tiles, const Scan& scan) {
 // The best k rows of some blocks for the queries of some tiles.
 Collectors collected(const Search& s, Range blocks, Range tiles, const Scan& scan) {
     Collectors found = begun(s, blocks, tiles, scan);
-    scan(blocks, tiles, found.sinks());
+    scan({blocks, tiles, found.sinks()});
     if (found.complete(s.k)) return found;
     Collectors again(s, tiles, s.k); // a bar was too high, or there are fewer rows
-    scan(blocks, tiles, again.sinks());
+    scan({blocks, tiles, again.sinks()});
     return again;
 }
 

@@ -19,8 +19,7 @@ struct Search {
     double work; // bytes compared, all queries together
 };
 
-// Scans a range of blocks for a range of tiles; sinks[0] belongs to the first query of the range.
-using Scan = std::function<void(Range blocks, Range tiles, Sink* sinks)>;
+using Scan = std::function<void(const Part&)>;
 
 // Calls write(query, hits) once per query, with at most k hits in order. The result does not
 // depend on the number of threads: a hit's place is decided by its key and row alone.

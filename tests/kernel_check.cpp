@@ -26,8 +26,8 @@ struct Case {
     int rows, columns, full, bits, pairs, queries, k, threads;
     int kind; // 0: random, 1: few different rows, 2: extreme tables
     bool masked, visits;
-    int split;   // leading columns that the tables find apart from the others
-    int factors; // 0: none, 1: floats, 2: steps in order, 3: steps in any order
+    int split; // leading columns that the tables find apart from the others
+    int norms; // 0: none, 1: floats, 2: steps in order, 3: steps in any order
 };
 
 struct Data {
@@ -85,12 +85,12 @@ Data data_of(const Case& c) {
     d.queries.resize(size(c.queries * c.columns));
     for (auto& x : d.queries) x = static_cast<std::uint8_t>(draw(256));
     fill_tables(c, d);
-    if (c.factors == 1)
+    if (c.norms == 1)
         for (int i = 0; i < c.rows; ++i)
             d.values.push_back(0.5f + static_cast<float>(draw(100)) / 50);
-    if (c.factors > 1) {
+    if (c.norms > 1) {
         for (int i = 0; i < 256; ++i) d.values.push_back(0.5f + static_cast<float>(i) / 100);
-        if (c.factors == 3) std::reverse(d.values.begin(), d.values.end());
+        if (c.norms == 3) std::reverse(d.values.begin(), d.values.end());
         for (int i = 0; i < c.rows; ++i) d.indices.push_back(static_cast<std::uint8_t>(draw(256)));
     }
     for (int b = 0; b < blocks; ++b) {
@@ -124,10 +124,10 @@ float plain_score(const Case& c, const Data& d, int query, int row) {
         sum += whole ? table[byte] : table[byte >> 4] + table[16 + (byte & 15)];
         table += whole ? 256 : 32;
     }
-    float factor = 1;
-    if (c.factors == 1) factor = d.values[size(row)];
-    if (c.factors > 1) factor = d.values[d.indices[size(row)]];
-    return static_cast<float>(sum) * factor;
+    float norm = 1;
+    if (c.norms == 1) norm = d.values[size(row)];
+    if (c.norms > 1) norm = d.values[d.indices[size(row)]];
+    return static_cast<float>(sum) * norm;
 }
 
 template <class V, class F>
@@ -144,9 +144,9 @@ std::vector<std::pair<V, std::int64_t>> plain_best(const Case& c, const Data& d,
 void require(bool holds, const Case& c, const Kernels& kernels, const char* what) {
     if (holds) return;
     std::printf("FAILED %s on %s: rows %d columns %d split %d full %d bits %d pairs %d k %d kind "
-                "%d factors %d\n",
+                "%d norms %d\n",
                 what, kernels.name, c.rows, c.columns, c.split, c.full, c.bits, c.pairs, c.k,
-                c.kind, c.factors);
+                c.kind, c.norms);
     std::exit(1);
 }
 
@@ -156,18 +156,19 @@ void check(const Case& c, const Data& d, const Kernels& kernels) {
     const Blocks apart{d.leading.data(), blocks, c.split, d.rest.data(), c.columns - c.split};
     const Rows rows{c.rows, c.visits ? static_cast<std::int64_t>(d.visited.size()) : blocks,
                     c.masked ? d.mask.data() : nullptr, c.visits ? d.visited.data() : nullptr};
-    const Factors factors{d.values.empty() ? nullptr : d.values.data(),
-                          d.indices.empty() ? nullptr : d.indices.data(), c.factors == 2};
-    const HammingQueries hq{d.queries.data(), c.queries, (c.bits + 7) / 8, c.bits, c.pairs};
-    const TableQueries tq{d.tables.data(), d.offsets.data(), c.queries, table_size(c),
-                          c.columns,       c.full,           c.split};
+    const InverseNorms norms{d.values.empty() ? nullptr : d.values.data(),
+                             d.indices.empty() ? nullptr : d.indices.data(), c.norms == 2};
+    const HammingArgs hamming{
+        stored, rows, {d.queries.data(), c.queries, (c.bits + 7) / 8, c.bits, c.pairs}};
+    const TableArgs tables{
+        apart, rows, {d.tables.data(), d.offsets.data(), c.queries, {c.columns, c.full}}, norms};
     const auto any = plain_best<int>(c, d, [](int) { return 0; });
     if (any.empty()) return;
     const std::int64_t k = static_cast<std::int64_t>(any.size());
     std::vector<std::int64_t> found(size(c.queries * k));
     std::vector<std::int32_t> distances(found.size());
     std::vector<float> scores(found.size());
-    hamming_topk(kernels, stored, rows, hq, k, c.threads, found.data(), distances.data());
+    hamming_topk(kernels, hamming, c.threads, {k, found.data(), distances.data()});
     for (int q = 0; q < c.queries; ++q) {
         const auto best = plain_best<int>(c, d, [&](int row) {
             return plain_distance(c, &d.queries[size(q * ((c.bits + 7) / 8))],
@@ -178,7 +179,10 @@ void check(const Case& c, const Data& d, const Kernels& kernels) {
                         distances[size(q * k + i)] == best[size(i)].first,
                     c, kernels, "Hamming");
     }
-    table_topk(kernels, apart, rows, tq, factors, k, c.threads, found.data(), scores.data());
+    std::vector<std::int32_t> again(found.size());
+    hamming_rows(hamming, {found.data(), k}, c.threads, again.data());
+    require(again == distances, c, kernels, "distances of chosen rows");
+    table_topk(kernels, tables, c.threads, {k, found.data(), scores.data()});
     for (int q = 0; q < c.queries; ++q) {
         const auto best =
             plain_best<float>(c, d, [&](int row) { return -plain_score(c, d, q, row); });
@@ -187,11 +191,9 @@ void check(const Case& c, const Data& d, const Kernels& kernels) {
                         scores[size(q * k + i)] == -best[size(i)].first,
                     c, kernels, "tables");
     }
-    std::vector<std::int32_t> again(found.size());
     std::vector<float> scored(found.size());
-    table_rows(apart, found.data(), k, tq, factors, c.threads, scored.data());
+    table_rows(tables, {found.data(), k}, c.threads, scored.data());
     require(scored == scores, c, kernels, "chosen rows");
-    hamming_rows(stored, found.data(), k, hq, c.threads, again.data());
 }
 
 void check_choice(int sections, int section_words) {
@@ -262,7 +264,7 @@ int main(int count, char** words) {
         c.threads = 1 + draw(3);
         c.kind = draw(3);
         c.masked = draw(2), c.visits = draw(4) == 0;
-        c.factors = draw(4);
+        c.norms = draw(4);
         const Data d = data_of(c);
         std::vector<std::uint8_t> back(d.codes.size());
         from_blocks(d.blocks.data(), c.rows, c.columns, back.data());

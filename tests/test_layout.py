@@ -33,6 +33,7 @@ def test_codewords_are_numbered_in_order(layout):
     assert [every[first][2] for first in layout.offsets] == [0] * len(layout.offsets)
     ends = [*layout.offsets, layout.codewords][1:]
     assert [1 << bits for bits in layout.bits] == list(np.subtract(ends, layout.offsets))
+    assert layout.codebooks == len(layout.bits)
     assert sum(layout.bits) == 8 * layout.nbytes
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 
 from qama.kernels import _native, reference
-from qama.kernels._arrays import F32, I16, I32, I64, U8, U64, Factors
+from qama.kernels._arrays import F32, I16, I32, I64, U8
 from qama.kernels.layout import CodebookLayout
+from qama.kernels.scans import HammingScan, TableScan
 from qama.kernels.words import Words
 
 # Distances are summed in 16 bits; filter entries of very wide codes would lose their resolution.
@@ -33,103 +33,38 @@ class Native:
         _native.from_blocks(blocks, codes)
         return codes
 
-    def hamming_topk(
-        self,
-        blocks: U8,
-        n: int,
-        queries: U8,
-        k: int,
-        *,
-        bits: int,
-        pairs: int = 0,
-        mask: U64 | None = None,
-        visited: I64 | None = None,
-        threads: int = 0,
-    ) -> tuple[I64, I32]:
+    def hamming_topk(self, scan: HammingScan, k: int, *, threads: int = 0) -> tuple[I64, I32]:
         """See `qama.kernels.hamming_topk`."""
-        if bits > _MOST_BITS:
-            return reference.hamming_topk(
-                blocks, n, queries, k, bits=bits, pairs=pairs, mask=mask, visited=visited
-            )
-        shape = len(queries), min(k, reference.allowed_count(n, mask, visited))
+        if scan.bits > _MOST_BITS:
+            return reference.hamming_topk(scan, k)
+        shape = len(scan.queries), min(k, reference.allowed_count(scan))
         rows, distances = np.empty(shape, np.int64), np.empty(shape, np.int32)
         if rows.size:
-            _native.hamming_topk(
-                self.path, blocks, n, queries, bits, pairs, mask, visited, threads,
-                rows, distances,
-            )  # fmt: skip
+            _native.hamming_topk(self.path, scan, threads, rows, distances)
         return rows, distances
 
-    def hamming_rows(
-        self, blocks: U8, rows: I64, queries: U8, *, bits: int, pairs: int = 0, threads: int = 0
-    ) -> I32:
+    def hamming_rows(self, scan: HammingScan, rows: I64, *, threads: int = 0) -> I32:
         """See `qama.kernels.hamming_rows`."""
         distances = np.empty(rows.shape, np.int32)
         if rows.size:
-            _native.hamming_rows(blocks, rows, queries, bits, pairs, threads, distances)
+            _native.hamming_rows(scan, rows, threads, distances)
         return distances
 
-    def table_topk(
-        self,
-        blocks: U8,
-        n: int,
-        tables: I16,
-        offsets: I32,
-        k: int,
-        *,
-        full: int = 0,
-        rest: U8 | None = None,
-        factors: Factors | None = None,
-        steps: F32 | None = None,
-        mask: U64 | None = None,
-        visited: I64 | None = None,
-        threads: int = 0,
-    ) -> tuple[I64, F32]:
+    def table_topk(self, scan: TableScan, k: int, *, threads: int = 0) -> tuple[I64, F32]:
         """See `qama.kernels.table_topk`."""
-        if CodebookLayout.with_full(tables.shape[1], full).nbytes > _MOST_COLUMNS:
-            return reference.table_topk(
-                blocks, n, tables, offsets, k,
-                full=full, rest=rest, factors=factors, steps=steps, mask=mask, visited=visited,
-            )  # fmt: skip
-        shape = len(tables), min(k, reference.allowed_count(n, mask, visited))
+        if scan.layout.nbytes > _MOST_COLUMNS:
+            return reference.table_topk(scan, k)
+        shape = len(scan.tables), min(k, reference.allowed_count(scan))
         rows, scores = np.empty(shape, np.int64), np.empty(shape, np.float32)
         if rows.size:
-            _native.table_topk(
-                self.path,
-                blocks,
-                rest,
-                n,
-                tables,
-                offsets,
-                full,
-                *_values(factors, steps),
-                mask,
-                visited,
-                threads,
-                rows,
-                scores,
-            )
+            _native.table_topk(self.path, scan, threads, rows, scores)
         return rows, scores
 
-    def table_rows(
-        self,
-        blocks: U8,
-        rows: I64,
-        tables: I16,
-        offsets: I32,
-        *,
-        full: int = 0,
-        rest: U8 | None = None,
-        factors: Factors | None = None,
-        steps: F32 | None = None,
-        threads: int = 0,
-    ) -> F32:
+    def table_rows(self, scan: TableScan, rows: I64, *, threads: int = 0) -> F32:
         """See `qama.kernels.table_rows`."""
         scores = np.empty(rows.shape, np.float32)
         if rows.size:
-            _native.table_rows(
-                blocks, rest, rows, tables, offsets, full, *_values(factors, steps), threads, scores
-            )
+            _native.table_rows(scan, rows, threads, scores)
         return scores
 
     def choose_words(
@@ -163,10 +98,3 @@ class Native:
         norms = np.empty(len(codes), np.int64)
         _native.squared_norms(codes, words, start, full, threads, norms)
         return norms
-
-
-def _values(factors: Factors | None, steps: F32 | None) -> tuple[F32 | None, U8 | None]:
-    """Return the factors' values and, where rows hold indices into these, the indices."""
-    if steps is None:
-        return cast("F32 | None", factors), None
-    return steps, cast(U8, factors)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qama.kernels._arrays import F32, I16, I32, I64, U8, U64, Factors
+from qama.kernels._arrays import F32, I16, I32, I64, U8, U64, InverseNorms
 from qama.kernels.layout import BYTE_SIZE, NIBBLE_SIZE, CodebookLayout
 
 _INT32_MAX = 2**31 - 1
@@ -99,20 +99,33 @@ def rest(value: U8 | None, count: int) -> int:
     return int(value.shape[1])
 
 
-def tables(value: I16, offsets: I32, stored: int, full: int) -> tuple[I16, I32]:
-    """Check look-up tables and offsets for so many stored columns."""
+def tables(value: I16, stored: int, full: int) -> tuple[I16, CodebookLayout]:
+    """Check lookup tables for so many stored columns; return them and what their entries are of."""
     value = array("tables", value, np.int16, (None, None))
     at_least("full", full, 0)
-    layout = table_layout(value.shape[1], stored, full)
-    offsets = array("offsets", offsets, np.int32, (len(value),))
-    count = len(layout.bits)
-    most = _INT32_MAX - count * 2**15
-    if offsets.size and not -most <= int(offsets.min()) <= int(offsets.max()) <= most:
+    try:
+        layout = CodebookLayout.with_full(value.shape[1], full)
+        fits = 1 <= layout.nbytes <= stored
+    except ValueError:
+        fits = False
+    if not fits:
         raise ValueError(
-            f"offsets reaches from {offsets.min()} to {offsets.max()}; with {count} tables it must "
+            f"tables has {value.shape[1]} entries per query; 256 for each of full={full} columns, "
+            f"then 32 for each further column, for 1 to {stored} columns, are needed"
+        )
+    return value, layout
+
+
+def offsets(value: I32, queries: int, tables: int) -> I32:
+    """Check what the sums of so many queries, each of an entry of so many tables, start with."""
+    value = array("offsets", value, np.int32, (queries,))
+    most = _INT32_MAX - tables * 2**15
+    if value.size and not -most <= int(value.min()) <= int(value.max()) <= most:
+        raise ValueError(
+            f"offsets reaches from {value.min()} to {value.max()}; with {tables} tables it must "
             f"stay within +-{most}, or sums could leave int32"
         )
-    return value, offsets
+    return value
 
 
 def layout(codes: U8, full: int) -> CodebookLayout:
@@ -124,28 +137,15 @@ def layout(codes: U8, full: int) -> CodebookLayout:
     return CodebookLayout(columns, full)
 
 
-def table_layout(entries: int, stored: int, full: int) -> CodebookLayout:
-    """Return the layout of so many entries per query, for at most ``stored`` columns."""
-    try:
-        layout = CodebookLayout.with_full(entries, full)
-        fits = 1 <= layout.nbytes <= stored
-    except ValueError:
-        fits = False
-    if not fits:
-        raise ValueError(
-            f"tables has {entries} entries per query; 256 for each of full={full} columns, then "
-            f"32 for each further column, for 1 to {stored} columns, are needed"
-        )
-    return layout
-
-
-def factors(value: Factors | None, steps: F32 | None, n: int) -> tuple[Factors | None, F32 | None]:
-    """Check one factor per row, or one index per row into the 256 steps."""
+def inverse_norms(
+    value: InverseNorms | None, steps: F32 | None, n: int
+) -> tuple[InverseNorms | None, F32 | None]:
+    """Check one inverse norm per row, or one index per row of the 256 steps."""
     if steps is None:
-        return None if value is None else array("factors", value, np.float32, (n,)), None
+        return None if value is None else array("inverse_norms", value, np.float32, (n,)), None
     if value is None:
-        raise ValueError("factors is None but steps are given; one index per row is needed")
-    return array("factors", value, np.uint8, (n,)), array("steps", steps, np.float32, (256,))
+        raise ValueError("inverse_norms is None but steps are given; one index per row is needed")
+    return array("inverse_norms", value, np.uint8, (n,)), array("steps", steps, np.float32, (256,))
 
 
 def mask(value: U64 | None, stored: U8) -> U64 | None:

@@ -88,6 +88,11 @@ class CodebookLayout:
         """How many bits of a code choose from each codebook: 8 or 4."""
         return (8,) * self.full + (4, 4) * (self.nbytes - self.full)
 
+    @property
+    def codebooks(self) -> int:
+        """How many codebooks there are."""
+        return 2 * self.nbytes - self.full
+
     @cached_property
     def offsets(self) -> tuple[int, ...]:
         """The number of each codebook's first codeword."""

@@ -274,7 +274,7 @@ def _normal_equations(
 def _chosen_together(codes: Bytes, layout: CodebookLayout) -> Floats:
     """Return how many of at most 2^24 codes chose each two words."""
     words = layout.chosen(codes).astype(np.int64)
-    sections, size = len(layout.bits), 1 << layout.bits[0]
+    sections, size = layout.codebooks, 1 << layout.bits[0]
     counts = np.zeros((sections, size, sections, size), dtype=np.float32)  # exact
     for i in range(sections):
         for j in range(i + 1):
