@@ -188,6 +188,25 @@ def test_reference_hamming_is_the_definition(bits, pairs):
     )
     np.testing.assert_array_equal(found[0], order)
     np.testing.assert_array_equal(found[1], np.take_along_axis(expected, order, 1))
+    distances = kernels.hamming_distances(queries, codes, bits=bits, pairs=pairs)
+    assert distances.dtype == np.int32
+    np.testing.assert_array_equal(distances, expected)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"codes": np.zeros((2, 3))}, "codes is float64"),
+        ({"queries": np.zeros((1, 4), np.uint8)}, "queries has 4 columns; only 3 are stored"),
+        ({"bits": 25}, "bits is 25"),
+        ({"pairs": 13}, "24 bits hold at most 12 pairs"),
+    ],
+)
+def test_distances_refuse(changes, message):
+    given = {"queries": np.zeros((1, 3), np.uint8), "codes": np.zeros((2, 3), np.uint8), "bits": 24}
+    assert kernels.hamming_distances(**given).shape == (1, 2)
+    with pytest.raises(ValueError, match=message):
+        kernels.hamming_distances(**(given | changes))
 
 
 def test_reference_table_is_the_definition():
@@ -672,7 +691,7 @@ def hamming_arguments(**changes):
         ({"n": 129}, "129 rows fill 3 blocks"),
         ({"n": -1}, "n is -1"),
         ({"queries": [[0, 0, 0]]}, "queries is a list"),
-        ({"queries": np.zeros((1, 4), np.uint8)}, "queries has 4 columns; blocks has only 3"),
+        ({"queries": np.zeros((1, 4), np.uint8)}, "queries has 4 columns; only 3 are stored"),
         ({"k": 0}, "k is 0; an integer of at least 1"),
         ({"k": 2.5}, "k is 2.5"),
         ({"bits": 25}, "bits is 25; the 3 columns of queries hold 24"),

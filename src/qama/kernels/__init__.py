@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from qama.kernels import _check
+from qama.kernels import _check, reference
 from qama.kernels._arrays import F32, I32, I64, U8, zero_blocks
 from qama.kernels._dispatch import backend, chosen_path, native_paths
 from qama.kernels.choosing import choose_words, multiply, squared_norms, word_sums
@@ -28,6 +28,7 @@ __all__ = [
     "Words",
     "choose_words",
     "from_blocks",
+    "hamming_distances",
     "hamming_rows",
     "hamming_topk",
     "info",
@@ -87,6 +88,26 @@ def from_blocks(blocks: U8, n: int, *, path: str | None = None) -> U8:
     """
     _check.blocks(blocks, n)
     return backend(path).from_blocks(blocks, n)
+
+
+def hamming_distances(queries: U8, codes: U8, *, bits: int, pairs: int = 0) -> I32:
+    """Compute the Hamming distance of every query and every code, in NumPy.
+
+    This is what a Hamming distance means; the other functions find the same numbers in blocks.
+
+    Args:
+        queries: uint8 ``(m, b)``.
+        codes: uint8 ``(n, b)``.
+        bits: As for `HammingScan`.
+        pairs: As for `HammingScan`.
+
+    Returns:
+        int32 ``(m, n)``.
+    """
+    codes = _check.array("codes", codes, np.uint8, (None, None))
+    queries = _check.queries(queries, codes, bits, pairs)
+    codes = codes[:, : queries.shape[1]]
+    return reference.hamming_distances(queries, codes, bits=bits, pairs=pairs)
 
 
 def hamming_topk(

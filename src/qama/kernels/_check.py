@@ -79,7 +79,7 @@ def queries(value: U8, stored: U8, bits: int, pairs: int) -> U8:
     value = array("queries", value, np.uint8, (None, None))
     columns = value.shape[1]
     if columns > stored.shape[1]:
-        raise ValueError(f"queries has {columns} columns; blocks has only {stored.shape[1]}")
+        raise ValueError(f"queries has {columns} columns; only {stored.shape[1]} are stored")
     at_least("bits", bits, 1)
     if bits > 8 * columns:
         raise ValueError(f"bits is {bits}; the {columns} columns of queries hold {8 * columns}")

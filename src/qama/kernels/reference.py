@@ -20,6 +20,7 @@ __all__ = [
     "allowed_count",
     "choose_words",
     "from_blocks",
+    "hamming_distances",
     "hamming_rows",
     "hamming_topk",
     "multiply",
@@ -67,23 +68,31 @@ def allowed_count(scan: HammingScan | TableScan) -> int:
     return count + (last if ends else 0)
 
 
+def hamming_distances(queries: U8, codes: U8, *, bits: int, pairs: int = 0) -> I32:
+    """See `qama.kernels.hamming_distances`: the meaning of a Hamming distance."""
+    stored = np.ascontiguousarray(_planes(codes, bits, pairs).T)  # (words, n): sums add whole rows
+    distances = np.empty((len(queries), len(codes)), np.int32)
+    for query, to in zip(_planes(queries, bits, pairs), distances, strict=True):
+        np.bitwise_count(stored ^ query[:, None]).sum(axis=0, dtype=np.int32, out=to)
+    return distances
+
+
 def hamming_topk(scan: HammingScan, k: int, *, threads: int = 0) -> tuple[I64, I32]:
     """See `qama.kernels.hamming_topk`."""
-    planes = _planes(scan.queries, scan.bits, scan.pairs)
-    best = [_Best(k, np.dtype(np.int32)) for _ in planes]
+    best = [_Best(k, np.dtype(np.int32)) for _ in scan.queries]
     for rows, codes in _chunks(scan, scan.queries.shape[1]):
-        stored = _planes(codes, scan.bits, scan.pairs)
-        for query, kept in zip(planes, best, strict=True):
-            kept.add(rows, _distances(stored, query))
+        distances = hamming_distances(scan.queries, codes, bits=scan.bits, pairs=scan.pairs)
+        for kept, values in zip(best, distances, strict=True):
+            kept.add(rows, values)
     return _stacked(best, min(k, allowed_count(scan)), np.dtype(np.int32))
 
 
 def hamming_rows(scan: HammingScan, rows: I64, *, threads: int = 0) -> I32:
     """See `qama.kernels.hamming_rows`."""
-    planes, distances = _planes(scan.queries, scan.bits, scan.pairs), np.empty(rows.shape, np.int32)
-    for query, chosen in enumerate(rows):
-        codes = _codes(scan, chosen, scan.queries.shape[1])
-        distances[query] = _distances(_planes(codes, scan.bits, scan.pairs), planes[query])
+    distances = np.empty(rows.shape, np.int32)
+    for i, chosen in enumerate(rows):
+        query, codes = scan.queries[i : i + 1], _codes(scan, chosen, scan.queries.shape[1])
+        distances[i] = hamming_distances(query, codes, bits=scan.bits, pairs=scan.pairs)[0]
     return distances
 
 
@@ -128,11 +137,6 @@ def _planes(codes: U8, bits: int, pairs: int) -> U64:
 def _leading_bits(count: int, columns: int) -> U8:
     """Return bytes in which the first ``count`` bits are set."""
     return np.packbits(np.arange(8 * columns) < count)
-
-
-def _distances(stored: U64, query: U64) -> Values:
-    counts = np.bitwise_count(stored ^ query)
-    return np.asarray(counts.sum(axis=1, dtype=np.int32))
 
 
 def _inverse_norms(scan: TableScan, rows: I64) -> F32 | None:
