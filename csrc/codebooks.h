@@ -35,11 +35,11 @@ static inline std::int64_t first_codeword(CodebookLayout layout, int byte) {
     return byte_codewords(true) * full + byte_codewords(false) * (byte - full);
 }
 
-static inline std::int64_t codewords(CodebookLayout layout) {
+static inline std::int64_t codeword_count(CodebookLayout layout) {
     return first_codeword(layout, layout.bytes);
 }
 
-static inline int codebooks(CodebookLayout layout) { return 2 * layout.bytes - layout.full; }
+static inline int codebook_count(CodebookLayout layout) { return 2 * layout.bytes - layout.full; }
 
 // One codebook: the bits of a code that choose from it, and the number of its first codeword.
 struct Codebook {
@@ -47,7 +47,7 @@ struct Codebook {
     std::int64_t first;
 };
 
-static inline Codebook codebook(CodebookLayout layout, int number) {
+static inline Codebook codebook_at(CodebookLayout layout, int number) {
     if (number < layout.full) return {number, 0, kByteSize - 1, first_codeword(layout, number)};
     const int nibble = number - layout.full, byte = layout.full + nibble / 2;
     const std::int64_t first = first_codeword(layout, byte);

@@ -16,7 +16,8 @@ constexpr int kFraction = 8; // bits of a field below the point, before an entry
 // halves of a high nibble. Tables of weighted bits and of weighted pairs of bits are; of words that
 // a fit made to be sums, too; others need not be.
 bool all_split(const TableQueries& q) {
-    const std::int64_t size = codewords(q.layout), later = first_codeword(q.layout, q.layout.full);
+    const std::int64_t size = codeword_count(q.layout),
+                       later = first_codeword(q.layout, q.layout.full);
     for (std::int64_t i = 0; i < q.count; ++i)
         for (std::int64_t at = later; at < size; at += byte_codewords(false))
             if (!is_split(q.tables + i * size + at)) return false;
@@ -50,7 +51,7 @@ struct Fields {
     Fields(const TableArgs& args, std::int64_t query, bool wide)
         : base(args.queries.offsets[query]) {
         const CodebookLayout layout = args.queries.layout;
-        const std::int16_t* table = args.queries.tables + query * codewords(layout);
+        const std::int16_t* table = args.queries.tables + query * codeword_count(layout);
         each.reserve(static_cast<std::size_t>(3 * layout.bytes));
         for (int r = 0; r < kRuns; ++r) {
             const Run run = run_of(args, r);

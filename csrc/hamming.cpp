@@ -35,21 +35,21 @@ Expansion expansion_of(const HammingQueries& q) {
 }
 
 // Query bytes in the order in which a tile meets them, in the form that it wants.
-std::vector<std::uint32_t> tiled_words(const HammingQueries& q, const Expansion& e, int width,
-                                       const Kernels& kernels) {
+std::vector<std::uint32_t> tiled_patterns(const HammingQueries& q, const Expansion& e, int width,
+                                          const Kernels& kernels) {
     const int tile = kernels.hamming_tile;
     const std::int64_t tiles = (q.count + tile - 1) / tile;
-    std::vector<std::uint32_t> words(static_cast<std::size_t>(tiles * tile * width));
+    std::vector<std::uint32_t> patterns(static_cast<std::size_t>(tiles * tile * width));
     std::vector<std::uint8_t> bytes(static_cast<std::size_t>(width));
     for (std::int64_t i = 0; i < q.count; ++i) {
         expand<Byte>(e, q.codes + i * q.columns, 1, bytes.data(), 1);
         const std::int64_t first = i / tile * tile, lane = i - first;
         const int lanes = tile_width(q.count - first, tile);
         for (int c = 0; c < width; ++c)
-            words[static_cast<std::size_t>(first * width + c * lanes + lane)] =
-                kernels.word(bytes[static_cast<std::size_t>(c)]);
+            patterns[static_cast<std::size_t>(first * width + c * lanes + lane)] =
+                kernels.pattern(bytes[static_cast<std::size_t>(c)]);
     }
-    return words;
+    return patterns;
 }
 
 std::size_t padded_to_8(int width) { return static_cast<std::size_t>(width + 7) / 8 * 8; }
@@ -86,8 +86,8 @@ void hamming_topk(const Kernels& kernels, const HammingArgs& args, int threads,
     const HammingQueries& q = args.queries;
     const Expansion expansion = expansion_of(q);
     const int width = expanded_width(expansion);
-    const auto words = tiled_words(q, expansion, width, kernels);
-    const HammingScan scan{args, expansion, q.pairs > 0, width, words.data()};
+    const auto patterns = tiled_patterns(q, expansion, width, kernels);
+    const HammingScan scan{args, expansion, q.pairs > 0, width, patterns.data()};
     const std::int64_t scratch_bytes =
         scan.expands ? group_blocks(width, kGroupBytes) * width * kRows : 0;
     const double work =

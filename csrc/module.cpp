@@ -254,80 +254,81 @@ void py_table_rows(nb::object scan, Array<const std::int64_t, 2> rows, int threa
     table_rows(args, chosen, threads, scores_out.data());
 }
 
-void py_choose_words(const std::string& path, Array<const std::int16_t, 2> rows,
-                     Array<const std::int16_t, 2> words, Array<const std::int32_t, 3> pairs,
-                     Array<const std::int16_t, 2> twice, Array<const std::int32_t, 1> squares,
-                     int section_words, int beam, int sweeps, int shift, std::int32_t limit,
-                     int threads, Array<std::uint8_t, 2> codes_out,
-                     Array<std::int16_t, 2> rest_out) {
+void py_choose_codewords(const std::string& path, Array<const std::int16_t, 2> rows,
+                         Array<const std::int16_t, 2> codewords,
+                         Array<const std::int32_t, 3> paired, Array<const std::int16_t, 2> twice,
+                         Array<const std::int32_t, 1> squares, int book_size, int beam, int sweeps,
+                         int shift, std::int32_t limit, int threads,
+                         Array<std::uint8_t, 2> codes_out, Array<std::int16_t, 2> residuals_out) {
     const Kernels& kernels = kernels_named(path);
-    const std::int64_t count = size(rows, 0), dims = size(rows, 1), width = size(words, 0);
-    require(section_words == kNibbleSize || section_words == kByteSize, "section_words do not fit");
-    const std::int64_t sections = width / section_words;
-    const std::int64_t bytes = section_words == kNibbleSize ? sections / 2 : sections;
+    const std::int64_t count = size(rows, 0), dims = size(rows, 1), width = size(codewords, 0);
+    require(book_size == kNibbleSize || book_size == kByteSize, "book_size do not fit");
+    const std::int64_t codebooks = width / book_size;
+    const std::int64_t bytes = book_size == kNibbleSize ? codebooks / 2 : codebooks;
     require(dims > 0 && dims % 2 == 0 && dims < (1 << 20), "dims do not fit");
-    require(size(words, 1) == dims && width == section_words * sections && bytes > 0 &&
-                width % kPairedWords == 0 && sections <= kSections,
-            "words and rows do not fit");
-    require(size(pairs, 0) == width / kPairedWords && size(pairs, 1) == dims / 2 &&
-                size(pairs, 2) == kPairedWords && size(twice, 0) == width &&
-                size(twice, 1) == width && size(squares, 0) == width,
-            "products and words do not fit");
+    require(size(codewords, 1) == dims && width == book_size * codebooks && bytes > 0 &&
+                width % kPaired == 0 && codebooks <= kMostCodebooks,
+            "codewords and rows do not fit");
+    require(size(paired, 0) == width / kPaired && size(paired, 1) == dims / 2 &&
+                size(paired, 2) == kPaired && size(twice, 0) == width && size(twice, 1) == width &&
+                size(squares, 0) == width,
+            "products and codewords do not fit");
     require(beam > 0 && beam <= kBeam && sweeps >= 0, "beam or sweeps do not fit");
     require(shift >= 0 && shift < 32 && limit >= 0, "shift or limit do not fit");
     require(size(codes_out, 0) == count && size(codes_out, 1) == bytes &&
-                size(rest_out, 0) == count && size(rest_out, 1) == dims,
+                size(residuals_out, 0) == count && size(residuals_out, 1) == dims,
             "outputs do not fit");
     nb::gil_scoped_release release;
-    choose_words(kernels,
-                 {rows.data(), words.data(), pairs.data(), twice.data(), squares.data(),
-                  static_cast<int>(dims), static_cast<int>(sections), section_words,
-                  static_cast<int>(width), beam, sweeps, shift, limit, codes_out.data(),
-                  rest_out.data()},
-                 count, threads);
+    choose_codewords(kernels,
+                     {rows.data(), codewords.data(), paired.data(), twice.data(), squares.data(),
+                      static_cast<int>(dims), static_cast<int>(codebooks), book_size,
+                      static_cast<int>(width), beam, sweeps, shift, limit, codes_out.data(),
+                      residuals_out.data()},
+                     count, threads);
 }
 
 void py_multiply(const std::string& path, Array<const std::int16_t, 2> rows,
-                 Array<const std::int32_t, 3> pairs, int threads,
+                 Array<const std::int32_t, 3> paired, int threads,
                  Array<std::int32_t, 2> products_out) {
     const Kernels& kernels = kernels_named(path);
-    const std::int64_t dims = size(rows, 1), width = size(pairs, 0) * kPairedWords;
-    require(dims < (1 << 20) && size(pairs, 1) == dims / 2 && size(pairs, 2) == kPairedWords &&
+    const std::int64_t dims = size(rows, 1), width = size(paired, 0) * kPaired;
+    require(dims < (1 << 20) && size(paired, 1) == dims / 2 && size(paired, 2) == kPaired &&
                 dims % 2 == 0 && width < (1 << 24),
-            "words and rows do not fit");
+            "codewords and rows do not fit");
     require(size(products_out, 0) == size(rows, 0) && size(products_out, 1) == width,
             "outputs do not fit");
     nb::gil_scoped_release release;
     multiply(kernels,
-             {rows.data(), pairs.data(), static_cast<int>(dims), static_cast<int>(width),
+             {rows.data(), paired.data(), static_cast<int>(dims), static_cast<int>(width),
               products_out.data()},
              size(rows, 0), threads);
 }
 
-void py_squared_norms(Array<const std::uint8_t, 2> codes, Array<const std::int16_t, 2> words,
+void py_squared_norms(Array<const std::uint8_t, 2> codes, Array<const std::int16_t, 2> codewords,
                       Array<const std::int16_t, 1> start, int full, int threads,
                       Array<std::int64_t, 1> norms_out) {
-    const std::int64_t count = size(codes, 0), bytes = size(codes, 1), dims = size(words, 1);
+    const std::int64_t count = size(codes, 0), bytes = size(codes, 1), dims = size(codewords, 1);
     require(full >= 0 && full <= bytes && bytes <= 256, "full and codes do not fit");
     const CodebookLayout layout{static_cast<int>(bytes), full};
-    require(dims < (1 << 14) && size(words, 0) == codewords(layout), "words do not fit");
+    require(dims < (1 << 14) && size(codewords, 0) == codeword_count(layout),
+            "codewords do not fit");
     require(size(start, 0) == dims && size(norms_out, 0) == count, "start or outputs do not fit");
     nb::gil_scoped_release release;
-    squared_norms({words.data(), start.data(), layout, static_cast<int>(dims)}, codes.data(), count,
-                  threads, norms_out.data());
+    squared_norms({codewords.data(), start.data(), layout, static_cast<int>(dims)}, codes.data(),
+                  count, threads, norms_out.data());
 }
 
-void py_word_sums(Array<const std::uint8_t, 2> codes, Array<const std::int16_t, 2> rows, int full,
-                  int threads, Array<std::int64_t, 2> sums_out) {
+void py_codeword_sums(Array<const std::uint8_t, 2> codes, Array<const std::int16_t, 2> rows,
+                      int full, int threads, Array<std::int64_t, 2> sums_out) {
     const std::int64_t bytes = size(codes, 1), dims = size(rows, 1);
     require(full >= 0 && full <= bytes && bytes < (1 << 20), "full and codes do not fit");
     const CodebookLayout layout{static_cast<int>(bytes), full};
     require(size(codes, 0) == size(rows, 0) && dims < (1 << 20) &&
-                size(sums_out, 0) == codewords(layout) && size(sums_out, 1) == dims,
+                size(sums_out, 0) == codeword_count(layout) && size(sums_out, 1) == dims,
             "codes, rows and sums do not fit");
     nb::gil_scoped_release release;
-    word_sums({codes.data(), rows.data(), size(rows, 0), layout, static_cast<int>(dims)}, threads,
-              sums_out.data());
+    codeword_sums({codes.data(), rows.data(), size(rows, 0), layout, static_cast<int>(dims)},
+                  threads, sums_out.data());
 }
 
 } // namespace
@@ -346,16 +347,18 @@ NB_MODULE(_native, m) {
           nb::arg("rows_out").noconvert(), nb::arg("scores_out").noconvert());
     m.def("table_rows", &py_table_rows, nb::arg("scan"), nb::arg("rows").noconvert(),
           nb::arg("threads"), nb::arg("scores_out").noconvert());
-    m.def("choose_words", &py_choose_words, nb::arg("path"), nb::arg("rows").noconvert(),
-          nb::arg("words").noconvert(), nb::arg("pairs").noconvert(), nb::arg("twice").noconvert(),
-          nb::arg("squares").noconvert(), nb::arg("section_words"), nb::arg("beam"),
-          nb::arg("sweeps"), nb::arg("shift"), nb::arg("limit"), nb::arg("threads"),
-          nb::arg("codes_out").noconvert(), nb::arg("rest_out").noconvert());
+    m.def("choose_codewords", &py_choose_codewords, nb::arg("path"), nb::arg("rows").noconvert(),
+          nb::arg("codewords").noconvert(), nb::arg("paired").noconvert(),
+          nb::arg("twice").noconvert(), nb::arg("squares").noconvert(), nb::arg("size"),
+          nb::arg("beam"), nb::arg("sweeps"), nb::arg("shift"), nb::arg("limit"),
+          nb::arg("threads"), nb::arg("codes_out").noconvert(),
+          nb::arg("residuals_out").noconvert());
     m.def("multiply", &py_multiply, nb::arg("path"), nb::arg("rows").noconvert(),
-          nb::arg("pairs").noconvert(), nb::arg("threads"), nb::arg("products_out").noconvert());
-    m.def("word_sums", &py_word_sums, nb::arg("codes").noconvert(), nb::arg("rows").noconvert(),
-          nb::arg("full"), nb::arg("threads"), nb::arg("sums_out").noconvert());
+          nb::arg("paired").noconvert(), nb::arg("threads"), nb::arg("products_out").noconvert());
+    m.def("codeword_sums", &py_codeword_sums, nb::arg("codes").noconvert(),
+          nb::arg("rows").noconvert(), nb::arg("full"), nb::arg("threads"),
+          nb::arg("sums_out").noconvert());
     m.def("squared_norms", &py_squared_norms, nb::arg("codes").noconvert(),
-          nb::arg("words").noconvert(), nb::arg("start").noconvert(), nb::arg("full"),
+          nb::arg("codewords").noconvert(), nb::arg("start").noconvert(), nb::arg("full"),
           nb::arg("threads"), nb::arg("norms_out").noconvert());
 }

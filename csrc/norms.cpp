@@ -10,8 +10,8 @@ namespace {
 
 constexpr std::int64_t kRowsPerTask = 256;
 
-void add_codeword(const std::int16_t* word, int dims, std::int32_t* sums) {
-    for (int k = 0; k < dims; ++k) sums[k] += word[k];
+void add_codeword(const std::int16_t* codeword, int dims, std::int32_t* sums) {
+    for (int k = 0; k < dims; ++k) sums[k] += codeword[k];
 }
 
 std::int64_t squared_norm(const Decoding& d, const std::vector<Codebook>& books,
@@ -19,7 +19,7 @@ std::int64_t squared_norm(const Decoding& d, const std::vector<Codebook>& books,
     const int dims = d.dims;
     for (int k = 0; k < dims; ++k) sums[k] = d.start[k];
     for (const Codebook book : books) {
-        add_codeword(d.words + (book.first + chosen(book, code)) * dims, dims, sums);
+        add_codeword(d.codewords + (book.first + chosen(book, code)) * dims, dims, sums);
     }
     std::int64_t norm = 0;
     for (int k = 0; k < dims; ++k) norm += std::int64_t{sums[k]} * sums[k];
@@ -31,7 +31,7 @@ std::int64_t squared_norm(const Decoding& d, const std::vector<Codebook>& books,
 void squared_norms(const Decoding& d, const std::uint8_t* codes, std::int64_t count, int threads,
                    std::int64_t* norms_out) {
     std::vector<Codebook> books;
-    for (int b = 0; b < codebooks(d.layout); ++b) books.push_back(codebook(d.layout, b));
+    for (int b = 0; b < codebook_count(d.layout); ++b) books.push_back(codebook_at(d.layout, b));
     const double work = 2.0 * static_cast<double>(count) * d.layout.bytes * d.dims;
     parallel_for((count + kRowsPerTask - 1) / kRowsPerTask, thread_count(threads, work),
                  [&](std::int64_t task) {

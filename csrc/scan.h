@@ -106,9 +106,9 @@ struct HammingArgs {
 // The same, made ready for the kernels.
 struct HammingScan : HammingArgs {
     Expansion expansion;
-    bool expands;               // whether columns must be expanded before the XOR
-    int width;                  // columns after the expansion
-    const std::uint32_t* words; // word(query byte): [tile][column][query of the tile]
+    bool expands;                  // whether columns must be expanded before the XOR
+    int width;                     // columns after the expansion
+    const std::uint32_t* patterns; // of query bytes: [tile][column][query of the tile]
 };
 
 // One query's filter: S <= base + scale * (sum of its 8-bit entries) for every row.
@@ -137,7 +137,7 @@ static inline float inverse_norm(const InverseNorms& norms, std::int64_t row) {
 
 // Lookup tables with an entry for each codeword of the codes' leading bytes.
 struct TableQueries {
-    const std::int16_t* tables;  // (count, codewords(layout))
+    const std::int16_t* tables;  // (count, codeword_count(layout))
     const std::int32_t* offsets; // (count)
     std::int64_t count;
     CodebookLayout layout;
@@ -188,30 +188,31 @@ struct Range {
     std::int64_t first, last;
 };
 
-constexpr int kSections = 64;    // at most
-constexpr int kBeam = 16;        // prefixes kept, at most
-constexpr int kChoiceRows = 32;  // rows that share what is read of the words
-constexpr int kPairedWords = 32; // words that lie beside each other in Choice.pairs
+constexpr int kMostCodebooks = 64; // at most
+constexpr int kBeam = 16;          // prefixes kept, at most
+constexpr int kChoiceRows = 32;    // rows that share what is read of the codewords
+constexpr int kPaired = 32;        // codewords that lie beside each other in Choice.paired
 
-// What choose_words minimises: |row - sum of one word per section|^2.
+// What choose_codewords minimises: |row - sum of one codeword per codebook|^2.
 struct Choice {
-    const std::int16_t* rows;    // (rows, dims)
-    const std::int16_t* words;   // (width, dims)
-    const std::int32_t* pairs;   // (width / 32, dims / 2, 32): entries 2k and 2k + 1 of each word
-    const std::int16_t* twice;   // 2 w_i . w_j halved `shift` times, (width, width)
-    const std::int32_t* squares; // |w_i|^2 halved `shift` times, (width)
-    int dims, sections, section_words, width; // width = section_words * sections
+    const std::int16_t* rows;      // (rows, dims)
+    const std::int16_t* codewords; // (width, dims)
+    const std::int32_t*
+        paired;                // (width / 32, dims / 2, 32): entries 2k and 2k + 1 of each codeword
+    const std::int16_t* twice; // 2 w_i . w_j halved `shift` times, (width, width)
+    const std::int32_t* squares;           // |w_i|^2 halved `shift` times, (width)
+    int dims, codebooks, book_size, width; // width = book_size * codebooks
     int beam, sweeps;
-    int shift;           // times that products are halved
-    std::int32_t limit;  // halved products of row and word are clamped to it
-    std::uint8_t* codes; // (rows, sections / 2), or (rows, sections) of 256 words
-    std::int16_t* rest;  // (rows, dims)
+    int shift;               // times that products are halved
+    std::int32_t limit;      // halved products of row and codeword are clamped to it
+    std::uint8_t* codes;     // (rows, codebooks / 2), or (rows, codebooks) of 256 codewords
+    std::int16_t* residuals; // (rows, dims)
 };
 
-// Products of all rows and all words.
+// Products of all rows and all codewords.
 struct Products {
-    const std::int16_t* rows;  // (rows, dims)
-    const std::int32_t* pairs; // as in Choice
+    const std::int16_t* rows;   // (rows, dims)
+    const std::int32_t* paired; // as in Choice
     int dims, width;
     std::int32_t* products; // (rows, width)
 };
@@ -243,7 +244,7 @@ struct Kernels {
     int hamming_tile, table_tile; // queries per tile, powers of two; not of interleaved tables
     bool wide;                    // whether the scan takes wide tables
     LookUpCost cost;
-    std::uint32_t (*word)(std::uint8_t); // a query's byte as the Hamming scan wants it
+    std::uint32_t (*pattern)(std::uint8_t); // a query's byte as the Hamming scan reads it
     HammingFn hamming;
     TableFn tables;
     ChooseFn choose;

@@ -198,10 +198,12 @@ struct Avx2 {
 
     static Nibbles column(Bytes x) { return nibbles(x); }
     // Where the tables of both nibbles start: no arithmetic is left for the scan.
-    static std::uint32_t word(std::uint8_t byte) { return (byte & 0xF0u) | (byte & 0x0Fu) << 20; }
-    static void add_differing(Nibbles x, const std::uint32_t* word, Bytes& counts) {
-        add_differing(x.high, *word & 0xFFFF, counts);
-        add_differing(x.low, *word >> 16, counts);
+    static std::uint32_t pattern(std::uint8_t byte) {
+        return (byte & 0xF0u) | (byte & 0x0Fu) << 20;
+    }
+    static void add_differing(Nibbles x, const std::uint32_t* pattern, Bytes& counts) {
+        add_differing(x.high, *pattern & 0xFFFF, counts);
+        add_differing(x.low, *pattern >> 16, counts);
     }
     static void add_differing(Bytes nibbles, std::uint32_t at, Bytes& counts) {
         counts = counts.add(shuffle(kDiffering.at[0] + at, nibbles));

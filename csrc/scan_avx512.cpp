@@ -110,9 +110,9 @@ struct Avx512 {
     using Lanes = Ints;
 
     static Bytes column(Bytes x) { return x; }
-    static std::uint32_t word(std::uint8_t byte) { return byte * 0x01010101u; }
-    static void add_differing(Bytes x, const std::uint32_t* word, Bytes& counts) {
-        const __m512i query = _mm512_set1_epi32(static_cast<int>(*word));
+    static std::uint32_t pattern(std::uint8_t byte) { return byte * 0x01010101u; }
+    static void add_differing(Bytes x, const std::uint32_t* pattern, Bytes& counts) {
+        const __m512i query = _mm512_set1_epi32(static_cast<int>(*pattern));
         counts = counts.add({_mm512_popcnt_epi8(_mm512_xor_si512(x.v, query))});
     }
 

@@ -5,11 +5,11 @@
 //                                      and the operators & |, shl1, shr1 (see expand.h)
 //     Total                            64 sums of 16 bits: add, load, store, below, reaching
 //     column(Vector)                   made ready to be compared with many query bytes
-//     word(byte)                       a query's byte in the form that add_differing() wants
-//     add_differing(column, word, counts)  adds how many of the 8 bits of each row differ from it
-//     nibbles(Vector)                  made ready for look-ups
-//     look_up(nibbles, entries)        per row: high entry + low entry, in 8 bits
-//     add_full(columns, entries, sums) per row of B blocks and query of T: the entries at its bytes
+//     pattern(byte)                       a query's byte in the form that add_differing() wants
+//     add_differing(column, pattern, counts)  adds how many of the 8 bits of each row differ from
+//     it nibbles(Vector)                  made ready for look-ups look_up(nibbles, entries) per
+//     row: high entry + low entry, in 8 bits add_full(columns, entries, sums) per row of B blocks
+//     and query of T: the entries at its bytes
 //                                      of G columns, added up in 8 bits; [G][T] tables of 256
 //     kWide                            whether it also looks up in tables of 64 entries:
 //     tops(columns)                    the top bit pairs of up to three columns, in six bits
@@ -31,39 +31,39 @@ namespace qama {
 // ---------------------------------------------------------------------------------- Hamming
 
 template <class I, int T>
-static inline void count_column(typename I::Vector column, const std::uint32_t* words,
+static inline void count_column(typename I::Vector column, const std::uint32_t* patterns,
                                 typename I::Vector (&counts)[T]) {
     const auto ready = I::column(column);
-    for (int t = 0; t < T; ++t) I::add_differing(ready, words + t, counts[t]);
+    for (int t = 0; t < T; ++t) I::add_differing(ready, patterns + t, counts[t]);
 }
 
 // The columns from c on that fit 8 bits together. `whole` are those of which all bits count.
 template <class I, int T>
 static QAMA_INLINE void count_columns(const std::uint8_t* block, int c, int width, int whole,
-                                      std::uint8_t last, const std::uint32_t* words,
+                                      std::uint8_t last, const std::uint32_t* patterns,
                                       typename I::Total (&sums)[T]) {
     const int stop = c + kSpill < width ? c + kSpill : width;
     typename I::Vector counts[T];
     for (int t = 0; t < T; ++t) counts[t] = I::Vector::splat(0);
     if (c < whole) { // the first one apart: adding to 0 costs nothing
-        count_column<I, T>(I::Vector::load(block + kRows * c), words + c * T, counts);
+        count_column<I, T>(I::Vector::load(block + kRows * c), patterns + c * T, counts);
         ++c;
     }
     for (; c < stop && c < whole; ++c)
-        count_column<I, T>(I::Vector::load(block + kRows * c), words + c * T, counts);
+        count_column<I, T>(I::Vector::load(block + kRows * c), patterns + c * T, counts);
     for (; c < stop; ++c)
         count_column<I, T>(I::Vector::load(block + kRows * c) & I::Vector::splat(last),
-                           words + c * T, counts);
+                           patterns + c * T, counts);
     for (int t = 0; t < T; ++t) sums[t].add(counts[t]);
 }
 
 template <class I, int T>
 static QAMA_INLINE void count_block(const std::uint8_t* block, int width, std::uint8_t last,
-                                    const std::uint32_t* words, typename I::Total (&sums)[T]) {
+                                    const std::uint32_t* patterns, typename I::Total (&sums)[T]) {
     const int whole = last == 0xFF ? width : width - 1;
-    count_columns<I, T>(block, 0, width, whole, last, words, sums);
+    count_columns<I, T>(block, 0, width, whole, last, patterns, sums);
     for (int c = kSpill; c < width; c += kSpill)
-        count_columns<I, T>(block, c, width, whole, last, words, sums);
+        count_columns<I, T>(block, c, width, whole, last, patterns, sums);
 }
 
 template <class I, int T>
@@ -121,7 +121,7 @@ static void hamming_scan(const HammingScan& scan, const Part& part, std::uint8_t
             const bool first = t == part.tiles.first && !scan.expands;
             hamming_tile_of<I, T>(tile_width(scan.queries.count - t * T, T), scan, group, scratch,
                                   fetches && first ? &ahead : nullptr,
-                                  tile_of(part, t, T, scan.words, scan.width));
+                                  tile_of(part, t, T, scan.patterns, scan.width));
         }
         group = next;
     }
@@ -364,8 +364,8 @@ template <class I> static void table_scan(const TableScan& scan, const Part& par
 }
 
 template <class I> static constexpr Kernels kernels_of(const char* name) {
-    return {name,     I::kHammingTile,  I::kTableTile,  I::kWide,        I::kCost,
-            &I::word, &hamming_scan<I>, &table_scan<I>, &choose_rows<I>, &multiply<I>};
+    return {name,        I::kHammingTile,  I::kTableTile,  I::kWide,        I::kCost,
+            &I::pattern, &hamming_scan<I>, &table_scan<I>, &choose_rows<I>, &multiply<I>};
 }
 
 } // namespace qama

@@ -114,10 +114,10 @@ struct Neon {
     using Total = Sums;
     using Lanes = Ints;
 
-    static std::uint32_t word(std::uint8_t byte) { return byte * 0x01010101u; }
+    static std::uint32_t pattern(std::uint8_t byte) { return byte * 0x01010101u; }
     static Bytes column(Bytes x) { return x; }
-    static void add_differing(Bytes x, const std::uint32_t* word, Bytes& counts) {
-        const uint8x16_t query = vreinterpretq_u8_u32(vdupq_n_u32(*word));
+    static void add_differing(Bytes x, const std::uint32_t* pattern, Bytes& counts) {
+        const uint8x16_t query = vreinterpretq_u8_u32(vdupq_n_u32(*pattern));
         counts = counts.add(Bytes::each([&](int i) { return vcntq_u8(veorq_u8(x.v[i], query)); }));
     }
 

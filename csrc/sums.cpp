@@ -4,11 +4,11 @@
 
 namespace qama {
 
-void word_sums(const Chosen& c, int threads, std::int64_t* sums_out) {
-    const int books = codebooks(c.layout);
+void codeword_sums(const Chosen& c, int threads, std::int64_t* sums_out) {
+    const int books = codebook_count(c.layout);
     const double work = static_cast<double>(c.count) * books * c.dims;
     parallel_for(books, thread_count(threads, work), [&](std::int64_t number) {
-        const Codebook book = codebook(c.layout, static_cast<int>(number));
+        const Codebook book = codebook_at(c.layout, static_cast<int>(number));
         std::int64_t* sums = sums_out + book.first * c.dims;
         const std::uint8_t* code = c.codes;
         for (std::int64_t i = 0; i < c.count; ++i, code += c.layout.bytes) {

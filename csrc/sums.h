@@ -1,4 +1,4 @@
-// What the rows that chose a word add up to.
+// What the rows that chose a codeword add up to.
 #pragma once
 
 #include <cstdint>
@@ -16,6 +16,6 @@ struct Chosen {
 };
 
 // sums_out: (codewords, dims), zero at first.
-void word_sums(const Chosen&, int threads, std::int64_t* sums_out);
+void codeword_sums(const Chosen&, int threads, std::int64_t* sums_out);
 
 } // namespace qama

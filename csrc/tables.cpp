@@ -14,7 +14,7 @@ constexpr std::int64_t kRowsAhead = 4; // whose columns are asked for
 
 float exact_score(const TableArgs& args, std::int64_t query, std::int64_t row, float norm) {
     const TableQueries& q = args.queries;
-    const std::int16_t* table = q.tables + query * codewords(q.layout);
+    const std::int16_t* table = q.tables + query * codeword_count(q.layout);
     std::int32_t sum = q.offsets[query];
     for (int r = 0; r < kRuns; ++r) {
         const Run run = run_of(args, r);
@@ -47,7 +47,7 @@ void table_topk(const Kernels& kernels, const TableArgs& args, int threads, Best
     const TableQueries& q = args.queries;
     const double queries = static_cast<double>(q.count);
     const double work = static_cast<double>(args.rows.blocks) * kRows * q.layout.bytes * queries;
-    const double to_fill = static_cast<double>(codewords(q.layout)) * queries;
+    const double to_fill = static_cast<double>(codeword_count(q.layout)) * queries;
     Filter filter(args, kernels, best.k);
     parallel_for(q.count, thread_count(threads, to_fill),
                  [&](std::int64_t query) { filter.fill(query); });

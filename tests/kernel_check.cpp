@@ -196,24 +196,24 @@ void check(const Case& c, const Data& d, const Kernels& kernels) {
     require(scored == scores, c, kernels, "chosen rows");
 }
 
-void check_choice(int sections, int section_words) {
-    const int dims = 6 + 8 * sections, width = section_words * sections, count = 13, shift = 10;
-    const int bytes = section_words == kNibbleSize ? sections / 2 : sections;
-    std::vector<std::int16_t> words(size(width * dims)), rows(size(count * dims));
-    for (auto& x : words) x = static_cast<std::int16_t>(draw(400) - 200);
+void check_choice(int codebooks, int book_size) {
+    const int dims = 6 + 8 * codebooks, width = book_size * codebooks, count = 13, shift = 10;
+    const int bytes = book_size == kNibbleSize ? codebooks / 2 : codebooks;
+    std::vector<std::int16_t> codewords(size(width * dims)), rows(size(count * dims));
+    for (auto& x : codewords) x = static_cast<std::int16_t>(draw(400) - 200);
     for (auto& x : rows) x = static_cast<std::int16_t>(draw(2000) - 1000);
     std::vector<std::int32_t> pairs(size(width * dims / 2)), squares(size(width));
     std::vector<std::int16_t> twice(size(width * width));
     for (int i = 0; i < width; ++i) {
         for (int k = 0; k < dims / 2; ++k) {
-            const int tile = i / kPairedWords * (dims / 2) + k;
-            std::memcpy(&pairs[size(tile * kPairedWords + i % kPairedWords)],
-                        &words[size(i * dims + 2 * k)], sizeof(std::int32_t));
+            const int tile = i / kPaired * (dims / 2) + k;
+            std::memcpy(&pairs[size(tile * kPaired + i % kPaired)],
+                        &codewords[size(i * dims + 2 * k)], sizeof(std::int32_t));
         }
         for (int j = 0; j < width; ++j) {
             std::int32_t sum = 0;
             for (int k = 0; k < dims; ++k)
-                sum += words[size(i * dims + k)] * words[size(j * dims + k)];
+                sum += codewords[size(i * dims + k)] * codewords[size(j * dims + k)];
             twice[size(i * width + j)] = static_cast<std::int16_t>((2 * sum) >> shift);
             if (i == j) squares[size(i)] = sum >> shift;
         }
@@ -224,24 +224,24 @@ void check_choice(int sections, int section_words) {
         std::vector<std::uint8_t> codes(size(count * bytes));
         std::vector<std::int16_t> rest(rows.size());
         std::vector<std::int32_t> products(size(count * width));
-        choose_words(*kernels,
-                     {rows.data(), words.data(), pairs.data(), twice.data(), squares.data(), dims,
-                      sections, section_words, width, 2, 2, shift, 16000, codes.data(),
-                      rest.data()},
-                     count, 2);
+        choose_codewords(*kernels,
+                         {rows.data(), codewords.data(), pairs.data(), twice.data(), squares.data(),
+                          dims, codebooks, book_size, width, 2, 2, shift, 16000, codes.data(),
+                          rest.data()},
+                         count, 2);
         multiply(*kernels, {rows.data(), pairs.data(), dims, width, products.data()}, count, 2);
         if (first.empty()) first = codes, multiplied = products;
         if (codes == first && products == multiplied) continue;
-        std::printf("FAILED choice of %d sections of %d words on %s\n", sections, section_words,
+        std::printf("FAILED choice of %d codebooks of %d codewords on %s\n", codebooks, book_size,
                     kernels->name);
         std::exit(1);
     }
 }
 
-// Every path must choose the words that the first one chooses.
+// Every path must choose the codewords that the first one chooses.
 void check_choices() {
-    for (int sections : {2, 8, 24}) check_choice(sections, kNibbleSize);
-    for (int sections : {1, 3}) check_choice(sections, kByteSize);
+    for (int codebooks : {2, 8, 24}) check_choice(codebooks, kNibbleSize);
+    for (int codebooks : {1, 3}) check_choice(codebooks, kByteSize);
 }
 
 } // namespace

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qama import kernels
-from qama.kernels import _dispatch, reference, reference_words
+from qama.kernels import _dispatch, reference, reference_codebooks
 
 PATHS = list(_dispatch.native_paths())
 ALL = [*PATHS, "numpy"]
@@ -438,21 +438,21 @@ def test_blocks_and_back(path, columns):
 # ------------------------------------------------------------------------------- choosing words
 
 
-def random_choice(rng, n, sections, d=10, kind="normal", section_words=16):
+def random_choice(rng, n, sections, d=10, kind="normal", codebook_size=16):
     """Draw rows, and words made ready."""
     size = 2**15 if kind == "extreme" else 40 if kind == "coarse" else 2000
     rows = np.clip(rng.normal(size=(n, d)) * size, -(2**15), 2**15 - 1).astype(np.int16)
-    words = rng.normal(size=(section_words * sections, d)) * size / np.sqrt(sections)
+    words = rng.normal(size=(codebook_size * sections, d)) * size / np.sqrt(sections)
     words = np.clip(words, -(2**15), 2**15 - 1).astype(np.int16)
     words *= kind != "zero words"
     reach = np.linalg.norm(rows.astype(float), axis=1).max(initial=0) / 2  # some are clamped
-    ready = kernels.prepare_words(words, reach, section_words)
+    ready = kernels.prepare_codebooks(words, reach, codebook_size)
     return rows * np.int16(kind != "zero rows"), ready
 
 
 def compare_choice(path, rows, words, threads=1, **options):
-    expected = kernels.choose_words(rows, words, path="numpy", **options)
-    found = kernels.choose_words(rows, words, path=path, threads=threads, **options)
+    expected = kernels.choose_codewords(rows, words, path="numpy", **options)
+    found = kernels.choose_codewords(rows, words, path=path, threads=threads, **options)
     assert_same(found, expected)
     assert found[0].shape == (len(rows), words.layout.nbytes)
     return found
@@ -463,8 +463,8 @@ def test_choice_by_hand(path):
     words = np.zeros((32, 2), np.int16)
     words[:, 0] = [8 * k for k in range(16)] + list(range(16))
     rows = np.array([[77, 0], [-5, 3], [400, -2], [20, 0]], np.int16)
-    codes, rest = kernels.choose_words(
-        rows, kernels.prepare_words(words, 500), beam=2, sweeps=2, path=path
+    codes, rest = kernels.choose_codewords(
+        rows, kernels.prepare_codebooks(words, 500), beam=2, sweeps=2, path=path
     )
     assert codes.tolist() == [[0x95], [0x00], [0xFF], [0x24]]  # ties by the lower word: 24, not 1C
     assert rest.tolist() == [[0, 0], [-5, 3], [265, -2], [0, 0]]
@@ -472,18 +472,23 @@ def test_choice_by_hand(path):
 
 def choice_by_definition(row, words, beam, sweeps):
     """Search as documented, computing every cost anew with Python's integers."""
-    W, r, limit, shift = words.words.astype(object), row.astype(object), words.limit, words.shift
+    W, r, limit, shift = (
+        words.codewords.astype(object),
+        row.astype(object),
+        words.limit,
+        words.shift,
+    )
     gram = W @ W.T
 
     def cost(chosen):
-        at = [words.section_words * t + word for t, word in enumerate(chosen)]
+        at = [words.size * t + word for t, word in enumerate(chosen)]
         products = [min(max((int(W[j] @ r) + 2**31) % 2**32 - 2**31 >> shift, -limit), limit)
                     for j in at]  # fmt: skip
         alone = sum((int(gram[j, j]) >> shift) - 2 * p for j, p in zip(at, products, strict=True))
         return alone + sum(2 * int(gram[i, j]) >> shift for i in at for j in at if i < j)
 
     prefixes = [()]
-    every = range(words.section_words)
+    every = range(words.size)
     for _ in range(len(words.layout.bits)):
         longer = [(*p, word) for p in prefixes for word in every]
         prefixes = sorted(longer, key=cost)[:beam]
@@ -501,20 +506,20 @@ def choice_by_definition(row, words, beam, sweeps):
 )
 def test_reference_choice_is_the_definition(kind, size, sections, beam, sweeps):
     rows, words = random_choice(np.random.default_rng(sections), 4, sections, 4, kind, size)
-    codes, rest = kernels.choose_words(rows, words, beam=beam, sweeps=sweeps, path="numpy")
+    codes, rest = kernels.choose_codewords(rows, words, beam=beam, sweeps=sweeps, path="numpy")
     for row, code, left in zip(rows, codes, rest, strict=True):
         expected = choice_by_definition(row, words, beam, sweeps)
         read = list(code) if size == 256 else [int(n, 16) for n in code.tobytes().hex()]
         assert read == expected
-        chosen = words.words[size * np.arange(sections) + expected].astype(int)
+        chosen = words.codewords[size * np.arange(sections) + expected].astype(int)
         assert left.tolist() == np.clip(row - chosen.sum(0), -(2**15), 2**15 - 1).tolist()
 
 
 def test_reference_choice_does_not_depend_on_its_chunks(monkeypatch):
     rows, words = random_choice(np.random.default_rng(1), 20, 6)
-    whole = kernels.choose_words(rows, words, beam=3, sweeps=2, path="numpy")
-    monkeypatch.setattr(reference_words, "CHUNK_BYTES", 4 * 3 * 96 * 3)
-    again = kernels.choose_words(rows, words, beam=3, sweeps=2, path="numpy")
+    whole = kernels.choose_codewords(rows, words, beam=3, sweeps=2, path="numpy")
+    monkeypatch.setattr(reference_codebooks, "CHUNK_BYTES", 4 * 3 * 96 * 3)
+    again = kernels.choose_codewords(rows, words, beam=3, sweeps=2, path="numpy")
     assert_same(again, whole)
 
 
@@ -563,7 +568,7 @@ def test_word_sums(path, full):
     rng = np.random.default_rng(full)
     codes = rng.integers(0, 256, (90, 3)).astype(np.uint8)
     rows = rng.integers(-(2**15), 2**15, (90, 6)).astype(np.int16)
-    sums = kernels.word_sums(codes, rows, full=full, threads=2, path=path)
+    sums = kernels.codeword_sums(codes, rows, full=full, threads=2, path=path)
     chosen = [codes[:, byte, None] == np.arange(256) for byte in range(full)]
     for byte in range(full, 3):
         chosen += [part[:, None] == np.arange(16) for part in np.divmod(codes[:, byte], 16)]
@@ -573,7 +578,7 @@ def test_word_sums(path, full):
 @pytest.mark.parametrize("full", [-1, 4, 0.5])
 def test_more_full_bytes_than_there_are_cannot_be_summed(full):
     with pytest.raises(ValueError, match=f"full is {full}"):
-        kernels.word_sums(np.zeros((2, 3), np.uint8), np.zeros((2, 4), np.int16), full=full)
+        kernels.codeword_sums(np.zeros((2, 3), np.uint8), np.zeros((2, 4), np.int16), full=full)
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -595,9 +600,9 @@ def test_choice_of_anything(path, data):
 def test_a_choice_depends_on_its_row_alone(path):
     rows, words = random_choice(np.random.default_rng(5), 70, 10)
     options = {"beam": 4, "sweeps": 3, "path": path}
-    whole = kernels.choose_words(rows, words, threads=3, **options)
+    whole = kernels.choose_codewords(rows, words, threads=3, **options)
     for i in (0, 1, 33, 69):
-        one = kernels.choose_words(rows[i : i + 1], words, **options)
+        one = kernels.choose_codewords(rows[i : i + 1], words, **options)
         assert_same([part[0] for part in one], [part[i] for part in whole])
 
 
@@ -606,14 +611,14 @@ def test_choices_of_two_words_against_all_256(path):
     every = np.arange(256)
     for seed in range(5):
         rows, words = random_choice(np.random.default_rng(seed), 20, 2)
-        W = words.words.astype(int)
+        W = words.codewords.astype(int)
         decoded = (W[every >> 4] + W[16 + (every & 15)])[None]
         costs = np.square(rows[:, None].astype(int) - decoded).sum(axis=2)
         at = np.arange(len(rows))
 
         def chosen(beam, sweeps, rows=rows, words=words):
             options = {"beam": beam, "sweeps": sweeps, "path": path}
-            return kernels.choose_words(rows, words, **options)[0][:, 0]
+            return kernels.choose_codewords(rows, words, **options)[0][:, 0]
 
         slack = 2 ** (words.shift + 3)  # products are rounded
         greedy, swept, wide = chosen(1, 0), chosen(1, 9), chosen(16, 0)
@@ -650,12 +655,12 @@ def test_squared_norms(path, n, columns, full, d):
     [
         ({"codes": np.zeros((2, 3), np.int8)}, "codes is int8"),
         ({"codes": np.zeros((2, 0), np.uint8)}, "codes.shape"),
-        ({"words": np.zeros((64, 4), np.int16)}, r"words is int16 of shape \(64, 4\)"),
+        ({"codewords": np.zeros((64, 4), np.int16)}, r"codewords is int16 of shape \(64, 4\)"),
         ({"start": np.zeros(3, np.int16)}, r"start is int16 of shape \(3,\)"),
         ({"full": 4}, "full is 4; codes have 3 columns"),
-        ({"full": 1}, r"words is int16 of shape \(96, 4\)"),
+        ({"full": 1}, r"codewords is int16 of shape \(96, 4\)"),
         (
-            {"codes": np.zeros((1, 257), np.uint8), "words": np.zeros((8224, 4), np.int16)},
+            {"codes": np.zeros((1, 257), np.uint8), "codewords": np.zeros((8224, 4), np.int16)},
             "257 col",
         ),
         ({"threads": -1}, "threads is -1"),
@@ -663,7 +668,7 @@ def test_squared_norms(path, n, columns, full, d):
 )
 def test_squared_norms_refuse(changes, message):
     arguments = {
-        "codes": np.zeros((2, 3), np.uint8), "words": np.zeros((96, 4), np.int16),
+        "codes": np.zeros((2, 3), np.uint8), "codewords": np.zeros((96, 4), np.int16),
         "start": np.zeros(4, np.int16),
     }  # fmt: skip
     kernels.squared_norms(**arguments)
@@ -762,7 +767,7 @@ def test_rows_that_do_not_exist_are_refused(rows):
 def choice_arguments(**changes):
     arguments = {
         "rows": np.zeros((3, 8), np.int16), "beam": 2, "sweeps": 1,
-        "words": kernels.prepare_words(np.zeros((32, 8), np.int16), 1.0),
+        "codebooks": kernels.prepare_codebooks(np.zeros((32, 8), np.int16), 1.0),
     }  # fmt: skip
     return arguments | changes
 
@@ -781,37 +786,37 @@ def choice_arguments(**changes):
     ],
 )
 def test_choice_refuses(changes, message):
-    kernels.choose_words(**choice_arguments())
+    kernels.choose_codewords(**choice_arguments())
     with pytest.raises(ValueError, match=message):
-        kernels.choose_words(**choice_arguments(**changes))
+        kernels.choose_codewords(**choice_arguments(**changes))
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (np.zeros((32, 8), np.int32), "words is int32"),
-        (np.zeros((16, 8), np.int16), "words has 16 rows; 32 for each byte"),
-        (np.zeros((40, 8), np.int16), "words has 40 rows"),
-        (np.zeros((0, 8), np.int16), "words has 0 rows"),
+        (np.zeros((32, 8), np.int32), "codewords is int32"),
+        (np.zeros((16, 8), np.int16), "codewords has 16 rows; 32 for each byte"),
+        (np.zeros((40, 8), np.int16), "codewords has 40 rows"),
+        (np.zeros((0, 8), np.int16), "codewords has 0 rows"),
         (np.zeros((16 * 66, 8), np.int16), "at most 64"),
-        (np.zeros((32, 7), np.int16), "words has 7 columns"),
+        (np.zeros((32, 7), np.int16), "codewords has 7 columns"),
     ],
 )
 def test_unfitting_words_are_refused(words, message):
     with pytest.raises(ValueError, match=message):
-        kernels.prepare_words(words, 1.0)
+        kernels.prepare_codebooks(words, 1.0)
 
 
 @pytest.mark.parametrize(("rows", "size"), [(32, 256), (300, 256), (256 * 65, 256), (32, 8)])
 def test_unfitting_sections_are_refused(rows, size):
-    with pytest.raises(ValueError, match=r"256 for each byte|16 or 256 are possible"):
-        kernels.prepare_words(np.zeros((rows, 2), np.int16), 1.0, size)
+    with pytest.raises(ValueError, match=r"256 for each byte|can hold 16 or 256"):
+        kernels.prepare_codebooks(np.zeros((rows, 2), np.int16), 1.0, size)
 
 
 @pytest.mark.parametrize("size", [16, 256])
 def test_words_are_halved_just_enough(size):
     words = np.full((256, 4), 2**14, np.int16)  # norms of 2^15, so twice their product is 2^31
-    made = kernels.prepare_words(words, 2.0**15, size)
+    made = kernels.prepare_codebooks(words, 2.0**15, size)
     assert made.shift == 17  # 2^14 fits 16 bits, 2^15 does not
     assert made.limit >= 2**30 >> made.shift
     assert (made.twice == 2 * 2**30 >> made.shift).all()

@@ -8,7 +8,7 @@ an additive quantizer (Babenko and Lempitsky, CVPR 2014). Each of the leading by
 ones, chooses one word of 256. Each later byte chooses two, one of 16 by each nibble, and the 16 of
 its high nibble are sums A_i + B_j of four by four: that is coarser, and scans twice as fast
 (docs/kernels.md). Bytes come in blocks; each block's words are chosen together, given the blocks
-before, so as to minimise |x - x_hat|^2 (`qama.kernels.choose_words`). A document's score is the
+before, so as to minimise |x - x_hat|^2 (`qama.kernels.choose_codewords`). A document's score is the
 cosine of the float query with x_hat.
 
 Vectors, centre and words are whole numbers of 2^-14, and so is all that is computed of them: codes
@@ -55,12 +55,12 @@ def whole(V: npt.NDArray[np.floating]) -> Int16s:
     return np.asarray(np.clip(np.rint(V / UNIT), -(2**15), 2**15 - 1), dtype=np.int16)
 
 
-def prepared(words: Int16s, full: bool) -> kernels.Words:
+def prepared(words: Int16s, full: bool) -> kernels.Codebooks:
     """Prepare a block's words, all of full or all of later bytes.
 
     A unit vector lies within 2 of the centre.
     """
-    return kernels.prepare_words(words, 2 / UNIT, BYTE_SIZE if full else NIBBLE_SIZE)
+    return kernels.prepare_codebooks(words, 2 / UNIT, BYTE_SIZE if full else NIBBLE_SIZE)
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ class ByteCoder:
             if block[0] >= nbytes:
                 break
             words = self._block(*block)
-            codes, rest = kernels.choose_words(
+            codes, rest = kernels.choose_codewords(
                 rest, words, beam=BEAM, sweeps=SWEEPS, threads=threads
             )
             parts.append(codes)
@@ -153,14 +153,14 @@ class ByteCoder:
             rest[rows] = whole(unit(X[rows]).astype(np.float64) - center)
         return rest
 
-    def _block(self, start: int, stop: int) -> kernels.Words:
+    def _block(self, start: int, stop: int) -> kernels.Codebooks:
         if start not in self._prepared:
             words = self.words[self.layout.of_bytes(start, stop)]
             self._prepared[start] = prepared(words, full=start < self.full)
         return self._prepared[start]
 
     @cached_property
-    def _prepared(self) -> dict[int, kernels.Words]:
+    def _prepared(self) -> dict[int, kernels.Codebooks]:
         return {}  # by the block's first byte, made when first needed
 
     def decode(self, codes: Bytes) -> Floats:

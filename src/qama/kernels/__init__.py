@@ -18,15 +18,16 @@ import numpy as np
 from qama.kernels import _check, reference
 from qama.kernels._arrays import F32, I32, I64, U8, zero_blocks
 from qama.kernels._dispatch import backend, chosen_path, native_paths
-from qama.kernels.choosing import choose_words, multiply, squared_norms, word_sums
+from qama.kernels.choosing import choose_codewords, codeword_sums, multiply, squared_norms
+from qama.kernels.codebooks import Codebooks, paired, prepare_codebooks
 from qama.kernels.scans import HammingScan, TableScan
-from qama.kernels.words import Words, paired, prepare_words
 
 __all__ = [
+    "Codebooks",
     "HammingScan",
     "TableScan",
-    "Words",
-    "choose_words",
+    "choose_codewords",
+    "codeword_sums",
     "from_blocks",
     "hamming_distances",
     "hamming_rows",
@@ -34,12 +35,11 @@ __all__ = [
     "info",
     "multiply",
     "paired",
-    "prepare_words",
+    "prepare_codebooks",
     "squared_norms",
     "table_rows",
     "table_topk",
     "to_blocks",
-    "word_sums",
     "zero_blocks",
 ]
 

@@ -8,9 +8,9 @@ import numpy as np
 
 from qama.kernels import _native, reference
 from qama.kernels._arrays import F32, I16, I32, I64, U8
+from qama.kernels.codebooks import Codebooks
 from qama.kernels.layout import CodebookLayout
 from qama.kernels.scans import HammingScan, TableScan
-from qama.kernels.words import Words
 
 # Distances are summed in 16 bits; filter entries of very wide codes would lose their resolution.
 _MOST_BITS = 43_000
@@ -67,34 +67,36 @@ class Native:
             _native.table_rows(scan, rows, threads, scores)
         return scores
 
-    def choose_words(
-        self, rows: I16, words: Words, *, beam: int, sweeps: int, threads: int = 0
+    def choose_codewords(
+        self, rows: I16, codebooks: Codebooks, *, beam: int, sweeps: int, threads: int = 0
     ) -> tuple[U8, I16]:
-        """See `qama.kernels.choose_words`."""
-        codes, rest = np.empty((len(rows), words.layout.nbytes), np.uint8), np.empty_like(rows)
-        _native.choose_words(
-            self.path, rows, words.words, words.pairs, words.twice, words.squares,
-            words.section_words, beam, sweeps, words.shift, words.limit, threads, codes, rest,
+        """See `qama.kernels.choose_codewords`."""
+        shape = len(rows), codebooks.layout.nbytes
+        codes, residuals = np.empty(shape, np.uint8), np.empty_like(rows)
+        _native.choose_codewords(
+            self.path, rows, codebooks.codewords, codebooks.paired, codebooks.twice,
+            codebooks.squares, codebooks.size, beam, sweeps, codebooks.shift, codebooks.limit,
+            threads, codes, residuals,
         )  # fmt: skip
-        return codes, rest
+        return codes, residuals
 
-    def multiply(self, rows: I16, pairs: I32, *, threads: int = 0) -> I32:
+    def multiply(self, rows: I16, paired: I32, *, threads: int = 0) -> I32:
         """See `qama.kernels.multiply`."""
-        products = np.empty((len(rows), len(pairs) * pairs.shape[2]), np.int32)
-        _native.multiply(self.path, rows, pairs, threads, products)
+        products = np.empty((len(rows), len(paired) * paired.shape[2]), np.int32)
+        _native.multiply(self.path, rows, paired, threads, products)
         return products
 
-    def word_sums(self, codes: U8, rows: I16, *, full: int = 0, threads: int = 0) -> I64:
-        """See `qama.kernels.word_sums`."""
+    def codeword_sums(self, codes: U8, rows: I16, *, full: int = 0, threads: int = 0) -> I64:
+        """See `qama.kernels.codeword_sums`."""
         width = CodebookLayout(codes.shape[1], full).codewords
         sums = np.zeros((width, rows.shape[1]), np.int64)
-        _native.word_sums(codes, rows, full, threads, sums)
+        _native.codeword_sums(codes, rows, full, threads, sums)
         return sums
 
     def squared_norms(
-        self, codes: U8, words: I16, start: I16, *, full: int = 0, threads: int = 0
+        self, codes: U8, codewords: I16, start: I16, *, full: int = 0, threads: int = 0
     ) -> I64:
         """See `qama.kernels.squared_norms`."""
         norms = np.empty(len(codes), np.int64)
-        _native.squared_norms(codes, words, start, full, threads, norms)
+        _native.squared_norms(codes, codewords, start, full, threads, norms)
         return norms

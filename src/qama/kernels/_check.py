@@ -15,7 +15,7 @@ from qama.kernels._arrays import F32, I16, I32, I64, U8, U64, InverseNorms
 from qama.kernels.layout import BYTE_SIZE, NIBBLE_SIZE, CodebookLayout
 
 _INT32_MAX = 2**31 - 1
-_SECTIONS = 64  # of words that are chosen together, at most
+_CODEBOOKS = 64  # that are chosen from together, at most
 _MOST_BEAM = 16
 
 
@@ -177,30 +177,25 @@ def rows(value: I64, queries: int, count: int) -> I64:
     return value
 
 
-def section_size(section_words: int) -> None:
-    """Check the number of words of a section."""
-    if section_words not in (NIBBLE_SIZE, BYTE_SIZE):
-        raise ValueError(f"section_words is {section_words!r}; 16 or 256 are possible")
-
-
-def words(words: I16, section_words: int) -> I16:
-    """Check the words that a code is chosen from."""
-    words = array("words", words, np.int16, (None, None))
-    section_size(section_words)
-    width, d = words.shape
-    byte = CodebookLayout.uniform(1, section_words).codewords
-    if width % byte or not byte <= width <= section_words * _SECTIONS:
+def codewords(value: I16, size: int) -> I16:
+    """Check the codewords of codebooks of one size."""
+    value = array("codewords", value, np.int16, (None, None))
+    if size not in (NIBBLE_SIZE, BYTE_SIZE):
+        raise ValueError(f"size is {size!r}; a codebook can hold {NIBBLE_SIZE} or {BYTE_SIZE}")
+    width, d = value.shape
+    byte = CodebookLayout.uniform(1, size).codewords
+    if width % byte or not byte <= width <= size * _CODEBOOKS:
         raise ValueError(
-            f"words has {width} rows; {byte} for each byte of a choice, of at most {_SECTIONS} "
-            f"words, are needed"
+            f"codewords has {width} rows; {byte} for each byte of a choice, of at most "
+            f"{_CODEBOOKS} codewords, are needed"
         )
     if d % 2 or not 0 < d < 2**20:
-        raise ValueError(f"words has {d} columns; an even number below 2**20 is needed")
-    return words
+        raise ValueError(f"codewords has {d} columns; an even number below 2**20 is needed")
+    return value
 
 
 def choice(rows: I16, dims: int, beam: int, sweeps: int) -> I16:
-    """Check what words are chosen for, and how."""
+    """Check what codewords are chosen for, and how."""
     rows = array("rows", rows, np.int16, (None, dims))
     at_least("beam", beam, 1)
     if beam > _MOST_BEAM:

@@ -9,8 +9,8 @@ from typing import Protocol
 
 from qama.kernels import reference
 from qama.kernels._arrays import F32, I16, I32, I64, U8
+from qama.kernels.codebooks import Codebooks
 from qama.kernels.scans import HammingScan, TableScan
-from qama.kernels.words import Words
 
 PATHS = ("avx512", "avx2", "neon", "portable", "numpy")
 VARIABLE = "QAMA_KERNEL"
@@ -37,19 +37,19 @@ class Backend(Protocol):
     def table_rows(self, scan: TableScan, rows: I64, *, threads: int = 0) -> F32:
         """See `qama.kernels.table_rows`."""
 
-    def choose_words(
-        self, rows: I16, words: Words, *, beam: int, sweeps: int, threads: int = 0
+    def choose_codewords(
+        self, rows: I16, codebooks: Codebooks, *, beam: int, sweeps: int, threads: int = 0
     ) -> tuple[U8, I16]:
-        """See `qama.kernels.choose_words`."""
+        """See `qama.kernels.choose_codewords`."""
 
-    def multiply(self, rows: I16, pairs: I32, *, threads: int = 0) -> I32:
+    def multiply(self, rows: I16, paired: I32, *, threads: int = 0) -> I32:
         """See `qama.kernels.multiply`."""
 
-    def word_sums(self, codes: U8, rows: I16, *, full: int = 0, threads: int = 0) -> I64:
-        """See `qama.kernels.word_sums`."""
+    def codeword_sums(self, codes: U8, rows: I16, *, full: int = 0, threads: int = 0) -> I64:
+        """See `qama.kernels.codeword_sums`."""
 
     def squared_norms(
-        self, codes: U8, words: I16, start: I16, *, full: int = 0, threads: int = 0
+        self, codes: U8, codewords: I16, start: I16, *, full: int = 0, threads: int = 0
     ) -> I64:
         """See `qama.kernels.squared_norms`."""
 

@@ -12,24 +12,24 @@ def table_topk(
     path: str, scan: TableScan, threads: int, rows_out: I64, scores_out: F32
 ) -> None: ...
 def table_rows(scan: TableScan, rows: I64, threads: int, scores_out: F32) -> None: ...
-def choose_words(
+def choose_codewords(
     path: str,
     rows: I16,
-    words: I16,
-    pairs: I32,
+    codewords: I16,
+    paired: I32,
     twice: I16,
     squares: I32,
-    section_words: int,
+    size: int,
     beam: int,
     sweeps: int,
     shift: int,
     limit: int,
     threads: int,
     codes_out: U8,
-    rest_out: I16,
+    residuals_out: I16,
 ) -> None: ...
-def multiply(path: str, rows: I16, pairs: I32, threads: int, products_out: I32) -> None: ...
-def word_sums(codes: U8, rows: I16, full: int, threads: int, sums_out: I64) -> None: ...
+def multiply(path: str, rows: I16, paired: I32, threads: int, products_out: I32) -> None: ...
+def codeword_sums(codes: U8, rows: I16, full: int, threads: int, sums_out: I64) -> None: ...
 def squared_norms(
-    codes: U8, words: I16, start: I16, full: int, threads: int, norms_out: I64
+    codes: U8, codewords: I16, start: I16, full: int, threads: int, norms_out: I64
 ) -> None: ...

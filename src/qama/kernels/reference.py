@@ -13,12 +13,18 @@ import numpy as np
 import numpy.typing as npt
 
 from qama.kernels._arrays import CHUNK_BYTES, F32, I32, I64, U8, U64
-from qama.kernels.reference_words import choose_words, multiply, squared_norms, word_sums
+from qama.kernels.reference_codebooks import (
+    choose_codewords,
+    codeword_sums,
+    multiply,
+    squared_norms,
+)
 from qama.kernels.scans import HammingScan, TableScan
 
 __all__ = [
     "allowed_count",
-    "choose_words",
+    "choose_codewords",
+    "codeword_sums",
     "from_blocks",
     "hamming_distances",
     "hamming_rows",
@@ -28,7 +34,6 @@ __all__ = [
     "table_rows",
     "table_topk",
     "to_blocks",
-    "word_sums",
 ]
 
 _ROWS = 64

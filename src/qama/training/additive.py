@@ -138,7 +138,7 @@ def fit_byte_coder(
         else:
             own = base.layout.of_bytes(start, stop)
             words.append(_refit_block(rest, base.words[own] * np.float32(UNIT), form, threads))
-        _, rest = kernels.choose_words(
+        _, rest = kernels.choose_codewords(
             rest, prepared(words[-1], form.full), beam=BEAM, sweeps=SWEEPS, threads=threads
         )
         if progress is not None:
@@ -168,7 +168,7 @@ def _fit_block(
         noise = random.standard_normal(W.shape, dtype=np.float32) * share
         noisy = form.summed(whole(W + np.float32(level) * noise))
         some = _sample(rows, random) if level else rows
-        codes, _ = kernels.choose_words(
+        codes, _ = kernels.choose_codewords(
             some, prepared(noisy, form.full), beam=_BEAM, sweeps=_SWEEPS, threads=threads
         )
         W = _refit(W, codes, some, form, threads)
@@ -180,7 +180,9 @@ def _refit_block(rows: Int16s, known: Floats, form: _Form, threads: int) -> Int1
     W = prior = form.parted(known)
     for _ in range(_BASE_ROUNDS):
         words = prepared(form.summed(whole(W)), form.full)
-        codes, _ = kernels.choose_words(rows, words, beam=_BEAM, sweeps=_SWEEPS, threads=threads)
+        codes, _ = kernels.choose_codewords(
+            rows, words, beam=_BEAM, sweeps=_SWEEPS, threads=threads
+        )
         W = _refit(W, codes, rows, form, threads, prior)
     return form.summed(whole(W))
 
@@ -263,7 +265,7 @@ def _normal_equations(
 ) -> tuple[Floats, Floats]:
     """Return, of free words, how often each two were chosen together and each one's sum of rows."""
     layout = form.layout(codes.shape[1])
-    B = kernels.word_sums(codes, rows, full=layout.full, threads=threads) * UNIT
+    B = kernels.codeword_sums(codes, rows, full=layout.full, threads=threads) * UNIT
     A = _chosen_together(codes, layout)
     if not form.full:
         parts = form.summed(np.eye(form.words * codes.shape[1], dtype=np.float32))
