@@ -7,7 +7,7 @@
 
 namespace qama {
 
-// Fills choice.codes and choice.rest for `count` rows.
+// Fills choice.codes and choice.residuals for `count` rows.
 void choose_codewords(const Kernels&, const Choice&, std::int64_t count, int threads);
 
 // Fills p.products for `count` rows.

@@ -1,5 +1,6 @@
 // The search of choose.h, written once over the Lanes of an instruction set I (see scan_kernel.h)
-// and W, the codewords of a codebook. I::Lanes are kLanes int32, kLanes a divisor of 16, with
+// and W, the number of codewords in a codebook. I::Lanes are kLanes int32, kLanes a divisor of 16,
+// with
 //
 //     load, store, splat, numbers      numbers: lane i holds i
 //     widened                          load of int16
@@ -7,7 +8,7 @@
 //     add_products(a, b)               of the two int16 in each lane, added modulo 2^32
 //     kTileRows                        rows that are multiplied with a tile of codewords together
 //     halved(n)                        n times, rounding down
-//     less(a, b), equal(a, b)          masks, one truth per lane
+//     less(a, b), equal(a, b)          masks: true or false per lane
 //     select(mask, a, b)               a where the mask holds, else b
 //     least()                          the least lane
 #pragma once
@@ -19,8 +20,8 @@
 namespace qama {
 
 constexpr std::int32_t kNever = 0x7FFFFFFF; // above every cost
-constexpr int kTileVectors = 2;             // vectors of codewords that are multiplied together
-constexpr int kTilePairs = 96;              // pairs of entries that are
+constexpr int kTileVectors = 2;             // vectors of codewords in a tile
+constexpr int kTilePairs = 96;              // pairs of entries that are read of a tile at a time
 
 template <int N> struct Number {
     static constexpr int value = N;
@@ -41,13 +42,13 @@ static inline std::int32_t pair_at(const std::int16_t* row, int pair) {
     return both;
 }
 
-// Adds to `sums` the products of R rows, `dims` apart, with kTileVectors vectors of codewords: of
-// `pairs` pairs of entries (see Choice.paired).
+// Adds to `sums` the products of R rows with the codewords of a tile, of `pairs` pairs of entries
+// (see Choice.paired). The rows lie `dims` apart.
 template <class I, int R>
 static inline void add_products(const std::int32_t* codewords, int pairs, const std::int16_t* rows,
                                 int dims, typename I::Lanes (&sums)[R][kTileVectors]) {
     using L = typename I::Lanes;
-    constexpr int chains = R == 1 ? 4 : 1; // of sums that do not wait for each other
+    constexpr int chains = R == 1 ? 4 : 1; // sums that need not wait for each other
     L some[chains][R][kTileVectors];
     for (int c = 0; c < chains; ++c)
         for (int r = 0; r < R; ++r)
@@ -72,8 +73,8 @@ static inline void add_products(const std::int32_t* codewords, int pairs, const 
         }
 }
 
-// The same; `waiting` are the sums of the rows' pairs before `first`, if there are any, and become
-// those of all so far. Calls take(r, v, sums) after the last ones.
+// The same for pairs from `first` on. `waiting` keeps the sums between calls, unless these pairs
+// are the last ones: then take(r, v, sums) is called for each row r and vector v.
 template <class I, int R, class Take>
 static inline void products_of_rows(const std::int32_t* codewords, int first, int pairs,
                                     const std::int16_t* rows, int dims, std::int32_t* waiting,
@@ -92,9 +93,9 @@ static inline void products_of_rows(const std::int32_t* codewords, int first, in
             else sums[r][v].store(waiting + (r * V + v) * L::kLanes);
 }
 
-// Calls take(r, at, products) with the products of row r and the codewords from `at` on: all
-// codewords, `count` rows, at most kChoiceRows. Of a tile of codewords some entries at a time serve
-// all rows from the L1 cache.
+// Calls take(r, at, products) with the products of row r and the vector of codewords from `at` on,
+// for all codewords and `count` rows, at most kChoiceRows. Some pairs of entries of a tile at a
+// time serve all rows, so that they stay in the L1 cache.
 template <class I, class Take>
 static inline void all_products(const std::int32_t* pairs, int dims, int width,
                                 const std::int16_t* rows, std::int64_t count, Take take) {
@@ -129,7 +130,7 @@ template <class I> static void multiply(const Products& p, Range rows) {
     }
 }
 
-// What each codeword costs alone, |w|^2 - 2 r . w in the units of the search.
+// What each codeword costs alone: |w|^2 - 2 r . w, halved and clamped as Choice says.
 template <class I>
 static inline void costs_alone(const Choice& c, const std::int16_t* rows, std::int64_t count,
                                std::int32_t* costs) {
@@ -142,7 +143,7 @@ static inline void costs_alone(const Choice& c, const std::int16_t* rows, std::i
         });
 }
 
-// The candidate of least cost, the first of equals, among `count` (a multiple of kLanes).
+// The number of the cheapest candidate, the first of equals, among `count` (a multiple of kLanes).
 template <class I>
 static inline int first_least(const std::int32_t* costs, int count, std::int32_t& least_cost) {
     using L = typename I::Lanes;
@@ -157,7 +158,7 @@ static inline int first_least(const std::int32_t* costs, int count, std::int32_t
     return L::select(L::equal(least, L::splat(least_cost)), at, L::splat(kNever)).least();
 }
 
-// Prefixes of a choice, cheapest first.
+// The cheapest prefixes of a choice so far, cheapest first.
 struct Beam {
     std::int32_t totals[kBeam];
     std::uint8_t codewords[kBeam][kMostCodebooks];
@@ -166,8 +167,8 @@ struct Beam {
     int held;
 };
 
-// What each codeword of a codebook costs beside codewords of the codebooks [from, to): `start` and
-// what it has in common with them.
+// What each codeword of a codebook costs beside the chosen ones of the codebooks [from, to):
+// `start`, `total` and twice its products with them.
 template <class I, int W>
 static inline void costs_beside(const Choice& c, int codebook, const std::uint8_t* codewords,
                                 int from, int to, const std::int32_t* start, std::int32_t total,
@@ -188,7 +189,7 @@ static inline void costs_beside(const Choice& c, int codebook, const std::uint8_
     }
 }
 
-// Asks for what costs_beside() will read: tables of 256 codewords lie far away.
+// Prefetches what costs_beside() will read: products with 256 codewords are too many for a cache.
 template <int W>
 static QAMA_INLINE void fetch_beside(const Choice& c, int codebook, const std::uint8_t* codewords,
                                      int from, int to) {
@@ -200,7 +201,8 @@ static QAMA_INLINE void fetch_beside(const Choice& c, int codebook, const std::u
     }
 }
 
-// `candidates` becomes the total of each prefix with each codeword of the codebook.
+// Extends the prefixes by one codebook. `candidates` becomes the total cost of each prefix with
+// each codeword.
 template <class I, int W>
 static inline void extend(const Choice& c, const std::int32_t* alone, int codebook,
                           const Beam& from, Beam& to, std::int32_t* candidates) {
@@ -224,8 +226,8 @@ static inline void extend(const Choice& c, const std::int32_t* alone, int codebo
     for (int i = 0; i < wanted; ++i) put_lane<I>(candidates, best[i], to.totals[i]);
 }
 
-// Adds to the costs of some codewords what a new codeword has in common with them, and takes off
-// the old.
+// Updates the costs of the codewords [first, last) when a chosen one is replaced: takes off twice
+// the products with the old one and adds those with the new one.
 template <class I>
 static inline void replace_codeword(const std::int16_t* before, const std::int16_t* now, int first,
                                     int last, std::int32_t* costs) {
@@ -234,9 +236,9 @@ static inline void replace_codeword(const std::int16_t* before, const std::int16
         L::load(costs + k).add(L::widened(now + k).sub(L::widened(before + k))).store(costs + k);
 }
 
-// Each codebook in turn takes its best codeword given the others, until nothing changes. `costs`
-// are those of each codeword beside the codewords of all other codebooks, and a constant for each
-// codebook.
+// Coordinate descent: each codebook in turn takes its cheapest codeword given all others, until
+// nothing changes. `costs` says what each codeword costs beside the chosen ones of all other
+// codebooks, up to a constant per codebook.
 template <class I, int W>
 static inline void sweep(const Choice& c, std::int32_t* costs, std::uint8_t* codewords) {
     bool changed = true;
@@ -257,7 +259,7 @@ static inline void sweep(const Choice& c, std::int32_t* costs, std::uint8_t* cod
     }
 }
 
-// Asks for what leave_residual() will read, unless sweeps change it.
+// Prefetches what leave_residual() will read, unless sweeps change the choice.
 static QAMA_INLINE void fetch_codewords(const Choice& c, const std::uint8_t* codewords) {
     for (int codebook = 0; codebook < c.codebooks; ++codebook) {
         const int codeword = codebook * c.book_size + codewords[codebook];
@@ -266,7 +268,7 @@ static QAMA_INLINE void fetch_codewords(const Choice& c, const std::uint8_t* cod
     }
 }
 
-// The row less its codewords, clamped to int16; `sums` holds `dims` integers.
+// The row less its codewords, clamped to int16; `sums` has room for `dims` integers.
 static inline void leave_residual(const Choice& c, const std::int16_t* row,
                                   const std::uint8_t* codewords, std::int32_t* sums,
                                   std::int16_t* residual) {
@@ -283,7 +285,8 @@ static inline void leave_residual(const Choice& c, const std::int16_t* row,
                                                                   : sums[k]);
 }
 
-// Row `i`; `alone` holds its costs. `candidates` holds beam * width integers.
+// Chooses for row `i`. `alone` holds what each codeword costs alone; `candidates` has room for
+// beam * width integers, `sums` for dims.
 template <class I, int W>
 static inline void choose_row(const Choice& c, std::int64_t i, std::int32_t* alone,
                               std::int32_t* candidates, std::int32_t* sums) {
@@ -296,7 +299,7 @@ static inline void choose_row(const Choice& c, std::int64_t i, std::int32_t* alo
     std::uint8_t* codewords = found.codewords[0];
     fetch_codewords(c, codewords);
     if (c.sweeps > 0) {
-        std::int32_t* costs = alone; // these serve no longer
+        std::int32_t* costs = alone; // which is not needed any more
         for (int codebook = 0; codebook < c.codebooks; ++codebook) {
             fetch_beside<W>(c, codebook + 1, codewords, codebook + 2, c.codebooks);
             costs_beside<I, W>(c, codebook, codewords, codebook + 1, c.codebooks,
@@ -313,7 +316,7 @@ static inline void choose_row(const Choice& c, std::int64_t i, std::int32_t* alo
             codes[k] = joined_nibbles(codewords[2 * k], codewords[2 * k + 1]);
 }
 
-// `scratch` holds kChoiceRows + beam rows of `width` integers, then `dims` integers.
+// See ChooseFn.
 template <class I> static void choose_rows(const Choice& c, Range rows, std::int32_t* scratch) {
     constexpr int R = kChoiceRows;
     std::int32_t* candidates = scratch + std::int64_t{R} * c.width;

@@ -10,11 +10,11 @@ namespace qama {
 namespace {
 
 constexpr std::int64_t kInterleavedHits = 1000; // k above which 64 collectors would be large
-constexpr int kFraction = 8; // bits of a field below the point, before an entry is rounded up
+constexpr int kFraction = 8; // fractional bits of a field's values, before they are rounded up
 
-// Whether the lookup tables of all high nibbles are split: only then a wide table can serve the two
-// halves of a high nibble. Tables of weighted bits and of weighted pairs of bits are; of words that
-// a fit made to be sums, too; others need not be.
+// Whether the lookup tables of all high nibbles are split: only then can wide tables be used, which
+// look up the two halves of a high nibble apart. Tables of grid codes are split, and so are those
+// of codebooks whose codewords are sums of two terms; others need not be.
 bool all_split(const TableQueries& q) {
     const std::int64_t size = codeword_count(q.layout),
                        later = first_codeword(q.layout, q.layout.full);
@@ -41,12 +41,12 @@ struct Field {
     }
 };
 
-// The fields of one query, and the tables (of one or more fields) whose entries fit 8 bits
-// together.
+// The fields of one query. Those of some neighbouring columns form a group, whose entries the scan
+// sums in 8 bits.
 struct Fields {
     std::vector<Field> each;
     std::int64_t base;
-    std::int64_t reach = 0, most = 0; // of all, and of the group that reaches farthest
+    std::int64_t reach = 0, most = 0; // of all fields, and of the group with the largest reach
 
     Fields(const TableArgs& args, std::int64_t query, bool wide)
         : base(args.queries.offsets[query]) {
@@ -137,7 +137,7 @@ void write_wide(const Field* fields, int columns, std::int32_t scale, std::uint8
         to[i] = rounded_up(tops[0][i & 3] + tops[1][i >> 2 & 3] + tops[2][i >> 4]);
 }
 
-// Interleaved tables cost the same for 1 to 64 queries, shuffles are paid by each.
+// A tile of interleaved tables costs the same for 1 to 64 queries; other look-ups cost each query.
 bool interleaves(const TableQueries& q, const Kernels& kernels, std::int64_t k) {
     const std::int64_t tiles = (q.count + kInterleaved - 1) / kInterleaved;
     const auto [columns, full] = q.layout;

@@ -11,7 +11,7 @@
 namespace qama {
 namespace {
 
-// One byte with the operations that expand() asks for.
+// One byte with the operations that expand() needs.
 struct Byte {
     std::uint8_t v;
 
@@ -34,7 +34,8 @@ Expansion expansion_of(const HammingQueries& q) {
             rest ? leading(rest) : std::uint8_t{0xFF}};
 }
 
-// Query bytes in the order in which a tile meets them, in the form that it wants.
+// The queries' bytes in the order in which a tile reads them, as the patterns that it compares
+// with.
 std::vector<std::uint32_t> tiled_patterns(const HammingQueries& q, const Expansion& e, int width,
                                           const Kernels& kernels) {
     const int tile = kernels.hamming_tile;

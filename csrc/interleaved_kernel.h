@@ -1,17 +1,18 @@
 // The table scan by interleaved tables, written once over an instruction set I (see scan_kernel.h).
 //
-// A lane of a vector is a query here, not a row: the byte of a row names one line of the table of
-// its column, and that line holds the entries of 64 queries. So a look-up is a load, however many
-// entries a table has. The tables of a few columns are used for all rows of some blocks, so that
-// they stay near; the sums of the rows wait in memory meanwhile.
+// Here a lane of a vector is a query, not a row. The byte of a row selects one line of its column's
+// table, and that line holds the entries of 64 queries. So a look-up is one load, however many
+// entries a table has. The tables of a few columns serve all rows of some blocks before those of
+// the next columns are read, so that they stay in the cache; meanwhile the rows' sums are in
+// memory.
 #pragma once
 
 #include "range_kernel.h"
 
 namespace qama {
 
-constexpr int kSummedBlocks = 8;              // whose sums wait, 128 bytes per row
-constexpr int kFullPass = 8, kNarrowPass = 8; // columns at a time, at most
+constexpr int kSummedBlocks = 8;              // whose sums are in memory, 128 bytes per row
+constexpr int kFullPass = 8, kNarrowPass = 8; // columns whose tables are read at a time, at most
 
 // Adds the entries of N columns to one row's sums; `at` points at its byte in the first of them.
 template <class I, bool Full, int N>
@@ -33,8 +34,8 @@ static inline void add_entries(const std::uint8_t* at, const std::uint8_t* entri
     }
 }
 
-// Columns from `first` to `last`, N at a time, then the rest: of all rows of some blocks. Returns
-// where the entries of the next column are.
+// Adds the entries of the columns from `first` up to `last` to the sums of all rows of some blocks,
+// N columns at a time, then those that are left. Returns where the entries of the next column are.
 template <class I, bool Full, int N>
 static inline const std::uint8_t*
 add_columns(const TableScan& scan, const std::int64_t* blocks, int count, int first, int last,
@@ -74,7 +75,7 @@ template <class I> class Limits {
         for (int t = 0; t < kInterleaved; ++t) find(t);
         pack();
     }
-    void renew(int t) { // whose floor rose
+    void renew(int t) { // after the floor of query t rose
         find(t);
         pack();
     }

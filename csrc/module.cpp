@@ -1,5 +1,5 @@
-// The Python face: arrays in, arrays filled. Shapes and values were checked by the caller, the
-// package qama.kernels; what would read out of bounds is checked here once more.
+// The Python interface: reads arrays, fills arrays. The caller, qama.kernels, has checked shapes
+// and values; whatever could lead to reading out of bounds is checked here once more.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/string.h>
@@ -43,7 +43,7 @@ template <class T> Blocks blocks_of(const Array<T, 3>& blocks) {
     return {blocks.data(), size(blocks, 0), static_cast<int>(size(blocks, 1)), nullptr, 0};
 }
 
-// With further columns in an array of their own.
+// The same, with further columns in an array of their own.
 Blocks blocks_of(const Array<const std::uint8_t, 3>& leading, const OptionalBlocks& rest) {
     Blocks blocks = blocks_of(leading);
     if (!rest) return blocks;
@@ -190,7 +190,7 @@ std::vector<std::string> paths() {
     return names;
 }
 
-// The bytes of a row follow each other; its rows may be parts of longer ones.
+// Rows of bytes that may be parts of longer rows.
 using Codes = nb::ndarray<const std::uint8_t, nb::ndim<2>, nb::device::cpu>;
 
 void py_to_blocks(Codes codes, Array<std::uint8_t, 3> blocks) {

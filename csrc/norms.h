@@ -1,4 +1,4 @@
-// Lengths of what codes stand for.
+// Squared norms of the vectors that codes stand for.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,5 @@
-// What all scans share: which blocks they visit, and the least sum of filter entries that counts.
+// What all scans share: which blocks they visit and prefetch, and the least sum of filter entries
+// with which a row can be among the best.
 #pragma once
 
 #include <cstring>
@@ -7,7 +8,7 @@
 
 namespace qama {
 
-// The number of the i-th block of a scan.
+// The number of the i-th block to scan.
 static inline std::int64_t block_at(const Rows& rows, std::int64_t i) {
     return rows.visited ? rows.visited[i] : i;
 }
@@ -34,7 +35,7 @@ static inline int lowest_bit(std::uint64_t bits) {
 #endif
 }
 
-// The smallest power of two that holds the queries of a tile.
+// The least power of two, at most `tile`, that has room for the queries that are left.
 static inline int tile_width(std::int64_t left, int tile) {
     int width = 1;
     while (width < tile && width < left) width *= 2;
@@ -75,14 +76,13 @@ static inline std::uint32_t least_sum(Bound bound, NormSpan norms, float floor) 
     return sum;
 }
 
-// Up to Most blocks that have rows which may be returned: those that all tiles visit before any
-// visits the next ones.
+// Up to Most blocks with rows that may be returned, and which rows these are.
 template <int Most> struct Group {
     std::int64_t blocks[Most];
     std::uint64_t allowed[Most];
     int count = 0;
 
-    // Takes up to `size` blocks from the i-th one on.
+    // Takes up to `size` blocks from the i-th one on, and moves `i` behind them.
     Group(const Rows& rows, std::int64_t& i, std::int64_t last, std::int64_t size) {
         for (; i < last && count < size; ++i) {
             const std::int64_t block = block_at(rows, i);
@@ -90,39 +90,39 @@ template <int Most> struct Group {
             if (some != 0) blocks[count] = block, allowed[count++] = some;
         }
     }
-    // Whether so many blocks are left out that the CPU does not foresee which comes next.
+    // Whether so many blocks are left out that the CPU cannot predict which one comes next.
     bool sparse() const { return 4 * count <= 3 * (blocks[count - 1] - blocks[0] + 1); }
 };
 
 using TiledGroup = Group<kMaxGroupBlocks>;
 
-// Asks for the columns of a block.
+// Prefetches the columns of a block.
 static QAMA_INLINE void fetch(const Blocks& blocks, std::int64_t block, int columns) {
     for (int c = 0; c < columns; ++c) QAMA_PREFETCH(column_at(blocks, block, c));
 }
 
-// Whether the scan of one query asks for what comes column by column, between look-ups, or for all
-// of a block at once. The latter is faster in order where blocks are neither short nor longer than
-// what a CPU can wait for.
+// Whether the scan of one query prefetches column by column, between its look-ups, or a whole block
+// at once. A whole block is faster for blocks in order that are of middle length: of a short one
+// there is little to wait for, and of a long one more than a CPU fetches at a time.
 static inline bool fetched_by_column(int columns, bool sparse) {
     if (sparse) return columns > kShortCode;
     return columns <= 32 || columns > 100;
 }
 
-// The blocks that a scan will come to soon.
+// Which blocks a scan will come to soon, and prefetching them.
 class Ahead {
   public:
     Ahead(const Blocks& blocks, int columns, const TiledGroup& group, const TiledGroup& next)
         : blocks_(blocks), columns_(columns),
           blocks_ahead_(static_cast<int>(group_blocks(columns, kAheadBytes)) + 1), group_(group),
           next_(next) {}
-    // The one to ask for where the scan is at the i-th block of the group, or -1.
+    // The block to prefetch while the scan is at the i-th block of the group, or -1.
     QAMA_INLINE std::int64_t block(int i) const {
         const int next = i + blocks_ahead_ - group_.count;
         if (next >= next_.count) return -1;
         return next < 0 ? group_.blocks[i + blocks_ahead_] : next_.blocks[next];
     }
-    QAMA_INLINE void at(int i) const { // asks for all of it
+    QAMA_INLINE void at(int i) const { // prefetches all of it
         if (const std::int64_t next = block(i); next >= 0) fetch(blocks_, next, columns_);
     }
 
@@ -169,7 +169,7 @@ static inline NormSpan span_of(const InverseNorms& norms, std::int64_t row, std:
     return {norms.values[least], norms.values[most]};
 }
 
-// The inverse norms of a group, which are looked at in runs of blocks that follow each other.
+// The span of a whole group, which is read in runs of neighbouring blocks.
 template <int Most>
 static inline NormSpan group_span(const TableScan& scan, const Group<Most>& group) {
     NormSpan all{};

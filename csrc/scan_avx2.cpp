@@ -7,8 +7,9 @@
 namespace qama {
 namespace {
 
-// kDiffering[q][x] = bits that differ between the nibbles q and x: AVX2 has no byte popcount, and
-// one look-up per nibble of a column that is split once costs half of XOR plus two look-ups.
+// kDiffering.at[q][x]: how many bits of the nibbles q and x differ. AVX2 has no byte popcount. A
+// column is split into nibbles once for all queries; one look-up per nibble and query then costs
+// half of an XOR and two look-ups.
 struct Differing {
     alignas(32) std::uint8_t at[16][16];
     constexpr Differing() : at{} {
@@ -197,7 +198,7 @@ struct Avx2 {
     }
 
     static Nibbles column(Bytes x) { return nibbles(x); }
-    // Where the tables of both nibbles start: no arithmetic is left for the scan.
+    // Where in kDiffering the rows of both nibbles start, so that the scan need not compute it.
     static std::uint32_t pattern(std::uint8_t byte) {
         return (byte & 0xF0u) | (byte & 0x0Fu) << 20;
     }
@@ -207,7 +208,7 @@ struct Avx2 {
     }
     static void add_differing(Bytes nibbles, std::uint32_t at, Bytes& counts) {
         counts = counts.add(shuffle(kDiffering.at[0] + at, nibbles));
-        // Added now: GCC would add up more of them first, and run out of registers.
+        // Forces the addition here: GCC would defer it and run out of registers.
         asm("" : "+x"(counts.a), "+x"(counts.b));
     }
 };

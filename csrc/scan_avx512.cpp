@@ -63,7 +63,7 @@ struct Sums {
         const __m512i least = _mm512_set1_epi16(static_cast<short>(limit));
         return rows(_mm512_cmpge_epu16_mask(even(), least), _mm512_cmpge_epu16_mask(odd, least));
     }
-    static std::uint64_t rows(__mmask32 even, __mmask32 odd) { // of which there are rarely any
+    static std::uint64_t rows(__mmask32 even, __mmask32 odd) { // there are rarely any
         return (even | odd) == 0 ? 0 : spread2(even) | spread2(odd) << 1;
     }
 };
@@ -87,7 +87,7 @@ struct Ints {
     Ints min(Ints y) const { return {_mm512_min_epi32(v, y.v)}; }
     Ints max(Ints y) const { return {_mm512_max_epi32(v, y.v)}; }
     Ints halved(int n) const { return {_mm512_sra_epi32(v, _mm_cvtsi32_si128(n))}; }
-    // _mm512_dpwssd_epi32, of which GCC copies the sums before and after.
+    // As _mm512_dpwssd_epi32, around which GCC would copy the sums.
     Ints add_products(Ints a, Ints b) const {
         Ints sum = *this;
         asm("vpdpwssd %2, %1, %0" : "+v"(sum.v) : "v"(a.v), "v"(b.v));
@@ -137,7 +137,7 @@ struct Avx512 {
                 __m512i quarter[4];
                 for (int i = 0; i < 4; ++i)
                     quarter[i] = _mm512_loadu_si512(entries + 256 * (T * g + t) + 64 * i);
-                // Kept in registers: GCC would load them again for each block.
+                // Keeps them in registers: GCC would load them again for each block.
                 for (__m512i& some : quarter) asm("" : "+v"(some));
                 for (int b = 0; b < B; ++b) {
                     const __m512i x = columns[b][g].v;

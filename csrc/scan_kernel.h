@@ -4,21 +4,22 @@
 //     Vector                           64 bytes, one per row: load, store, splat, add,
 //                                      and the operators & |, shl1, shr1 (see expand.h)
 //     Total                            64 sums of 16 bits: add, load, store, below, reaching
-//     column(Vector)                   made ready to be compared with many query bytes
-//     pattern(byte)                       a query's byte in the form that add_differing() wants
-//     add_differing(column, pattern, counts)  adds how many of the 8 bits of each row differ from
-//     it nibbles(Vector)                  made ready for look-ups look_up(nibbles, entries) per
-//     row: high entry + low entry, in 8 bits add_full(columns, entries, sums) per row of B blocks
-//     and query of T: the entries at its bytes
-//                                      of G columns, added up in 8 bits; [G][T] tables of 256
-//     kWide                            whether it also looks up in tables of 64 entries:
+//     column(Vector)                   prepared to be compared with many query bytes
+//     pattern(byte)                    a query's byte in the form that add_differing() wants
+//     add_differing(column, pattern, counts)
+//                                      adds to each row's count how many of its 8 bits differ
+//     nibbles(Vector)                  prepared for look-ups
+//     look_up(nibbles, entries)        per row: high entry + low entry, in 8 bits
+//     add_full(columns, entries, sums) per row of B blocks and query of T: the entries at its
+//                                      bytes of G columns, added up in 8 bits; [G][T] tables of 256
+//     kWide                            whether it has these three, for tables of 64 entries:
 //     tops(columns)                    the top bit pairs of up to three columns, in six bits
-//     wide_table<Kept>(entries)        64 entries, kept in a register where several blocks use them
+//     wide_table<Kept>(entries)        64 entries, kept in a register where blocks share them
 //     find(column, table)              per row: the entry at its low six bits
 //     Lanes                            int32 lanes: see choose_kernel.h
 //     kHammingTile, kTableTile         queries that one pass over a block serves
-//     kTableBlocks                     blocks that a pass over the tables of a tile serves
-//     kCost                            of the look-ups above beside those of interleaved_kernel.h
+//     kTableBlocks                     blocks that share one pass over the tables of a tile
+//     kCost                            of these look-ups, see LookUpCost
 #pragma once
 
 #include "choose_kernel.h"
@@ -37,7 +38,8 @@ static inline void count_column(typename I::Vector column, const std::uint32_t* 
     for (int t = 0; t < T; ++t) I::add_differing(ready, patterns + t, counts[t]);
 }
 
-// The columns from c on that fit 8 bits together. `whole` are those of which all bits count.
+// Adds the differing bits of as many columns from c on as fit 8 bits together. All bits of the
+// columns below `whole` are compared; of a later one, those in `last`.
 template <class I, int T>
 static QAMA_INLINE void count_columns(const std::uint8_t* block, int c, int width, int whole,
                                       std::uint8_t last, const std::uint32_t* patterns,
@@ -87,7 +89,7 @@ static void hamming_tile(const HammingScan& scan, const TiledGroup& group,
     }
 }
 
-// The last tile may hold fewer queries than T: the least power of two that has room for them.
+// `width` is the least power of two that has room for the queries of the tile: below T in the last.
 template <class I, int T>
 static void hamming_tile_of(int width, const HammingScan& scan, const TiledGroup& group,
                             const std::uint8_t* expanded, const Ahead* ahead,
@@ -115,7 +117,7 @@ static void hamming_scan(const HammingScan& scan, const Part& part, std::uint8_t
     for (TiledGroup group(scan.rows, at, part.blocks.last, size); group.count > 0;) {
         const TiledGroup next(scan.rows, at, part.blocks.last, size);
         const Ahead ahead(scan.blocks, scan.expansion.columns, group, next);
-        const bool fetches = group.sparse(); // what follows in order comes fast enough by itself
+        const bool fetches = group.sparse(); // the CPU itself prefetches what lies in order
         if (scan.expands) expand_group<I>(scan, group, fetches ? &ahead : nullptr, scratch);
         for (std::int64_t t = part.tiles.first; t < part.tiles.last; ++t) {
             const bool first = t == part.tiles.first && !scan.expands;
@@ -129,15 +131,16 @@ static void hamming_scan(const HammingScan& scan, const Part& part, std::uint8_t
 
 // ----------------------------------------------------------------------------------- tables
 
-// What is asked for while a block is looked up: nothing, or the columns of a later one.
+// What is prefetched while the columns of a block are read: nothing, or the same columns of a later
+// block.
 struct FetchNothing {
     FetchNothing of_run(const Blocks&, int) const { return {}; }
     QAMA_INLINE void operator()(const std::uint8_t*) const {}
 };
 
 struct FetchColumn {
-    std::int64_t from, to; // blocks
-    std::int64_t distance; // of a column of theirs
+    std::int64_t from, to; // the block that is read, the block that is prefetched
+    std::int64_t distance; // bytes between the same column of both
 
     FetchColumn of_run(const Blocks& blocks, int first) const {
         return {from, to, column_at(blocks, to, first) - column_at(blocks, from, first)};
@@ -145,7 +148,7 @@ struct FetchColumn {
     QAMA_INLINE void operator()(const std::uint8_t* at) const { QAMA_PREFETCH(at + distance); }
 };
 
-// How a tile asks for what it comes to soon: for all of a block, or column by column.
+// How a tile prefetches the blocks that it comes to soon: whole, or column by column.
 struct FetchBlocks {
     const Ahead* ahead; // or null
 
@@ -170,9 +173,9 @@ static QAMA_INLINE typename I::Vector loaded(const std::uint8_t* at, Fetch fetch
     return I::Vector::load(at);
 }
 
-// Adds up the entries of `Group` columns, in 8 bits, for B blocks and T queries at a time. `at`
-// points at the first of these columns in each block. Tables are loaded once for the B blocks,
-// since loads are what look-ups wait for.
+// The look_up functions add up the filter entries of `Group` columns, in 8 bits, for B blocks and T
+// queries at a time. `at` points at the first of these columns in each block. The B blocks share
+// each load of a table, since loads are what look-ups wait for.
 
 // Full columns: one of 256 entries per byte.
 template <class I, int T, int B, int Group, class Fetch>
@@ -203,7 +206,7 @@ static inline void look_up_narrow(const std::uint8_t* (&at)[B], Fetch fetch,
         for (int t = 0; t < T; ++t) sums[b][t].add(total[b][t]);
 }
 
-// Wide tables: one of 64 entries for the low six bits of each column, one for the top bits of all.
+// Wide tables, of 64 entries: one for the low six bits of each column, one for the top bits of all.
 template <class I, int T, int B, int Group, class Fetch>
 static inline void look_up_wide(const std::uint8_t* (&at)[B], Fetch fetch,
                                 const std::uint8_t* entries, typename I::Total (&sums)[B][T]) {
@@ -236,7 +239,7 @@ static inline void look_up_wide(const std::uint8_t* (&at)[B], Fetch fetch, int c
     if (columns == 1) look_up_wide<I, T, B, 1>(at, fetch, entries, sums);
 }
 
-// The columns of a run; returns where the entries of the next one are.
+// Looks up the columns of a run; returns where the entries of the next run are.
 template <class I, int T, int B, bool Wide, class Fetch>
 static inline const std::uint8_t* look_up_run(const std::uint8_t* (&at)[B], Fetch fetch,
                                               const Run& run, const std::uint8_t* entries,
@@ -275,7 +278,7 @@ static inline void look_up_blocks(const TableScan& scan, const std::int64_t (&bl
     }
 }
 
-// True when the sink's floor rose.
+// Returns whether the sink's floor rose.
 static inline bool offer_rows(const TableScan& scan, std::uint64_t rows, const std::uint16_t* sums,
                               std::int64_t query, std::int64_t block, Sink& sink) {
     bool rose = false;
@@ -293,7 +296,7 @@ static void table_tile(const TableScan& scan, const TiledGroup& group, Fetch fet
     std::uint32_t least[T];
     for (int t = 0; t < T; ++t) least[t] = least_sum(bounds[t], norms, tile.sinks[t].floor);
     for (int i = 0; i < group.count; i += B) {
-        std::int64_t blocks[B]; // past the last one, that one again
+        std::int64_t blocks[B]; // where the group ends, the first of them again
         for (int b = 0; b < B; ++b) blocks[b] = group.blocks[i + b < group.count ? i + b : i];
         typename I::Total sums[B][T];
         for (auto& of_block : sums)
@@ -313,8 +316,8 @@ static void table_tile(const TableScan& scan, const TiledGroup& group, Fetch fet
     }
 }
 
-// One query's tables serve some blocks together only where these are short: several long ones are
-// more places than the CPU fetches from in time.
+// Several blocks share the table loads of a single query only where blocks are short: from several
+// long ones the CPU cannot fetch in time.
 template <class I, bool Wide, class Fetch>
 static void lone_tile(const TableScan& scan, const TiledGroup& group, Fetch fetch, NormSpan norms,
                       const Tile<std::uint8_t>& tile) {

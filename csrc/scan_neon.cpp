@@ -131,7 +131,7 @@ struct Neon {
         });
     }
 
-    // A look-up past its 64 entries leaves what was there.
+    // vqtbx4q_u8 leaves a byte as it was where the index is past the 64 entries.
     static Bytes whole(Bytes x, const std::uint8_t* entries) {
         Bytes found = Bytes::splat(0);
         for (int q = 0; q < 4; ++q) {

@@ -16,7 +16,7 @@ struct Search {
     std::int64_t k;
     int tile;    // queries per tile of the scan
     int threads; // 0: as many as there are cores, fewer for little work
-    double work; // bytes compared, all queries together
+    double work; // bytes compared, all queries together, see thread_count()
 };
 
 using Scan = std::function<void(const Part&)>;

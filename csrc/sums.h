@@ -1,4 +1,4 @@
-// What the rows that chose a codeword add up to.
+// For each codeword, the sum of the rows whose codes chose it.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,7 @@ struct Chosen {
     int dims;
 };
 
-// sums_out: (codewords, dims), zero at first.
+// sums_out: (codewords, dims), zeros when called.
 void codeword_sums(const Chosen&, int threads, std::int64_t* sums_out);
 
 } // namespace qama

@@ -10,7 +10,7 @@
 namespace qama {
 namespace {
 
-constexpr std::int64_t kRowsAhead = 4; // whose columns are asked for
+constexpr std::int64_t kRowsAhead = 4; // how far ahead of the row that is scored to prefetch
 
 float exact_score(const TableArgs& args, std::int64_t query, std::int64_t row, float norm) {
     const TableQueries& q = args.queries;
