@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -750,6 +751,32 @@ def table_arguments(**changes):
 def test_tables_refuse(changes, message):
     with pytest.raises(ValueError, match=message):
         table_topk(**table_arguments(**changes))
+
+
+@pytest.mark.skipif(not PATHS, reason="no native module")
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"n": 200}, {"n": -1}, {"blocks": np.zeros((1, 3, 64), np.uint8)},
+        {"tables": np.zeros((1, 128), np.int16)}, {"tables": np.zeros((1, 80), np.int16)},
+        {"full": 1}, {"full": -1}, {"full": 2**30}, {"offsets": np.zeros(2, np.int32)},
+        {"rest": np.zeros((1, 3, 64), np.uint8)}, {"mask": np.zeros(1, np.uint64)},
+        {"visited": np.array([2])}, {"visited": np.array([1, 0])},
+        {"inverse_norms": np.ones(99, np.float32)}, {"inverse_norms": np.ones(100, np.uint8)},
+        {"steps": np.ones(256, np.float32)}, {"tables": np.zeros((1, 96))}, {"blocks": None},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_the_native_module_reads_no_scan_that_would_lead_it_out_of_bounds(changes):
+    from qama.kernels import _native
+
+    arguments = table_arguments()
+    del arguments["k"]
+    fields = vars(kernels.TableScan(**arguments))
+    rows, scores = np.zeros((1, 5), np.int64), np.zeros((1, 5), np.float32)
+    _native.table_topk("portable", SimpleNamespace(**fields), 1, rows, scores)
+    with pytest.raises(ValueError, match=r"do(es)? not fit|must ascend|^[a-z_]+$"):
+        _native.table_topk("portable", SimpleNamespace(**(fields | changes)), 1, rows, scores)
 
 
 @pytest.mark.parametrize("rows", [[[100]], [[-1]]])
