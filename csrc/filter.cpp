@@ -199,6 +199,10 @@ void Filter::fill(std::int64_t query) {
     bounds_[static_cast<std::size_t>(query)] = {static_cast<float>(scale), not_below(fields.base)};
 }
 
-TableScan Filter::scan() const { return {args_, layout_, entry_bytes_, entries_, bounds_.data()}; }
+TableScan Filter::scan() const {
+    return {args_,    {run_of(args_, 0), run_of(args_, 1), run_of(args_, 2)},
+            layout_,  entry_bytes_,
+            entries_, bounds_.data()};
+}
 
 } // namespace qama

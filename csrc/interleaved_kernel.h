@@ -56,7 +56,7 @@ template <class I>
 static inline void add_runs(const TableScan& scan, const std::int64_t* blocks, int count,
                             const std::uint8_t* entries, typename I::Total* sums) {
     for (int r = 0; r < kRuns; ++r) {
-        const Run run = run_of(scan, r);
+        const Run run = scan.runs[r];
         entries = run.full ? add_columns<I, true, kFullPass>(scan, blocks, count, run.first,
                                                              run.last, entries, sums)
                            : add_columns<I, false, kNarrowPass>(scan, blocks, count, run.first,

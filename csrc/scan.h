@@ -184,6 +184,7 @@ enum class FilterLayout { narrow, wide, interleaved };
 
 // The same, made ready for the kernels: with the filter's tables of all tiles.
 struct TableScan : TableArgs {
+    Run runs[kRuns];
     FilterLayout layout;
     std::int64_t entry_bytes;    // per query
     const std::uint8_t* entries; // see filter.h

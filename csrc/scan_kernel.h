@@ -269,7 +269,7 @@ static inline void look_up_blocks(const TableScan& scan, const std::int64_t (&bl
                                   Fetch fetch, const std::uint8_t* entries,
                                   typename I::Total (&sums)[B][T]) {
     for (int r = 0; r < kRuns; ++r) {
-        const Run run = run_of(scan, r);
+        const Run run = scan.runs[r];
         if (run.columns() == 0) continue;
         const std::uint8_t* at[B];
         for (int b = 0; b < B; ++b) at[b] = column_at(scan.blocks, blocks[b], run.first);
@@ -292,17 +292,18 @@ static inline bool offer_rows(const TableScan& scan, std::uint64_t rows, const s
 template <class I, int T, int B, bool Wide, class Fetch>
 static void table_tile(const TableScan& scan, const TiledGroup& group, Fetch fetch, NormSpan norms,
                        const Tile<std::uint8_t>& tile) {
-    const Bound* bounds = scan.bounds + tile.query;
+    const auto [query, entries, sinks] = tile;
+    const Bound* bounds = scan.bounds + query;
     std::uint32_t least[T];
-    for (int t = 0; t < T; ++t) least[t] = least_sum(bounds[t], norms, tile.sinks[t].floor);
+    for (int t = 0; t < T; ++t) least[t] = least_sum(bounds[t], norms, sinks[t].floor);
     for (int i = 0; i < group.count; i += B) {
         std::int64_t blocks[B]; // where the group ends, the first of them again
         for (int b = 0; b < B; ++b) blocks[b] = group.blocks[i + b < group.count ? i + b : i];
         typename I::Total sums[B][T];
         for (auto& of_block : sums)
             for (auto& sum : of_block) sum = typename I::Total{};
-        look_up_blocks<I, T, B, Wide>(scan, blocks, fetch.template at<B>(i, blocks[0]),
-                                      tile.entries, sums);
+        look_up_blocks<I, T, B, Wide>(scan, blocks, fetch.template at<B>(i, blocks[0]), entries,
+                                      sums);
         for (int b = 0; b < B && i + b < group.count; ++b)
             for (int t = 0; t < T; ++t) {
                 if (least[t] > 0xFFFF) continue;
@@ -310,8 +311,8 @@ static void table_tile(const TableScan& scan, const TiledGroup& group, Fetch fet
                 if (found == 0) continue;
                 std::uint16_t stored[kRows];
                 sums[b][t].store(stored);
-                if (offer_rows(scan, found, stored, tile.query + t, blocks[b], tile.sinks[t]))
-                    least[t] = least_sum(bounds[t], norms, tile.sinks[t].floor);
+                if (offer_rows(scan, found, stored, query + t, blocks[b], sinks[t]))
+                    least[t] = least_sum(bounds[t], norms, sinks[t].floor);
             }
     }
 }
