@@ -22,7 +22,7 @@ from paper_quality import GRID_LEVELS, Judge
 from quality_data import MODELS, ROOT, data_folder, load_scene, vectors
 
 import qama
-from qama.encoding.grid import GridCode
+from qama.quantizers.thermometer.quantizer import ThermometerCode
 
 LABELS = {"scifact": "train.tsv", "nfcorpus": "train.tsv", "cosqa": "dev.tsv"}
 WAYS = ("nothing", "queries", "pairs")
@@ -63,7 +63,7 @@ def measure(judged, way, seed):
             judged.code(codec, way, scorer, dims=d // part, level=level)
             for part in DIMS
             for level in GRID_LEVELS
-            for scorer in GridCode.scorers
+            for scorer in ThermometerCode.scorers
         ],
     }
 

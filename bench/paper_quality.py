@@ -12,15 +12,15 @@ from quality_data import LSA, Scene
 
 import qama
 from qama.codec import Codec
-from qama.encoding.grid import GridCode
-from qama.encoding.levels import HYBRID, LEVELS, dims_grid, plan
-from qama.encoding.quantize import quantile_thresholds
-from qama.encoding.transform import Linear, apply
 from qama.evaluation.baselines import BASELINES, float_hits, unit
 from qama.evaluation.bootstrap import paired_bootstrap
 from qama.evaluation.judge import judge
 from qama.evaluation.runner import evaluate
-from qama.training.config import LossWeights
+from qama.quantizers.thermometer.levels import HYBRID, LEVELS, dims_grid, plan
+from qama.quantizers.thermometer.quantize import quantile_thresholds
+from qama.quantizers.thermometer.quantizer import ThermometerCode
+from qama.quantizers.thermometer.transform import Linear, apply
+from qama.recipe import LossWeights
 
 GRID_LEVELS = ("1", "1.5", "hybrid", "2")
 ABLATED_DIMS = (2, 4)  # d over these: 192 and 96 of 384
@@ -239,7 +239,8 @@ def allocation(scene: Scene, what: str, seed: int):
     if what in FRACTIONS:
         codec = qama.fit(scene.fit, "default", seed, fractions=FRACTIONS[what], threads=1,
                          bytes=False)  # fmt: skip
-        cells = [judged.code(codec, what, s, dims=d, level="hybrid") for s in GridCode.scorers]
+        scorers = ThermometerCode.scorers
+        cells = [judged.code(codec, what, s, dims=d, level="hybrid") for s in scorers]
         return {"cells": cells, "agreement": codec.facts["agreement_best"]}
     X = scene.fit
     if what == "learned, with a log of queries":

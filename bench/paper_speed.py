@@ -9,7 +9,7 @@ from paper_quality import GRID_LEVELS, Judge
 from quality_data import Scene, load_scene
 
 import qama
-from qama.encoding.levels import plan
+from qama.quantizers.thermometer.levels import plan
 
 ROWS, QUERIES, BLOCK = 1_000_000, 1_000, 50_000
 FLOATS = {"float32": np.float32, "float16": np.float16, "int8": np.int8}

@@ -56,12 +56,13 @@ def paper_codec(rows):
 def byte_codec(codec):
     """A codec whose byte codes are steps along the axes: no fit."""
     from qama import Codec
-    from qama.encoding.bytecode import ByteCoder, whole
+    from qama.quantizers.additive.quantizer import AdditiveQuantizer, whole
 
     signs = np.unpackbits(np.arange(16, dtype=np.uint8)[:, None], axis=1)[:, 4:] * 2.0 - 1
     axes = np.eye(32).reshape(8, 4, 32)  # a word steps along four axes
     words = np.concatenate([signs @ axes / step for step in (6, 12, 24, 48)])
-    coder = ByteCoder(whole(np.zeros(32)), whole(words).reshape(-1, 32), np.ones(16, np.float32))
+    lengths = np.ones(16, np.float32)
+    coder = AdditiveQuantizer(whole(np.zeros(32)), whole(words).reshape(-1, 32), lengths)
     return Codec(codec.grid, "default", {}, coder)
 
 

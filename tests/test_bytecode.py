@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 import qama
-from qama.encoding.bytecode import ByteCoder
-from qama.training import additive
-from qama.training.additive import fit_byte_coder
+from qama.quantizers.additive import fit as additive
+from qama.quantizers.additive.fit import fit_additive
+from qama.quantizers.additive.quantizer import AdditiveQuantizer
 
 
 def rows(n, d=32, seed=0):
@@ -15,7 +15,7 @@ def rows(n, d=32, seed=0):
 
 @pytest.fixture(scope="module")
 def coder():
-    return fit_byte_coder(rows(2000), 32, seed=0, threads=1)
+    return fit_additive(rows(2000), 32, seed=0, threads=1)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def test_a_code_depends_on_its_vector_alone(coder):
 
 @pytest.mark.parametrize("longest", [11, 12, 24])
 def test_shorter_codes_do_not_depend_on_the_longest_one(coder, longest):
-    some, X = fit_byte_coder(rows(2000), longest, seed=0, threads=1), rows(50, seed=1)
+    some, X = fit_additive(rows(2000), longest, seed=0, threads=1), rows(50, seed=1)
     assert some.max_bytes == longest
     assert (some.words == coder.words[: len(some.words)]).all()
     assert (some.lengths == coder.lengths[:longest]).all()
@@ -76,7 +76,7 @@ def test_words_of_wide_vectors_are_sums_of_their_leading_axes(monkeypatch):
 
     def fitted(most):
         monkeypatch.setattr(additive, "_MOST_DIMS", most)
-        return fit_byte_coder(X, 12, seed=0, threads=1)
+        return fit_additive(X, 12, seed=0, threads=1)
 
     def error(coder):
         return ((unit(Y) - decoded(coder, coder.encode(Y, 12))) ** 2).sum(axis=1).mean()
@@ -154,7 +154,7 @@ def test_tables_hold_the_products_of_query_and_words(coder, nbytes):
 def test_a_fit_beats_random_words(coder):
     X = rows(300, seed=5)
     random = np.random.default_rng(0).permuted(coder.words, axis=1)
-    naive = ByteCoder(coder.center, random, coder.lengths)
+    naive = AdditiveQuantizer(coder.center, random, coder.lengths)
     lost = [
         ((unit(X) - decoded(c, c.encode(X, 8))) ** 2).sum(axis=1).mean() for c in (coder, naive)
     ]
@@ -181,17 +181,17 @@ def test_parts_that_do_not_fit_are_refused(changes, message):
         "center": np.zeros(8, np.int16), "words": np.zeros((64, 8), np.int16),
         "lengths": np.ones(2, np.float32),
     }  # fmt: skip
-    ByteCoder.from_arrays(parts)
-    ByteCoder.from_arrays(parts | {"words": np.zeros((512, 8), np.int16)})
+    AdditiveQuantizer.from_arrays(parts)
+    AdditiveQuantizer.from_arrays(parts | {"words": np.zeros((512, 8), np.int16)})
     with pytest.raises(ValueError, match=message):
-        ByteCoder.from_arrays(parts | changes)
+        AdditiveQuantizer.from_arrays(parts | changes)
 
 
 @pytest.mark.parametrize("full", [0, 2])
 def test_the_largest_words_that_a_file_may_hold_encode_and_score(full):
     words = np.full((256 * full or 64, 8), -(2**15), np.int16)
     words[::2] = 2**15 - 1
-    coder = ByteCoder(np.full(8, 2**15 - 1, np.int16), words, np.ones(2, np.float32))
+    coder = AdditiveQuantizer(np.full(8, 2**15 - 1, np.int16), words, np.ones(2, np.float32))
     X = rows(5, 8)
     codes = coder.encode(X, 2)
     assert codes.shape == (5, 2)
@@ -202,9 +202,9 @@ def test_the_largest_words_that_a_file_may_hold_encode_and_score(full):
 
 def test_words_without_full_bytes_are_stored_as_before():
     words = np.arange(64 * 8, dtype=np.int16).reshape(64, 8)
-    coder = ByteCoder(np.zeros(8, np.int16), words, np.ones(2, np.float32))
+    coder = AdditiveQuantizer(np.zeros(8, np.int16), words, np.ones(2, np.float32))
     assert coder.arrays()["words"].shape == (4, 16, 8)
-    again = ByteCoder.from_arrays(coder.arrays())
+    again = AdditiveQuantizer.from_arrays(coder.arrays())
     assert (again.words == words).all()
     Q = rows(3, 8)
     products = unit(Q) @ words.T / 2**14  # high nibbles split nowhere
@@ -259,7 +259,7 @@ def test_byte_codes_have_no_hamming(codec):
 @pytest.mark.parametrize("n", [16, 40])
 def test_few_rows_fit_without_full_bytes(n):
     X = rows(n)
-    small = fit_byte_coder(X, X.shape[1], seed=0, threads=1)
+    small = fit_additive(X, X.shape[1], seed=0, threads=1)
     assert small.full == 0
     assert ((unit(X) - decoded(small, small.encode(X, 32))) ** 2).sum(axis=1).mean() < 0.1
 
@@ -267,7 +267,7 @@ def test_few_rows_fit_without_full_bytes(n):
 def test_constant_and_duplicate_rows_fit():
     X = np.repeat(rows(4), 20, axis=0)
     X[:, 5] = 1.0
-    small = fit_byte_coder(X, X.shape[1], seed=0, threads=1)
+    small = fit_additive(X, X.shape[1], seed=0, threads=1)
     assert np.isfinite(small.lengths).all()
     codes = small.encode(X, 12)
     assert len(np.unique(codes, axis=0)) == 4
@@ -276,7 +276,7 @@ def test_constant_and_duplicate_rows_fit():
 @pytest.mark.parametrize("d", [8, 16])
 def test_few_dims_fit(d):
     X = rows(100, d)
-    small = fit_byte_coder(X, X.shape[1], seed=0, threads=1)
+    small = fit_additive(X, X.shape[1], seed=0, threads=1)
     assert small.max_bytes == d
     assert ((unit(X) - decoded(small, small.encode(X, d))) ** 2).sum(axis=1).mean() < 0.01
 
@@ -296,8 +296,8 @@ def lost(coder, X, nbytes):
 @pytest.mark.parametrize("nbytes", [4, 16, 32])
 def test_few_rows_of_a_field_and_a_base_tell_more_than_either(coder, nbytes):
     X, others = field(60, seed=20), field(400, seed=30)
-    alone = fit_byte_coder(X, 32, seed=0, threads=1)
-    both = fit_byte_coder(X, 32, seed=0, threads=1, base=coder)
+    alone = fit_additive(X, 32, seed=0, threads=1)
+    both = fit_additive(X, 32, seed=0, threads=1, base=coder)
     assert lost(both, others, nbytes) < 0.97 * lost(coder, others, nbytes)
     assert lost(both, others, nbytes) < 0.97 * lost(alone, others, nbytes)
     assert both.full == coder.full
@@ -306,7 +306,7 @@ def test_few_rows_of_a_field_and_a_base_tell_more_than_either(coder, nbytes):
 
 def test_words_that_no_row_chose_stay_the_base_s(coder):
     X = field(20, seed=40)
-    fitted = fit_byte_coder(X, 8, seed=0, threads=1, base=coder)
+    fitted = fit_additive(X, 8, seed=0, threads=1, base=coder)
     moved = (fitted.words != coder.words[: len(fitted.words)]).any(axis=1).reshape(8, 256)
     assert 0 < moved.sum() <= 6 * 20 * 8  # the words chosen in some of the six rounds
     assert not moved.all(axis=1).any()

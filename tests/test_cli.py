@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 import qama
 from qama import Codec, Index
 from qama.cli.main import app
-from qama.encoding import levels
+from qama.quantizers.thermometer import levels
 
 COMMANDS = (
     "fit",

@@ -15,10 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qama import Codec, FormatError, container
-from qama.encoding import levels
-from qama.encoding.bits import unpack
-from qama.encoding.grid import GridCoder
-from qama.encoding.transform import Linear
+from qama.quantizers.thermometer import levels
+from qama.quantizers.thermometer.bits import unpack
+from qama.quantizers.thermometer.quantizer import ThermometerQuantizer
+from qama.quantizers.thermometer.transform import Linear
 
 GOLDEN = Path(__file__).parent / "golden"
 CELLS = [(dims, level) for dims in (32, 16, 8) for level in levels.LEVEL_NAMES]
@@ -35,7 +35,8 @@ def golden_codec():
         "1": np.tile(np.array([[-1], [1]], dtype=np.float32), (8, 1, 1)),
         "2": np.tile(np.array([[-2], [-0.5], [0.5], [2]], dtype=np.float32), (8, 1, 1)),
     }
-    return Codec(GridCoder(Linear(w), thresholds, centers, None, (8,)), "by hand", {"seed": 0})
+    grid = ThermometerQuantizer(Linear(w), thresholds, centers, None, (8,))
+    return Codec(grid, "by hand", {"seed": 0})
 
 
 def golden_rows():

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from conftest import mixture
 
-from qama.encoding import levels, scoring
-from qama.encoding.grid import GridCoder, PairNet
-from qama.encoding.quantize import digitize, quantile_thresholds
-from qama.encoding.transform import Linear, apply
+from qama.quantizers import scoring
+from qama.quantizers.thermometer import levels
+from qama.quantizers.thermometer.quantize import digitize, quantile_thresholds
+from qama.quantizers.thermometer.quantizer import PairNet, ThermometerQuantizer
+from qama.quantizers.thermometer.transform import Linear, apply
 
 D = 16
 
@@ -28,7 +29,7 @@ def made(names=tuple(levels.LEVELS), dims=(16, 8)):
         name: quantile_thresholds(values.get(name, Z), levels.LEVELS[name].thresholds)
         for name in names
     }
-    coder = GridCoder(adapter, thresholds, {}, pair if "0.5" in names else None, dims)
+    coder = ThermometerQuantizer(adapter, thresholds, {}, pair if "0.5" in names else None, dims)
     return coder.with_centers(X), X, Z
 
 

@@ -7,7 +7,7 @@ import pytest
 from conftest import mixture
 
 from qama import Index
-from qama.encoding.transform import unit
+from qama.quantizers.vectors import unit
 from qama.tasks import Bridge, CodeSet, classify, groups, join, kmeans, near_duplicates, similarity
 
 REQUESTS = [{"nbytes": 9}, {"dims": 32, "level": "2"}, {"dims": 16, "level": "hybrid"}]

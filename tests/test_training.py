@@ -16,15 +16,15 @@ from pyarrow import dataset, parquet
 from threadpoolctl import threadpool_info
 
 import qama
-from qama import checks, sources
-from qama.encoding import levels
-from qama.encoding.bits import unpack
-from qama.encoding.quantize import digitize
-from qama.encoding.transform import FeedForward, Linear, apply, unit
+from qama import checks, recipe, sources
 from qama.errors import MissingExtraError
+from qama.fitting import _objective, _split
+from qama.quantizers.thermometer import levels
+from qama.quantizers.thermometer.bits import unpack
+from qama.quantizers.thermometer.quantize import digitize
+from qama.quantizers.thermometer.transform import FeedForward, Linear, apply
+from qama.quantizers.vectors import unit
 from qama.training import agreement, asked
-from qama.training import config as configs
-from qama.training.fit import _objective, _split
 from qama.training.nn import Adapter
 from qama.training.train import Look, Report, train
 
@@ -64,7 +64,7 @@ def test_a_preset_has_its_architecture_grid_and_facts(codec, paper_codec):
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_torch_and_numpy_agree_and_differing_cells_are_rare(rows, preset):
-    chosen = configs.preset(preset, steps=0)
+    chosen = recipe.preset(preset, steps=0)
     adapter = Adapter(chosen, rows, (32, 16, 8), seed=0)
     with torch.no_grad():
         for parameter in adapter.parameters():  # somewhere off the start
@@ -265,7 +265,7 @@ def test_sixteen_rows_of_eight_dims_are_enough(preset):
 
 
 def test_thresholds_follow_the_quantiles_of_batches(rows):
-    chosen = configs.preset("paper", threshold_memory=0.75)
+    chosen = recipe.preset("paper", threshold_memory=0.75)
     adapter = Adapter(chosen, rows, (32, 16, 8), seed=0)
     before = adapter.thresholds("1.5").clone()
     Z = torch.randn(64, 32, generator=torch.Generator().manual_seed(0)) + 3
@@ -276,7 +276,7 @@ def test_thresholds_follow_the_quantiles_of_batches(rows):
 
 
 def test_thresholds_start_at_the_quantiles_of_the_rows(rows):
-    adapter = Adapter(configs.preset("paper"), rows, (32, 16, 8), seed=0)
+    adapter = Adapter(recipe.preset("paper"), rows, (32, 16, 8), seed=0)
     Z = apply(adapter.to_transform(), rows)
     np.testing.assert_allclose(
         adapter.thresholds("2").numpy(), np.quantile(Z, [0.25, 0.5, 0.75], axis=0).T, atol=1e-5
@@ -285,13 +285,13 @@ def test_thresholds_start_at_the_quantiles_of_the_rows(rows):
 
 def test_no_gradient_reaches_the_papers_thresholds_and_one_reaches_the_distilled(rows):
     for preset, learns in (("paper", False), ("default", True)):
-        adapter = Adapter(configs.preset(preset), rows, (32,), seed=0)
+        adapter = Adapter(recipe.preset(preset), rows, (32,), seed=0)
         assert adapter.thresholds("2").requires_grad is learns
 
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_the_pair_network_gets_a_gradient(rows, preset):
-    chosen = configs.preset(preset)
+    chosen = recipe.preset(preset)
     adapter = Adapter(chosen, rows, (32, 16, 8), seed=0)
     objective = _objective(chosen, adapter, rows, (), levels.QUARTERS, 0)
     sum(objective(adapter, 0.3).values()).backward()
@@ -320,11 +320,11 @@ class Walk:
 
 @pytest.fixture
 def adapter(rows):
-    return Adapter(configs.preset("paper", expansion=2), rows, (32, 16, 8), seed=0)
+    return Adapter(recipe.preset("paper", expansion=2), rows, (32, 16, 8), seed=0)
 
 
 def test_the_best_state_is_kept_and_patience_stops(adapter):
-    chosen = configs.preset("paper", evaluate_every=1, patience=3, learning_rate=0.1)
+    chosen = recipe.preset("paper", evaluate_every=1, patience=3, learning_rate=0.1)
     scores = iter([0.1, 0.2, 0.5, 0.4, 0.3, 0.5, 0.9])
     seen = []
 
@@ -342,7 +342,7 @@ def test_the_best_state_is_kept_and_patience_stops(adapter):
 
 
 def test_a_state_with_a_fallen_cell_is_not_kept(adapter):
-    chosen = configs.preset("paper", evaluate_every=1, patience=2, learning_rate=0.1)
+    chosen = recipe.preset("paper", evaluate_every=1, patience=2, learning_rate=0.1)
     looks = iter([Look(0.1), Look(0.5, ("8 dims",)), Look(0.6, ("8 dims", "16 dims"))])
     before = adapter.pair_b1.detach().clone()
     facts = train(adapter, Walk(), chosen, 100, lambda a: next(looks), device="cpu")
@@ -365,7 +365,7 @@ def test_a_cell_falls_when_chance_does_not_explain_it():
 
 
 def test_the_rate_warms_up_and_decays(adapter):
-    chosen = configs.preset("paper", warmup=0.2, learning_rate=0.01)
+    chosen = recipe.preset("paper", warmup=0.2, learning_rate=0.01)
     heights = []
 
     def note(report):
@@ -397,7 +397,7 @@ def test_callbacks_see_the_itemised_losses_after_each_step(rows, preset):
 
 def test_a_loss_of_weight_zero_is_left_out(rows):
     reports = []
-    weights = configs.LossWeights(rank=0, contrastive=0)
+    weights = recipe.LossWeights(rank=0, contrastive=0)
     quick(rows, "paper", weights=weights, callbacks=[reports.append])
     assert not {"rank", "contrastive"} & set(reports[0].losses)
 
@@ -405,9 +405,9 @@ def test_a_loss_of_weight_zero_is_left_out(rows):
 @pytest.mark.parametrize("kept", [("variance",), ("similarity", "kl", "rank")])
 def test_only_losses_that_weigh_something_are_computed(rows, kept):
     reports = []
-    names = [field.name for field in dataclasses.fields(configs.LossWeights)]
+    names = [field.name for field in dataclasses.fields(recipe.LossWeights)]
     some = {name: 0.0 for name in names if name not in kept}
-    quick(rows, "paper", weights=configs.LossWeights(**some), callbacks=[reports.append])
+    quick(rows, "paper", weights=recipe.LossWeights(**some), callbacks=[reports.append])
     assert set(kept) <= set(reports[0].losses)
     assert not (set(names) - set(kept)) & set(reports[0].losses)
 
@@ -563,7 +563,7 @@ def test_threads_hold_for_torch_and_numpy_and_are_set_back(rows):
 
 
 def test_steps_are_the_epochs_or_the_least_number():
-    chosen = replace(configs.PAPER, steps=100, epochs=5, batch=10)
+    chosen = replace(recipe.PAPER, steps=100, epochs=5, batch=10)
     assert chosen.batch_for(1000) == 10
     assert chosen.batch_for(20) == 5
     assert chosen.batch_for(4) == 3  # a triple needs three rows
@@ -782,7 +782,7 @@ def test_unfitting_tables_are_refused(columns, message):
         ({"objective": "magic"}, "objective is 'magic'; choose one of"),
         ({"preset": "paper", "start": "warm"}, "start is 'warm'; choose one of"),
         (
-            {"weights": configs.LossWeights(*[0.0] * 8)},
+            {"weights": recipe.LossWeights(*[0.0] * 8)},
             "weights are all 0; give one of similarity,",
         ),
         ({"expansion": 1}, "expansion is 1; give a whole number >= 2"),

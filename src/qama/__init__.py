@@ -29,7 +29,7 @@ from qama.search.results import SearchResult
 
 if TYPE_CHECKING:
     from qama import tasks
-    from qama.training.fit import fit
+    from qama.fitting import fit
 
 __version__ = "0.1.0"
 __all__ = [
@@ -52,7 +52,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name == "fit":  # torch is imported when a fit is asked for, not before
-        from qama.training.fit import fit
+        from qama.fitting import fit
 
         return fit
     if name == "tasks":  # found by `qama.tasks` without an import of its own

@@ -19,16 +19,17 @@ import numpy.typing as npt
 
 from qama import checks, container
 from qama.checks import Bytes, Floats
-from qama.encoding import levels, scoring, transform
-from qama.encoding.bytecode import DEFAULT_BYTES, ByteCode, ByteCoder
-from qama.encoding.decode import decode
-from qama.encoding.grid import GridCode, GridCoder, PairNet
 from qama.errors import FormatError
+from qama.quantizers import scoring
+from qama.quantizers.additive.quantizer import DEFAULT_BYTES, AdditiveCode, AdditiveQuantizer
+from qama.quantizers.thermometer import levels, transform
+from qama.quantizers.thermometer.decode import decode
+from qama.quantizers.thermometer.quantizer import PairNet, ThermometerCode, ThermometerQuantizer
 
 KIND = "codec"
 FORMAT, OLDEST = 2, 1  # 2: byte codes with full bytes
 
-Code = GridCode | ByteCode
+Code = ThermometerCode | AdditiveCode
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -42,10 +43,10 @@ class Codec:
         facts: What the fit recorded (rows, seed, steps, held-out agreement); plain JSON values.
     """
 
-    grid: GridCoder
+    grid: ThermometerQuantizer
     preset: str
     facts: Mapping[str, Any] = field(default_factory=dict)
-    bytes: ByteCoder | None = None
+    bytes: AdditiveQuantizer | None = None
 
     def __repr__(self) -> str:
         kinds = f"dims {list(self.dims)}, levels {list(self.levels)}"
@@ -237,7 +238,7 @@ class Codec:
         checks.one_of(scorer, "scorer", code.scorers)
         queries = checks.vectors(Q, "Q", self.dims_in)
         stored = _stored(code, codes, compact)
-        if scorer == "hamming" and isinstance(code, GridCode):
+        if scorer == "hamming" and isinstance(code, ThermometerCode):
             encoded = code.encode(queries, compact=True)
             bits, query_bits = code.thermometer_bits(stored), code.thermometer_bits(encoded)
             return similarity(_distances(query_bits, bits), code.similarity_bits)
@@ -323,7 +324,7 @@ class Codec:
             return {n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)}
 
         pair = part("pair.")
-        grid = GridCoder(
+        grid = ThermometerQuantizer(
             transform.from_arrays(meta["transform"], part("transform.")),
             thresholds=part("thresholds."),
             centers=part("centers."),
@@ -334,7 +335,7 @@ class Codec:
         )
         grid.check()
         byte_arrays = part("bytes.")
-        coder = ByteCoder.from_arrays(byte_arrays) if byte_arrays else None
+        coder = AdditiveQuantizer.from_arrays(byte_arrays) if byte_arrays else None
         if coder is not None and coder.dims != grid.transform.dims:
             raise ValueError(f"byte codes are of {coder.dims} dims, grid codes of another")
         return cls(grid, str(meta["preset"]), dict(meta.get("facts", {})), coder)

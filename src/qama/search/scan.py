@@ -16,9 +16,9 @@ import numpy.typing as npt
 from qama import checks, kernels
 from qama.checks import Bytes, Floats, Ids
 from qama.codec import Code, similarity
-from qama.encoding import scoring
-from qama.encoding.bytecode import ByteCode
-from qama.encoding.grid import GridCode
+from qama.quantizers import scoring
+from qama.quantizers.additive.quantizer import AdditiveCode
+from qama.quantizers.thermometer.quantizer import ThermometerCode
 from qama.search.blocks import Blocks
 
 Mask = npt.NDArray[np.uint64]
@@ -67,7 +67,7 @@ class Scorer(Protocol):
 class Hamming:
     """Queries encoded like the documents; the key is the distance."""
 
-    def __init__(self, code: GridCode, encoded: Bytes) -> None:
+    def __init__(self, code: ThermometerCode, encoded: Bytes) -> None:
         self.code = code
         self.queries = np.ascontiguousarray(encoded[:, : code.stored_bytes])
 
@@ -191,12 +191,12 @@ def _scorers(
     short = coarse_code(code) if candidates else None
     if scorer == "asymmetric":
         fine = Asymmetric.of(code, Q, threads)
-        if isinstance(short, ByteCode):  # whose tables are the first ones, but for the scale
+        if isinstance(short, AdditiveCode):  # whose tables are the first ones, but for the scale
             return fine, Asymmetric(short, fine.queries.leading(short.stored_bytes))
         return fine, Asymmetric.of(short, Q, threads) if short else None
-    assert isinstance(code, GridCode)  # byte codes have no Hamming scorer to choose
+    assert isinstance(code, ThermometerCode)  # byte codes have no Hamming scorer to choose
     encoded = code.encode(Q, compact=True)
-    coarse = Hamming(short, encoded) if isinstance(short, GridCode) else None
+    coarse = Hamming(short, encoded) if isinstance(short, ThermometerCode) else None
     return Hamming(code, encoded), coarse
 
 
@@ -213,7 +213,7 @@ def leading_bytes(code: Code) -> int:
 
     Grid codes lie in one piece, as Hamming distances read them.
     """
-    short = None if isinstance(code, GridCode) else coarse_code(code)
+    short = None if isinstance(code, ThermometerCode) else coarse_code(code)
     return short.stored_bytes if short else code.stored_bytes
 
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from qama import checks
 from qama.checks import Floats
-from qama.encoding.transform import unit
+from qama.quantizers.vectors import unit
 
 _RIDGES = (1e-4, 1e-3, 1e-2, 1e-1)  # times the mean eigenvalue
 _HELD_OUT = 1024  # pairs that the ridge is chosen on, at most; of few an eighth

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from qama import checks
 from qama.checks import Floats, Ids
-from qama.encoding.transform import unit
+from qama.quantizers.vectors import unit
 from qama.tasks.codeset import CodeSet
 
 _SAMPLE = 8192  # rows that starts are drawn from

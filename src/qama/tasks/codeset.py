@@ -11,8 +11,8 @@ import numpy.typing as npt
 from qama import checks, kernels
 from qama.checks import Bytes, Floats
 from qama.codec import Code, Codec
-from qama.encoding.decode import decode
-from qama.encoding.grid import GridCode
+from qama.quantizers.thermometer.decode import decode
+from qama.quantizers.thermometer.quantizer import ThermometerCode
 from qama.search import scan
 from qama.search.blocks import Blocks
 
@@ -91,7 +91,7 @@ class CodeSet:
                 f"the codes are of two kinds: {queries.code.label} by {queries.codec!r}, and "
                 f"{self.code.label} by {self.codec!r}"
             )
-        if isinstance(self.code, GridCode):
+        if isinstance(self.code, ThermometerCode):
             return scan.Hamming(self.code, queries.stored)
         return scan.Asymmetric.of(self.code, queries.vectors(), checks.threads(threads))
 

@@ -13,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from qama.checks import Floats, Ids
-from qama.encoding.grid import GridCode, GridCoder
-from qama.encoding.levels import HYBRID
-from qama.encoding.transform import apply, unit
+from qama.quantizers.thermometer.levels import HYBRID
+from qama.quantizers.thermometer.quantizer import ThermometerCode, ThermometerQuantizer
+from qama.quantizers.thermometer.transform import apply
+from qama.quantizers.vectors import unit
 from qama.training.asked import Asked
 
 _NEIGHBOURS = 10
@@ -62,7 +63,7 @@ class HeldOut:
                 first += len(known)
         return cls(np.concatenate(queries), rows, np.concatenate(wanted))
 
-    def of(self, grid: GridCoder) -> Shares:
+    def of(self, grid: ThermometerQuantizer) -> Shares:
         """Return by cell of the grid the shares of neighbours found by Hamming distance, (m,)."""
         names = [name for name in grid.levels if name in ("1", "2", HYBRID)] or grid.levels
         cells = [grid.code(dims, name) for dims in grid.dims for name in names]
@@ -94,7 +95,7 @@ def _nearest(scores: npt.NDArray[np.floating]) -> Ids:
     return np.argsort(-scores, axis=1, kind="stable")[:, :top]
 
 
-def _likeness(code: GridCode, queries: Floats, rows: Floats) -> npt.NDArray[np.float32]:
+def _likeness(code: ThermometerCode, queries: Floats, rows: Floats) -> npt.NDArray[np.float32]:
     """Minus twice the Hamming distance, up to a constant: products of bits as -1 and +1."""
     a, b = (
         np.unpackbits(code.encode_z(Z), axis=1, count=code.similarity_bits) for Z in (queries, rows)

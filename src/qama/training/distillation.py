@@ -20,9 +20,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from qama.checks import Floats
-from qama.encoding import levels, transform
+from qama.quantizers.thermometer import levels
+from qama.quantizers.vectors import unit
+from qama.recipe import TrainConfig
 from qama.training.asked import Asked
-from qama.training.config import TrainConfig
 from qama.training.nn import Adapter
 
 _ANCHORS = 8192  # rows that can be queries; the neighbours of these alone are computed
@@ -143,7 +144,7 @@ class DistillationObjective:
 
 
 def _units(X: Floats) -> Tensor:
-    return torch.from_numpy(transform.unit(X))
+    return torch.from_numpy(unit(X))
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from qama.checks import Floats
-from qama.encoding import levels, transform
-from qama.encoding.grid import GridCoder, PairNet
-from qama.encoding.quantize import quantile_thresholds
+from qama.quantizers.thermometer import levels, transform
+from qama.quantizers.thermometer.quantize import quantile_thresholds
+from qama.quantizers.thermometer.quantizer import PairNet, ThermometerQuantizer
+from qama.recipe import TrainConfig
 from qama.training import start
-from qama.training.config import TrainConfig
 
 _PAIR_HIDDEN = 8
 
@@ -33,7 +33,7 @@ class Adapter(nn.Module):
         X: Floats,
         dims: tuple[int, ...],
         seed: int,
-        base: GridCoder | None = None,
+        base: ThermometerQuantizer | None = None,
     ) -> None:
         super().__init__()
         self.config = config
@@ -68,7 +68,7 @@ class Adapter(nn.Module):
             w1, w2 = start.random_feedforward(d, config.expansion, seed)
         self.w1, self.w2 = nn.Parameter(torch.from_numpy(w1)), nn.Parameter(torch.from_numpy(w2))
 
-    def _init_from(self, base: GridCoder) -> None:
+    def _init_from(self, base: ThermometerQuantizer) -> None:
         for name, array in base.transform.arrays().items():
             setattr(self, name, nn.Parameter(torch.from_numpy(array.copy())))
         if self.config.architecture == "linear":  # the base's w has its mean taken out already
@@ -145,12 +145,12 @@ class Adapter(nn.Module):
         """Return the NumPy pair network."""
         return PairNet(_numpy(self.pair_w1), _numpy(self.pair_b1), _numpy(self.pair_w2))
 
-    def to_grid(self, fractions: tuple[float, ...]) -> GridCoder:
+    def to_grid(self, fractions: tuple[float, ...]) -> ThermometerQuantizer:
         """Return the grid coder as it stands, without the centers of the states."""
         fitted = self.config.levels
         thresholds = {name: _numpy(self.thresholds(name)) for name in fitted}
         pair = self.to_pair() if "0.5" in fitted else None
-        return GridCoder(self.to_transform(), thresholds, {}, pair, self.dims, fractions)
+        return ThermometerQuantizer(self.to_transform(), thresholds, {}, pair, self.dims, fractions)
 
 
 def _theta(level: str) -> str:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from qama import checks
-from qama.training.config import TrainConfig
+from qama.recipe import TrainConfig
 from qama.training.nn import Adapter
 
 

@@ -28,8 +28,8 @@ import numpy.typing as npt
 
 from qama import checks, kernels
 from qama.checks import Bytes, Floats
-from qama.encoding import scoring
-from qama.encoding.transform import unit
+from qama.quantizers import scoring
+from qama.quantizers.vectors import unit
 
 BUDGETS = (12, 24, 32, 48, 64, 96, 128, 192, 256)  # standard lengths in bytes
 # Bytes at which a block ends. An index keeps one more byte per row, so both a standard length and
@@ -68,7 +68,7 @@ def word_count(nbytes: int, full: int) -> int:
 
 
 @dataclass(frozen=True)
-class ByteCoder:
+class AdditiveQuantizer:
     """What one fit holds for all its byte codes.
 
     Attributes:
@@ -102,7 +102,7 @@ class ByteCoder:
         """The standard lengths up to the longest."""
         return (*(length for length in BUDGETS if length < self.max_bytes), self.max_bytes)
 
-    def code(self, nbytes: int) -> ByteCode:
+    def code(self, nbytes: int) -> AdditiveCode:
         """Return the code of that length.
 
         Raises:
@@ -115,7 +115,7 @@ class ByteCoder:
                 f"nbytes is {nbytes!r}; byte codes of this codec have 1 to {self.max_bytes} whole "
                 f"bytes, for instance {', '.join(map(str, near))}"
             )
-        return ByteCode(self, int(nbytes))
+        return AdditiveCode(self, int(nbytes))
 
     def check(self) -> None:
         """Refuse parts that do not fit each other, as a damaged or foreign file may hold.
@@ -228,7 +228,7 @@ class ByteCoder:
         return {"center": self.center, "words": words, "lengths": self.lengths}
 
     @classmethod
-    def from_arrays(cls, arrays: dict[str, npt.NDArray[Any]]) -> ByteCoder:
+    def from_arrays(cls, arrays: dict[str, npt.NDArray[Any]]) -> AdditiveQuantizer:
         """Make a coder of what `arrays` returned, checked.
 
         Raises:
@@ -248,10 +248,10 @@ def blocks(max_bytes: int) -> list[tuple[int, int]]:
 
 
 @dataclass(frozen=True)
-class ByteCode:
+class AdditiveCode:
     """A byte code of one length: encodes vectors, weighs queries."""
 
-    coder: ByteCoder
+    coder: AdditiveQuantizer
     nbytes: int
 
     family = "bytes"
@@ -278,9 +278,9 @@ class ByteCode:
         """True bits of a code."""
         return 8 * self.nbytes
 
-    def prefixes(self) -> list[ByteCode]:
+    def prefixes(self) -> list[AdditiveCode]:
         """Shorter standard codes, shortest first."""
-        return [ByteCode(self.coder, n) for n in self.coder.budgets if n < self.nbytes]
+        return [AdditiveCode(self.coder, n) for n in self.coder.budgets if n < self.nbytes]
 
     def stored_form(self, codes: Bytes) -> Bytes:
         """Return the codes: byte codes have one form."""
@@ -291,7 +291,7 @@ class ByteCode:
         return self.coder.encode(X, self.nbytes)
 
     def query_tables(self, Q: Floats, threads: int = 0) -> scoring.QueryTables:
-        """Weigh queries float32 (m, d), see `ByteCoder.query_tables`."""
+        """Weigh queries float32 (m, d), see `AdditiveQuantizer.query_tables`."""
         return self.coder.query_tables(Q, self.nbytes, threads)
 
     @property

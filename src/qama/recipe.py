@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from qama import checks
-from qama.encoding import levels
+from qama.quantizers.thermometer import levels
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ def _check(chosen: TrainConfig) -> None:
             f"'linear' only; give objective='paper' for the other"
         )
     if not isinstance(chosen.weights, LossWeights):
-        raise ValueError(f"weights is {chosen.weights!r}; give qama.training.config.LossWeights()")
+        raise ValueError(f"weights is {chosen.weights!r}; give qama.recipe.LossWeights()")
     weights = vars(chosen.weights)
     if not any(weights.values()):
         raise ValueError(f"weights are all 0; give one of {', '.join(weights)} some weight")

@@ -1,6 +1,7 @@
 """Grid codes: every (dims, level) of one fit, as the paper has them.
 
-`GridCoder` is what was fitted; `GridCode` is one cell of the grid, the object that encodes.
+`ThermometerQuantizer` is what was fitted; `ThermometerCode` is one cell of the grid, the object
+that encodes.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ import numpy.typing as npt
 
 from qama import checks
 from qama.checks import Bytes, Floats
-from qama.encoding import bits, levels, scoring
-from qama.encoding.levels import Level
-from qama.encoding.quantize import digitize
-from qama.encoding.transform import Transform, apply, gelu
+from qama.quantizers import scoring
+from qama.quantizers.thermometer import bits, levels
+from qama.quantizers.thermometer.levels import Level
+from qama.quantizers.thermometer.quantize import digitize
+from qama.quantizers.thermometer.transform import Transform, apply, gelu
 
 _KNOWN_ROWS = 16  # that the mean of a state counts for where a base knows it
 _PAIR_ROWS = 2048  # bounds the hidden values of pairs: 2048 x 192 x 8 floats at d = 384
@@ -47,7 +49,7 @@ class PairNet:
 
 
 @dataclass(frozen=True)
-class GridCoder:
+class ThermometerQuantizer:
     """What one fit holds for all its grid codes.
 
     Attributes:
@@ -76,7 +78,7 @@ class GridCoder:
         base = tuple(name for name in levels.LEVELS if name in self.thresholds)
         return (*base, levels.HYBRID) if len(base) == len(levels.LEVELS) else base
 
-    def code(self, dims: int | None, level: object | None) -> GridCode:
+    def code(self, dims: int | None, level: object | None) -> ThermometerCode:
         """Return one cell; dims default to all, the level to the most precise one.
 
         Raises:
@@ -86,7 +88,7 @@ class GridCoder:
         checks.one_of(chosen, "dims", self.dims)
         name = self._finest() if level is None else levels.level_name(level)
         checks.one_of(name, "level", self.levels)
-        return GridCode(self, chosen, name)
+        return ThermometerCode(self, chosen, name)
 
     def values(self, Z: Floats, level: Level) -> Floats:
         """Return what a level quantizes: z (n, dims) itself, or one value per pair."""
@@ -95,7 +97,9 @@ class GridCoder:
         assert self.pair is not None  # the level would not be in the grid without it
         return self.pair(Z)
 
-    def with_centers(self, X: Floats, base: GridCoder | None = None) -> GridCoder:
+    def with_centers(
+        self, X: Floats, base: ThermometerQuantizer | None = None
+    ) -> ThermometerQuantizer:
         """Return this coder with each state's center at the mean of z over X float32 (n, d).
 
         A base's centers count for some rows of their states.
@@ -145,10 +149,10 @@ class GridCoder:
 
 
 @dataclass(frozen=True)
-class GridCode:
+class ThermometerCode:
     """One cell (dims, level): encodes vectors, weighs queries."""
 
-    coder: GridCoder
+    coder: ThermometerQuantizer
     dims: int
     level: str
     plan: levels.Plan = field(init=False)
@@ -195,12 +199,12 @@ class GridCode:
         """The largest Hamming distance: thermometer bits, padding excluded."""
         return self.plan.bits()
 
-    def prefixes(self) -> list[GridCode]:
+    def prefixes(self) -> list[ThermometerCode]:
         """Coarser codes that are a prefix of this one's bytes, narrowest first."""
         if self.level == levels.HYBRID:
             return []
         narrower = [d for d in self.coder.dims if d < self.dims]
-        return [GridCode(self.coder, d, self.level) for d in sorted(narrower)]
+        return [ThermometerCode(self.coder, d, self.level) for d in sorted(narrower)]
 
     def stored_form(self, codes: Bytes) -> Bytes:
         """Turn codes as `encode` returns them into the compact form that an index stores."""

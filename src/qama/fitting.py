@@ -19,13 +19,12 @@ except ImportError:
 
     raise MissingExtraError("fitting a codec", "PyTorch", "train") from None
 
-from qama import checks, drift, sources
+from qama import blas, checks, drift, recipe, sources
 from qama.checks import Floats
 from qama.codec import Codec
-from qama.encoding import levels as grid_levels
-from qama.training import agreement, asked, blas
-from qama.training import config as configs
-from qama.training.additive import fit_byte_coder
+from qama.quantizers.additive.fit import fit_additive
+from qama.quantizers.thermometer import levels as grid_levels
+from qama.training import agreement, asked
 from qama.training.asked import Asked
 from qama.training.calibration import calibrated
 from qama.training.distillation import DistillationObjective
@@ -82,7 +81,7 @@ def fit(
             exists.
         model: Name of the model that made the vectors; recorded, and checked where a name is given
             when the codec or an index is opened.
-        **options: Fields of `qama.training.config.TrainConfig` to change.
+        **options: Fields of `qama.recipe.TrainConfig` to change.
 
     Returns:
         The codec; its ``facts`` say what was fitted on and which step was shipped.
@@ -105,7 +104,7 @@ def fit(
         shares = base.grid.fractions
     if model is not None and not isinstance(model, str):
         raise ValueError(f"model is {model!r}; give the model's name, a string")
-    chosen = configs.preset(preset, **options)
+    chosen = recipe.preset(preset, **options)
     seed = checks.integer(seed, "seed", 0, 2**31)
     rows, total = sources.load(
         X, checks.integer(chosen.max_rows, "max_rows", sources.MIN_ROWS), seed
@@ -152,7 +151,7 @@ def fit(
             longest = min(chosen.max_bytes, kept.shape[1])
             if known_bytes is not None:
                 longest = min(longest, known_bytes.max_bytes)
-            coder = fit_byte_coder(kept, longest, seed, checks.threads(threads), tell, known_bytes)
+            coder = fit_additive(kept, longest, seed, checks.threads(threads), tell, known_bytes)
     codec = Codec(grid, preset, facts, coder)
     facts |= {
         "rows": total,
@@ -170,7 +169,7 @@ def fit(
 
 
 def _objective(
-    chosen: configs.TrainConfig,
+    chosen: recipe.TrainConfig,
     adapter: Adapter,
     X: Floats,
     known: tuple[Asked, ...],
@@ -207,7 +206,7 @@ def _fitted_levels(
     return tuple(name for name in grid_levels.LEVELS if name in base.grid.thresholds)
 
 
-def _check_base(base: Codec, chosen: configs.TrainConfig, d: int, model: str | None) -> None:
+def _check_base(base: Codec, chosen: recipe.TrainConfig, d: int, model: str | None) -> None:
     """Refuse a base that a fit cannot start from."""
     base.check_model(model)
     if base.dims_in != d:

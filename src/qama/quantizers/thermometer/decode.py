@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from qama.checks import Bytes, Floats
-from qama.encoding import bits
-from qama.encoding.bytecode import ByteCode
-from qama.encoding.grid import GridCode
+from qama.quantizers.additive.quantizer import AdditiveCode
+from qama.quantizers.thermometer import bits
+from qama.quantizers.thermometer.quantizer import ThermometerCode
 
 
-def decode(code: GridCode | ByteCode, stored: Bytes) -> Floats:
+def decode(code: ThermometerCode | AdditiveCode, stored: Bytes) -> Floats:
     """Return the vectors that codes stand for.
 
     Args:
@@ -21,7 +21,7 @@ def decode(code: GridCode | ByteCode, stored: Bytes) -> Floats:
         float32: of byte codes (n, d), estimates of the unit vectors; of grid codes (n, dims),
         estimates of the adapted z[:, :dims].
     """
-    if isinstance(code, ByteCode):
+    if isinstance(code, AdditiveCode):
         return code.coder.decode(stored)
     parts = []
     indices = bits.unpack(stored, code.plan, compact=True)

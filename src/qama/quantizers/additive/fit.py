@@ -24,22 +24,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qama import checks, kernels
+from qama import blas, checks, kernels
 from qama.checks import Bytes, Floats
-from qama.encoding.bytecode import (
+from qama.quantizers.additive.quantizer import (
     BEAM,
     FULL,
     SWEEPS,
     UNIT,
-    ByteCoder,
+    AdditiveQuantizer,
     Int16s,
     blocks,
     prepared,
     whole,
     word_count,
 )
-from qama.encoding.transform import unit
-from qama.training import blas
+from qama.quantizers.vectors import unit
 
 # Distortion of a unit Gaussian at 0 to 6 bits (Lloyd-Max; Max 1960, table I).
 _DISTORTION = (1.0, 0.3634, 0.1175, 0.03454, 0.0095, 0.0025, 0.0007)
@@ -95,14 +94,14 @@ _FULL, _LATER = _Form((256,), 16.0), _Form((4, 4, 16), 4.0)
 Progress = Callable[[int, int, float], None]
 
 
-def fit_byte_coder(
+def fit_additive(
     X: Floats,
     max_bytes: int,
     seed: int,
     threads: int,
     progress: Progress | None = None,
-    base: ByteCoder | None = None,
-) -> ByteCoder:
+    base: AdditiveQuantizer | None = None,
+) -> AdditiveQuantizer:
     """Fit codebooks for codes of up to max_bytes.
 
     Args:
@@ -143,8 +142,8 @@ def fit_byte_coder(
     stacked = np.concatenate(words)
     if axes is not None:
         stacked = whole(stacked * np.float32(UNIT) @ axes.T)
-    coder = ByteCoder(center, stacked, np.ones(parts[-1][1], dtype=np.float32))
-    return ByteCoder(center, stacked, _prefix_lengths(coder, U[:4096], threads))
+    coder = AdditiveQuantizer(center, stacked, np.ones(parts[-1][1], dtype=np.float32))
+    return AdditiveQuantizer(center, stacked, _prefix_lengths(coder, U[:4096], threads))
 
 
 def _rounds(form: _Form, start: int) -> int:
@@ -279,7 +278,7 @@ def _chosen_together(codes: Bytes, full: bool) -> Floats:
     return counts.reshape(sections * size, -1)
 
 
-def _prefix_lengths(coder: ByteCoder, U: Floats, threads: int) -> Floats:
+def _prefix_lengths(coder: AdditiveQuantizer, U: Floats, threads: int) -> Floats:
     """Return the mean |x_hat| of every byte prefix over unit rows U: float32 (bytes,)."""
     lengths = coder.prefix_lengths(coder.encode(U, coder.max_bytes, threads)).mean(axis=1)
     return np.asarray(np.maximum(lengths, 1e-6), dtype=np.float32)
