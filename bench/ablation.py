@@ -79,11 +79,11 @@ GRID_OPTIONS = {
 def variants():
     """Yield family, name, what is set, options of `qama.fit`."""
     for name, parts in BYTE_PARTS.items():
-        yield "bytes", name, parts, {"steps": 0, "max_bytes": max(BYTES) - 1}
+        yield "bytes", name, parts, {"max_bytes": max(BYTES) - 1}
     for name, parts in GRID_PARTS.items():
-        yield "grid", name, parts, {"bytes": False}
+        yield "grid", name, parts, {"codes": "grid"}
     for name, options in GRID_OPTIONS.items():
-        yield "grid", name, [], {"bytes": False, **options}
+        yield "grid", name, [], {"codes": "grid", **options}
 
 
 def measure(judged, family, parts, options, seed):

@@ -54,7 +54,7 @@ def measure(judged, way, seed):
         "queries": {"queries": np.unique(asked, axis=0)},
         "pairs": {"pairs": (asked, answers)},
     }[way]
-    codec = qama.fit(scene.fit, seed=seed, threads=1, bytes=False, **given)
+    codec = qama.fit(scene.fit, seed=seed, threads=1, codes="grid", **given)
     d = codec.dims_in
     return {
         "shipped": codec.facts["shipped"],

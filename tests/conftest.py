@@ -37,7 +37,7 @@ def queries():
 def _fit(rows, preset):
     import qama
 
-    return qama.fit(rows, preset, steps=4, epochs=0, threads=1, device="cpu", bytes=False)
+    return qama.fit(rows, preset, steps=4, epochs=0, threads=1, device="cpu", codes="grid")
 
 
 @pytest.fixture(scope="session")
@@ -63,7 +63,7 @@ def byte_codec(codec):
     words = np.concatenate([signs @ axes / step for step in (6, 12, 24, 48)])
     lengths = np.ones(16, np.float32)
     coder = AdditiveQuantizer(whole(np.zeros(32)), whole(words).reshape(-1, 32), lengths)
-    return Codec(codec.grid, "default", {}, coder)
+    return Codec(coder, codec.thermometer)
 
 
 @pytest.fixture(params=["default", "paper"])

@@ -36,7 +36,7 @@ def golden_codec():
         "2": np.tile(np.array([[-2], [-0.5], [0.5], [2]], dtype=np.float32), (8, 1, 1)),
     }
     grid = ThermometerQuantizer(Linear(w), thresholds, centers, None, (8,))
-    return Codec(grid, "by hand", {"seed": 0})
+    return Codec(thermometer=grid, preset="by hand", facts={"seed": 0})
 
 
 def golden_rows():
@@ -105,31 +105,35 @@ index.add(rows)
 np.save(folder + "/ids.npy", index.search(queries, 5).ids)
 np.save(folder + "/codes.npy", codec.encode(rows, dims=32, level="hybrid"))
 try:
-    qama.fit
+    qama.fit(rows, codes="grid")
 except qama.MissingExtraError as error:
     print(error)
 """
     done = subprocess.run(
         [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True
     )
-    assert done.stdout.strip() == 'fitting a codec needs PyTorch: pip install "qama[train]"'
+    assert done.stdout.strip() == 'fitting grid codes needs PyTorch: pip install "qama[train]"'
     expected = any_codec.encode(rows, dims=32, level="hybrid")
     np.testing.assert_array_equal(np.load(tmp_path / "codes.npy"), expected)
     assert np.load(tmp_path / "ids.npy").shape == (20, 5)
 
 
 def test_the_fingerprint_changes_with_every_part(paper_codec):
-    grid = paper_codec.grid
+    grid = paper_codec.thermometer
     first = paper_codec.fingerprint
     assert len(first) == 16
     assert int(first, 16) >= 0
-    others = [replace(paper_codec, grid=replace(grid, dims=(32, 16))),
-              replace(paper_codec, grid=replace(grid, fractions=(0.5, 0.5, 0, 0)))]  # fmt: skip
-    for name in paper_codec._arrays():
-        parts = {n: np.array(a) for n, a in paper_codec._arrays().items()}
+    others = [
+        replace(paper_codec, thermometer=replace(grid, dims=(32, 16))),
+        replace(paper_codec, thermometer=replace(grid, fractions=(0.5, 0.5, 0, 0))),
+        replace(paper_codec, preset="another"),
+    ]
+    meta, arrays = paper_codec._parts()
+    for name in arrays:
+        parts = {n: np.array(a) for n, a in arrays.items()}
         flat = parts[name].reshape(-1)
         flat[-1] += 1
-        others.append(Codec._assemble(paper_codec._meta(), parts))
+        others.append(Codec(thermometer=ThermometerQuantizer.from_parts(meta, parts)))
     assert len({first, *(other.fingerprint for other in others)}) == 1 + len(others)
 
 
@@ -251,7 +255,7 @@ def test_codes_of_a_slice_are_the_slice_of_codes(any_codec, rows, part, level):
     plan = levels.plan(32, level)
     (q,) = unpack(any_codec.encode(rows, dims=32, level=level)[part], plan, compact=False)
     (again,) = unpack(any_codec.encode(rows[part], dims=32, level=level), plan, compact=False)
-    thresholds = any_codec.grid.thresholds[level]
+    thresholds = any_codec.thermometer.thresholds[level]
     distance = np.abs(any_codec.transform(rows[part])[:, :, None] - thresholds).min(axis=2)
     np.testing.assert_array_equal(q[distance > 1e-5], again[distance > 1e-5])
     on_threshold = (distance <= 1e-5).sum()  # rare, though thresholds lie on rows of the fit

@@ -18,7 +18,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from qama import checks
 
 if TYPE_CHECKING:
-    from qama.training.train import Report
+    from qama.recipe import Report
 
 talk = Console(stderr=True)
 data = Console()
@@ -86,8 +86,8 @@ def fit_progress(title: str) -> Iterator[Callable[[Report], None]]:
 
         def callback(report: Report) -> None:
             losses = " ".join(f"{name} {value:.3f}" for name, value in report.losses.items())
-            note = f"{report.stage} codes  agreement {report.agreement:.3f}  {losses}"
-            update(report.step, note, report.steps)
+            found = "" if report.agreement is None else f"agreement {report.agreement:.3f}  "
+            update(report.step, f"{report.stage} codes  {found}{losses}", report.steps)
 
         yield callback
 

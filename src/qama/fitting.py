@@ -4,33 +4,20 @@ from __future__ import annotations
 
 import os
 import time
-import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-try:
-    import torch
-except ImportError:
-    from qama.errors import MissingExtraError
-
-    raise MissingExtraError("fitting a codec", "PyTorch", "train") from None
-
 from qama import blas, checks, drift, recipe, sources
 from qama.checks import Floats
 from qama.codec import Codec
 from qama.quantizers.additive.fit import fit_additive
-from qama.quantizers.thermometer import levels as grid_levels
-from qama.training import agreement, asked
-from qama.training.asked import Asked
-from qama.training.calibration import calibrated
-from qama.training.distillation import DistillationObjective
-from qama.training.nn import Adapter
-from qama.training.paper import PaperObjective
-from qama.training.train import Callback, Look, Objective, Report, check_checkpoint, train
+from qama.quantizers.additive.quantizer import AdditiveQuantizer
+from qama.quantizers.thermometer.levels import QUARTERS
+from qama.recipe import Callback, Report, TrainConfig
 
 _MAX_HELD_OUT = 512
 
@@ -40,9 +27,10 @@ def fit(
     preset: str = "default",
     seed: int = 0,
     *,
+    codes: str | None = None,
     dims: Sequence[int] | None = None,
     levels: Sequence[object] | None = None,
-    fractions: Sequence[float] = grid_levels.QUARTERS,
+    fractions: Sequence[float] = QUARTERS,
     pairs: tuple[npt.NDArray[np.floating], npt.NDArray[np.floating]] | None = None,
     queries: npt.NDArray[np.floating] | None = None,
     base: Codec | None = None,
@@ -57,11 +45,14 @@ def fit(
 
     Args:
         X: Floats (n, d) as an array (memory-mapped or not), the path of a .npy or Parquet file,
-            an Arrow table, or an iterator of batches (arrays or Arrow's). d is a multiple of 8, n
-            at least 16. Memory stays bounded: of more than ``max_rows`` rows an even sample is
-            used.
-        preset: "default", or "paper" for the recipe of QAMA (CIKM 2025).
+            an Arrow table, or an iterator of batches (arrays or Arrow's). n is at least 16; for
+            grid codes d is a multiple of 8. Memory stays bounded: of more than ``max_rows`` rows an
+            even sample is used.
+        preset: "default", or "paper" for the grid of QAMA (CIKM 2025).
         seed: Of every random draw.
+        codes: "bytes" for byte codes, "grid" for grid codes, which need PyTorch, or "all" for both;
+            default "bytes", with preset "paper" "grid". Byte codes are the same, bit for bit,
+            whatever else is fitted. What follows down to ``base`` is for grid codes.
         dims: The prefixes to fit for, multiples of 8; default d, d/2, d/3, d/4, d/8. All d dims
             always belong to them.
         levels: Levels to fit for, of "0.5", "1", "1.5", "2"; default all, which also gives
@@ -73,12 +64,12 @@ def fit(
             the floats do. For the default preset.
         base: A codec of the same recipe, fitted on other vectors of the same model: the fit starts
             from it and keeps what X says too little of, so that a few hundred vectors of a field
-            are enough. Dims, levels and fractions are the base's.
-        device: "auto", "cpu", "cuda" or "mps".
+            are enough. It has the codes that are fitted; dims, levels and fractions are its.
+        device: "auto", "cpu", "cuda" or "mps", for grid codes.
         threads: CPU threads; 0 uses all cores.
-        callbacks: Functions called with a `qama.training.train.Report` after each step.
-        checkpoint: A file to resume from if it exists, written as training goes, in a folder that
-            exists.
+        callbacks: Functions called with a `qama.recipe.Report` after each step.
+        checkpoint: A file to resume from if it exists, written as the training of grid codes goes,
+            in a folder that exists.
         model: Name of the model that made the vectors; recorded, and checked where a name is given
             when the codec or an index is opened.
         **options: Fields of `qama.recipe.TrainConfig` to change.
@@ -88,175 +79,121 @@ def fit(
 
     Raises:
         ValueError: an argument that does not fit; the message says what would.
-        MissingExtraError: PyTorch or threadpoolctl is not installed.
+        MissingExtraError: grid codes are asked for and PyTorch is not installed.
     """
     began = time.perf_counter()
-    if checkpoint is not None:
-        check_checkpoint(checkpoint)
-    if levels is not None:
-        options["levels"] = _level_names(levels)
-    prefixes = None if dims is None else _prefixes(dims)
-    shares = grid_levels.check_fractions(fractions)
-    if base is not None:
-        if not isinstance(base, Codec):
-            raise ValueError(f"base is a {type(base).__name__}; give a Codec: Codec.load(path)")
-        options["levels"] = _fitted_levels(base, given=(dims, levels), fractions=shares)
-        shares = base.grid.fractions
-    if model is not None and not isinstance(model, str):
-        raise ValueError(f"model is {model!r}; give the model's name, a string")
-    chosen = recipe.preset(preset, **options)
-    seed = checks.integer(seed, "seed", 0, 2**31)
-    rows, total = sources.load(
-        X, checks.integer(chosen.max_rows, "max_rows", sources.MIN_ROWS), seed
-    )
-    if base is not None:
-        _check_base(base, chosen, rows.shape[1], model)
-    grid_dims = _grid_dims(rows.shape[1], prefixes) if base is None else base.dims
-    questions = asked.check(queries, pairs, rows.shape[1])
-    if queries is not None and chosen.objective == "paper":
-        raise ValueError("queries serve objective 'distillation', the default preset's; the "
-                         "objective 'paper' takes pairs")  # fmt: skip
-    with _threads(checks.threads(threads)):
-        kept, held_out = _split(rows, chosen.held_out, seed)
-        known_grid = None if base is None else base.grid
-        adapter = Adapter(chosen, kept, grid_dims, seed, known_grid)
-        splits = [some.split(seed) for some in questions]
-        known, held_back = (
-            (tuple(part) for part in zip(*splits, strict=True)) if splits else ((), ())
+    for_grid = {
+        "dims": dims, "levels": levels, "fractions": fractions, "pairs": pairs, "queries": queries,
+        "device": device, "checkpoint": checkpoint,
+    }  # fmt: skip
+    chosen = _recipe(preset, codes, for_grid, options)
+    _check_base(base, chosen, model)
+    wanted = _wanted(chosen, base, callbacks, for_grid) if chosen.has_grid else None
+    seed, count = checks.integer(seed, "seed", 0, 2**31), checks.threads(threads)
+    most = checks.integer(chosen.max_rows, "max_rows", sources.MIN_ROWS)
+    rows, total = sources.load(X, most, seed)
+    if base is not None and base.dims_in != rows.shape[1]:
+        raise ValueError(
+            f"vectors have {rows.shape[1]} dims, but the base was fitted on {base.dims_in}"
         )
-        objective = _objective(chosen, adapter, kept, known, shares, seed)
-        held = agreement.HeldOut.make(held_out, kept, seed, held_back)
-        start = held.of(adapter.to_grid(shares))
-
-        def judge(adapter: Adapter) -> Look:
-            found = held.of(adapter.to_grid(shares))
-            return Look(agreement.mean(found), agreement.fallen(found, start))
-
-        facts = train(
-            adapter, objective, chosen, chosen.total_steps(len(kept)), judge,
-            device=device, callbacks=callbacks, checkpoint=checkpoint,
-            data=_checksum(kept, known, base),
-        )  # fmt: skip
-        grid = adapter.to_grid(shares).with_centers(kept, known_grid)
-        grid = calibrated(grid, kept, seed)
-
-        def tell(done: int, blocks: int, distortion: float) -> None:
-            losses = {"distortion": distortion}
-            for callback in callbacks:
-                callback(Report(done, blocks, losses, facts["agreement_best"], "bytes"))
-
-        coder = None
-        if chosen.bytes:
-            known_bytes = None if base is None else base.bytes
-            longest = min(chosen.max_bytes, kept.shape[1])
-            if known_bytes is not None:
-                longest = min(longest, known_bytes.max_bytes)
-            coder = fit_additive(kept, longest, seed, checks.threads(threads), tell, known_bytes)
-    codec = Codec(grid, preset, facts, coder)
-    facts |= {
+    kept, held_out = _split(rows, chosen.held_out, seed)
+    with blas.at_most(count):
+        thermometer, found = _grid(wanted, kept, held_out, seed, count)
+        agreement = found.get("agreement_best")
+        additive = _bytes(chosen, base, kept, seed, count, callbacks, agreement)
+        codec = Codec(additive, thermometer, preset)
+        found[drift.FACT] = drift.reference(codec, held_out)
+    found |= {
         "rows": total,
         "rows_used": len(rows),
         "seed": seed,
-        "queries": sum(len(some.queries) for some in questions if some.answers is None),
-        "pairs": sum(len(some.queries) for some in questions if some.answers is not None),
         "seconds": round(time.perf_counter() - began, 1),
         "config": chosen.json(),
         "model": model if base is None or model is not None else base.model,
         "base": None if base is None else base.fingerprint,
-        drift.FACT: drift.reference(codec, held_out),
     }
-    return codec
+    return replace(codec, facts=found)
 
 
-def _objective(
-    chosen: recipe.TrainConfig,
-    adapter: Adapter,
-    X: Floats,
-    known: tuple[Asked, ...],
-    fractions: tuple[float, ...],
-    seed: int,
-) -> Objective:
-    if chosen.objective == "paper":
-        return PaperObjective(chosen, X, known, seed)
-    return DistillationObjective(chosen, adapter, X, fractions, seed, known)
+_DEFAULTS: dict[str, object] = {"fractions": QUARTERS, "device": "auto"}
 
 
-def _checksum(rows: Floats, known: tuple[Asked, ...], base: Codec | None) -> int:
-    """Return a checksum of rows, of queries and their answers, and of the base."""
-    found = zlib.crc32(np.ascontiguousarray(rows).data)
-    if base is not None:
-        found = zlib.crc32(base.fingerprint.encode(), found)
-    for some in known:
-        for part in (some.queries, some.answers):
-            if part is not None:
-                found = zlib.crc32(np.ascontiguousarray(part).data, found)
-    return found
+def _recipe(
+    preset: str, codes: str | None, for_grid: dict[str, Any], options: dict[str, Any]
+) -> TrainConfig:
+    """Return the recipe that was asked for, refusing options of codes that it does not fit."""
+    if "bytes" in options:  # as it was said before there was `codes`
+        codes = "all" if options.pop("bytes") else "grid"
+    chosen = recipe.preset(preset, codes, **options)
+    for name, value in for_grid.items():
+        default = _DEFAULTS.get(name)
+        if type(value) is not type(default) or (default is not None and value != default):
+            recipe.refuse_idle(name, chosen.codes)
+    return chosen
 
 
-def _fitted_levels(
-    base: Codec, given: tuple[object, ...], fractions: tuple[float, ...]
-) -> tuple[str, ...]:
-    """Return the levels of a base, which the fit takes over."""
-    others = fractions not in (grid_levels.QUARTERS, base.grid.fractions)
-    if others or any(value is not None for value in given):
-        raise ValueError(
-            f"dims, levels and fractions are those of the base ({list(base.dims)}, "
-            f"{list(base.levels)}, {list(base.grid.fractions)}); leave them out, or fit without one"
-        )
-    return tuple(name for name in grid_levels.LEVELS if name in base.grid.thresholds)
-
-
-def _check_base(base: Codec, chosen: recipe.TrainConfig, d: int, model: str | None) -> None:
-    """Refuse a base that a fit cannot start from."""
+def _check_base(base: object, chosen: TrainConfig, model: str | None) -> None:
+    """Refuse a base that lacks what is fitted, or is of another model."""
+    if model is not None and not isinstance(model, str):
+        raise ValueError(f"model is {model!r}; give the model's name, a string")
+    if base is None:
+        return
+    if not isinstance(base, Codec):
+        raise ValueError(f"base is a {type(base).__name__}; give a Codec: Codec.load(path)")
     base.check_model(model)
-    if base.dims_in != d:
-        raise ValueError(f"vectors have {d} dims, but the base was fitted on {base.dims_in}")
-    if base.grid.transform.kind != chosen.architecture:
-        raise ValueError(
-            f"base has a {base.grid.transform.kind} adapter (preset {base.preset!r}), this fit a "
-            f"{chosen.architecture} one; give preset={base.preset!r}"
-        )
-    if chosen.bytes and (base.bytes is None or not base.bytes.splits):
-        has = "none" if base.bytes is None else "those of an earlier version"
+    if chosen.has_grid and base.thermometer is None:
+        raise ValueError('grid codes can start from a base\'s, and this base has none; give '
+                         'codes="bytes", or fit without a base')  # fmt: skip
+    if chosen.has_bytes and (base.additive is None or not base.additive.splits):
+        has = "none" if base.additive is None else "those of an earlier version"
         raise ValueError(f"byte codes can start from a base's, and this base has {has}; "
-                         f"give bytes=False, or fit without a base")  # fmt: skip
+                         f'give codes="grid", or fit without a base')  # fmt: skip
 
 
-def _level_names(names: Sequence[object]) -> tuple[str, ...]:
-    wanted = {grid_levels.level_name(name) for name in _listed(names, "levels", ["1", "2"])}
-    if grid_levels.HYBRID in wanted:
-        wanted = set(grid_levels.LEVELS)
-    if not wanted:
-        raise ValueError(f"levels is empty; give some of {list(grid_levels.LEVELS)}")
-    return tuple(name for name in grid_levels.LEVELS if name in wanted)
+def _wanted(
+    chosen: TrainConfig,
+    base: Codec | None,
+    callbacks: Sequence[Callback],
+    for_grid: dict[str, Any],
+) -> Any:
+    """Return what is asked of the grid, checked; here PyTorch is imported."""
+    from qama.training.grid import Wanted
+
+    known = None if base is None else base.thermometer
+    return Wanted.of(chosen, known, callbacks=callbacks, **for_grid)
 
 
-def _listed(values: object, name: str, example: list[object]) -> list[object]:
-    """Return values as a list, refusing a single one."""
-    kind = "the string " if isinstance(values, str) else ""
-    try:
-        if not kind:
-            return list(values)  # type: ignore[call-overload, no-any-return]
-    except TypeError:
-        pass
-    raise ValueError(f"{name} is {kind}{values!r}; give a list such as {example}")
+def _grid(wanted: Any, kept: Floats, held_out: Floats, seed: int, threads: int) -> Any:
+    """Fit grid codes, where they are asked for; returns the quantizer and facts."""
+    if wanted is None:
+        return None, {}
+    from qama.training.grid import fit_grid
+
+    return fit_grid(wanted, kept, held_out, seed, threads)
 
 
-def _prefixes(dims: object) -> tuple[int, ...]:
-    """Return the prefixes asked for, before the vectors' own dims are known."""
-    prefixes = tuple(checks.integer(v, "dims", 1) for v in _listed(dims, "dims", [256, 128]))
-    for value in prefixes:
-        grid_levels.check_dims(value, "dims")
-    return prefixes
+def _bytes(
+    chosen: TrainConfig,
+    base: Codec | None,
+    kept: Floats,
+    seed: int,
+    threads: int,
+    callbacks: Sequence[Callback],
+    agreement: float | None,
+) -> AdditiveQuantizer | None:
+    """Fit byte codes, where they are asked for."""
+    if not chosen.has_bytes:
+        return None
+    known = None if base is None else base.additive
+    longest = min(chosen.max_bytes, kept.shape[1])
+    if known is not None:
+        longest = min(longest, known.max_bytes)
 
+    def tell(done: int, blocks: int, distortion: float) -> None:
+        for callback in callbacks:
+            callback(Report(done, blocks, {"distortion": distortion}, agreement, "bytes"))
 
-def _grid_dims(d: int, dims: tuple[int, ...] | None) -> tuple[int, ...]:
-    if dims is None:
-        return grid_levels.dims_grid(d)
-    grid_levels.check_dims(d, "the vectors' dims")
-    for value in dims:
-        checks.integer(value, "dims", 1, d)
-    return tuple(sorted({*dims, d}, reverse=True))
+    return fit_additive(kept, longest, seed, threads, tell, known)
 
 
 def _split(rows: Floats, share: float, seed: int) -> tuple[Floats, Floats]:
@@ -264,15 +201,3 @@ def _split(rows: Floats, share: float, seed: int) -> tuple[Floats, Floats]:
     count = min(_MAX_HELD_OUT, max(1, int(len(rows) * share)))
     order = np.random.default_rng(seed).permutation(len(rows))
     return rows[np.sort(order[count:])], rows[np.sort(order[:count])]
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """Set torch's threads and hold NumPy's inside a with block, and set them back."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        with blas.at_most(count):
-            yield
-    finally:
-        torch.set_num_threads(before)

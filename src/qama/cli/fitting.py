@@ -18,6 +18,10 @@ def fit(
     output: options.Output,
     preset: Annotated[str, typer.Option(help="Recipe: default or paper.")] = "default",
     seed: options.Seed = 0,
+    codes: Annotated[
+        str | None,
+        typer.Option(help="bytes, grid or all (default: bytes, with preset paper grid)."),
+    ] = None,
     dims: Annotated[
         str | None, typer.Option(help="Prefixes to fit for, for instance 384,192,96.")
     ] = None,
@@ -60,6 +64,7 @@ def fit(
             vectors,
             preset,
             seed,
+            codes=codes,
             dims=None if dims is None else [_whole(part) for part in dims.split(",")],
             levels=None if levels is None else [part.strip() for part in levels.split(",")],
             queries=None if queries is None else open_vectors(queries),
@@ -79,10 +84,18 @@ def fit(
     else:
         say(
             f"{output}: codec {codec.fingerprint}, fitted on {facts['rows_used']} of "
-            f"{facts['rows']} rows in {facts['seconds']} s; held-out agreement "
-            f"{facts['agreement_start']} untrained, {facts['agreement_best']} as shipped "
-            f"(step {facts['best_step']})"
+            f"{facts['rows']} rows in {facts['seconds']} s{_agreement(facts)}"
         )
+
+
+def _agreement(facts: dict[str, Any]) -> str:
+    """Say what training gained on held-out rows, where anything was trained."""
+    if "agreement_best" not in facts:
+        return ""
+    return (
+        f"; held-out agreement {facts['agreement_start']} untrained, {facts['agreement_best']} as "
+        f"shipped (step {facts['best_step']})"
+    )
 
 
 def _whole(text: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from qama.checks import Floats
 
@@ -20,3 +21,8 @@ def unit(X: Floats) -> Floats:
         X[extreme] /= np.where(largest > 0, largest, 1)
         norms[extreme] = np.linalg.norm(X[extreme], axis=1, keepdims=True)
     return np.asarray(X / np.where(norms > 0, norms, 1), dtype=np.float32)
+
+
+def cosines(A: Floats, B: Floats) -> npt.NDArray[np.float64]:
+    """Return the cosine float64 (n,) of each row of A (n, d) with that row of B (n, d)."""
+    return np.asarray(np.einsum("nd,nd->n", unit(A), unit(B), dtype=np.float64))

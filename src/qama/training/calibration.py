@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 
 from qama.checks import Floats
-from qama.quantizers.thermometer.decode import decode
 from qama.quantizers.thermometer.quantizer import ThermometerCode, ThermometerQuantizer
 from qama.quantizers.thermometer.transform import apply
 from qama.quantizers.vectors import unit
@@ -49,7 +48,7 @@ def calibrated(grid: ThermometerQuantizer, X: Floats, seed: int) -> ThermometerQ
 def _slope(
     code: ThermometerCode, Z: Floats, asked: slice, near: npt.NDArray[np.int64], wanted: Floats
 ) -> float:
-    decoded = unit(decode(code, code.encode_z(Z[:, : code.dims], compact=True)))
+    decoded = unit(code.decode(code.encode_z(Z[:, : code.dims], compact=True)))
     scores = unit(Z[asked, : code.dims]) @ decoded.T
     found = np.take_along_axis(scores, near, axis=1)
     return max(1.0, float((wanted * found).sum() / max(float((found * found).sum()), 1e-12)))

@@ -84,8 +84,9 @@ class DistillationObjective:
         """Parameter groups with their learning rates relative to the config's."""
         thresholds = [adapter.thresholds(name) for name in self.config.levels]
         pair = [adapter.pair_w1, adapter.pair_b1, adapter.pair_w2]
+        w = adapter.get_parameter("w")  # of a linear adapter, the only one that it trains
         return [
-            {"params": [adapter.w], "factor": 20 * float(adapter.w.detach().std())},
+            {"params": [w], "factor": 20 * float(w.detach().std())},
             {"params": pair, "factor": 3.0},
             {"params": thresholds, "factor": 2.0},
             {"params": [self.log_temperatures], "factor": 7.0},
@@ -94,7 +95,7 @@ class DistillationObjective:
     def __call__(self, adapter: Adapter, progress: float) -> dict[str, Tensor]:
         """Return the loss of a batch drawn here."""
         asked, own, found, rows = self._draw()
-        device = adapter.w.device
+        device = adapter.pair_w1.device
         Q, D = asked.to(device), self.rows[rows].to(device)
         itself = (rows[None] == own[:, None]).to(device)
         teacher = (Q @ D.T / self.config.temperature).masked_fill(itself, _FAR).softmax(dim=1)

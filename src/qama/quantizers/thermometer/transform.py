@@ -38,6 +38,11 @@ class FeedForward:
     kind = "feedforward"
     chunk_rows = 1024  # bounds the hidden activations: 1024 x 12288 floats at d = 384
 
+    def check(self) -> None:
+        """Refuse arrays of unfitting shapes."""
+        if self.w1.ndim != 2 or self.w1.shape != self.w2.shape[::-1]:
+            raise ValueError(f"w1 {self.w1.shape} and w2 {self.w2.shape} do not fit each other")
+
     @property
     def dims(self) -> int:
         """Width of x and of z."""
@@ -65,6 +70,11 @@ class Linear:
     kind = "linear"
     chunk_rows = 8192
 
+    def check(self) -> None:
+        """Refuse an array of an unfitting shape."""
+        if self.w.ndim != 2 or self.w.shape[0] != self.w.shape[1]:
+            raise ValueError(f"w has shape {self.w.shape}; it must be square")
+
     @property
     def dims(self) -> int:
         """Width of x and of z."""
@@ -91,20 +101,15 @@ def apply(transform: Transform, X: Floats) -> Floats:
     return Z
 
 
-def from_arrays(kind: str, arrays: Mapping[str, Any]) -> Transform:
+def from_arrays(kind: object, arrays: Mapping[str, Any]) -> Transform:
     """Rebuild a stored transform.
 
     Raises:
-        ValueError: unknown kind, or arrays of unfitting shapes.
+        KeyError, ValueError: unknown kind, or arrays that are missing or of unfitting shapes.
     """
-    if kind == FeedForward.kind:
-        w1, w2 = arrays["w1"], arrays["w2"]
-        if w1.ndim != 2 or w1.shape != w2.shape[::-1]:
-            raise ValueError(f"w1 {w1.shape} and w2 {w2.shape} do not fit each other")
-        return FeedForward(w1, w2)
-    if kind == Linear.kind:
-        w = arrays["w"]
-        if w.ndim != 2 or w.shape[0] != w.shape[1]:
-            raise ValueError(f"w has shape {w.shape}; it must be square")
-        return Linear(w)
+    for known in (FeedForward, Linear):
+        if kind == known.kind:
+            made = known(**{name: arrays[name] for name in known.__dataclass_fields__})
+            made.check()
+            return made
     raise ValueError(f"transform is {kind!r}; this version knows 'feedforward' and 'linear'")
