@@ -53,8 +53,16 @@ def paper_codec(rows):
 
 
 @pytest.fixture(scope="session")
+def bytes_codec(rows):
+    """A codec of byte codes alone, fitted."""
+    import qama
+
+    return qama.fit(rows, max_bytes=16, threads=1)
+
+
+@pytest.fixture(scope="session")
 def byte_codec(codec):
-    """A codec whose byte codes are steps along the axes: no fit."""
+    """A codec of both, whose byte codes are steps along the axes: no fit."""
     from qama import Codec
     from qama.quantizers.additive.quantizer import AdditiveQuantizer, whole
 
