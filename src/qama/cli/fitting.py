@@ -20,7 +20,7 @@ def fit(
     seed: options.Seed = 0,
     codes: Annotated[
         str | None,
-        typer.Option(help="What to fit: bytes, grid or all (default: bytes; of preset paper: grid)."),
+        typer.Option(help="bytes, grid or all (default: bytes, with preset paper grid)."),
     ] = None,
     dims: Annotated[
         str | None, typer.Option(help="Dims of grid codes, for instance 384,192,96.")
@@ -29,11 +29,11 @@ def fit(
         str | None, typer.Option(help="Levels of grid codes, for instance 1,2 (default: all).")
     ] = None,
     queries: Annotated[
-        Path | None, typer.Option(help="For a grid: a sample of real queries, without labels.")
+        Path | None, typer.Option(help="For a grid: a sample of real queries.")
     ] = None,
     pairs: Annotated[
         tuple[Path, Path] | None,
-        typer.Option(help="For a grid: two files, queries and row by row what answers them."),
+        typer.Option(help="For a grid: queries, and row by row what answers them."),
     ] = None,
     base: Annotated[
         Path | None, typer.Option(help="A codec to start from, of other vectors of the model.")
@@ -41,11 +41,15 @@ def fit(
     max_bytes: Annotated[
         int | None, typer.Option(help="Length of the longest byte code (default 256 or d).")
     ] = None,
-    steps: Annotated[int | None, typer.Option(help="Least number of steps of a grid's training.")] = None,
-    device: Annotated[str, typer.Option(help="Where a grid is trained: auto, cpu, cuda or mps.")] = "auto",
+    steps: Annotated[
+        int | None, typer.Option(help="Least number of steps of a grid's training.")
+    ] = None,
+    device: Annotated[
+        str, typer.Option(help="Where a grid is trained: auto, cpu, cuda or mps.")
+    ] = "auto",
     threads: options.Threads = 0,
     checkpoint: Annotated[
-        Path | None, typer.Option(help="Of a grid's training: file to resume from if it exists, written as it goes.")
+        Path | None, typer.Option(help="Of a grid: file to resume from if it exists, and to write.")
     ] = None,
     model: Annotated[
         str | None, typer.Option(help="Name of the vectors' model, to be recorded.")
