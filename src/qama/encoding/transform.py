@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from qama import checks
 from qama.checks import Floats
 
 _SAFE = (1e-15, 1e15)  # norms whose squares float32 holds well
@@ -109,16 +110,19 @@ def from_arrays(kind: str, arrays: Mapping[str, Any]) -> Transform:
     """Rebuild a stored transform.
 
     Raises:
-        ValueError: unknown kind, or arrays of unfitting shapes.
+        ValueError: unknown kind, or arrays of unfitting shapes, dtypes or values.
     """
     if kind == FeedForward.kind:
         w1, w2 = arrays["w1"], arrays["w2"]
         if w1.ndim != 2 or w1.shape != w2.shape[::-1]:
             raise ValueError(f"w1 {w1.shape} and w2 {w2.shape} do not fit each other")
+        checks.part(w1, "transform.w1", w1.shape)
+        checks.part(w2, "transform.w2", w2.shape)
         return FeedForward(w1, w2)
     if kind == Linear.kind:
         w = arrays["w"]
         if w.ndim != 2 or w.shape[0] != w.shape[1]:
             raise ValueError(f"w has shape {w.shape}; it must be square")
+        checks.part(w, "transform.w", w.shape)
         return Linear(w)
     raise ValueError(f"transform is {kind!r}; this version knows 'feedforward' and 'linear'")
