@@ -175,11 +175,11 @@ def of_parts(arrays):
         ({"words": np.zeros((3, 16, 8), np.int16)}, "48 words and lengths"),
         ({"words": np.zeros((96, 8), np.int16)}, "96 words and lengths"),
         ({"words": np.zeros((288, 8), np.int16)}, "288 words"),  # the only full byte ends no block
-        ({"center": np.zeros(7, np.int16)}, "misfit"),
+        ({"center": np.zeros(7, np.int16)}, "bytes.center is int16"),
         ({"lengths": np.ones(3, np.float32)}, "misfit"),
         ({"lengths": np.float32(1)}, "words are int16"),
-        ({"lengths": np.array([1, 0], np.float32)}, "out of range"),
-        ({"center": np.zeros(8, np.int32)}, "out of range"),
+        ({"lengths": np.array([1, 0], np.float32)}, "above 0"),
+        ({"center": np.zeros(8, np.int32)}, "bytes.center is int32"),
     ],
 )
 def test_parts_that_do_not_fit_are_refused(changes, message):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import multiprocessing
+import pickle
 import subprocess
 import sys
 from dataclasses import replace
@@ -15,12 +18,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qama import Codec, FormatError, container
+from qama.quantizers.protocol import fingerprint
 from qama.quantizers.thermometer import levels
 from qama.quantizers.thermometer.bits import unpack
 from qama.quantizers.thermometer.quantizer import ThermometerQuantizer
 from qama.quantizers.thermometer.transform import Linear
 
 GOLDEN = Path(__file__).parent / "golden"
+PLAIN = ("preset", "transform", "dims", "fractions")  # what of meta the fingerprint covers
 CELLS = [(dims, level) for dims in (32, 16, 8) for level in levels.LEVEL_NAMES]
 
 
@@ -424,3 +429,74 @@ def test_every_cell_either_encodes_or_is_refused_with_a_list(dims, level):
     else:
         with pytest.raises(ValueError, match=r"choose one of|give a whole number"):
             codec.encode(golden_rows(), dims=dims, level=level)
+
+
+# --- every part of a file is what the format says ----------------------------------------------
+
+
+def all_parts():
+    codec = Codec.load(GOLDEN / "codec-all.qama")
+    return codec.parts()
+
+
+def spoilt(array):
+    """Yield what a stranger's file may hold in an array's place."""
+    yield array.astype(np.float64)
+    yield array.astype(np.uint8)
+    yield array[:-1]
+    if array.dtype.kind == "f":
+        for value in (np.nan, np.inf, -np.inf):
+            other = array.copy()
+            other.flat[-1] = value
+            yield other
+
+
+@pytest.mark.parametrize("name", sorted(all_parts()[1]))
+def test_an_array_of_another_dtype_or_shape_or_not_finite_is_refused(tmp_path, name):
+    meta, arrays = all_parts()
+    for array in spoilt(arrays[name]):
+        changed = {**arrays, name: array}
+        told = {**meta, "fingerprint": fingerprint({k: meta[k] for k in PLAIN}, changed)}
+        container.write(tmp_path / "x", "codec", 2, told, changed)
+        with pytest.raises(FormatError, match="inconsistent"):
+            Codec.load(tmp_path / "x")
+
+
+@pytest.mark.parametrize("name", ["thresholds.1.5", "thresholds.2"])
+def test_thresholds_that_descend_are_refused(tmp_path, name):
+    meta, arrays = all_parts()
+    changed = {**arrays, name: arrays[name][:, ::-1]}
+    told = {**meta, "fingerprint": fingerprint({k: meta[k] for k in PLAIN}, changed)}
+    container.write(tmp_path / "x", "codec", 2, told, changed)
+    with pytest.raises(FormatError, match="descend"):
+        Codec.load(tmp_path / "x")
+
+
+# --- copies ------------------------------------------------------------------------------------
+
+
+def copies():
+    return [copy.copy, copy.deepcopy, lambda value: pickle.loads(pickle.dumps(value))]
+
+
+@pytest.mark.parametrize("copied", copies(), ids=["copy", "deepcopy", "pickle"])
+@pytest.mark.parametrize("name", ["byte_codec", "bytes_codec"])
+def test_a_used_codec_can_be_copied_and_pickled(request, rows, copied, name):
+    byte_codec = request.getfixturevalue(name)
+    codes = byte_codec.encode(rows, nbytes=16)
+    byte_codec.score(rows[:2], codes, nbytes=16)  # what was prepared for it cannot be pickled
+    again = copied(byte_codec)
+    assert again.fingerprint == byte_codec.fingerprint
+    assert again.facts == byte_codec.facts
+    np.testing.assert_array_equal(again.encode(rows, nbytes=16), codes)
+
+
+def _encoded(codec, X):
+    return codec.encode(X, nbytes=16)
+
+
+def test_a_process_pool_can_be_given_a_codec(byte_codec, rows):
+    expected = byte_codec.encode(rows, nbytes=16)
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        found = pool.apply(_encoded, (byte_codec, rows))
+    np.testing.assert_array_equal(found, expected)

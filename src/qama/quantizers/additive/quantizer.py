@@ -97,6 +97,10 @@ class AdditiveQuantizer:
             f"<AdditiveQuantizer {self.fingerprint}: {self.dims_in} d, 1 to {self.max_bytes} bytes>"
         )
 
+    def __reduce__(self) -> tuple[type[AdditiveQuantizer], tuple[npt.NDArray[Any], ...]]:
+        """Pickle and copy what was fitted; what was prepared of it is made again where needed."""
+        return AdditiveQuantizer, (self.center, self.codewords, self.lengths)
+
     @property
     def offers(self) -> str:
         """See `Quantizer`."""
@@ -160,10 +164,10 @@ class AdditiveQuantizer:
         whole_blocks = full in (0, longest, *BLOCK_ENDS) and full <= longest
         if not whole_blocks or not 1 <= longest <= 256 or count != word_count(longest, full):
             raise ValueError(f"{count} words and lengths of shape {self.lengths.shape} misfit")
-        if self.center.shape != (d,):
-            raise ValueError(f"center {self.center.shape} and words of {d} dims misfit")
-        if self.center.dtype != np.int16 or not (self.lengths > 0).all():
-            raise ValueError("center or lengths are out of range")
+        checks.part(self.center, "bytes.center", (d,), np.int16)
+        checks.part(self.lengths, "bytes.lengths", (longest,))
+        if not (self.lengths > 0).all():
+            raise ValueError("bytes.lengths must be above 0")
 
     def encode(self, X: Floats, nbytes: int, threads: int = 0) -> Bytes:
         """Encode finite float32 (n, d) into uint8 (n, nbytes)."""

@@ -42,6 +42,17 @@ class PairNet:
     b1: Floats
     w2: Floats
 
+    def check(self) -> None:
+        """Refuse parts that do not fit each other.
+
+        Raises:
+            ValueError: the part that does not fit.
+        """
+        hidden = len(self.b1) if self.b1.ndim else 0
+        checks.part(self.w1, "pair.w1", (hidden, 2))
+        checks.part(self.b1, "pair.b1", (hidden,))
+        checks.part(self.w2, "pair.w2", (hidden,))
+
     def __call__(self, Z: Floats) -> Floats:
         """Map z (n, dims) to one value per pair (z_2i, z_2i+1): float32 (n, dims / 2)."""
         values = np.empty((len(Z), Z.shape[1] // 2), dtype=np.float32)
@@ -154,14 +165,17 @@ class ThermometerQuantizer:
         for name, thresholds in self.thresholds.items():
             level = levels.LEVELS[name]
             values = d // level.group
-            if thresholds.shape != (values, level.thresholds):
-                raise ValueError(f"thresholds of level {name} have shape {thresholds.shape}")
-            if self.centers[name].shape != (values, level.thresholds + 1, level.group):
-                raise ValueError(f"centers of level {name} have shape {self.centers[name].shape}")
+            shape = (values, level.thresholds + 1, level.group)
+            checks.part(thresholds, f"thresholds.{name}", (values, level.thresholds))
+            checks.part(self.centers[name], f"centers.{name}", shape)
+            if (np.diff(thresholds, axis=1) < 0).any():
+                raise ValueError(f"thresholds.{name} descend")
         if set(self.centers) != set(self.thresholds):
             raise ValueError(f"centers are of levels {sorted(self.centers)}, thresholds of others")
         if ("0.5" in self.thresholds) != (self.pair is not None):
             raise ValueError("level 0.5 and its pair network must come together")
+        if self.pair is not None:
+            self.pair.check()
         if not self.dims or list(self.dims) != sorted(set(self.dims), reverse=True):
             raise ValueError(f"dims are {self.dims}; they must fall strictly")
         for dims in self.dims:
@@ -171,8 +185,9 @@ class ThermometerQuantizer:
         if self.slopes and set(self.slopes) != set(self.levels):
             raise ValueError(f"slopes are of levels {sorted(self.slopes)}, not {self.levels}")
         for name, slopes in self.slopes.items():
-            if slopes.shape != (len(self.dims),) or not (slopes > 0).all():
-                raise ValueError(f"slopes of level {name} are {slopes}; one above 0 a dims")
+            checks.part(slopes, f"slopes.{name}", (len(self.dims),))
+            if not (slopes > 0).all():
+                raise ValueError(f"slopes.{name} are {slopes}; each must be above 0")
 
     def _finest(self) -> str:
         return [name for name in self.levels if name != levels.HYBRID][-1]

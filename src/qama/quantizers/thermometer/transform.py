@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from qama import checks
 from qama.checks import Floats
 from qama.quantizers.vectors import unit
 
@@ -42,6 +43,8 @@ class FeedForward:
         """Refuse arrays of unfitting shapes."""
         if self.w1.ndim != 2 or self.w1.shape != self.w2.shape[::-1]:
             raise ValueError(f"w1 {self.w1.shape} and w2 {self.w2.shape} do not fit each other")
+        for name, array in self.arrays().items():
+            checks.part(array, f"transform.{name}", array.shape)
 
     @property
     def dims(self) -> int:
@@ -74,6 +77,7 @@ class Linear:
         """Refuse an array of an unfitting shape."""
         if self.w.ndim != 2 or self.w.shape[0] != self.w.shape[1]:
             raise ValueError(f"w has shape {self.w.shape}; it must be square")
+        checks.part(self.w, "transform.w", self.w.shape)
 
     @property
     def dims(self) -> int:
@@ -105,7 +109,7 @@ def from_arrays(kind: object, arrays: Mapping[str, Any]) -> Transform:
     """Rebuild a stored transform.
 
     Raises:
-        KeyError, ValueError: unknown kind, or arrays that are missing or of unfitting shapes.
+        KeyError, ValueError: unknown kind, or arrays that are missing or unfitting.
     """
     for known in (FeedForward, Linear):
         if kind == known.kind:
