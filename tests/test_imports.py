@@ -18,8 +18,8 @@ HEAVY = ("torch", "scipy", "pandas", "matplotlib", "typer", "rich", "pyarrow", "
 # From the top of the picture down: a layer may import itself and the layers above it. The command
 # line and the demo share the console: what is said, and how.
 LAYERS = (
-    "errors", "checks", "files", "blas", "kernels", "quantizers", "container", "codec", "codefile",
-    "drift", "sources", "search", "tasks", "evaluation", "recipe", "training", "fitting",
+    "errors", "shown", "checks", "files", "blas", "kernels", "quantizers", "container", "codec",
+    "codefile", "drift", "sources", "search", "tasks", "evaluation", "recipe", "training", "fitting",
     "console", "demo", "cli",
 )  # fmt: skip
 ONLY = {  # what a layer keeps away from, though it lies above
@@ -31,7 +31,7 @@ ONLY = {  # what a layer keeps away from, though it lies above
     "quantizers": {"checks", "errors", "blas", "kernels"},
     "recipe": {"checks", "errors", "quantizers"},
     "training": {"checks", "errors", "blas", "quantizers", "recipe"},
-    "tasks": {"checks", "errors", "kernels", "quantizers", "codec", "search"},
+    "tasks": {"checks", "errors", "shown", "kernels", "quantizers", "codec", "search"},
     "console": {"checks", "recipe"},
 }
 MAY_IMPORT_TORCH = {"training", "demo"}

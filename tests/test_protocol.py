@@ -14,7 +14,7 @@ import pytest
 from conftest import mixture
 
 import qama
-from qama import Codec, FormatError, Index, container, drift
+from qama import Codec, FormatError, Index, container, drift, tasks
 from qama.quantizers import protocol
 from qama.quantizers.additive.fit import fit_additive
 from qama.quantizers.vectors import unit
@@ -183,11 +183,19 @@ def test_fingerprints_are_computed_once(monkeypatch, bytes_codec):
 def test_every_repr_is_one_short_line(each, rows):
     index = Index(each)
     index.add(rows)
-    shown = [each, *each.quantizers, *codes_of(each), index, index.code, index.search(rows[:1])]
-    for value in shown[:-1]:
-        assert "\n" not in repr(value)
-        assert len(repr(value)) < 160
+    codes = tasks.CodeSet.encode(each, rows)
+    shown = [
+        each, *each.quantizers, *codes_of(each), index, codes, index.search(rows[:2]),
+        qama.search_many([index], rows[:2]), index.filter(np.arange(9)), qama.Names(["a", "b"]),
+        tasks.kmeans(codes, 2), tasks.join(rows[:9], codes, 0.5), drift.measure(each, rows),
+        tasks.classify(index, np.zeros(300, int), rows[:3]), tasks.Bridge.fit(rows, rows),
+    ]  # fmt: skip
+    for value in shown:
+        if value is not None:
+            assert "\n" not in repr(value)
+            assert len(repr(value)) < 160
     assert repr(each.code()).endswith(f"of {each.quantizers[0].fingerprint}>")
+    assert repr(shown[-1]).startswith("Bridge(weights=float32 (32, 32), center_here=float32 (32,)")
 
 
 # --- what a codec lacks -----------------------------------------------------------------------

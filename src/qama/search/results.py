@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from qama.checks import Floats, Ids
+from qama.shown import one_line
 
 
 class SearchResult(NamedTuple):
@@ -19,3 +20,6 @@ class SearchResult(NamedTuple):
 
     ids: Ids
     scores: Floats
+
+    def __repr__(self) -> str:
+        return one_line("SearchResult", **self._asdict())
