@@ -19,8 +19,8 @@ HEAVY = ("torch", "scipy", "pandas", "matplotlib", "typer", "rich", "pyarrow", "
 # line and the demo share the console: what is said, and how.
 LAYERS = (
     "errors", "shown", "checks", "files", "blas", "kernels", "quantizers", "container", "codec",
-    "codefile", "drift", "sources", "search", "tasks", "evaluation", "recipe", "training", "fitting",
-    "console", "demo", "cli",
+    "codefile", "drift", "sources", "search", "tasks", "evaluation", "recipe", "training",
+    "fitting", "console", "demo", "cli",
 )  # fmt: skip
 ONLY = {  # what a layer keeps away from, though it lies above
     "files": {"checks", "errors"},
