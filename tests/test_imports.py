@@ -18,15 +18,15 @@ HEAVY = ("torch", "scipy", "pandas", "matplotlib", "typer", "rich", "pyarrow", "
 # From the top of the picture down: a layer may import itself and the layers above it. The command
 # line and the demo share the console: what is said, and how.
 LAYERS = (
-    "errors", "checks", "files", "kernels", "encoding", "container", "codec", "codefile", "drift",
-    "sources", "search", "tasks", "evaluation", "training", "console", "demo", "cli",
+    "errors", "checks", "forked", "files", "kernels", "encoding", "container", "codec", "codefile",
+    "drift", "sources", "search", "tasks", "evaluation", "training", "console", "demo", "cli",
 )  # fmt: skip
 ONLY = {  # what a layer keeps away from, though it lies above
     "files": {"checks", "errors"},
     "container": {"checks", "errors", "files"},
     "sources": {"checks", "errors"},
     "kernels": {"checks", "errors"},
-    "training": {"checks", "errors", "kernels", "encoding", "codec", "drift", "sources"},
+    "training": {"checks", "errors", "kernels", "encoding", "codec", "drift", "forked", "sources"},
     "tasks": {"checks", "errors", "kernels", "encoding", "codec", "search"},
     "console": {"checks", "training"},
 }

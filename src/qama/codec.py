@@ -27,6 +27,8 @@ from qama.errors import FormatError
 
 KIND = "codec"
 FORMAT, OLDEST = 2, 1  # 2: byte codes with full bytes
+# What `Codec.parts` may hold as JSON, so that an index's header has room for it and for its own.
+MAX_META, MAX_DEPTH = container.MAX_HEADER - 2**16, container.MAX_DEPTH // 2
 
 Code = GridCode | ByteCode
 
@@ -276,9 +278,15 @@ class Codec:
         return codec
 
     def parts(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
-        """Return what a file stores of the codec: JSON values and arrays."""
+        """Return what a file stores of the codec: JSON values and arrays.
+
+        Raises:
+            ValueError, TypeError: the facts are no JSON, or more than a file may hold.
+        """
         facts = {"facts": dict(self.facts), "fingerprint": self.fingerprint}
-        return {**self._meta(), **facts}, self._arrays()
+        meta = {**self._meta(), **facts}
+        _check_meta(meta)
+        return meta, self._arrays()
 
     @classmethod
     def from_parts(cls, meta: dict[str, Any], stored: Mapping[str, npt.NDArray[Any]]) -> Codec:
@@ -293,6 +301,7 @@ class Codec:
                 f"its contents have the fingerprint {codec.fingerprint}, "
                 f"its header says {meta['fingerprint']}"
             )
+        _check_meta({**codec._meta(), "facts": dict(codec.facts), "fingerprint": "0" * 16})
         return codec
 
     def _meta(self) -> dict[str, Any]:
@@ -338,6 +347,14 @@ class Codec:
         if coder is not None and coder.dims != grid.transform.dims:
             raise ValueError(f"byte codes are of {coder.dims} dims, grid codes of another")
         return cls(grid, str(meta["preset"]), dict(meta.get("facts", {})), coder)
+
+
+def _check_meta(meta: Mapping[str, Any]) -> None:
+    """Refuse what could not be written again, in a codec's file and in an index's."""
+    try:
+        container.to_json(meta, MAX_META, MAX_DEPTH)
+    except ValueError as error:
+        raise ValueError(f"the codec's facts cannot be stored: {error}") from None
 
 
 def _stored(code: Code, codes: object, compact: bool) -> Bytes:

@@ -19,16 +19,17 @@ except ImportError:
 
     raise MissingExtraError("fitting a codec", "PyTorch", "train") from None
 
-from qama import checks, drift, sources
+from qama import checks, drift, forked, sources
 from qama.checks import Floats
 from qama.codec import Codec
 from qama.encoding import levels as grid_levels
-from qama.training import agreement, asked, blas
+from qama.training import agreement, asked, blas, norms
 from qama.training import config as configs
 from qama.training.additive import fit_byte_coder
 from qama.training.asked import Asked
 from qama.training.calibration import calibrated
 from qama.training.distillation import DistillationObjective
+from qama.training.distinct import distinct
 from qama.training.nn import Adapter
 from qama.training.paper import PaperObjective
 from qama.training.train import Callback, Look, Objective, Report, check_checkpoint, train
@@ -60,7 +61,7 @@ def fit(
         X: Floats (n, d) as an array (memory-mapped or not), the path of a .npy or Parquet file,
             an Arrow table, or an iterator of batches (arrays or Arrow's). d is a multiple of 8, n
             at least 16. Memory stays bounded: of more than ``max_rows`` rows an even sample is
-            used.
+            used. Zero rows and exact copies count once: ``facts`` say how many were left out.
         preset: "default", or "paper" for the recipe of QAMA (CIKM 2025).
         seed: Of every random draw.
         dims: The prefixes to fit for, multiples of 8; default d, d/2, d/3, d/4, d/8. All d dims
@@ -87,11 +88,17 @@ def fit(
     Returns:
         The codec; its ``facts`` say what was fitted on and which step was shipped.
 
+    Warns:
+        NormWarning: the vectors' lengths vary strongly; codes rank by cosine.
+
     Raises:
         ValueError: an argument that does not fit; the message says what would.
+        RuntimeError: more than one thread in a process that was forked off one that had imported
+            PyTorch; its threads would be waited for in vain.
         MissingExtraError: PyTorch or threadpoolctl is not installed.
     """
     began = time.perf_counter()
+    forked.check_threads(checks.threads(threads))
     if checkpoint is not None:
         check_checkpoint(checkpoint)
     if levels is not None:
@@ -110,6 +117,9 @@ def fit(
     rows, total = sources.load(
         X, checks.integer(chosen.max_rows, "max_rows", sources.MIN_ROWS), seed
     )
+    counted = distinct(rows)
+    rows = counted.rows
+    norms.warn(rows)
     if base is not None:
         _check_base(base, chosen, rows.shape[1], model)
     grid_dims = _grid_dims(rows.shape[1], prefixes) if base is None else base.dims
@@ -157,6 +167,8 @@ def fit(
     facts |= {
         "rows": total,
         "rows_used": len(rows),
+        "zero_rows": counted.zeros,
+        "copies": counted.copies,
         "seed": seed,
         "queries": sum(len(some.queries) for some in questions if some.answers is None),
         "pairs": sum(len(some.queries) for some in questions if some.answers is not None),
