@@ -64,6 +64,7 @@ class GridCoder:
     Attributes:
         transform: x -> z.
         thresholds: Per level name float32 (values, thresholds); "0.5" has d / 2 values.
+            In any order: a state is how many of them lie below, and learned ones may cross.
         centers: Per level name float32 (values, states, group): the mean of z in each state,
             which asymmetric scoring reads.
         pair: The 0.5-bit network, if that level was fitted.
@@ -136,8 +137,6 @@ class GridCoder:
             shape = (values, level.thresholds + 1, level.group)
             checks.part(thresholds, f"thresholds.{name}", (values, level.thresholds))
             checks.part(self.centers[name], f"centers.{name}", shape)
-            if (np.diff(thresholds, axis=1) < 0).any():
-                raise ValueError(f"thresholds.{name} descend")
         if ("0.5" in self.thresholds) != (self.pair is not None):
             raise ValueError("level 0.5 and its pair network must come together")
         if self.pair is not None:

@@ -148,7 +148,7 @@ class Adapter(nn.Module):
     def to_grid(self, fractions: tuple[float, ...]) -> GridCoder:
         """Return the grid coder as it stands, without the centers of the states."""
         fitted = self.config.levels
-        thresholds = {name: np.sort(_numpy(self.thresholds(name)), axis=1) for name in fitted}
+        thresholds = {name: _numpy(self.thresholds(name)) for name in fitted}
         pair = self.to_pair() if "0.5" in fitted else None
         return GridCoder(self.to_transform(), thresholds, {}, pair, self.dims, fractions)
 
