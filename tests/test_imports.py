@@ -18,9 +18,9 @@ HEAVY = ("torch", "scipy", "pandas", "matplotlib", "typer", "rich", "pyarrow", "
 # From the top of the picture down: a layer may import itself and the layers above it. The command
 # line and the demo share the console: what is said, and how.
 LAYERS = (
-    "errors", "shown", "checks", "files", "blas", "kernels", "quantizers", "container", "codec",
-    "codefile", "drift", "sources", "search", "tasks", "evaluation", "recipe", "training",
-    "fitting", "console", "demo", "cli",
+    "errors", "shown", "checks", "forked", "files", "blas", "kernels", "quantizers", "container",
+    "codec", "codefile", "drift", "sources", "distinct", "norms", "search", "tasks", "evaluation",
+    "recipe", "training", "fitting", "console", "demo", "cli",
 )  # fmt: skip
 ONLY = {  # what a layer keeps away from, though it lies above
     "files": {"checks", "errors"},
@@ -28,6 +28,8 @@ ONLY = {  # what a layer keeps away from, though it lies above
     "sources": {"checks", "errors"},
     "kernels": {"checks", "errors"},
     "blas": {"errors"},
+    "distinct": {"checks", "errors", "sources"},
+    "norms": {"checks", "errors"},
     "quantizers": {"checks", "errors", "blas", "kernels"},
     "recipe": {"checks", "errors", "quantizers"},
     "training": {"checks", "errors", "blas", "quantizers", "recipe"},

@@ -252,7 +252,7 @@ def test_byte_codes_start_from_a_base(bytes_codec, queries):
 
 @pytest.mark.parametrize("d", [5, 9, 15, 16, 100])
 def test_vectors_of_any_width_have_byte_codes(d):
-    X, Q = mixture(200, d), mixture(7, d, seed=1)
+    X, Q = unit(mixture(200, d)), mixture(7, d, seed=1)
     codec = qama.fit(X, max_bytes=8, threads=1)
     code = codec.code()
     decoded = codec.decode(codec.encode(X))
@@ -265,7 +265,7 @@ def test_vectors_of_any_width_have_byte_codes(d):
     np.testing.assert_allclose(
         found.scores, np.take_along_axis(wanted, found.ids, axis=1), atol=0.006
     )
-    assert qama.fit(mixture(60, d), base=codec, threads=1).code().nbytes == code.nbytes
+    assert qama.fit(unit(mixture(60, d)), base=codec, threads=1).code().nbytes == code.nbytes
 
 
 GRID_ONLY = {

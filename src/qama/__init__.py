@@ -12,12 +12,14 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from qama import forked as forked  # notes forks from here on
 from qama.codec import Codec
 from qama.errors import (
     DriftWarning,
     FormatError,
     LockedError,
     MissingExtraError,
+    NormWarning,
     RecoveryWarning,
 )
 from qama.fitting import fit
@@ -41,6 +43,7 @@ __all__ = [
     "LockedError",
     "MissingExtraError",
     "Names",
+    "NormWarning",
     "PartitionedIndex",
     "RecoveryWarning",
     "SearchResult",

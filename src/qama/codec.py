@@ -28,6 +28,8 @@ from qama.quantizers.thermometer.quantizer import ThermometerQuantizer
 KIND = "codec"
 # 1: grid codes, and byte codes without full bytes; 2: with full ones; 3: byte codes alone
 FORMAT, FULL_BYTES, OLDEST = 3, 2, 1
+# What `Codec.parts` may hold as JSON, so that an index's header has room for it and for its own.
+MAX_META, MAX_DEPTH = container.MAX_HEADER - 2**16, container.MAX_DEPTH // 2
 
 # Which quantizer has the codes that an argument asks for: the one place that tells them apart.
 _MAKERS = {"nbytes": "additive", "dims": "thermometer", "level": "thermometer"}
@@ -299,10 +301,16 @@ class Codec:
         return codec
 
     def parts(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
-        """Return what a file stores of the codec: JSON values and arrays."""
+        """Return what a file stores of the codec: JSON values and arrays.
+
+        Raises:
+            ValueError, TypeError: the facts are no JSON, or more than a file may hold.
+        """
         facts = {"facts": dict(self.facts), "fingerprint": self.fingerprint}
         meta, arrays = self._parts()
-        return {**meta, **facts}, arrays
+        meta |= facts
+        _check_meta(meta)
+        return meta, arrays
 
     @classmethod
     def _assemble(cls, meta: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> Codec:
@@ -336,7 +344,16 @@ class Codec:
                 f"its contents have the fingerprint {codec.fingerprint}, "
                 f"its header says {meta['fingerprint']}"
             )
+        _check_meta({**codec._parts()[0], "facts": dict(codec.facts), "fingerprint": "0" * 16})
         return codec
+
+
+def _check_meta(meta: Mapping[str, Any]) -> None:
+    """Refuse what could not be written again, in a codec's file and in an index's."""
+    try:
+        container.to_json(meta, MAX_META, MAX_DEPTH)
+    except ValueError as error:
+        raise ValueError(f"the codec's facts cannot be stored: {error}") from None
 
 
 def _stored(code: Code, codes: object, compact: bool) -> Bytes:

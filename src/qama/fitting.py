@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qama import blas, checks, drift, recipe, sources
+from qama import blas, checks, distinct, drift, forked, norms, recipe, sources
 from qama.checks import Floats
 from qama.codec import Codec
 from qama.quantizers.additive.fit import fit_additive
@@ -47,7 +47,8 @@ def fit(
         X: Floats (n, d) as an array (memory-mapped or not), the path of a .npy or Parquet file,
             an Arrow table, or an iterator of batches (arrays or Arrow's). n is at least 16; for
             grid codes d is a multiple of 8. Memory stays bounded: of more than ``max_rows`` rows an
-            even sample is used.
+            even sample is used. Zero rows and exact copies count once: ``facts`` say how many
+            were left out.
         preset: "default", or "paper" for the grid of QAMA (CIKM 2025).
         seed: Of every random draw.
         codes: "bytes" for byte codes, "grid" for grid codes, which need PyTorch, or "all" for both;
@@ -77,8 +78,13 @@ def fit(
     Returns:
         The codec; its ``facts`` say what was fitted on and which step was shipped.
 
+    Warns:
+        NormWarning: the vectors' lengths vary strongly; codes rank by cosine.
+
     Raises:
         ValueError: an argument that does not fit; the message says what would.
+        RuntimeError: grid codes, and more than one thread, in a process that was forked off one
+            that had imported PyTorch; its threads would be waited for in vain.
         MissingExtraError: grid codes are asked for and PyTorch is not installed.
     """
     began = time.perf_counter()
@@ -89,9 +95,14 @@ def fit(
     chosen = _recipe(preset, codes, for_grid, options)
     _check_base(base, chosen, model)
     wanted = _wanted(chosen, base, callbacks, for_grid) if chosen.has_grid else None
+    if wanted is not None:
+        forked.check_threads(checks.threads(threads))
     seed, count = checks.integer(seed, "seed", 0, 2**31), checks.threads(threads)
     most = checks.integer(chosen.max_rows, "max_rows", sources.MIN_ROWS)
-    rows, total = sources.load(X, most, seed)
+    loaded, total = sources.load(X, most, seed)
+    counted = distinct.distinct(loaded)
+    rows = counted.rows
+    norms.warn(rows)
     if base is not None and base.dims_in != rows.shape[1]:
         raise ValueError(
             f"vectors have {rows.shape[1]} dims, but the base was fitted on {base.dims_in}"
@@ -106,6 +117,8 @@ def fit(
     found |= {
         "rows": total,
         "rows_used": len(rows),
+        "zero_rows": counted.zeros,
+        "copies": counted.copies,
         "seed": seed,
         "seconds": round(time.perf_counter() - began, 1),
         "config": chosen.json(),

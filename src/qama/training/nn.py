@@ -129,7 +129,7 @@ class Adapter(nn.Module, ABC):
     def to_numpy(self, fractions: tuple[float, ...]) -> ThermometerQuantizer:
         """Return the quantizer as it stands, without the centers of the states."""
         fitted = self.config.levels
-        thresholds = {name: np.sort(_numpy(self.thresholds(name)), axis=1) for name in fitted}
+        thresholds = {name: _numpy(self.thresholds(name)) for name in fitted}
         pair = self.to_pair() if "0.5" in fitted else None
         return ThermometerQuantizer(self.to_transform(), thresholds, {}, pair, self.dims, fractions)
 

@@ -69,6 +69,7 @@ class ThermometerQuantizer:
     Attributes:
         transform: x -> z.
         thresholds: Per level name float32 (values, thresholds); "0.5" has d / 2 values.
+            In any order: a state is how many of them lie below, and learned ones may cross.
         centers: Per level name float32 (values, states, group): the mean of z in each state,
             which asymmetric scoring reads.
         pair: The 0.5-bit network, if that level was fitted.
@@ -168,8 +169,6 @@ class ThermometerQuantizer:
             shape = (values, level.thresholds + 1, level.group)
             checks.part(thresholds, f"thresholds.{name}", (values, level.thresholds))
             checks.part(self.centers[name], f"centers.{name}", shape)
-            if (np.diff(thresholds, axis=1) < 0).any():
-                raise ValueError(f"thresholds.{name} descend")
         if set(self.centers) != set(self.thresholds):
             raise ValueError(f"centers are of levels {sorted(self.centers)}, thresholds of others")
         if ("0.5" in self.thresholds) != (self.pair is not None):
