@@ -321,3 +321,10 @@ def test_a_process_that_cannot_import_torch_fits_byte_codes(bytes_codec, rows, t
     )  # fmt: skip
     missing = 'fitting grid codes needs PyTorch: pip install "qama[train]"'
     assert done.stdout.splitlines() == [f"{bytes_codec.fingerprint} True", *[missing] * 3]
+
+
+def test_a_signalling_nan_is_refused_as_any_other(bytes_codec):
+    X = mixture(4, 32).astype(np.float64)
+    X.view(np.uint64)[2, 5] = 0x7FF0000000000001
+    with pytest.raises(ValueError, match=r"X\[2, 5\] is nan"):
+        bytes_codec.encode(X)

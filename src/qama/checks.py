@@ -54,7 +54,7 @@ def finite(A: npt.NDArray[Any], name: str, first_row: int = 0, rows: Ids | None 
     Raises:
         ValueError: a value is NaN, infinite, or too large for float32.
     """
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):  # a signalling NaN is refused below
         F = np.ascontiguousarray(A, dtype=np.float32)
     if not np.isfinite(F).all():
         row, column = np.argwhere(~np.isfinite(F))[0]
