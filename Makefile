@@ -7,13 +7,16 @@ QAMA_DATA ?= ../shared
 COLLECTIONS := cranfield cisi nfcorpus scifact cosqa npl
 SOURCES := pyproject.toml constraints.txt CMakeLists.txt $(wildcard csrc/*)
 
-.PHONY: demo test coverage lint bench bench-quality bench-paper bench-tasks bench-speed sanitize fuzz emulated docs clean
+.PHONY: demo test bare coverage lint bench bench-quality bench-paper bench-tasks bench-speed sanitize fuzz emulated docs clean
 
 demo: $(VENV)/demo.stamp
 	$(RUN) -m qama demo
 
 test: $(VENV)/dev.stamp
 	$(RUN) -m pytest
+
+bare:
+	PYTHON=$(PYTHON) tests/bare.sh
 
 coverage: $(VENV)/dev.stamp
 	$(RUN) -m coverage run -m pytest

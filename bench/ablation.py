@@ -20,10 +20,11 @@ from paper_quality import GRID_LEVELS, Judge
 from quality_data import COLLECTIONS, MODELS, ROOT, load_scene
 
 import qama
-from qama.encoding import bytecode
-from qama.encoding.grid import GridCode
 from qama.evaluation.baselines import float_hits
-from qama.training import additive, distillation
+from qama.quantizers.additive import fit as additive
+from qama.quantizers.additive import quantizer as bytecode
+from qama.quantizers.thermometer.quantizer import ThermometerCode
+from qama.training import distillation
 
 BYTES = (12, 24, 48, 96)  # a factor byte among them
 DIMS = (1, 2, 4)  # d over these
@@ -54,7 +55,10 @@ BYTE_PARTS = {
         for name, value in (("BEAM", 1), ("SWEEPS", 0))
     ] + [(additive, "_BEAM", 1), (additive, "_SWEEPS", 0)],
     "- normalised score": [
-        (bytecode.ByteCode, "factor_indices", lambda code, stored: np.full(len(stored), 128, "u1")),
+        (
+            bytecode.AdditiveCode, "factor_indices",
+            lambda code, stored: np.full(len(stored), 128, "u1"),
+        ),
     ],
     "- nesting: 23 bytes chosen together": [
         (bytecode, "BLOCK_ENDS", tuple(end for end in bytecode.BLOCK_ENDS if end >= 23)),
@@ -75,11 +79,11 @@ GRID_OPTIONS = {
 def variants():
     """Yield family, name, what is set, options of `qama.fit`."""
     for name, parts in BYTE_PARTS.items():
-        yield "bytes", name, parts, {"steps": 0, "max_bytes": max(BYTES) - 1}
+        yield "bytes", name, parts, {"max_bytes": max(BYTES) - 1}
     for name, parts in GRID_PARTS.items():
-        yield "grid", name, parts, {"bytes": False}
+        yield "grid", name, parts, {"codes": "grid"}
     for name, options in GRID_OPTIONS.items():
-        yield "grid", name, [], {"bytes": False, **options}
+        yield "grid", name, [], {"codes": "grid", **options}
 
 
 def measure(judged, family, parts, options, seed):
@@ -96,7 +100,7 @@ def measure(judged, family, parts, options, seed):
                 for part in DIMS
                 for level in GRID_LEVELS
                 if level in codec.levels
-                for scorer in GridCode.scorers
+                for scorer in ThermometerCode.scorers
             ]
         return [cell(judged, codec, request, scorer) for request, scorer in requests]
 

@@ -22,7 +22,7 @@ from paper_quality import GRID_LEVELS, Judge
 from quality_data import MODELS, ROOT, data_folder, load_scene, vectors
 
 import qama
-from qama.encoding.grid import GridCode
+from qama.quantizers.thermometer.quantizer import ThermometerCode
 
 LABELS = {"scifact": "train.tsv", "nfcorpus": "train.tsv", "cosqa": "dev.tsv"}
 WAYS = ("nothing", "queries", "pairs")
@@ -54,7 +54,7 @@ def measure(judged, way, seed):
         "queries": {"queries": np.unique(asked, axis=0)},
         "pairs": {"pairs": (asked, answers)},
     }[way]
-    codec = qama.fit(scene.fit, seed=seed, threads=1, bytes=False, **given)
+    codec = qama.fit(scene.fit, seed=seed, threads=1, codes="grid", **given)
     d = codec.dims_in
     return {
         "shipped": codec.facts["shipped"],
@@ -63,7 +63,7 @@ def measure(judged, way, seed):
             judged.code(codec, way, scorer, dims=d // part, level=level)
             for part in DIMS
             for level in GRID_LEVELS
-            for scorer in GridCode.scorers
+            for scorer in ThermometerCode.scorers
         ],
     }
 

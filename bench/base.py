@@ -33,7 +33,7 @@ FITTED = (300, 1000)  # documents
 
 def fits(scene, some, seed):
     """Yield a way, how many documents it saw, and a function that fits so."""
-    base = qama.fit(scene.fit, seed=seed, threads=1, max_bytes=47)
+    base = qama.fit(scene.fit, seed=seed, threads=1, codes="all", max_bytes=47)
     yield "base", 0, lambda: base
     for count in some:
         order = np.random.default_rng(seed).permutation(len(scene.docs))[:count]
@@ -42,7 +42,9 @@ def fits(scene, some, seed):
             yield (
                 way,
                 count,
-                lambda X=X, given=given: qama.fit(X, seed=seed, threads=1, max_bytes=47, **given),
+                lambda X=X, given=given: qama.fit(
+                    X, seed=seed, threads=1, codes="all", max_bytes=47, **given
+                ),
             )
 
 

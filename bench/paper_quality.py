@@ -12,15 +12,16 @@ from quality_data import LSA, Scene
 
 import qama
 from qama.codec import Codec
-from qama.encoding.grid import GridCode
-from qama.encoding.levels import HYBRID, LEVELS, dims_grid, plan
-from qama.encoding.quantize import quantile_thresholds
-from qama.encoding.transform import Linear, apply
-from qama.evaluation.baselines import BASELINES, float_hits, unit
+from qama.evaluation.baselines import BASELINES, float_hits
 from qama.evaluation.bootstrap import paired_bootstrap
 from qama.evaluation.judge import judge
 from qama.evaluation.runner import evaluate
-from qama.training.config import LossWeights
+from qama.quantizers.thermometer.levels import HYBRID, LEVELS, dims_grid, plan
+from qama.quantizers.thermometer.quantize import quantile_thresholds
+from qama.quantizers.thermometer.quantizer import ThermometerCode
+from qama.quantizers.thermometer.transform import Linear, apply
+from qama.quantizers.vectors import unit
+from qama.recipe import LossWeights
 
 GRID_LEVELS = ("1", "1.5", "hybrid", "2")
 ABLATED_DIMS = (2, 4)  # d over these: 192 and 96 of 384
@@ -73,7 +74,7 @@ def main_tables(scene: Scene, what: str, seed: int):
     if what == "naive":
         return [*_baselines(scene), *_naive_dims(scene)]
     width = {"expansion": EXPANSION.get(scene.model, 32)} if what == "paper" else {}
-    codec = qama.fit(scene.fit, what, seed, threads=1, bytes=False, **width)
+    codec = qama.fit(scene.fit, what, seed, threads=1, codes="grid", **width)
     records = evaluate(codec, scene.docs, scene.queries, scene.collection, levels=GRID_LEVELS,
                        baselines=False, samples=1_000, threads=1)  # fmt: skip
     return _cells_of(records, what)
@@ -186,20 +187,20 @@ def _ablated(X, variant, seed):
         return _thresholds_only(X, seed)
     codec = qama.fit(X, "paper", seed, dims=None if nested else [d], threads=1, **options)
     # a fit for all dims alone is still judged at fewer
-    return Codec(replace(codec.grid, dims=dims_grid(d), slopes={}), codec.preset, codec.facts)
+    return replace(codec, thermometer=replace(codec.thermometer, dims=dims_grid(d), slopes={}))
 
 
 def _thresholds_only(X, seed):
     """The vectors as they come, cut at their quantiles."""
-    start = qama.fit(X, "paper", seed, architecture="linear", steps=0, epochs=0, threads=1).grid
-    plain = replace(start, transform=Linear(np.eye(X.shape[1], dtype=np.float32)))
+    start = qama.fit(X, "paper", seed, architecture="linear", steps=0, epochs=0, threads=1)
+    plain = replace(start.thermometer, transform=Linear(np.eye(X.shape[1], dtype=np.float32)))
     Z = apply(plain.transform, X)
     thresholds = {
         name: quantile_thresholds(plain.values(Z, LEVELS[name]), LEVELS[name].thresholds)
         for name in plain.thresholds
     }
     grid = replace(plain, thresholds=thresholds).with_centers(X)
-    return Codec(grid, "paper", {})
+    return Codec(thermometer=grid, preset="paper")
 
 
 def diagnostics(codec, Z):
@@ -208,7 +209,7 @@ def diagnostics(codec, Z):
     Variance is the mean of z's; imbalance the mean of |share of ones - 1/2|; the margin the mean
     distance from the threshold in standard deviations.
     """
-    thresholds = codec.grid.thresholds["1"][:, 0]
+    thresholds = codec.thermometer.thresholds["1"][:, 0]
     spread = Z.std(axis=0) + 1e-9
     by_dim = {
         "variance": Z.var(axis=0),
@@ -238,8 +239,9 @@ def allocation(scene: Scene, what: str, seed: int):
     nbytes = plan(d, HYBRID).nbytes()
     if what in FRACTIONS:
         codec = qama.fit(scene.fit, "default", seed, fractions=FRACTIONS[what], threads=1,
-                         bytes=False)  # fmt: skip
-        cells = [judged.code(codec, what, s, dims=d, level="hybrid") for s in GridCode.scorers]
+                         codes="grid")  # fmt: skip
+        scorers = ThermometerCode.scorers
+        cells = [judged.code(codec, what, s, dims=d, level="hybrid") for s in scorers]
         return {"cells": cells, "agreement": codec.facts["agreement_best"]}
     X = scene.fit
     if what == "learned, with a log of queries":
@@ -247,7 +249,7 @@ def allocation(scene: Scene, what: str, seed: int):
         if log is None:
             return {"cells": [], "why": "no queries beyond the judged ones"}
         X = np.concatenate([X, np.repeat(log, max(1, len(X) // (2 * len(log))), axis=0)])
-    codec = qama.fit(X, "default", seed, steps=0, threads=1)
+    codec = qama.fit(X, "default", seed, threads=1)
     return {"cells": [judged.code(codec, what, "asymmetric", nbytes=nbytes)]}
 
 

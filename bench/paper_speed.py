@@ -9,7 +9,7 @@ from paper_quality import GRID_LEVELS, Judge
 from quality_data import Scene, load_scene
 
 import qama
-from qama.encoding.levels import plan
+from qama.quantizers.thermometer.levels import plan
 
 ROWS, QUERIES, BLOCK = 1_000_000, 1_000, 50_000
 FLOATS = {"float32": np.float32, "float16": np.float16, "int8": np.int8}
@@ -76,7 +76,7 @@ def dynamic(scene: Scene, seed: int):
     The codec is fitted on the collection; searched are the collection and the general passages.
     Latency: one query at a time, one thread, the median.
     """
-    codec = qama.fit(scene.fit, "default", seed, steps=0, threads=1)
+    codec = qama.fit(scene.fit, "default", seed, threads=1)
     wide = load_scene(scene.model, scene.collection.name, "wide")
     judged = Judge(wide)
     longest = min(BUDGETS[-1], codec.byte_budgets[-1])

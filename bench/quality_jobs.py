@@ -99,7 +99,7 @@ class _Fits:
         key = (hashlib.sha256(rows).hexdigest(), seed, nbytes)
         if key not in self._known:
             start = time.perf_counter()
-            self._known[key] = qama.fit(rows, seed=seed, steps=0, max_bytes=nbytes)
+            self._known[key] = qama.fit(rows, seed=seed, max_bytes=nbytes)
             print(f"  fitted in {time.perf_counter() - start:.0f} s", file=sys.stderr)
             while len(self._known) > len(SEEDS):
                 del self._known[next(iter(self._known))]

@@ -25,7 +25,7 @@ def estimate(name, threads):
     docs = np.load(data_folder() / "embeddings" / MODEL / f"{name}.docs.npy")
 
     def fit(rows):
-        return qama.fit(rows, steps=0, threads=threads)  # byte codes alone, as the command does
+        return qama.fit(rows, threads=threads)  # as the command does
 
     started = time.perf_counter()
     found = quantisability(docs, fit, threads=threads).to_json()

@@ -50,7 +50,7 @@ class Bench:
     @property
     def codec(self):
         if self._codec is None:
-            self._codec = qama.fit(data.vectors(2000), steps=0)
+            self._codec = qama.fit(data.vectors(2000))
         return self._codec
 
     def codes(self, nbytes, rows):

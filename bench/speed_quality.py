@@ -26,7 +26,7 @@ def available():
 def small(name):
     """One collection, everything fitted on its own documents."""
     scene = load_scene(MODELS[0], name, "small")
-    codec = qama.fit(scene.docs, steps=0)
+    codec = qama.fit(scene.docs, codes="all", steps=0)
     found = {
         "float32": float_hits(scene.docs, scene.queries, K).ids,
         "FAISS PQ fast-scan": pq(scene),

@@ -25,8 +25,9 @@ from quality_data import COLLECTIONS, ROOT, data_folder, load_scene
 from tasks_data import INTENTS, MINILM, STS, WORDLLAMA, embedded, intents, sts_pairs
 
 import qama
-from qama.evaluation.baselines import float_hits, unit
+from qama.evaluation.baselines import float_hits
 from qama.evaluation.judge import judge
+from qama.quantizers.vectors import unit
 from qama.search.index import SearchResult
 from qama.tasks import Bridge, CodeSet, classify, groups, kmeans, near_duplicates, similarity
 
@@ -67,7 +68,7 @@ def fitted(model, name, seed, threads):
         X, options = embedded(model, f"{name}-train", intents(name, "train").texts), {}
     else:
         X, options = load_scene(model, name, "small").docs, {}
-    return qama.fit(X, seed=seed, threads=threads, **options)
+    return qama.fit(X, seed=seed, threads=threads, codes="all", **options)
 
 
 def timed(function, *args, **options):

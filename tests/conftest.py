@@ -37,7 +37,7 @@ def queries():
 def _fit(rows, preset):
     import qama
 
-    return qama.fit(rows, preset, steps=4, epochs=0, threads=1, device="cpu", bytes=False)
+    return qama.fit(rows, preset, steps=4, epochs=0, threads=1, device="cpu", codes="grid")
 
 
 @pytest.fixture(scope="session")
@@ -53,16 +53,25 @@ def paper_codec(rows):
 
 
 @pytest.fixture(scope="session")
+def bytes_codec(rows):
+    """A codec of byte codes alone, fitted."""
+    import qama
+
+    return qama.fit(rows, max_bytes=16, threads=1)
+
+
+@pytest.fixture(scope="session")
 def byte_codec(codec):
-    """A codec whose byte codes are steps along the axes: no fit."""
+    """A codec of both, whose byte codes are steps along the axes: no fit."""
     from qama import Codec
-    from qama.encoding.bytecode import ByteCoder, whole
+    from qama.quantizers.additive.quantizer import AdditiveQuantizer, whole
 
     signs = np.unpackbits(np.arange(16, dtype=np.uint8)[:, None], axis=1)[:, 4:] * 2.0 - 1
     axes = np.eye(32).reshape(8, 4, 32)  # a word steps along four axes
     words = np.concatenate([signs @ axes / step for step in (6, 12, 24, 48)])
-    coder = ByteCoder(whole(np.zeros(32)), whole(words).reshape(-1, 32), np.ones(16, np.float32))
-    return Codec(codec.grid, "default", {}, coder)
+    lengths = np.ones(16, np.float32)
+    coder = AdditiveQuantizer(whole(np.zeros(32)), whole(words).reshape(-1, 32), lengths)
+    return Codec(coder, codec.thermometer)
 
 
 @pytest.fixture(params=["default", "paper"])

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qama.encoding import bits, levels
+from qama.quantizers.thermometer import bits, levels
 
 
 @st.composite

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 import qama
-from qama.encoding.bytecode import ByteCoder
-from qama.training import additive
-from qama.training.additive import fit_byte_coder
+from qama.quantizers.additive import fit as additive
+from qama.quantizers.additive.fit import fit_additive
+from qama.quantizers.additive.quantizer import AdditiveQuantizer
 
 
 def rows(n, d=32, seed=0):
@@ -15,12 +15,12 @@ def rows(n, d=32, seed=0):
 
 @pytest.fixture(scope="module")
 def coder():
-    return fit_byte_coder(rows(2000), 32, seed=0, threads=1)
+    return fit_additive(rows(2000), 32, seed=0, threads=1)
 
 
 @pytest.fixture(scope="module")
 def codec():
-    return qama.fit(rows(1100), steps=2, threads=1, device="cpu")
+    return qama.fit(rows(1100), codes="all", steps=2, threads=1, device="cpu")
 
 
 def decoded(coder, codes):
@@ -29,7 +29,7 @@ def decoded(coder, codes):
     nibbles = np.stack([later >> 4, later & 15], axis=2).reshape(len(codes), -1)
     first = 256 * full.shape[1]
     at = [256 * np.arange(full.shape[1]) + full, first + 16 * np.arange(nibbles.shape[1]) + nibbles]
-    words = coder.words[np.concatenate(at, axis=1)].astype(float)
+    words = coder.codewords[np.concatenate(at, axis=1)].astype(float)
     return (coder.center + words.sum(axis=1)) / 2**14
 
 
@@ -53,15 +53,15 @@ def test_a_code_depends_on_its_vector_alone(coder):
 
 @pytest.mark.parametrize("longest", [11, 12, 24])
 def test_shorter_codes_do_not_depend_on_the_longest_one(coder, longest):
-    some, X = fit_byte_coder(rows(2000), longest, seed=0, threads=1), rows(50, seed=1)
+    some, X = fit_additive(rows(2000), longest, seed=0, threads=1), rows(50, seed=1)
     assert some.max_bytes == longest
-    assert (some.words == coder.words[: len(some.words)]).all()
+    assert (some.codewords == coder.codewords[: len(some.codewords)]).all()
     assert (some.lengths == coder.lengths[:longest]).all()
     assert (some.encode(X, longest) == coder.encode(X, longest)).all()
 
 
 def test_byte_codes_do_not_depend_on_the_training_of_the_grid(codec):
-    untrained = qama.fit(rows(1100), steps=0, threads=1, device="cpu", max_bytes=12)
+    untrained = qama.fit(rows(1100), codes="all", steps=0, threads=1, device="cpu", max_bytes=12)
     assert untrained.facts["best_step"] == 0
     X = rows(50, seed=1)
     assert (untrained.encode(X) == codec.encode(X, nbytes=12)).all()
@@ -76,12 +76,12 @@ def test_words_of_wide_vectors_are_sums_of_their_leading_axes(monkeypatch):
 
     def fitted(most):
         monkeypatch.setattr(additive, "_MOST_DIMS", most)
-        return fit_byte_coder(X, 12, seed=0, threads=1)
+        return fit_additive(X, 12, seed=0, threads=1)
 
     def error(coder):
         return ((unit(Y) - decoded(coder, coder.encode(Y, 12))) ** 2).sum(axis=1).mean()
 
-    spread = np.linalg.svd(fitted(8).words / 2**14, compute_uv=False)
+    spread = np.linalg.svd(fitted(8).codewords / 2**14, compute_uv=False)
     assert spread[7] > 10 * spread[8]  # what is left is rounding
     assert error(fitted(16)) < 1.1 * error(fitted(32))
 
@@ -129,7 +129,7 @@ def test_hardly_any_other_word_would_come_closer(coder, block, widest):
 
 def test_high_nibbles_of_later_bytes_are_sums_of_two_words(coder):
     assert coder.full == 23
-    high = coder.words[256 * 23 :].reshape(-1, 32, coder.dims)[:, :16].astype(int)
+    high = coder.codewords[256 * 23 :].reshape(-1, 32, coder.dims_in)[:, :16].astype(int)
     i, j = np.divmod(np.arange(16), 4)
     assert (high == high[:, 4 * i] + high[:, j] - high[:, :1]).all()
 
@@ -146,19 +146,25 @@ def test_tables_of_high_nibbles_are_sums_of_two_entries(coder):
 def test_tables_hold_the_products_of_query_and_words(coder, nbytes):
     Q = rows(5, seed=12)
     ready = coder.query_tables(Q, nbytes)
-    products = unit(Q).astype(float) @ coder.words[: ready.tables.shape[1]].T.astype(float) / 2**14
+    products = (
+        unit(Q).astype(float) @ coder.codewords[: ready.tables.shape[1]].T.astype(float) / 2**14
+    )
     entries = ready.tables * ready.scales[:, None]
     assert np.abs(entries - products).max() < 1.6 * ready.scales.max() + 1e-3
 
 
 def test_a_fit_beats_random_words(coder):
     X = rows(300, seed=5)
-    random = np.random.default_rng(0).permuted(coder.words, axis=1)
-    naive = ByteCoder(coder.center, random, coder.lengths)
+    random = np.random.default_rng(0).permuted(coder.codewords, axis=1)
+    naive = AdditiveQuantizer(coder.center, random, coder.lengths)
     lost = [
         ((unit(X) - decoded(c, c.encode(X, 8))) ** 2).sum(axis=1).mean() for c in (coder, naive)
     ]
     assert lost[0] < 0.5 * lost[1]
+
+
+def of_parts(arrays):
+    return AdditiveQuantizer.from_parts({f"bytes.{name}": array for name, array in arrays.items()})
 
 
 @pytest.mark.parametrize(
@@ -169,11 +175,11 @@ def test_a_fit_beats_random_words(coder):
         ({"words": np.zeros((3, 16, 8), np.int16)}, "48 codewords do not fill"),
         ({"words": np.zeros((96, 8), np.int16)}, "96 codewords do not fill"),
         ({"words": np.zeros((288, 8), np.int16)}, "288 words"),  # the only full byte ends no block
-        ({"center": np.zeros(7, np.int16)}, "misfit"),
+        ({"center": np.zeros(7, np.int16)}, "bytes.center is int16"),
         ({"lengths": np.ones(3, np.float32)}, "64 codewords do not fill the codebooks of 3"),
         ({"lengths": np.float32(1)}, "words are int16"),
-        ({"lengths": np.array([1, 0], np.float32)}, "out of range"),
-        ({"center": np.zeros(8, np.int32)}, "out of range"),
+        ({"lengths": np.array([1, 0], np.float32)}, "above 0"),
+        ({"center": np.zeros(8, np.int32)}, "bytes.center is int32"),
     ],
 )
 def test_parts_that_do_not_fit_are_refused(changes, message):
@@ -181,17 +187,17 @@ def test_parts_that_do_not_fit_are_refused(changes, message):
         "center": np.zeros(8, np.int16), "words": np.zeros((64, 8), np.int16),
         "lengths": np.ones(2, np.float32),
     }  # fmt: skip
-    ByteCoder.from_arrays(parts)
-    ByteCoder.from_arrays(parts | {"words": np.zeros((512, 8), np.int16)})
+    of_parts(parts)
+    of_parts(parts | {"words": np.zeros((512, 8), np.int16)})
     with pytest.raises(ValueError, match=message):
-        ByteCoder.from_arrays(parts | changes)
+        of_parts(parts | changes)
 
 
 @pytest.mark.parametrize("full", [0, 2])
 def test_the_largest_words_that_a_file_may_hold_encode_and_score(full):
     words = np.full((256 * full or 64, 8), -(2**15), np.int16)
     words[::2] = 2**15 - 1
-    coder = ByteCoder(np.full(8, 2**15 - 1, np.int16), words, np.ones(2, np.float32))
+    coder = AdditiveQuantizer(np.full(8, 2**15 - 1, np.int16), words, np.ones(2, np.float32))
     X = rows(5, 8)
     codes = coder.encode(X, 2)
     assert codes.shape == (5, 2)
@@ -202,10 +208,11 @@ def test_the_largest_words_that_a_file_may_hold_encode_and_score(full):
 
 def test_words_without_full_bytes_are_stored_as_before():
     words = np.arange(64 * 8, dtype=np.int16).reshape(64, 8)
-    coder = ByteCoder(np.zeros(8, np.int16), words, np.ones(2, np.float32))
-    assert coder.arrays()["words"].shape == (4, 16, 8)
-    again = ByteCoder.from_arrays(coder.arrays())
-    assert (again.words == words).all()
+    coder = AdditiveQuantizer(np.zeros(8, np.int16), words, np.ones(2, np.float32))
+    _, arrays = coder.parts()
+    assert arrays["bytes.words"].shape == (4, 16, 8)
+    again = AdditiveQuantizer.from_parts(arrays)
+    assert (again.codewords == words).all()
     Q = rows(3, 8)
     products = unit(Q) @ words.T / 2**14  # high nibbles split nowhere
     ready = again.query_tables(Q, 2)
@@ -216,7 +223,7 @@ def test_scores_are_the_cosine_with_the_decoded_vector(codec):
     X, Q = rows(60, codec.dims_in, 6), rows(9, codec.dims_in, 7)
     codes = codec.encode(X, nbytes=16)
     scores = codec.score(Q, codes, nbytes=16)
-    wanted = unit(Q) @ unit(decoded(codec.bytes, codes)).T
+    wanted = unit(Q) @ unit(decoded(codec.additive, codes)).T
     assert np.abs(scores - wanted).max() < 0.005  # a factor step is 0.5 % wide
 
 
@@ -235,7 +242,7 @@ def test_an_index_of_bytes_says_what_score_says(codec):
 
 
 def test_the_default_code_is_of_bytes(codec):
-    assert qama.Index(codec).code.label == f"{codec.bytes.max_bytes} bytes"
+    assert qama.Index(codec).code.label == f"{codec.additive.max_bytes} bytes"
 
 
 @pytest.mark.parametrize("nbytes", [0, -1, 1000, 2.5, "24", True])
@@ -259,7 +266,7 @@ def test_byte_codes_have_no_hamming(codec):
 @pytest.mark.parametrize("n", [16, 40])
 def test_few_rows_fit_without_full_bytes(n):
     X = rows(n)
-    small = fit_byte_coder(X, X.shape[1], seed=0, threads=1)
+    small = fit_additive(X, X.shape[1], seed=0, threads=1)
     assert small.full == 0
     assert ((unit(X) - decoded(small, small.encode(X, 32))) ** 2).sum(axis=1).mean() < 0.1
 
@@ -267,7 +274,7 @@ def test_few_rows_fit_without_full_bytes(n):
 def test_constant_and_duplicate_rows_fit():
     X = np.repeat(rows(4), 20, axis=0)
     X[:, 5] = 1.0
-    small = fit_byte_coder(X, X.shape[1], seed=0, threads=1)
+    small = fit_additive(X, X.shape[1], seed=0, threads=1)
     assert np.isfinite(small.lengths).all()
     codes = small.encode(X, 12)
     assert len(np.unique(codes, axis=0)) == 4
@@ -276,7 +283,7 @@ def test_constant_and_duplicate_rows_fit():
 @pytest.mark.parametrize("d", [8, 16])
 def test_few_dims_fit(d):
     X = rows(100, d)
-    small = fit_byte_coder(X, X.shape[1], seed=0, threads=1)
+    small = fit_additive(X, X.shape[1], seed=0, threads=1)
     assert small.max_bytes == d
     assert ((unit(X) - decoded(small, small.encode(X, d))) ** 2).sum(axis=1).mean() < 0.01
 
@@ -296,8 +303,8 @@ def lost(coder, X, nbytes):
 @pytest.mark.parametrize("nbytes", [4, 16, 32])
 def test_few_rows_of_a_field_and_a_base_tell_more_than_either(coder, nbytes):
     X, others = field(60, seed=20), field(400, seed=30)
-    alone = fit_byte_coder(X, 32, seed=0, threads=1)
-    both = fit_byte_coder(X, 32, seed=0, threads=1, base=coder)
+    alone = fit_additive(X, 32, seed=0, threads=1)
+    both = fit_additive(X, 32, seed=0, threads=1, base=coder)
     assert lost(both, others, nbytes) < 0.97 * lost(coder, others, nbytes)
     assert lost(both, others, nbytes) < 0.97 * lost(alone, others, nbytes)
     assert both.full == coder.full
@@ -306,8 +313,10 @@ def test_few_rows_of_a_field_and_a_base_tell_more_than_either(coder, nbytes):
 
 def test_words_that_no_row_chose_stay_the_base_s(coder):
     X = field(20, seed=40)
-    fitted = fit_byte_coder(X, 8, seed=0, threads=1, base=coder)
-    moved = (fitted.words != coder.words[: len(fitted.words)]).any(axis=1).reshape(8, 256)
+    fitted = fit_additive(X, 8, seed=0, threads=1, base=coder)
+    moved = (
+        (fitted.codewords != coder.codewords[: len(fitted.codewords)]).any(axis=1).reshape(8, 256)
+    )
     assert 0 < moved.sum() <= 6 * 20 * 8  # the words chosen in some of the six rounds
     assert not moved.all(axis=1).any()
     assert (fitted.center != coder.center).any()

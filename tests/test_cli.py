@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 import qama
 from qama import Codec, Index
 from qama.cli.main import app
-from qama.encoding import levels
+from qama.quantizers.thermometer import levels
 
 COMMANDS = (
     "fit",
@@ -131,16 +131,29 @@ def test_fit_as_json(folder):
     assert facts["rows"] == 300
 
 
+def test_a_fit_of_byte_codes_alone_as_json(folder):
+    result = done("fit", folder / "rows.npy", "-o", folder / "new", "--max-bytes", 4, "--json")
+    codec = Codec.load(folder / "new")
+    assert json.loads(result.stdout)["fingerprint"] == codec.fingerprint
+    assert codec.byte_budgets == (4,)
+    assert codec.dims == codec.levels == ()
+    said = done("inspect", folder / "new")
+    assert "transform  None" in said.stdout
+    said = done("fit", folder / "rows.npy", "-o", folder / "new", "--max-bytes", 4)
+    assert "fitted on 300 of 300 rows" in said.stderr
+    assert "agreement" not in said.stderr
+
+
 def test_fit_takes_queries_and_pairs(folder):
     rows = folder / "rows.npy"
-    facts = done("fit", rows, "-o", folder / "new", "--steps", 2, "--threads", 1, "--json",
-                 "--queries", rows, "--pairs", rows, rows)  # fmt: skip
+    facts = done("fit", rows, "-o", folder / "new", "--codes", "grid", "--steps", 2,
+                 "--threads", 1, "--json", "--queries", rows, "--pairs", rows, rows)  # fmt: skip
     assert json.loads(facts.stdout)["queries"] == json.loads(facts.stdout)["pairs"] == 300
 
 
 def test_fit_starts_from_a_base(folder):
     base = folder / "base"
-    options = ("--steps", 2, "--threads", 1, "--max-bytes", 4, "--json")
+    options = ("--threads", 1, "--max-bytes", 4, "--json")
     first = json.loads(done("fit", folder / "rows.npy", "-o", base, *options).stdout)
     facts = done("fit", folder / "rows.npy", "-o", folder / "new", "--base", base, *options)
     assert json.loads(facts.stdout)["base"] == first["fingerprint"]
@@ -158,15 +171,21 @@ def test_fit_resumes_from_a_checkpoint(folder):
     ("options", "message"),
     [
         (["--preset", "best"], "preset is 'best'; choose one of"),
+        (["--codes", "bits"], "codes is 'bits'; choose one of 'bytes', 'grid', 'all'"),
+        (["--steps", "9"], "steps is an option of grid codes"),
+        (["--preset", "paper", "--max-bytes", "9"], "max_bytes is an option of byte codes"),
         (["--dims", "16,x"], "--dims holds 'x'; give whole numbers with commas"),
-        (["--dims", "12"], "dims is 12, not a multiple of 8"),
-        (["--levels", "9"], "level is '9'; choose one of"),
-        (["--device", "tpu"], "device is 'tpu'"),
+        (["--codes", "all", "--dims", "12"], "dims is 12, not a multiple of 8"),
+        (["--codes", "all", "--levels", "9"], "level is '9'; choose one of"),
+        (["--codes", "all", "--device", "tpu"], "device is 'tpu'"),
         (["--threads", "-1"], "threads is -1"),
-        (["--steps", "-4"], "steps is -4"),
+        (["--codes", "all", "--steps", "-4"], "steps is -4"),
         (["-o", "."], "--output is ., a folder; give the name of a file in it"),
         (["-o", "no/such/new"], "but there is no folder no/such; make it first"),
-        (["--checkpoint", "no/such/c"], "but there is no folder no/such; make it first"),
+        (
+            ["--codes", "all", "--checkpoint", "no/such/c"],
+            "but there is no folder no/such; make it first",
+        ),
     ],
 )
 def test_fit_refuses_options_and_writes_nothing(folder, options, message):
@@ -511,7 +530,7 @@ def test_eval_embeds_with_a_model_and_fits(folder, collection, rows, queries, mo
         return np.array([vectors[text] for text in texts])
 
     monkeypatch.setattr("qama.evaluation.embed.embed", embed)
-    untrained = functools.partial(qama.fit, steps=0, bytes=False)
+    untrained = functools.partial(qama.fit, steps=0, codes="grid")
     monkeypatch.setattr(qama, "fit", untrained)
     options = ("eval", collection, "--threads", 1, "--no-baselines", "--json")
     by_model = done(*options, "--model", "some/model")

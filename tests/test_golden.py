@@ -64,6 +64,14 @@ def test_codes_are_read_and_follow_from_the_vectors():
     np.testing.assert_array_equal(codec.encode(X[:20], dims=8, level="1.5"), opened.codes)
 
 
+def test_a_codec_of_byte_codes_alone_answers_as_recorded():
+    codec, answers = Codec.load(GOLDEN / "codec-3.qama"), ANSWERS["codec-3"]
+    X, Q = (np.random.default_rng(n).standard_normal((20, 9)).astype(np.float32) for n in (11, 12))
+    assert codec.fingerprint == answers["codec"]
+    assert codec.encode(X).tolist() == answers["codes"]
+    assert codec.score(Q[:3], codec.encode(X)).tolist() == answers["scores"]
+
+
 def test_a_partitioned_index_answers_as_recorded(tmp_path):
     index = PartitionedIndex.open(GOLDEN / "partitions-1.qama", verify=True)
     answers = ANSWERS["partitions-1"]

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from conftest import mixture
 
-from qama.encoding import levels, scoring
-from qama.encoding.grid import GridCoder, PairNet
-from qama.encoding.quantize import digitize, quantile_thresholds
-from qama.encoding.transform import Linear, apply
+from qama.quantizers import scoring
+from qama.quantizers.thermometer import levels
+from qama.quantizers.thermometer.quantize import digitize, quantile_thresholds
+from qama.quantizers.thermometer.quantizer import PairNet, ThermometerQuantizer
+from qama.quantizers.thermometer.transform import Linear, apply
 
 D = 16
 
@@ -28,7 +29,7 @@ def made(names=tuple(levels.LEVELS), dims=(16, 8)):
         name: quantile_thresholds(values.get(name, Z), levels.LEVELS[name].thresholds)
         for name in names
     }
-    coder = GridCoder(adapter, thresholds, {}, pair if "0.5" in names else None, dims)
+    coder = ThermometerQuantizer(adapter, thresholds, {}, pair if "0.5" in names else None, dims)
     return coder.with_centers(X), X, Z
 
 
@@ -142,11 +143,11 @@ def test_a_score_estimates_the_cosine_of_the_query_and_the_decoded_code(level, d
     [
         ({"thresholds": {}}, "levels are"),
         ({"thresholds": {"3": np.zeros((16, 1))}}, "levels are"),
-        ({"thresholds": {"1": np.zeros((8, 1))}}, "thresholds of level 1"),
+        ({"thresholds": {"1": np.zeros((8, 1))}}, r"thresholds\.1 is float64 of shape \(8, 1\)"),
         ({"slopes": {"2": np.ones(2)}}, r"slopes are of levels \['2'\]"),
-        ({"slopes": {"1": np.ones(3)}}, "slopes of level 1"),
-        ({"slopes": {"1": np.array([1.0, 0.0])}}, "one above 0 a dims"),
-        ({"centers": {"1": np.zeros((16, 3, 1))}}, "centers of level 1"),
+        ({"slopes": {"1": np.ones(3)}}, r"slopes\.1 is float64 of shape \(3,\)"),
+        ({"slopes": {"1": np.array([1, 0], np.float32)}}, "each must be above 0"),
+        ({"centers": {"1": np.zeros((16, 3, 1))}}, r"centers\.1 is float64 of shape \(16, 3, 1\)"),
         ({"pair": PairNet(np.zeros((2, 2)), np.zeros(2), np.zeros(2))}, "come together"),
         ({"dims": ()}, "fall strictly"),
         ({"dims": (8, 16)}, "fall strictly"),

@@ -16,7 +16,7 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from qama import Codec, FormatError, Index, SearchResult, container, kernels
-from qama.encoding import levels
+from qama.quantizers.thermometer import levels
 
 CELL = {"dims": 32, "level": "2"}
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qama.encoding.quantize import digitize, quantile_thresholds
+from qama.quantizers.thermometer.quantize import digitize, quantile_thresholds
 
 
 def test_thresholds_are_the_median_the_thirds_and_the_quartiles():

@@ -7,14 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qama.encoding import bits, levels, scoring
-from qama.encoding.scoring import (
+from qama.quantizers import scoring
+from qama.quantizers.scoring import (
     ENTRY_LIMIT,
     OFFSET_LIMIT,
     WEIGHT_LIMIT,
     QueryTables,
     QueryWeights,
 )  # fmt: skip
+from qama.quantizers.thermometer import bits, levels
 
 
 def whole_weights(weights, offset=0):

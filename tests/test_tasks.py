@@ -7,7 +7,7 @@ import pytest
 from conftest import mixture
 
 from qama import Index
-from qama.encoding.transform import unit
+from qama.quantizers.vectors import unit
 from qama.tasks import Bridge, CodeSet, classify, groups, join, kmeans, near_duplicates, similarity
 
 REQUESTS = [{"nbytes": 9}, {"dims": 32, "level": "2"}, {"dims": 16, "level": "hybrid"}]
@@ -91,13 +91,13 @@ def test_similarity_of_codes_is_symmetric(byte_codec, rows, request_):
         assert there == pytest.approx(1 - distance / a.code.similarity_bits)
 
 
-def test_similarity_refuses_what_does_not_pair(byte_codec, codec, rows):
+def test_similarity_refuses_what_does_not_pair(byte_codec, paper_codec, rows):
     codes = CodeSet.encode(byte_codec, rows, nbytes=8)
     with pytest.raises(ValueError, match="a has 299 rows and b has 300"):
         similarity(rows[1:], codes)
     with pytest.raises(ValueError, match=r"two kinds: 4 bytes .* and 8 bytes"):
         similarity(CodeSet.encode(byte_codec, rows, nbytes=4), codes)
-    grid = [CodeSet.encode(c, rows, dims=16, level="1") for c in (codec, byte_codec)]
+    grid = [CodeSet.encode(c, rows, dims=16, level="1") for c in (paper_codec, byte_codec)]
     with pytest.raises(ValueError, match="two kinds"):
         similarity(*grid)
     with pytest.raises(ValueError, match="a has 31 columns"):

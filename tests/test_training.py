@@ -16,19 +16,20 @@ from pyarrow import dataset, parquet
 from threadpoolctl import threadpool_info
 
 import qama
-from qama import checks, sources
-from qama.encoding import levels
-from qama.encoding.bits import unpack
-from qama.encoding.quantize import digitize
-from qama.encoding.transform import FeedForward, Linear, apply, unit
+from qama import checks, recipe, sources
 from qama.errors import MissingExtraError
+from qama.fitting import _split
+from qama.quantizers.thermometer import levels
+from qama.quantizers.thermometer.bits import unpack
+from qama.quantizers.thermometer.quantize import digitize
+from qama.quantizers.thermometer.transform import FeedForward, Linear, apply
+from qama.quantizers.vectors import unit
 from qama.training import agreement, asked
-from qama.training import config as configs
-from qama.training.fit import _objective, _split
-from qama.training.nn import Adapter
+from qama.training.grid import objective_of
+from qama.training.nn import adapter_of
 from qama.training.train import Look, Report, train
 
-QUICK = {"steps": 4, "epochs": 0, "threads": 1, "device": "cpu", "bytes": False}
+QUICK = {"steps": 4, "epochs": 0, "threads": 1, "device": "cpu", "codes": "grid"}
 PRESETS = ["default", "paper"]
 
 
@@ -50,9 +51,9 @@ def test_a_seed_gives_the_same_codec_and_another_seed_another(rows, preset):
 
 
 def test_a_preset_has_its_architecture_grid_and_facts(codec, paper_codec):
-    assert isinstance(codec.grid.transform, Linear)
-    assert isinstance(paper_codec.grid.transform, FeedForward)
-    assert paper_codec.grid.transform.w1.shape == (32 * 32, 32)
+    assert isinstance(codec.thermometer.transform, Linear)
+    assert isinstance(paper_codec.thermometer.transform, FeedForward)
+    assert paper_codec.thermometer.transform.w1.shape == (32 * 32, 32)
     for fitted, preset in ((codec, "default"), (paper_codec, "paper")):
         assert fitted.preset == preset
         assert fitted.dims == (32, 16, 8)
@@ -64,13 +65,13 @@ def test_a_preset_has_its_architecture_grid_and_facts(codec, paper_codec):
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_torch_and_numpy_agree_and_differing_cells_are_rare(rows, preset):
-    chosen = configs.preset(preset, steps=0)
-    adapter = Adapter(chosen, rows, (32, 16, 8), seed=0)
+    chosen = recipe.preset(preset, "grid", steps=0)
+    adapter = adapter_of(chosen, rows, (32, 16, 8), seed=0)
     with torch.no_grad():
         for parameter in adapter.parameters():  # somewhere off the start
             parameter += 0.01 * torch.randn(parameter.shape, generator=torch.Generator())
         Z = adapter(torch.from_numpy(rows))
-        grid = adapter.to_grid(levels.QUARTERS)
+        grid = adapter.to_numpy(levels.QUARTERS)
         in_numpy = apply(grid.transform, rows)
         np.testing.assert_allclose(in_numpy, Z.numpy(), atol=1e-4)
         differing = cells = 0
@@ -93,7 +94,7 @@ def test_a_fit_is_never_worse_than_its_start_on_the_held_out_rows(rows, preset):
     assert start.facts["steps"] == start.facts["best_step"] == 0
     for codec in (shaken, start):
         kept, held_out = _split(rows, codec.facts["config"]["held_out"], 0)
-        again = agreement.mean(agreement.HeldOut.make(held_out, kept, 0).of(codec.grid))
+        again = agreement.mean(agreement.HeldOut.make(held_out, kept, 0).of(codec.thermometer))
         assert codec.facts["agreement_best"] == pytest.approx(again, abs=1e-3)
 
 
@@ -119,7 +120,7 @@ def test_a_fit_for_some_levels_has_only_those(rows, preset, wanted):
     with pytest.raises(ValueError, match="level is 'hybrid'; choose one of"):
         codec.encode(rows, level="hybrid", dims=32)
     if "0.5" not in codec.levels:
-        assert codec.grid.pair is None
+        assert codec.thermometer.pair is None
 
 
 def test_hybrid_asks_for_all_four_levels(rows):
@@ -216,7 +217,7 @@ def test_questions_that_do_not_fit_are_refused(rows, given, message):
 def test_asymmetric_scores_of_the_grid_estimate_the_cosine(preset):
     X = mixture(700, 32)
     codec = quick(X[:600], preset)
-    plain = qama.Codec(replace(codec.grid, slopes={}), preset, {})
+    plain = replace(codec, thermometer=replace(codec.thermometer, slopes={}))
     cosines = unit(X[600:]) @ unit(X[:600]).T
     near = np.argsort(-cosines, axis=1)[:, :20]
 
@@ -235,7 +236,7 @@ def test_asymmetric_scores_of_the_grid_estimate_the_cosine(preset):
 
 def test_rows_without_any_likeness_leave_scores_as_they_are():
     codec = quick(np.eye(16))
-    assert all((slopes == 1).all() for slopes in codec.grid.slopes.values())
+    assert all((slopes == 1).all() for slopes in codec.thermometer.slopes.values())
 
 
 def test_a_random_start_is_another_codec(rows):
@@ -249,7 +250,7 @@ def test_a_random_start_is_another_codec(rows):
 @pytest.mark.parametrize("preset", PRESETS)
 def test_degenerate_rows_give_a_codec_without_nan(X, preset):
     codec = quick(X, preset)
-    assert all(np.isfinite(array).all() for array in codec._arrays().values())
+    assert all(np.isfinite(array).all() for array in codec.parts()[1].values())
     codes = codec.encode(X, dims=16, level="2")
     assert np.isfinite(codec.score(X, codes, dims=16, level="2")).all()
 
@@ -258,15 +259,15 @@ def test_degenerate_rows_give_a_codec_without_nan(X, preset):
 def test_sixteen_rows_of_eight_dims_are_enough(preset):
     codec = quick(mixture(16, 8), preset)
     assert codec.dims == (8,)
-    assert all(np.isfinite(array).all() for array in codec._arrays().values())
+    assert all(np.isfinite(array).all() for array in codec.parts()[1].values())
 
 
 # --- thresholds -------------------------------------------------------------------------------
 
 
 def test_thresholds_follow_the_quantiles_of_batches(rows):
-    chosen = configs.preset("paper", threshold_memory=0.75)
-    adapter = Adapter(chosen, rows, (32, 16, 8), seed=0)
+    chosen = recipe.preset("paper", threshold_memory=0.75)
+    adapter = adapter_of(chosen, rows, (32, 16, 8), seed=0)
     before = adapter.thresholds("1.5").clone()
     Z = torch.randn(64, 32, generator=torch.Generator().manual_seed(0)) + 3
     adapter.follow(Z)
@@ -276,7 +277,7 @@ def test_thresholds_follow_the_quantiles_of_batches(rows):
 
 
 def test_thresholds_start_at_the_quantiles_of_the_rows(rows):
-    adapter = Adapter(configs.preset("paper"), rows, (32, 16, 8), seed=0)
+    adapter = adapter_of(recipe.preset("paper"), rows, (32, 16, 8), seed=0)
     Z = apply(adapter.to_transform(), rows)
     np.testing.assert_allclose(
         adapter.thresholds("2").numpy(), np.quantile(Z, [0.25, 0.5, 0.75], axis=0).T, atol=1e-5
@@ -285,15 +286,15 @@ def test_thresholds_start_at_the_quantiles_of_the_rows(rows):
 
 def test_no_gradient_reaches_the_papers_thresholds_and_one_reaches_the_distilled(rows):
     for preset, learns in (("paper", False), ("default", True)):
-        adapter = Adapter(configs.preset(preset), rows, (32,), seed=0)
+        adapter = adapter_of(recipe.preset(preset), rows, (32,), seed=0)
         assert adapter.thresholds("2").requires_grad is learns
 
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_the_pair_network_gets_a_gradient(rows, preset):
-    chosen = configs.preset(preset)
-    adapter = Adapter(chosen, rows, (32, 16, 8), seed=0)
-    objective = _objective(chosen, adapter, rows, (), levels.QUARTERS, 0)
+    chosen = recipe.preset(preset)
+    adapter = adapter_of(chosen, rows, (32, 16, 8), seed=0)
+    objective = objective_of(chosen, adapter, rows, (), levels.QUARTERS, 0)
     sum(objective(adapter, 0.3).values()).backward()
     for parameter in (adapter.pair_w1, adapter.pair_b1, adapter.pair_w2):
         assert parameter.grad.abs().max() > 0
@@ -320,11 +321,11 @@ class Walk:
 
 @pytest.fixture
 def adapter(rows):
-    return Adapter(configs.preset("paper", expansion=2), rows, (32, 16, 8), seed=0)
+    return adapter_of(recipe.preset("paper", expansion=2), rows, (32, 16, 8), seed=0)
 
 
 def test_the_best_state_is_kept_and_patience_stops(adapter):
-    chosen = configs.preset("paper", evaluate_every=1, patience=3, learning_rate=0.1)
+    chosen = recipe.preset("paper", evaluate_every=1, patience=3, learning_rate=0.1)
     scores = iter([0.1, 0.2, 0.5, 0.4, 0.3, 0.5, 0.9])
     seen = []
 
@@ -342,7 +343,7 @@ def test_the_best_state_is_kept_and_patience_stops(adapter):
 
 
 def test_a_state_with_a_fallen_cell_is_not_kept(adapter):
-    chosen = configs.preset("paper", evaluate_every=1, patience=2, learning_rate=0.1)
+    chosen = recipe.preset("paper", evaluate_every=1, patience=2, learning_rate=0.1)
     looks = iter([Look(0.1), Look(0.5, ("8 dims",)), Look(0.6, ("8 dims", "16 dims"))])
     before = adapter.pair_b1.detach().clone()
     facts = train(adapter, Walk(), chosen, 100, lambda a: next(looks), device="cpu")
@@ -365,7 +366,7 @@ def test_a_cell_falls_when_chance_does_not_explain_it():
 
 
 def test_the_rate_warms_up_and_decays(adapter):
-    chosen = configs.preset("paper", warmup=0.2, learning_rate=0.01)
+    chosen = recipe.preset("paper", warmup=0.2, learning_rate=0.01)
     heights = []
 
     def note(report):
@@ -397,7 +398,7 @@ def test_callbacks_see_the_itemised_losses_after_each_step(rows, preset):
 
 def test_a_loss_of_weight_zero_is_left_out(rows):
     reports = []
-    weights = configs.LossWeights(rank=0, contrastive=0)
+    weights = recipe.LossWeights(rank=0, contrastive=0)
     quick(rows, "paper", weights=weights, callbacks=[reports.append])
     assert not {"rank", "contrastive"} & set(reports[0].losses)
 
@@ -405,9 +406,9 @@ def test_a_loss_of_weight_zero_is_left_out(rows):
 @pytest.mark.parametrize("kept", [("variance",), ("similarity", "kl", "rank")])
 def test_only_losses_that_weigh_something_are_computed(rows, kept):
     reports = []
-    names = [field.name for field in dataclasses.fields(configs.LossWeights)]
+    names = [field.name for field in dataclasses.fields(recipe.LossWeights)]
     some = {name: 0.0 for name in names if name not in kept}
-    quick(rows, "paper", weights=configs.LossWeights(**some), callbacks=[reports.append])
+    quick(rows, "paper", weights=recipe.LossWeights(**some), callbacks=[reports.append])
     assert set(kept) <= set(reports[0].losses)
     assert not (set(names) - set(kept)) & set(reports[0].losses)
 
@@ -463,7 +464,7 @@ def test_a_file_that_is_no_checkpoint_is_refused_at_once(tmp_path):
         write()
         before = path.read_bytes()
         with pytest.raises(ValueError, match=f"checkpoint {path} is no checkpoint of a fit; give"):
-            qama.fit(iter(()), checkpoint=path)  # before a row is read
+            qama.fit(iter(()), codes="grid", checkpoint=path)  # before a row is read
         assert path.read_bytes() == before
 
 
@@ -474,7 +475,7 @@ def test_a_checkpoint_that_cannot_be_written_is_refused_at_once(rows, tmp_path):
         (os.devnull, "a pipe or device; give the name of a file"),
     ):
         with pytest.raises(ValueError, match=f"checkpoint is {path}, .*{message}"):
-            qama.fit(iter(()), checkpoint=path)  # before a row is read
+            qama.fit(iter(()), codes="grid", checkpoint=path)  # before a row is read
 
 
 # --- from a base ------------------------------------------------------------------------------
@@ -486,22 +487,22 @@ def test_a_fit_starts_from_its_base(rows, queries, codec, paper_codec, preset):
     fitted = quick(queries, preset, base=base, steps=0)
     assert (fitted.dims, fitted.levels) == (base.dims, base.levels)
     assert fitted.facts["base"] == base.fingerprint
-    for name, array in base.grid.transform.arrays().items():
-        np.testing.assert_array_equal(fitted.grid.transform.arrays()[name], array)
-    for name, thresholds in base.grid.thresholds.items():
-        np.testing.assert_array_equal(fitted.grid.thresholds[name], thresholds)
+    for name, array in base.thermometer.transform.arrays().items():
+        np.testing.assert_array_equal(fitted.thermometer.transform.arrays()[name], array)
+    for name, thresholds in base.thermometer.thresholds.items():
+        np.testing.assert_array_equal(fitted.thermometer.thresholds[name], thresholds)
     for cell in ({"level": "2"}, {"dims": 16, "level": "hybrid"}):
         np.testing.assert_array_equal(fitted.encode(rows, **cell), base.encode(rows, **cell))
 
 
 def test_centers_of_a_base_count_for_16_rows(queries, codec):
-    grid = codec.grid
+    grid = codec.thermometer
     fitted = quick(queries, base=codec, steps=0)
     Z = apply(grid.transform, _split(queries, 0.05, 0)[0])
     above = digitize(Z, grid.thresholds["1"])
     wanted = (Z * above).sum(axis=0) + 16 * grid.centers["1"][:, 1, 0]
     wanted /= above.sum(axis=0) + 16
-    np.testing.assert_allclose(fitted.grid.centers["1"][:, 1, 0], wanted, rtol=1e-5)
+    np.testing.assert_allclose(fitted.thermometer.centers["1"][:, 1, 0], wanted, rtol=1e-5)
 
 
 def test_a_base_hands_on_its_model(rows, queries):
@@ -519,8 +520,8 @@ def test_a_base_hands_on_its_model(rows, queries):
         ({"levels": ["1"]}, "are those of the base"),
         ({"fractions": (0.5, 0.5, 0, 0)}, "are those of the base"),
         ({"fractions": 1}, "fractions is 1; give four shares"),
-        ({"preset": "paper"}, "base has a linear adapter .* give preset='default'"),
-        ({"bytes": True}, "this base has none; give bytes=False"),
+        ({"preset": "paper"}, "base has a linear adapter, this fit a feedforward one"),
+        ({"codes": "all"}, 'this base has none; give codes="grid"'),
         ({"base": "a path"}, "base is a str; give a Codec: "),
     ],
 )
@@ -543,8 +544,8 @@ def test_a_checkpoint_of_another_base_is_refused(rows, queries, codec, tmp_path)
 
 
 def test_options_may_be_numbers_of_numpy(rows):
-    plain = quick(rows, max_bytes=8, learning_rate=0.5)
-    given = quick(rows, max_bytes=np.int64(8), learning_rate=np.float32(0.5))
+    plain = quick(rows, codes="all", max_bytes=8, learning_rate=0.5)
+    given = quick(rows, codes="all", max_bytes=np.int64(8), learning_rate=np.float32(0.5))
     assert given.fingerprint == plain.fingerprint
     assert given.facts["config"] == plain.facts["config"]
 
@@ -556,14 +557,14 @@ def test_threads_hold_for_torch_and_numpy_and_are_set_back(rows):
         return torch.get_num_threads(), numpy_
 
     before, seen = threads(), []
-    quick(rows, threads=1, callbacks=[lambda report: seen.append(threads())], bytes=True)
+    quick(rows, threads=1, callbacks=[lambda report: seen.append(threads())], codes="all")
     assert seen
     assert all(now == (1, {1}) for now in seen)
     assert threads() == before
 
 
 def test_steps_are_the_epochs_or_the_least_number():
-    chosen = replace(configs.PAPER, steps=100, epochs=5, batch=10)
+    chosen = replace(recipe.PAPER, steps=100, epochs=5, batch=10)
     assert chosen.batch_for(1000) == 10
     assert chosen.batch_for(20) == 5
     assert chosen.batch_for(4) == 3  # a triple needs three rows
@@ -782,7 +783,7 @@ def test_unfitting_tables_are_refused(columns, message):
         ({"objective": "magic"}, "objective is 'magic'; choose one of"),
         ({"preset": "paper", "start": "warm"}, "start is 'warm'; choose one of"),
         (
-            {"weights": configs.LossWeights(*[0.0] * 8)},
+            {"weights": recipe.LossWeights(*[0.0] * 8)},
             "weights are all 0; give one of similarity,",
         ),
         ({"expansion": 1}, "expansion is 1; give a whole number >= 2"),

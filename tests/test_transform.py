@@ -10,7 +10,8 @@ from conftest import mixture
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qama.encoding import transform
+from qama.quantizers.thermometer import transform
+from qama.quantizers.vectors import unit
 from qama.training import start
 
 
@@ -45,7 +46,7 @@ def test_the_untrained_feedforward_is_exactly_the_rotation():
     w1, w2 = start.feedforward(R, expansion=4, seed=0)
     assert w1.shape == (64, 16)
     assert w2.shape == (16, 64)
-    U = transform.unit(X)
+    U = unit(X)
     np.testing.assert_allclose(transform.FeedForward(w1, w2).raw(U), U @ R.T, atol=1e-6)
 
 
@@ -64,7 +65,7 @@ def test_the_rotation_is_orthogonal(leaning):
 def test_the_rotation_ends_with_the_mean_direction():
     X = mixture(100, 16)
     R = start.rotation(X, (16, 8), 0, 0.7)
-    mean = transform.unit(X).mean(axis=0)
+    mean = unit(X).mean(axis=0)
     np.testing.assert_allclose(R[-1], mean / np.linalg.norm(mean), atol=1e-5)
 
 
@@ -72,7 +73,7 @@ def test_a_strong_leaning_puts_variance_into_the_early_dims():
     X = mixture(400, 32)
     shares = []
     for leaning in (0.0, 2.0):
-        Z = transform.unit(X) @ start.rotation(X, (32, 16, 8), 0, leaning).T
+        Z = unit(X) @ start.rotation(X, (32, 16, 8), 0, leaning).T
         shares.append(Z[:, :8].var(axis=0).sum() / Z.var(axis=0).sum())
     assert shares[0] < 0.6 < shares[1]
 

@@ -172,6 +172,21 @@ def codes(value: object, name: str, nbytes: int) -> Bytes:
     return np.ascontiguousarray(A)
 
 
+def part(
+    array: npt.NDArray[Any], name: str, shape: tuple[int, ...], dtype: type[np.generic] = np.float32
+) -> None:
+    """Refuse an array of a file that is not what the format says, or holds NaN or infinity.
+
+    Raises:
+        ValueError: another dtype or shape, or a value that is not finite.
+    """
+    if array.dtype != dtype or array.shape != shape:
+        wanted = f"{np.dtype(dtype)} of shape {shape}"
+        raise ValueError(f"{name} is {array.dtype} of shape {array.shape}, not {wanted}")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} has values that are not finite")
+
+
 def one_of(value: object, name: str, choices: Iterable[object]) -> None:
     """Refuse a value that is not among the choices, listing them.
 

@@ -1,34 +1,39 @@
 """The codec: what a fit returns. A vector enters, a code leaves.
 
-x float32 (d,)
--> encoding.transform   z = W2 GELU(W1 x), or z = x W; |z| = sqrt(d)
--> encoding.quantize    level indices by per-dim thresholds
--> encoding.bits        packed bytes, MSB first, dimension-major
+It holds what was fitted together on the same vectors: an additive quantizer (byte codes), a
+thermometer quantizer (grid codes), or both. `qama.quantizers.protocol` says what they can do.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from qama import checks, container, kernels
+from qama import checks, container
 from qama.checks import Bytes, Floats
-from qama.encoding import levels, scoring, transform
-from qama.encoding.bytecode import DEFAULT_BYTES, ByteCode, ByteCoder
-from qama.encoding.decode import decode
-from qama.encoding.grid import GridCode, GridCoder, PairNet
 from qama.errors import FormatError
+from qama.quantizers import protocol
+from qama.quantizers.additive.quantizer import AdditiveQuantizer
+from qama.quantizers.protocol import Code as Code
+from qama.quantizers.protocol import Quantizer
+from qama.quantizers.thermometer import transform
+from qama.quantizers.thermometer.quantizer import ThermometerQuantizer
 
 KIND = "codec"
-FORMAT, OLDEST = 2, 1  # 2: byte codes with full bytes
+# 1: grid codes, and byte codes without full bytes; 2: with full ones; 3: byte codes alone
+FORMAT, FULL_BYTES, OLDEST = 3, 2, 1
+# What `Codec.parts` may hold as JSON, so that an index's header has room for it and for its own.
+MAX_META, MAX_DEPTH = container.MAX_HEADER - 2**16, container.MAX_DEPTH // 2
 
-Code = GridCode | ByteCode
+# Which quantizer has the codes that an argument asks for: the one place that tells them apart.
+_MAKERS = {"nbytes": "additive", "dims": "thermometer", "level": "thermometer"}
+_LACKED = {"additive": 'codes="all"', "thermometer": 'codes="all" (which needs PyTorch)'}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -36,27 +41,38 @@ class Codec:
     """A fitted codec: NumPy arrays and a few facts; loads and encodes without torch.
 
     Attributes:
-        grid: Everything the grid codes need.
-        bytes: Everything the byte codes need; None if the preset has grid codes only.
+        additive: Maker of byte codes; None where none were fitted.
+        thermometer: Maker of grid codes; None where none were fitted.
         preset: The name of the recipe that fitted it.
         facts: What the fit recorded (rows, seed, steps, held-out agreement); plain JSON values.
     """
 
-    grid: GridCoder
-    preset: str
+    additive: AdditiveQuantizer | None = None
+    thermometer: ThermometerQuantizer | None = None
+    preset: str = "default"
     facts: Mapping[str, Any] = field(default_factory=dict)
-    bytes: ByteCoder | None = None
+
+    def __post_init__(self) -> None:
+        if not self.quantizers:
+            raise ValueError("a codec has an additive quantizer, a thermometer quantizer, or both")
+        if len({quantizer.dims_in for quantizer in self.quantizers}) > 1:
+            widths = ", ".join(f"{q.family} are of {q.dims_in} dims" for q in self.quantizers)
+            raise ValueError(f"{widths}: they were not fitted on the same vectors")
 
     def __repr__(self) -> str:
-        kinds = f"dims {list(self.dims)}, levels {list(self.levels)}"
-        if self.byte_budgets:
-            kinds += f", 1 to {self.byte_budgets[-1]} bytes"
-        return f"<qama.Codec {self.fingerprint}: preset {self.preset}, {self.dims_in} d; {kinds}>"
+        offers = "; ".join(quantizer.offers for quantizer in self.quantizers)
+        return f"<qama.Codec {self.fingerprint}: preset {self.preset}, {self.dims_in} d; {offers}>"
+
+    @property
+    def quantizers(self) -> tuple[Quantizer, ...]:
+        """Those that it has, in the order in which a default code is sought."""
+        both = (self.additive, self.thermometer)
+        return tuple(quantizer for quantizer in both if quantizer is not None)
 
     @property
     def dims_in(self) -> int:
         """Dims of the vectors it was fitted on."""
-        return self.grid.transform.dims
+        return self.quantizers[0].dims_in
 
     @property
     def model(self) -> str | None:
@@ -78,23 +94,23 @@ class Codec:
 
     @property
     def dims(self) -> tuple[int, ...]:
-        """The dims that grid codes can use, widest first."""
-        return self.grid.dims
+        """The dims that grid codes can use, widest first; none without grid codes."""
+        return () if self.thermometer is None else self.thermometer.dims
 
     @property
     def levels(self) -> tuple[str, ...]:
-        """The levels that grid codes can have."""
-        return self.grid.levels
+        """The levels that grid codes can have; none without grid codes."""
+        return () if self.thermometer is None else self.thermometer.levels
 
     @property
     def byte_budgets(self) -> tuple[int, ...]:
         """Standard lengths of byte codes, shortest first; any length up to the last is valid."""
-        return () if self.bytes is None else self.bytes.budgets
+        return () if self.additive is None else self.additive.budgets
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """16 hex digits that identify the codec: equal exactly when all codes are equal."""
-        return _fingerprint(self._meta(), self._arrays())
+        return protocol.fingerprint(*self._parts())
 
     def code(
         self, dims: int | None = None, level: object | None = None, nbytes: int | None = None
@@ -111,20 +127,27 @@ class Codec:
         Raises:
             ValueError: something that this codec does not have; the message lists what it has.
         """
-        if nbytes is not None and (dims is not None or level is not None):
+        given = {"dims": dims, "level": level, "nbytes": nbytes}
+        request: dict[str, Any] = {n: value for n, value in given.items() if value is not None}
+        makers = {_MAKERS[name] for name in request}
+        if len(makers) > 1:
             raise ValueError(
                 f"nbytes={nbytes} excludes dims and level: give nbytes for a byte code, or dims "
                 f"and level for a grid code"
             )
-        if nbytes is None and (self.bytes is None or dims is not None or level is not None):
-            return self.grid.code(dims, level)
-        if self.bytes is None:
-            raise ValueError(
-                f"nbytes is {nbytes}, but a codec of preset {self.preset!r} has grid codes only: "
-                f"give dims from {list(self.dims)} and level from {list(self.levels)}"
-            )
-        return self.bytes.code(
-            min(DEFAULT_BYTES, self.bytes.max_bytes) if nbytes is None else nbytes
+        maker: Any = getattr(self, makers.pop()) if makers else self.quantizers[0]
+        if maker is None:
+            raise ValueError(self._lack(request))
+        made: Code = maker.code(**request)
+        return made
+
+    def _lack(self, request: Mapping[str, Any]) -> str:
+        """Return what the codec lacks for a request, what it has, and how it would be fitted."""
+        (name, value), *_ = request.items()
+        (has,) = self.quantizers
+        return (
+            f"{name} is {value!r}, but this codec has {has.family} only: give {has.offers}, or fit "
+            f"with {_LACKED[_MAKERS[name]]}"
         )
 
     @checks.default_errstate()
@@ -136,6 +159,7 @@ class Codec:
         level: object | None = None,
         nbytes: int | None = None,
         compact: bool = False,
+        threads: int = 0,
     ) -> Bytes:
         """Encode vectors.
 
@@ -147,18 +171,20 @@ class Codec:
             nbytes: See `code`.
             compact: Two planes instead of three thermometer bits where a dim has four states:
                 fewer bytes, the same ranking inside qama, but no plain Hamming distance.
+            threads: CPU threads; 0 uses all cores, fewer for little work.
 
         Returns:
             uint8 (n, bytes), C-contiguous, bits MSB first.
 
         Raises:
-            ValueError: X is not finite floats (n, d), or the codec has no such code.
+            ValueError: X is not finite floats (n, d), the codec has no such code, or threads < 0.
         """
         code = self.code(dims, level, nbytes)
+        count = 0 if threads == 0 else checks.threads(threads)
         A = checks.matrix(X, "X", self.dims_in, empty=True)
         out = np.empty((len(A), code.stored_bytes if compact else code.nbytes), dtype=np.uint8)
         for rows in checks.chunks(A):
-            out[rows] = code.encode(checks.finite(A[rows], "X", rows.start), compact)
+            out[rows] = code.encode(checks.finite(A[rows], "X", rows.start), compact, count)
         return out
 
     @checks.default_errstate()
@@ -166,14 +192,18 @@ class Codec:
         """Return the adapted floats z[:, :dims], float32 (n, dims); whole rows have length sqrt(d).
 
         Raises:
-            ValueError: X is not finite floats (n, d), or dims is not in the grid.
+            ValueError: X is not finite floats (n, d), dims is not in the grid, or the codec has
+                no grid codes.
         """
-        width = self.grid.code(dims, None).dims
+        grid = self.thermometer
+        if grid is None:
+            raise ValueError(self._lack({"dims": dims}))
+        width = grid.code(dims).dims
         A = checks.matrix(X, "X", self.dims_in, empty=True)
         out = np.empty((len(A), width), dtype=np.float32)
         for rows in checks.chunks(A):
             finite = checks.finite(A[rows], "X", rows.start)
-            out[rows] = transform.apply(self.grid.transform, finite)[:, :width]
+            out[rows] = transform.apply(grid.transform, finite)[:, :width]
         return out
 
     @checks.default_errstate()
@@ -203,7 +233,7 @@ class Codec:
             ValueError: unfitting codes.
         """
         code = self.code(dims, level, nbytes)
-        return decode(code, _stored(code, codes, compact))
+        return code.decode(_stored(code, codes, compact))
 
     @checks.default_errstate()
     def score(
@@ -241,15 +271,7 @@ class Codec:
         code = self.code(dims, level, nbytes)
         checks.one_of(scorer, "scorer", code.scorers)
         queries = checks.vectors(Q, "Q", self.dims_in, empty=True)
-        stored = _stored(code, codes, compact)
-        if scorer == "hamming" and isinstance(code, GridCode):
-            encoded = code.encode(queries, compact=True)
-            distances = kernels.hamming_distances(
-                encoded, stored, bits=code.stored_bits, pairs=code.pairs
-            )
-            return similarity(distances, code.similarity_bits)
-        factors = code.factor_steps[code.factor_indices(stored)]
-        return scoring.scores(code.query_tables(queries), stored, factors)
+        return code.scores(queries, _stored(code, codes, compact), scorer)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the codec to a file of any name, atomically.
@@ -257,8 +279,9 @@ class Codec:
         Raises:
             OSError: the file cannot be written; what stood there before is intact.
         """
-        full = self.bytes is not None and self.bytes.full > 0
-        container.write(path, KIND, FORMAT if full else OLDEST, *self.parts())
+        full = self.additive is not None and self.additive.full > 0
+        oldest = FULL_BYTES if full else OLDEST  # that can say it: older qama reads it, too
+        container.write(path, KIND, oldest if self.thermometer else FORMAT, *self.parts())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], model: str | None = None) -> Codec:
@@ -283,9 +306,35 @@ class Codec:
         return codec
 
     def parts(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
-        """Return what a file stores of the codec: JSON values and arrays."""
+        """Return what a file stores of the codec: JSON values and arrays.
+
+        Raises:
+            ValueError, TypeError: the facts are no JSON, or more than a file may hold.
+        """
         facts = {"facts": dict(self.facts), "fingerprint": self.fingerprint}
-        return {**self._meta(), **facts}, self._arrays()
+        meta, arrays = self._parts()
+        meta |= facts
+        _check_meta(meta)
+        return meta, arrays
+
+    @classmethod
+    def _assemble(cls, meta: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> Codec:
+        return cls(
+            AdditiveQuantizer.from_parts(arrays),
+            ThermometerQuantizer.from_parts(meta, arrays),
+            str(meta["preset"]),
+            dict(meta.get("facts", {})),
+        )
+
+    def _parts(self) -> protocol.Parts:
+        """Return what decides codes, with the preset's name: what the fingerprint is of."""
+        meta: dict[str, Any] = {"preset": self.preset}
+        arrays: dict[str, npt.NDArray[Any]] = {}
+        for quantizer in reversed(self.quantizers):  # the order that files have always had
+            own_meta, own_arrays = quantizer.parts()
+            meta |= own_meta
+            arrays |= own_arrays
+        return meta, arrays
 
     @classmethod
     def from_parts(cls, meta: dict[str, Any], stored: Mapping[str, npt.NDArray[Any]]) -> Codec:
@@ -300,51 +349,16 @@ class Codec:
                 f"its contents have the fingerprint {codec.fingerprint}, "
                 f"its header says {meta['fingerprint']}"
             )
+        _check_meta({**codec._parts()[0], "facts": dict(codec.facts), "fingerprint": "0" * 16})
         return codec
 
-    def _meta(self) -> dict[str, Any]:
-        return {
-            "preset": self.preset,
-            "transform": self.grid.transform.kind,
-            "dims": list(self.grid.dims),
-            "fractions": list(self.grid.fractions),
-        }
 
-    def _arrays(self) -> dict[str, npt.NDArray[Any]]:
-        arrays: dict[str, npt.NDArray[Any]] = {
-            f"transform.{name}": array for name, array in self.grid.transform.arrays().items()
-        }
-        for level, thresholds in self.grid.thresholds.items():
-            arrays[f"thresholds.{level}"] = thresholds
-            arrays[f"centers.{level}"] = self.grid.centers[level]
-        arrays |= {f"slopes.{level}": slopes for level, slopes in self.grid.slopes.items()}
-        if self.grid.pair is not None:
-            arrays |= {f"pair.{n}": getattr(self.grid.pair, n) for n in ("w1", "b1", "w2")}
-        if self.bytes is not None:
-            arrays |= {f"bytes.{name}": array for name, array in self.bytes.arrays().items()}
-        return arrays
-
-    @classmethod
-    def _assemble(cls, meta: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> Codec:
-        def part(prefix: str) -> dict[str, npt.NDArray[Any]]:
-            return {n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)}
-
-        pair = part("pair.")
-        grid = GridCoder(
-            transform.from_arrays(meta["transform"], part("transform.")),
-            thresholds=part("thresholds."),
-            centers=part("centers."),
-            pair=PairNet(**pair) if pair else None,
-            dims=tuple(checks.integer(value, "dims", 1) for value in meta["dims"]),
-            fractions=levels.check_fractions(meta["fractions"]),
-            slopes=part("slopes."),
-        )
-        grid.check()
-        byte_arrays = part("bytes.")
-        coder = ByteCoder.from_arrays(byte_arrays) if byte_arrays else None
-        if coder is not None and coder.dims != grid.transform.dims:
-            raise ValueError(f"byte codes are of {coder.dims} dims, grid codes of another")
-        return cls(grid, str(meta["preset"]), dict(meta.get("facts", {})), coder)
+def _check_meta(meta: Mapping[str, Any]) -> None:
+    """Refuse what could not be written again, in a codec's file and in an index's."""
+    try:
+        container.to_json(meta, MAX_META, MAX_DEPTH)
+    except ValueError as error:
+        raise ValueError(f"the codec's facts cannot be stored: {error}") from None
 
 
 def checked(codec: object, opener: str) -> Codec:
@@ -372,18 +386,3 @@ def _stored(code: Code, codes: object, compact: bool) -> Bytes:
     """Return checked codes in the compact form."""
     given = checks.codes(codes, "codes", code.stored_bytes if compact else code.nbytes)
     return given if compact else code.stored_form(given)
-
-
-def similarity(distances: npt.NDArray[np.integer[Any]], bits: int) -> Floats:
-    """Turn Hamming distances into 1 - distance / true bits, float32."""
-    return np.asarray(1 - distances / np.float64(bits), dtype=np.float32)
-
-
-def _fingerprint(meta: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> str:
-    digest = hashlib.blake2b(digest_size=8)
-    digest.update(repr(sorted(meta.items())).encode())
-    for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
-        digest.update(f"{name}{array.dtype.str}{array.shape}".encode())
-        digest.update(array.reshape(-1).view(np.uint8).data)
-    return digest.hexdigest()

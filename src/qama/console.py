@@ -26,7 +26,7 @@ from rich.text import Text
 from qama import checks
 
 if TYPE_CHECKING:
-    from qama.training.train import Report
+    from qama.recipe import Report
 
 
 class Plain(Console):
@@ -144,8 +144,8 @@ def fit_progress(title: str) -> Iterator[Callable[[Report], None]]:
 
         def callback(report: Report) -> None:
             losses = " ".join(f"{name} {value:.3f}" for name, value in report.losses.items())
-            note = f"{report.stage} codes  agreement {report.agreement:.3f}  {losses}"
-            update(report.step, note, report.steps)
+            found = "" if report.agreement is None else f"agreement {report.agreement:.3f}  "
+            update(report.step, f"{report.stage} codes  {found}{losses}", report.steps)
 
         yield callback
 

@@ -37,6 +37,7 @@ ALIGN = 64
 FIXED = 24  # bytes before the header
 MAX_HEADER = 2**20
 MAX_SECTIONS = 1024
+MAX_DEPTH = 64  # lists and objects within each other, the header itself the first
 DTYPES = ("|u1", "<u8", "<i8", "<i4", "<i2", "<f4", "<f8")
 
 Array = npt.NDArray[Any]
@@ -92,6 +93,9 @@ def write(
     ``check``, if any, is called with the new file before that; what it raises leaves the old one.
 
     Raises:
+        ValueError: what a reader would refuse, such as a header of more than 1 MiB; nothing has
+            been touched.
+        TypeError: meta holds what JSON cannot.
         OSError: the file cannot be written; what stood there before is intact.
     """
     stored = {name: _storable(array) for name, array in arrays.items()}
@@ -101,6 +105,12 @@ def write(
     _place(sections, start)
     header = _header(kind, version, meta, sections)
     header = header.ljust(start - FIXED)  # JSON may end in spaces
+    if len(header) > MAX_HEADER:
+        raise ValueError(
+            f"{path} would have a header of {len(header)} bytes; the format allows {MAX_HEADER}"
+        )
+    size = max((entry["offset"] + entry["nbytes"] for entry in sections), default=start)
+    _check_sections(Path(path), _parsed(Path(path), header)["sections"], size, start)
     with files.replacing(path, check=check) as file:
         file.write(MAGIC + VERSION.to_bytes(4, "little") + zlib.crc32(header).to_bytes(4, "little"))
         end = FIXED - 8 + file.write(len(header).to_bytes(8, "little") + header)
@@ -148,12 +158,7 @@ def parse(
     meta, sections = header.get("meta"), header.get("sections")
     if not isinstance(meta, dict) or not isinstance(sections, list):
         raise FormatError(f"{target}: the header lacks 'meta' or 'sections'")
-    if len(sections) > MAX_SECTIONS:
-        raise FormatError(f"{target}: {len(sections)} sections; the format allows {MAX_SECTIONS}")
-    names = [_check_section(target, entry, len(data)) for entry in sections]
-    if len(set(names)) != len(names):
-        raise FormatError(f"{target}: two sections share a name")
-    _check_overlaps(target, sections, _header_end(data))
+    names = _check_sections(target, sections, len(data), _header_end(data))
     arrays = {name: _view(data, entry) for name, entry in zip(names, sections, strict=True)}
     checksums = {name: entry["crc32"] for name, entry in zip(names, sections, strict=True)}
     return Contents(target, kind, found, meta, arrays, checksums, _identity(data))
@@ -197,6 +202,36 @@ def identity_of(path: str | os.PathLike[str]) -> str:
     return _identity(data)
 
 
+def to_json(value: object, most: int = MAX_HEADER, depth: int = MAX_DEPTH) -> bytes:
+    """Return a value as JSON in ASCII, the way headers are written.
+
+    Args:
+        value: Objects, lists, texts, numbers, truth values and None.
+        most: Bytes that it may have.
+        depth: Lists and objects that may lie within each other.
+
+    Raises:
+        ValueError: longer or deeper than that, a number that is not finite, or a text that is not
+            Unicode (a lone surrogate).
+        TypeError: something else within it.
+    """
+    if _is_deeper(value, depth):
+        raise ValueError(f"lists and objects lie within each other more than {depth} deep")
+    json.dumps(value, allow_nan=False, ensure_ascii=False).encode()  # refuses lone surrogates
+    raw = json.dumps(value, allow_nan=False).encode()
+    if len(raw) > most:
+        raise ValueError(f"it takes {len(raw)} bytes as JSON in ASCII; {most} are allowed")
+    return raw
+
+
+def _is_deeper(value: object, depth: int) -> bool:
+    if isinstance(value, dict):
+        value = list(value.values())
+    if not isinstance(value, list | tuple):
+        return False
+    return depth == 0 or any(_is_deeper(child, depth - 1) for child in value)
+
+
 def _storable(array: Array) -> Array:
     flat = np.ascontiguousarray(array)
     little = flat.astype(flat.dtype.newbyteorder("<"), copy=False)
@@ -234,7 +269,7 @@ def _header(
     kind: str, version: int, meta: Mapping[str, Any], sections: list[dict[str, Any]]
 ) -> bytes:
     header = {"kind": kind, "version": version, "meta": dict(meta), "sections": sections}
-    return json.dumps(header, allow_nan=False).encode()
+    return to_json(header)
 
 
 def _header_end(data: Bytes) -> int:
@@ -262,10 +297,19 @@ def _read_header(path: Path, data: Bytes) -> dict[str, Any]:
     header = data[FIXED:end].tobytes()
     if zlib.crc32(header) != int.from_bytes(fixed[12:16], "little"):
         raise FormatError(f"{path}: the header is damaged (checksum differs)")
+    return _parsed(path, header)
+
+
+def _parsed(path: Path, header: bytes) -> dict[str, Any]:
+    """Return a header's JSON object, which can be written again as it is."""
     try:
-        parsed = json.loads(header, parse_constant=_refuse_constant)
+        parsed = json.loads(header.decode(), parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise FormatError(f"{path}: the header is not JSON: {error}") from None
+    try:
+        to_json(parsed)
+    except ValueError as error:
+        raise FormatError(f"{path}: the header cannot be written again: {error}") from None
     if not isinstance(parsed, dict):
         raise FormatError(f"{path}: the header is not a JSON object")
     return parsed
@@ -277,6 +321,17 @@ def _refuse_constant(name: str) -> None:
 
 def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
+
+
+def _check_sections(path: Path, sections: list[Any], size: int, end: int) -> list[str]:
+    """Return the sections' names; `size` is the file's, `end` where its header ends."""
+    if len(sections) > MAX_SECTIONS:
+        raise FormatError(f"{path}: {len(sections)} sections; the format allows {MAX_SECTIONS}")
+    names = [_check_section(path, entry, size) for entry in sections]
+    if len(set(names)) != len(names):
+        raise FormatError(f"{path}: two sections share a name")
+    _check_overlaps(path, sections, end)
+    return names
 
 
 def _check_section(path: Path, entry: object, size: int) -> str:

@@ -26,10 +26,10 @@ from qama.errors import DriftWarning
 
 FACT = "reconstruction"  # the key in Codec.facts
 LIMIT = 1.0  # deviations
-SAMPLE = 128  # rows looked at together
-PAUSE = 4096  # rows that pass unseen after a look
-
-_STEP = 64  # rows scored together: scores of all pairs are computed, those of a row itself kept
+STRIDE = 64  # of so many added rows one is looked at
+LOOK = 16  # rows, at least, that are looked at together: a look costs more than its rows
+WINDOW = 128  # rows looked at last that are judged together; of one addition at most so many
+_LEAST_DEVIATION = 0.0015  # the rounding of a score, whose factors are 0.5 % apart
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Drift:
     @property
     def shift(self) -> float:
         """How many deviations the mean lies below that of the fit."""
-        return (self.fitted - self.mean) / max(self.deviation, 1e-6)
+        return (self.fitted - self.mean) / max(self.deviation, _LEAST_DEVIATION)
 
     @property
     def drifted(self) -> bool:
@@ -71,12 +71,8 @@ class Drift:
 
 def quality(codec: Codec, X: Floats) -> npt.NDArray[np.float64]:
     """Return each vector's cosine with what its code stands for, float64 (n,); X float32 (n, d)."""
-    request = codec.code().request
-    found = [
-        np.diagonal(codec.score(X[rows], codec.encode(X[rows], **request), **request))
-        for rows in checks.chunks(X, _STEP)
-    ]
-    return np.concatenate(found).astype(np.float64)
+    code = codec.code()
+    return code.fidelity(X, code.encode(X, compact=True))
 
 
 def reference(codec: Codec, held_out: Floats) -> dict[str, Any]:
@@ -117,36 +113,43 @@ def measure(codec: Codec, X: object, rows: int = 1024) -> Drift | None:
 
 
 class Watch:
-    """Looks at a sample of what is added and warns once."""
+    """Looks at few of the vectors that are added, and warns once."""
 
     def __init__(self, codec: Codec) -> None:
         self._codec = codec
         self._recorded = _recorded(codec)
-        self._seen: list[npt.NDArray[np.float64]] = []
-        self._pause = 0
         self._warned = self._recorded is None
+        self._skip = 0  # rows to come that are not looked at
+        self._waiting: list[Floats] = []  # rows to be looked at
+        self._seen = np.zeros(0)
 
     def look(self, X: npt.NDArray[np.floating]) -> None:
         """Look at added vectors, floats (n, d) that the codec has accepted.
 
         Warns:
-            DriftWarning: `SAMPLE` vectors have drifted; the message has the measure.
+            DriftWarning: those looked at last have drifted; the message has the measure.
         """
-        if self._warned or self._pause >= len(X):
-            self._pause = max(0, self._pause - len(X))
+        if self._warned:
             return
-        assert self._recorded is not None
-        held = sum(map(len, self._seen))
-        self._seen.append(quality(self._codec, _some(X[self._pause :], SAMPLE - held)))
-        self._pause = 0
-        found = np.concatenate(self._seen)
-        if len(found) < SAMPLE:
+        picked = X[self._skip :: STRIDE]
+        self._skip = (self._skip - len(X)) % STRIDE
+        if not len(picked):
             return
-        self._seen, self._pause = [], PAUSE
-        drift = Drift(len(found), float(found.mean()), *self._recorded)
-        if drift.drifted:
+        self._waiting.append(_some(picked, WINDOW))
+        if sum(map(len, self._waiting)) < LOOK:
+            return
+        found = self._measured()
+        if found.drifted:
             self._warned = True
-            warnings.warn(str(drift), DriftWarning, stacklevel=3)
+            warnings.warn(str(found), DriftWarning, stacklevel=3)
+
+    def _measured(self) -> Drift:
+        """Measure the rows that wait, together with those seen before."""
+        assert self._recorded is not None
+        fresh = quality(self._codec, np.concatenate(self._waiting))
+        self._waiting = []
+        self._seen = np.concatenate([self._seen, fresh])[-WINDOW:]
+        return Drift(len(self._seen), float(self._seen.mean()), *self._recorded)
 
 
 def _some(X: npt.NDArray[Any], rows: int) -> Floats:

@@ -19,6 +19,10 @@ class DriftWarning(UserWarning):
     """Added vectors are unlike those that the codec was fitted on; the message has the measure."""
 
 
+class NormWarning(UserWarning):
+    """Vectors of a fit have very different lengths, which cosines do not see."""
+
+
 class MissingExtraError(ImportError):
     """A feature needs an optional package; the message holds the command that installs it."""
 

@@ -124,7 +124,8 @@ def _fit(docs: Any, name: str, preset: str, seed: int, threads: int) -> Codec:
     import qama
 
     with fit_progress(f"fitting on {name}") as callback:
-        return qama.fit(docs, preset, seed, threads=threads, callbacks=[callback])
+        codes = "all" if preset == "default" else None
+        return qama.fit(docs, preset, seed, codes=codes, threads=threads, callbacks=[callback])
 
 
 def _judge(

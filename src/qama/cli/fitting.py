@@ -18,18 +18,22 @@ def fit(
     output: options.Output,
     preset: Annotated[str, typer.Option(help="Recipe: default or paper.")] = "default",
     seed: options.Seed = 0,
+    codes: Annotated[
+        str | None,
+        typer.Option(help="bytes, grid or all (default: bytes, with preset paper grid)."),
+    ] = None,
     dims: Annotated[
-        str | None, typer.Option(help="Prefixes to fit for, for instance 384,192,96.")
+        str | None, typer.Option(help="Dims of grid codes, for instance 384,192,96.")
     ] = None,
     levels: Annotated[
-        str | None, typer.Option(help="Levels to fit for, for instance 1,2 (default: all).")
+        str | None, typer.Option(help="Levels of grid codes, for instance 1,2 (default: all).")
     ] = None,
     queries: Annotated[
-        Path | None, typer.Option(help="A sample of real queries: vectors, without labels.")
+        Path | None, typer.Option(help="For a grid: a sample of real queries.")
     ] = None,
     pairs: Annotated[
         tuple[Path, Path] | None,
-        typer.Option(help="Two files of vectors: queries, and row by row what answers them."),
+        typer.Option(help="For a grid: queries, and row by row what answers them."),
     ] = None,
     base: Annotated[
         Path | None, typer.Option(help="A codec to start from, of other vectors of the model.")
@@ -37,11 +41,15 @@ def fit(
     max_bytes: Annotated[
         int | None, typer.Option(help="Length of the longest byte code (default 256 or d).")
     ] = None,
-    steps: Annotated[int | None, typer.Option(help="Least number of steps.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    steps: Annotated[
+        int | None, typer.Option(help="Least number of steps of a grid's training.")
+    ] = None,
+    device: Annotated[
+        str, typer.Option(help="Where a grid is trained: auto, cpu, cuda or mps.")
+    ] = "auto",
     threads: options.Threads = 0,
     checkpoint: Annotated[
-        Path | None, typer.Option(help="File to resume from if it exists, written as it goes.")
+        Path | None, typer.Option(help="Of a grid: file to resume from if it exists, and to write.")
     ] = None,
     model: Annotated[
         str | None, typer.Option(help="Name of the vectors' model, to be recorded.")
@@ -62,6 +70,7 @@ def fit(
             vectors,
             preset,
             seed,
+            codes=codes,
             dims=None if dims is None else [_whole(part) for part in dims.split(",")],
             levels=None if levels is None else [part.strip() for part in levels.split(",")],
             queries=None if queries is None else open_vectors(queries),
@@ -81,10 +90,18 @@ def fit(
     else:
         say(
             f"{output}: codec {codec.fingerprint}, fitted on {facts['rows_used']} of "
-            f"{facts['rows']} rows in {facts['seconds']} s; held-out agreement "
-            f"{facts['agreement_start']} untrained, {facts['agreement_best']} as shipped "
-            f"(step {facts['best_step']})"
+            f"{facts['rows']} rows in {facts['seconds']} s{_agreement(facts)}"
         )
+
+
+def _agreement(facts: dict[str, Any]) -> str:
+    """Say what training gained on held-out rows, where anything was trained."""
+    if "agreement_best" not in facts:
+        return ""
+    return (
+        f"; held-out agreement {facts['agreement_start']} untrained, {facts['agreement_best']} as "
+        f"shipped (step {facts['best_step']})"
+    )
 
 
 def _whole(text: str) -> int:

@@ -33,9 +33,10 @@ def inspect(
             tell(f"{name:>14}  {value}")
     if "codes" not in facts:
         return
-    table = Table("level", "dims", "bytes", "compact bytes")
+    columns = ("level", "dims", "bytes", "compact_bytes")
+    table = Table(*(name.replace("_", " ") for name in columns))
     for code in facts["codes"]:
-        table.add_row(*(str(code[key]) for key in ("level", "dims", "bytes", "compact_bytes")))
+        table.add_row(*(str(code.get(name, "")) for name in columns))
     data.print(table)
 
 
@@ -66,14 +67,15 @@ def describe(file: Path) -> dict[str, Any]:
         "fingerprint": codec.fingerprint,
         "preset": codec.preset,
         "model": codec.model,
-        "transform": codec.grid.transform.kind,
+        "transform": codec.thermometer.transform.kind if codec.thermometer else None,
         "vector_dims": codec.dims_in,
         "fit": {k: v for k, v in codec.facts.items() if k != "config"},
         "kernel": kernels.info(),
     }
-    cells = [codec.code(dims, level) for level in codec.levels for dims in codec.dims]
     facts["codes"] = [
-        {**cell.request, "bytes": cell.nbytes, "compact_bytes": cell.stored_bytes} for cell in cells
+        {**code.request, "bytes": code.nbytes, "compact_bytes": code.stored_bytes}
+        for quantizer in codec.quantizers
+        for code in quantizer.codes()
     ]
     return facts
 

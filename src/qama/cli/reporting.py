@@ -90,10 +90,10 @@ def _drift(vectors: Path, codec: Codec | None, sample: int, seed: int, json: boo
 
 
 def _fit(rows: Floats, seed: int, threads: int) -> Codec:
-    """Fit byte codes, which is all that is judged: the grid stays as it starts."""
+    """Fit byte codes, which is all that is judged."""
     import qama
 
-    return qama.fit(rows, seed=seed, threads=threads, steps=0)
+    return qama.fit(rows, seed=seed, threads=threads)
 
 
 def _show(found: Quantisability) -> None:

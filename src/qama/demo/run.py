@@ -57,7 +57,7 @@ def run(docs: int, folder: Path, seed: int) -> None:
     asked = _asked(entries, seed)
     X, Q, questions = _embed(entries, asked)
     with fit_progress("fitting the codec") as callback:
-        codec = qama.fit(X, seed=seed, callbacks=[callback])
+        codec = qama.fit(X, seed=seed, codes="all", callbacks=[callback])
     codec.save(folder / "docstrings.codec")
     index = qama.Index(codec)
     index.add(X)

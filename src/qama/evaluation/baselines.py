@@ -10,13 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from qama import kernels
 from qama.checks import Bytes, Floats
 from qama.evaluation.topk import Hits, chunked_top_k
 
-__all__ = ["BASELINES", "Baseline", "float_hits", "unit"]
+__all__ = ["BASELINES", "Baseline", "float_hits"]
 
 Search = Callable[[Floats, Floats, int], Hits]
 
@@ -40,21 +39,6 @@ class Baseline:
     stored_bytes: Callable[[int], int]
     compact_bytes: Callable[[int], int]
     search: Search
-
-
-def unit(X: npt.ArrayLike) -> Floats:
-    """Scale rows to unit length.
-
-    Args:
-        X: Floats (n, d).
-
-    Returns:
-        float32 (n, d); a zero row stays zero.
-    """
-    A = np.asarray(X, dtype=np.float32)
-    lengths: Floats = np.linalg.norm(A, axis=1, keepdims=True)
-    lengths[lengths == 0] = 1
-    return A / lengths
 
 
 def float_hits(docs: Floats, queries: Floats, k: int) -> Hits:

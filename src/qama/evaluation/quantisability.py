@@ -16,11 +16,11 @@ import numpy.typing as npt
 from qama import checks, sources
 from qama.checks import Floats, Ids
 from qama.codec import Codec
-from qama.encoding.transform import unit
 from qama.evaluation.baselines import float_hits
 from qama.evaluation.bootstrap import paired_bootstrap
 from qama.evaluation.runner import BYTE_BUDGETS
 from qama.evaluation.spectrum import Spectrum
+from qama.quantizers.vectors import unit
 from qama.search.index import Index
 
 __all__ = ["GOALS", "Budget", "Quantisability", "quantisability"]

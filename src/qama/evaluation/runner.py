@@ -14,12 +14,13 @@ import numpy.typing as npt
 from qama import checks
 from qama.checks import Floats
 from qama.codec import Codec
-from qama.evaluation.baselines import BASELINES, Baseline, float_hits, unit
+from qama.evaluation.baselines import BASELINES, Baseline, float_hits
 from qama.evaluation.beir import Collection
 from qama.evaluation.bootstrap import paired_bootstrap
 from qama.evaluation.judge import PerQuery, judge, tie_share
 from qama.evaluation.records import Record
 from qama.evaluation.topk import Hits
+from qama.quantizers.vectors import unit
 from qama.search.index import Index
 
 __all__ = ["BYTE_BUDGETS", "evaluate", "judged_queries"]
@@ -157,7 +158,8 @@ def _check_codes(
 
 
 def _baseline_cases(bench: _Bench, baselines: Sequence[Baseline]) -> Iterator[_Case]:
-    docs, queries, d = unit(bench.docs), unit(bench.queries), bench.docs.shape[1]
+    docs, queries = unit(np.asarray(bench.docs, np.float32)), unit(bench.queries)
+    d = docs.shape[1]
     for base in baselines:
 
         def search(k: int, base: Baseline = base) -> Hits:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from qama.checks import Floats
-from qama.encoding.transform import unit
+from qama.quantizers.vectors import unit
 
 __all__ = ["Spectrum"]
 

@@ -19,7 +19,7 @@ from qama.search import ids as idmap
 from qama.search.snapshot import Mask, Snapshot, live_bits, mask_of, with_bits
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Filter:
     """A filter that `Index.filter` compiled, for any number of searches.
 
@@ -34,6 +34,9 @@ class Filter:
     words: Mask
     rows: int
     _of: object
+
+    def __repr__(self) -> str:
+        return f"<qama.Filter: allows {self.rows} rows>"
 
     def __len__(self) -> int:
         """Rows that it allows."""

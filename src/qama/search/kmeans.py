@@ -10,7 +10,7 @@ import numpy as np
 
 from qama import checks
 from qama.checks import Floats, Ids
-from qama.encoding.transform import unit
+from qama.quantizers.vectors import unit
 
 ITERATIONS = 10
 

@@ -12,6 +12,7 @@ from qama import checks
 from qama.checks import Floats, Ids
 from qama.search.index import Index
 from qama.search.results import SearchResult
+from qama.shown import one_line
 
 
 class ManyResult(NamedTuple):
@@ -26,6 +27,9 @@ class ManyResult(NamedTuple):
     ids: Ids
     scores: Floats
     sources: Ids
+
+    def __repr__(self) -> str:
+        return one_line("ManyResult", **self._asdict())
 
 
 @checks.default_errstate()

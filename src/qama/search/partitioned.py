@@ -14,8 +14,8 @@ import numpy.typing as npt
 from qama import checks, container, drift
 from qama.checks import Floats, Ids
 from qama.codec import Codec, checked
-from qama.encoding.transform import unit
 from qama.errors import FormatError
+from qama.quantizers.vectors import unit
 from qama.search import filters, kmeans, scan
 from qama.search import ids as idmap
 from qama.search.blocks import Blocks

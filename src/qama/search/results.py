@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from qama.checks import Floats, Ids
+from qama.shown import one_line
 
 
 class SearchResult(NamedTuple):
@@ -26,3 +27,6 @@ class SearchResult(NamedTuple):
     def empty(cls, k: int) -> SearchResult:
         """Return what no queries find where each would find k."""
         return cls(np.empty((0, k), np.int64), np.empty((0, k), np.float32))
+
+    def __repr__(self) -> str:
+        return one_line("SearchResult", **self._asdict())

@@ -15,10 +15,8 @@ import numpy.typing as npt
 
 from qama import checks, kernels
 from qama.checks import Bytes, Floats, Ids
-from qama.codec import Code, similarity
-from qama.encoding import scoring
-from qama.encoding.bytecode import ByteCode
-from qama.encoding.grid import GridCode
+from qama.codec import Code
+from qama.quantizers import scoring
 from qama.search.blocks import Blocks
 
 Mask = npt.NDArray[np.uint64]
@@ -57,6 +55,9 @@ class Scorer(Protocol):
     def part(self, queries: slice) -> Scorer:
         """Return the scorer of some of the queries."""
 
+    def prefix(self, short: Code, queries: Floats, threads: int) -> Scorer:
+        """Return the scorer of the same queries, float32 (m, d), by a prefix of the code."""
+
     def chosen(self, rows: Rows, candidates: Ids, threads: int) -> Keys:
         """Return the keys of chosen rows (m, c); smaller keys are better."""
 
@@ -67,9 +68,23 @@ class Scorer(Protocol):
 class Hamming:
     """Queries encoded like the documents; the key is the distance."""
 
-    def __init__(self, code: GridCode, encoded: Bytes) -> None:
+    def __init__(self, code: Code, encoded: Bytes) -> None:
         self.code = code
         self.queries = np.ascontiguousarray(encoded[:, : code.stored_bytes])
+
+    @classmethod
+    def of(cls, code: Code, queries: Floats, threads: int) -> Hamming:
+        """Return the scorer of queries float32 (m, d)."""
+        return cls(code, code.encode(queries, compact=True, threads=threads))
+
+    @classmethod
+    def of_codes(cls, code: Code, stored: Bytes, threads: int) -> Hamming:
+        """Return the scorer of compact codes that serve as queries."""
+        return cls(code, stored)
+
+    def prefix(self, short: Code, queries: Floats, threads: int) -> Hamming:
+        """See `Scorer`."""
+        return Hamming(short, self.queries)
 
     def part(self, queries: slice) -> Hamming:
         """See `Scorer`."""
@@ -91,7 +106,7 @@ class Hamming:
 
     def scores(self, keys: Keys) -> Floats:
         """See `Scorer`."""
-        return similarity(keys, self.code.similarity_bits)
+        return scoring.similarity(keys, self.code.similarity_bits)
 
 
 class Asymmetric:
@@ -105,6 +120,17 @@ class Asymmetric:
     def of(cls, code: Code, queries: Floats, threads: int) -> Asymmetric:
         """Return the scorer of queries float32 (m, d)."""
         return cls(code, code.query_tables(queries, threads))
+
+    @classmethod
+    def of_codes(cls, code: Code, stored: Bytes, threads: int) -> Asymmetric:
+        """Return the scorer of compact codes, decoded, that serve as queries."""
+        return cls.of(code, code.decode(stored), threads)
+
+    def prefix(self, short: Code, queries: Floats, threads: int) -> Asymmetric:
+        """See `Scorer`."""
+        if self.code.nested:
+            return Asymmetric(short, self.queries.leading(short.stored_bytes))
+        return Asymmetric.of(short, queries, threads)
 
     def part(self, queries: slice) -> Asymmetric:
         """See `Scorer`."""
@@ -131,6 +157,12 @@ class Asymmetric:
         return np.asarray(-keys * self.queries.scales[:, None], dtype=np.float32)
 
 
+SCORERS: dict[str, type[Hamming] | type[Asymmetric]] = {
+    "hamming": Hamming,
+    "asymmetric": Asymmetric,
+}
+
+
 def search(
     code: Code, queries: Floats, rows: Rows, k: int, scorer: str, threads: int, candidates: int
 ) -> tuple[Ids, Floats]:
@@ -149,10 +181,12 @@ def search(
     parts = []
     for start in range(0, max(1, len(queries)), _QUERY_BATCH):  # no queries too have a k'
         Q = queries[start : start + _QUERY_BATCH]
-        fine, coarse = _scorers(code, Q, scorer, candidates, threads)
-        if coarse is None:
+        fine = scorer_of(code, Q, scorer, threads)
+        short = coarse_code(code) if candidates else None
+        if short is None:
             found, keys = fine.top(rows, k, threads)
         else:
+            coarse = fine.prefix(short, Q, threads)
             found, keys = _progressive(fine, coarse, rows, k, threads, max(candidates, k))
         parts.append((found, fine.scores(keys)))
     return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
@@ -180,22 +214,12 @@ def candidates(code: Code, funnel: bool | int, k: int, rows: int) -> int:
 
 def scorer_of(code: Code, queries: Floats, scorer: str, threads: int) -> Scorer:
     """Return what scores whole codes for these queries."""
-    return _scorers(code, queries, scorer, 0, threads)[0]
+    return SCORERS[scorer].of(code, queries, threads)
 
 
-def _scorers(
-    code: Code, Q: Floats, scorer: str, candidates: int, threads: int
-) -> tuple[Scorer, Scorer | None]:
-    short = coarse_code(code) if candidates else None
-    if scorer == "asymmetric":
-        fine = Asymmetric.of(code, Q, threads)
-        if isinstance(short, ByteCode):  # whose tables are the first ones, but for the scale
-            return fine, Asymmetric(short, fine.queries.leading(short.stored_bytes))
-        return fine, Asymmetric.of(short, Q, threads) if short else None
-    assert isinstance(code, GridCode)  # byte codes have no Hamming scorer to choose
-    encoded = code.encode(Q, compact=True)
-    coarse = Hamming(short, encoded) if isinstance(short, GridCode) else None
-    return Hamming(code, encoded), coarse
+def scorer_between(code: Code, stored: Bytes, threads: int) -> Scorer:
+    """Return what scores whole codes for compact codes that serve as queries."""
+    return SCORERS[code.between].of_codes(code, stored, threads)
 
 
 def coarse_code(code: Code) -> Code | None:
@@ -209,9 +233,9 @@ def coarse_code(code: Code) -> Code | None:
 def leading_bytes(code: Code) -> int:
     """Return how many bytes of a code an index keeps apart: of byte codes those scanned first.
 
-    Grid codes lie in one piece, as Hamming distances read them.
+    Codes that are not nested lie in one piece, as Hamming distances read them.
     """
-    short = None if isinstance(code, GridCode) else coarse_code(code)
+    short = coarse_code(code) if code.nested else None
     return short.stored_bytes if short else code.stored_bytes
 
 

@@ -15,7 +15,8 @@ import numpy.typing as npt
 
 from qama import checks
 from qama.checks import Floats
-from qama.encoding.transform import unit
+from qama.quantizers.vectors import unit
+from qama.shown import one_line
 
 _RIDGES = (1e-4, 1e-3, 1e-2, 1e-1)  # times the mean eigenvalue
 _HELD_OUT = 1024  # pairs that the ridge is chosen on, at most; of few an eighth
@@ -23,7 +24,7 @@ _HELD_OUT = 1024  # pairs that the ridge is chosen on, at most; of few an eighth
 Doubles = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Bridge:
     """A map between spaces; call it.
 
@@ -38,6 +39,9 @@ class Bridge:
     center_here: Floats
     center_there: Floats
     found: float
+
+    def __repr__(self) -> str:
+        return one_line("Bridge", **vars(self))
 
     @checks.default_errstate()
     def __call__(self, X: object) -> Floats:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from qama import checks
 from qama.checks import Floats
 from qama.search.index import Index
+from qama.shown import one_line
 
 
 class Classified(NamedTuple):
@@ -24,6 +25,9 @@ class Classified(NamedTuple):
     labels: npt.NDArray[Any]
     scores: Floats
     known: npt.NDArray[np.bool_]
+
+    def __repr__(self) -> str:
+        return one_line("Classified", **self._asdict())
 
 
 @checks.default_errstate()

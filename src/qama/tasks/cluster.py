@@ -16,7 +16,8 @@ import numpy.typing as npt
 
 from qama import checks
 from qama.checks import Floats, Ids
-from qama.encoding.transform import unit
+from qama.quantizers.vectors import unit
+from qama.shown import one_line
 from qama.tasks.codeset import CodeSet
 
 _SAMPLE = 8192  # rows that starts are drawn from
@@ -36,6 +37,9 @@ class Clusters(NamedTuple):
     labels: Ids
     centers: Floats
     likeness: float
+
+    def __repr__(self) -> str:
+        return one_line("Clusters", **self._asdict())
 
 
 @checks.default_errstate()

@@ -10,8 +10,6 @@ import numpy.typing as npt
 from qama import checks, kernels
 from qama.checks import Bytes, Floats
 from qama.codec import Code, Codec, checked
-from qama.encoding.decode import decode
-from qama.encoding.grid import GridCode
 from qama.search import scan
 from qama.search.blocks import Blocks
 
@@ -60,7 +58,7 @@ class CodeSet:
     @checks.default_errstate()
     def vectors(self, rows: slice = slice(None)) -> Floats:
         """Return what some of the codes stand for, see `Codec.decode`."""
-        return decode(self.code, self.stored[rows])
+        return self.code.decode(self.stored[rows])
 
     @cached_property
     def rows(self) -> scan.Rows:
@@ -86,14 +84,12 @@ class CodeSet:
         if not isinstance(queries, CodeSet):
             Q = checks.vectors(queries, "queries", self.codec.dims_in)
             return scan.Asymmetric.of(self.code, Q, checks.threads(threads))
-        if queries.code.request != self.code.request or not self._same_codec(queries.codec):
+        if queries.code != self.code:
             raise ValueError(
                 f"the codes are of two kinds: {queries.code.label} by {queries.codec!r}, and "
                 f"{self.code.label} by {self.codec!r}"
             )
-        if isinstance(self.code, GridCode):
-            return scan.Hamming(self.code, queries.stored)
-        return scan.Asymmetric.of(self.code, queries.vectors(), checks.threads(threads))
+        return scan.scorer_between(self.code, queries.stored, checks.threads(threads))
 
     def comparable(self, a: CodeSet | npt.NDArray[Any]) -> CodeSet | npt.NDArray[Any]:
         """Return what will be compared with these codes batch by batch, its floats all checked.
@@ -107,6 +103,3 @@ class CodeSet:
         for rows in checks.chunks(A):
             checks.finite(A[rows], "a", rows.start)
         return A
-
-    def _same_codec(self, other: Codec) -> bool:
-        return other is self.codec or other.fingerprint == self.codec.fingerprint

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from qama import checks
 from qama.checks import Floats, Ids
+from qama.shown import one_line
 from qama.tasks.codeset import CodeSet
 
 _BATCH = 256  # rows that are compared with all others together
@@ -27,6 +28,9 @@ class Pairs(NamedTuple):
 
     rows: Ids
     scores: Floats
+
+    def __repr__(self) -> str:
+        return one_line("Pairs", **self._asdict())
 
 
 @checks.default_errstate()

@@ -14,9 +14,10 @@ import numpy.typing as npt
 
 from qama import kernels
 from qama.checks import Floats, Ids
-from qama.encoding.grid import GridCode, GridCoder
-from qama.encoding.levels import HYBRID
-from qama.encoding.transform import apply, unit
+from qama.quantizers.thermometer.levels import HYBRID
+from qama.quantizers.thermometer.quantizer import ThermometerCode, ThermometerQuantizer
+from qama.quantizers.thermometer.transform import apply
+from qama.quantizers.vectors import unit
 from qama.training.asked import Asked
 
 _NEIGHBOURS = 10
@@ -63,7 +64,7 @@ class HeldOut:
                 first += len(known)
         return cls(np.concatenate(queries), rows, np.concatenate(wanted))
 
-    def of(self, grid: GridCoder) -> Shares:
+    def of(self, grid: ThermometerQuantizer) -> Shares:
         """Return by cell of the grid the shares of neighbours found by Hamming distance, (m,)."""
         names = [name for name in grid.levels if name in ("1", "2", HYBRID)] or grid.levels
         cells = [grid.code(dims, name) for dims in grid.dims for name in names]
@@ -95,7 +96,7 @@ def _nearest(scores: npt.NDArray[np.number]) -> Ids:
     return np.argsort(-scores, axis=1, kind="stable")[:, :top]
 
 
-def _likeness(code: GridCode, queries: Floats, rows: Floats) -> npt.NDArray[np.int32]:
+def _likeness(code: ThermometerCode, queries: Floats, rows: Floats) -> npt.NDArray[np.int32]:
     """Minus the Hamming distance."""
     a, b = (code.encode_z(Z, compact=True) for Z in (queries, rows))
     return -kernels.hamming_distances(a, b, bits=code.stored_bits, pairs=code.pairs)

@@ -13,15 +13,15 @@ import numpy as np
 import numpy.typing as npt
 
 from qama.checks import Floats
-from qama.encoding.decode import decode
-from qama.encoding.grid import GridCode, GridCoder
-from qama.encoding.transform import apply, unit
+from qama.quantizers.thermometer.quantizer import ThermometerCode, ThermometerQuantizer
+from qama.quantizers.thermometer.transform import apply
+from qama.quantizers.vectors import unit
 
 _QUERIES, _ROWS = 512, 8192  # of the rows, at most
 _NEAR = 50  # nearest rows of each query
 
 
-def calibrated(grid: GridCoder, X: Floats, seed: int) -> GridCoder:
+def calibrated(grid: ThermometerQuantizer, X: Floats, seed: int) -> ThermometerQuantizer:
     """Return the coder with slopes: least squares of floats' cosines by codes', through zero.
 
     Args:
@@ -46,9 +46,9 @@ def calibrated(grid: GridCoder, X: Floats, seed: int) -> GridCoder:
 
 
 def _slope(
-    code: GridCode, Z: Floats, asked: slice, near: npt.NDArray[np.int64], wanted: Floats
+    code: ThermometerCode, Z: Floats, asked: slice, near: npt.NDArray[np.int64], wanted: Floats
 ) -> float:
-    decoded = unit(decode(code, code.encode_z(Z[:, : code.dims], compact=True)))
+    decoded = unit(code.decode(code.encode_z(Z[:, : code.dims], compact=True)))
     scores = unit(Z[asked, : code.dims]) @ decoded.T
     found = np.take_along_axis(scores, near, axis=1)
     return max(1.0, float((wanted * found).sum() / max(float((found * found).sum()), 1e-12)))

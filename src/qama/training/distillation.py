@@ -20,9 +20,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from qama.checks import Floats
-from qama.encoding import levels, transform
+from qama.quantizers.thermometer import levels
+from qama.quantizers.vectors import unit
+from qama.recipe import TrainConfig
 from qama.training.asked import Asked
-from qama.training.config import TrainConfig
 from qama.training.nn import Adapter
 
 _ANCHORS = 8192  # rows that can be queries; the neighbours of these alone are computed
@@ -83,8 +84,9 @@ class DistillationObjective:
         """Parameter groups with their learning rates relative to the config's."""
         thresholds = [adapter.thresholds(name) for name in self.config.levels]
         pair = [adapter.pair_w1, adapter.pair_b1, adapter.pair_w2]
+        w = adapter.get_parameter("w")  # of a linear adapter, the only one that it trains
         return [
-            {"params": [adapter.w], "factor": 20 * float(adapter.w.detach().std())},
+            {"params": [w], "factor": 20 * float(w.detach().std())},
             {"params": pair, "factor": 3.0},
             {"params": thresholds, "factor": 2.0},
             {"params": [self.log_temperatures], "factor": 7.0},
@@ -93,7 +95,7 @@ class DistillationObjective:
     def __call__(self, adapter: Adapter, progress: float) -> dict[str, Tensor]:
         """Return the loss of a batch drawn here."""
         asked, own, found, rows = self._draw()
-        device = adapter.w.device
+        device = adapter.pair_w1.device
         Q, D = asked.to(device), self.rows[rows].to(device)
         itself = (rows[None] == own[:, None]).to(device)
         teacher = (Q @ D.T / self.config.temperature).masked_fill(itself, _FAR).softmax(dim=1)
@@ -143,7 +145,7 @@ class DistillationObjective:
 
 
 def _units(X: Floats) -> Tensor:
-    return torch.from_numpy(transform.unit(X))
+    return torch.from_numpy(unit(X))
 
 
 @dataclass(frozen=True)

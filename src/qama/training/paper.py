@@ -9,9 +9,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from qama.checks import Floats
+from qama.recipe import TrainConfig
 from qama.training import losses
 from qama.training.asked import Asked
-from qama.training.config import TrainConfig
 from qama.training.nn import Adapter
 
 _TRIPLES = 4096

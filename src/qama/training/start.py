@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qama.checks import Floats
-from qama.encoding.transform import unit
+from qama.quantizers.vectors import unit
 
 
 def rotation(X: Floats, dims: Sequence[int], seed: int, leaning: float) -> Floats:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from qama import checks
-from qama.training.config import TrainConfig
+from qama.recipe import Callback, Report, TrainConfig
 from qama.training.nn import Adapter
 
 
@@ -33,26 +33,6 @@ class Objective(Protocol):
 
 
 @dataclass(frozen=True)
-class Report:
-    """What callbacks see after a step.
-
-    Attributes:
-        step: Steps done in this stage.
-        steps: Steps planned.
-        losses: The itemised, unweighted losses of the batch; of the byte stage, the distortion
-            |x - x_hat|^2 left.
-        agreement: Held-out neighbour agreement of the grid codes at the last look.
-        stage: "grid" while the adapter trains, "bytes" while byte codes are fitted.
-    """
-
-    step: int
-    steps: int
-    losses: dict[str, float]
-    agreement: float
-    stage: str = "grid"
-
-
-@dataclass(frozen=True)
 class Look:
     """What the held-out rows say of an adapter.
 
@@ -65,7 +45,6 @@ class Look:
     fallen: tuple[str, ...] = ()
 
 
-Callback = Callable[[Report], None]
 Judge = Callable[[Adapter], Look]
 
 

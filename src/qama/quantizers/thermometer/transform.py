@@ -13,22 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from qama import checks
 from qama.checks import Floats
-
-_SAFE = (1e-15, 1e15)  # norms whose squares float32 holds well
-
-
-def unit(X: Floats) -> Floats:
-    """Return rows of length 1; a zero row stays zero."""
-    with np.errstate(over="ignore", under="ignore"):
-        norms = np.sqrt(np.square(X).sum(axis=1, keepdims=True))
-    extreme = np.flatnonzero(~((norms > _SAFE[0]) & (norms < _SAFE[1])))
-    if len(extreme):  # squares beyond float32: bring the largest entry of such rows to 1 first
-        X = X.copy()
-        largest = np.abs(X[extreme]).max(axis=1, keepdims=True)
-        X[extreme] /= np.where(largest > 0, largest, 1)
-        norms[extreme] = np.linalg.norm(X[extreme], axis=1, keepdims=True)
-    return np.asarray(X / np.where(norms > 0, norms, 1), dtype=np.float32)
+from qama.quantizers.vectors import unit
 
 
 def gelu(a: Floats) -> Floats:
@@ -51,6 +38,13 @@ class FeedForward:
 
     kind = "feedforward"
     chunk_rows = 1024  # bounds the hidden activations: 1024 x 12288 floats at d = 384
+
+    def check(self) -> None:
+        """Refuse arrays of unfitting shapes."""
+        if self.w1.ndim != 2 or self.w1.shape != self.w2.shape[::-1]:
+            raise ValueError(f"w1 {self.w1.shape} and w2 {self.w2.shape} do not fit each other")
+        for name, array in self.arrays().items():
+            checks.part(array, f"transform.{name}", array.shape)
 
     @property
     def dims(self) -> int:
@@ -79,6 +73,12 @@ class Linear:
     kind = "linear"
     chunk_rows = 8192
 
+    def check(self) -> None:
+        """Refuse an array of an unfitting shape."""
+        if self.w.ndim != 2 or self.w.shape[0] != self.w.shape[1]:
+            raise ValueError(f"w has shape {self.w.shape}; it must be square")
+        checks.part(self.w, "transform.w", self.w.shape)
+
     @property
     def dims(self) -> int:
         """Width of x and of z."""
@@ -105,20 +105,15 @@ def apply(transform: Transform, X: Floats) -> Floats:
     return Z
 
 
-def from_arrays(kind: str, arrays: Mapping[str, Any]) -> Transform:
+def from_arrays(kind: object, arrays: Mapping[str, Any]) -> Transform:
     """Rebuild a stored transform.
 
     Raises:
-        ValueError: unknown kind, or arrays of unfitting shapes.
+        KeyError, ValueError: unknown kind, or arrays that are missing or unfitting.
     """
-    if kind == FeedForward.kind:
-        w1, w2 = arrays["w1"], arrays["w2"]
-        if w1.ndim != 2 or w1.shape != w2.shape[::-1]:
-            raise ValueError(f"w1 {w1.shape} and w2 {w2.shape} do not fit each other")
-        return FeedForward(w1, w2)
-    if kind == Linear.kind:
-        w = arrays["w"]
-        if w.ndim != 2 or w.shape[0] != w.shape[1]:
-            raise ValueError(f"w has shape {w.shape}; it must be square")
-        return Linear(w)
+    for known in (FeedForward, Linear):
+        if kind == known.kind:
+            made = known(**{name: arrays[name] for name in known.__dataclass_fields__})
+            made.check()
+            return made
     raise ValueError(f"transform is {kind!r}; this version knows 'feedforward' and 'linear'")

@@ -1,23 +1,23 @@
-"""Byte codes: words in order of worth, so that every byte prefix of a code is itself a code.
+"""Byte codes: codebooks in order of worth, so that every byte prefix of a code is itself a code.
 
 A code of p bytes stands for the vector
 
-    x_hat = c + the sum of the words that its bytes choose,
+    x_hat = c + the sum of the codewords that its bytes choose,
 
 an additive quantizer (Babenko and Lempitsky, CVPR 2014). Each of the leading bytes, the *full*
-ones, chooses one word of 256. Each later byte chooses two, one of 16 by each nibble, and the 16 of
-its high nibble are sums A_i + B_j of four by four: that is coarser, and scans twice as fast
-(docs/kernels.md). Bytes come in blocks; each block's words are chosen together, given the blocks
-before, so as to minimise |x - x_hat|^2 (`qama.kernels.choose_codewords`). A document's score is the
-cosine of the float query with x_hat.
+ones, chooses one codeword of a codebook of 256. Each later byte chooses two, one of 16 by each
+nibble, and the 16 of its high nibble are sums A_i + B_j of four by four: that is coarser, and scans
+twice as fast (docs/kernels.md). Bytes come in blocks; each block's codewords are chosen together,
+for the residual that the blocks before leave, so as to minimise |x - x_hat|^2
+(`qama.kernels.choose_codewords`). A document's score is the cosine of the float query with x_hat.
 
-Vectors, centre and words are whole numbers of 2^-14, and so is all that is computed of them: codes
-and scores depend on their vectors alone, not on batches, threads or machines.
+Vectors, centre and codewords are whole numbers of 2^-14, and so is all that is computed of them:
+codes and scores depend on their vectors alone, not on batches, threads or machines.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -28,9 +28,10 @@ import numpy.typing as npt
 
 from qama import checks, kernels
 from qama.checks import Bytes, Floats
-from qama.encoding import scoring
-from qama.encoding.transform import unit
 from qama.kernels.layout import BYTE_SIZE, NIBBLE_SIZE, CodebookLayout, split_sums, split_terms
+from qama.quantizers import protocol, scoring
+from qama.quantizers.protocol import CodeValue
+from qama.quantizers.vectors import cosines, unit
 
 BUDGETS = (12, 24, 32, 48, 64, 96, 128, 192, 256)  # standard lengths in bytes
 # Bytes at which a block ends. An index keeps one more byte per row, so both a standard length and
@@ -43,6 +44,7 @@ FULL = 23  # leading bytes that choose one word of 256, the end of a block
 DEFAULT_BYTES = 48
 BEAM, SWEEPS = 2, 4  # of the search for a block's words
 UNIT = 2.0**-14
+_SECTIONS = "bytes."  # of a codec's file begin so
 _QUERIES = 16  # whose tables are rounded together, in the cache
 _ROWS = 128  # that are brought to whole numbers together, in the cache
 
@@ -55,32 +57,59 @@ def whole(V: npt.NDArray[np.floating]) -> Int16s:
     return np.asarray(np.clip(np.rint(V / UNIT), -(2**15), 2**15 - 1), dtype=np.int16)
 
 
+def evened(A: Int16s) -> Int16s:
+    """Return A (n, d) with a column of zeros more where d is odd, as the kernels need it."""
+    return np.pad(A, ((0, 0), (0, 1))) if A.shape[1] % 2 else A
+
+
 def prepared(words: Int16s, full: bool) -> kernels.Codebooks:
-    """Prepare a block's words, all of full or all of later bytes.
+    """Prepare a block's codewords, all of full or all of later bytes.
 
     A unit vector lies within 2 of the centre.
     """
     return kernels.prepare_codebooks(words, 2 / UNIT, BYTE_SIZE if full else NIBBLE_SIZE)
 
 
-@dataclass(frozen=True)
-class ByteCoder:
+@dataclass(frozen=True, eq=False, repr=False)
+class AdditiveQuantizer:
     """What one fit holds for all its byte codes.
 
     Attributes:
         center: int16 (d,), c in units of 2^-14.
-        words: int16 (words, d), in order of worth, in units of 2^-14, in the order of `layout`.
+        codewords: int16 (codewords, d), in order of worth, in units of 2^-14, in the order of
+            `layout`.
         lengths: float32 (bytes,), the mean |x_hat| of each byte prefix over the fitted rows.
     """
 
     center: Int16s
-    words: Int16s
+    codewords: Int16s
     lengths: Floats
 
+    family = "byte codes"
+
+    def __repr__(self) -> str:
+        return (
+            f"<AdditiveQuantizer {self.fingerprint}: {self.dims_in} d, 1 to {self.max_bytes} bytes>"
+        )
+
+    def __reduce__(self) -> tuple[type[AdditiveQuantizer], tuple[npt.NDArray[Any], ...]]:
+        """Pickle and copy what was fitted; what was prepared of it is made again where needed."""
+        return AdditiveQuantizer, (self.center, self.codewords, self.lengths)
+
     @property
-    def dims(self) -> int:
+    def offers(self) -> str:
+        """See `Quantizer`."""
+        return f"nbytes from 1 to {self.max_bytes}"
+
+    @property
+    def dims_in(self) -> int:
         """Width of the vectors."""
-        return int(self.words.shape[1])
+        return int(self.codewords.shape[1])
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """See `Quantizer`."""
+        return protocol.fingerprint(*self.parts())
 
     @property
     def max_bytes(self) -> int:
@@ -90,7 +119,7 @@ class ByteCoder:
     @cached_property
     def layout(self) -> CodebookLayout:
         """The codebooks of the longest code."""
-        return CodebookLayout.with_bytes(len(self.words), self.max_bytes)
+        return CodebookLayout.with_bytes(len(self.codewords), self.max_bytes)
 
     @property
     def full(self) -> int:
@@ -102,12 +131,14 @@ class ByteCoder:
         """The standard lengths up to the longest."""
         return (*(length for length in BUDGETS if length < self.max_bytes), self.max_bytes)
 
-    def code(self, nbytes: int) -> ByteCode:
-        """Return the code of that length.
+    def code(self, nbytes: int | None = None) -> AdditiveCode:
+        """Return the code of that length; by default 48 bytes, or the longest if that is shorter.
 
         Raises:
             ValueError: not a whole number from 1 to the longest code's length.
         """
+        if nbytes is None:
+            nbytes = min(DEFAULT_BYTES, self.max_bytes)
         integral = isinstance(nbytes, int | np.integer) and not isinstance(nbytes, bool)
         if not integral or not 1 <= nbytes <= self.max_bytes:
             near = [b for b in self.budgets if integral and abs(b - nbytes) < 48] or self.budgets
@@ -115,7 +146,11 @@ class ByteCoder:
                 f"nbytes is {nbytes!r}; byte codes of this codec have 1 to {self.max_bytes} whole "
                 f"bytes, for instance {', '.join(map(str, near))}"
             )
-        return ByteCode(self, int(nbytes))
+        return AdditiveCode(self, int(nbytes))
+
+    def codes(self) -> list[AdditiveCode]:
+        """Return the codes of standard lengths, shortest first."""
+        return [AdditiveCode(self, nbytes) for nbytes in self.budgets]
 
     def check(self) -> None:
         """Refuse parts that do not fit each other, as a damaged or foreign file may hold.
@@ -123,15 +158,15 @@ class ByteCoder:
         Raises:
             ValueError: the part that does not fit, and its shape.
         """
-        if self.words.dtype != np.int16 or self.words.ndim != 2 or self.lengths.ndim != 1:
-            raise ValueError(f"words are {self.words.dtype} of shape {self.words.shape}")
-        (count, d), longest = self.words.shape, self.max_bytes
+        if self.codewords.dtype != np.int16 or self.codewords.ndim != 2 or self.lengths.ndim != 1:
+            raise ValueError(f"words are {self.codewords.dtype} of shape {self.codewords.shape}")
+        (count, d), longest = self.codewords.shape, self.max_bytes
         if not 1 <= longest <= 256 or self.full not in (0, longest, *BLOCK_ENDS):
             raise ValueError(f"{count} words and lengths of shape {self.lengths.shape} misfit")
-        if self.center.shape != (d,):
-            raise ValueError(f"center {self.center.shape} and words of {d} dims misfit")
-        if self.center.dtype != np.int16 or not (self.lengths > 0).all():
-            raise ValueError("center or lengths are out of range")
+        checks.part(self.center, "bytes.center", (d,), np.int16)
+        checks.part(self.lengths, "bytes.lengths", (longest,))
+        if not (self.lengths > 0).all():
+            raise ValueError("bytes.lengths must be above 0")
 
     def encode(self, X: Floats, nbytes: int, threads: int = 0) -> Bytes:
         """Encode finite float32 (n, d) into uint8 (n, nbytes)."""
@@ -151,12 +186,12 @@ class ByteCoder:
         rest, center = np.empty(X.shape, np.int16), self.center * UNIT
         for rows in checks.chunks(X, _ROWS):
             rest[rows] = whole(unit(X[rows]).astype(np.float64) - center)
-        return rest
+        return evened(rest)
 
     def _block(self, start: int, stop: int) -> kernels.Codebooks:
         if start not in self._prepared:
-            words = self.words[self.layout.of_bytes(start, stop)]
-            self._prepared[start] = prepared(words, full=start < self.full)
+            words = self.codewords[self.layout.of_bytes(start, stop)]
+            self._prepared[start] = prepared(evened(words), full=start < self.full)
         return self._prepared[start]
 
     @cached_property
@@ -181,7 +216,7 @@ class ByteCoder:
         total = np.tile(self.center.astype(np.int32), (len(codes), 1))
         for byte in self.layout.leading(codes.shape[1]).places_of_bytes(codes):
             for places in byte:
-                total += self.words[places]
+                total += self.codewords[places]
             yield total
 
     # -- scoring ----------------------------------------------------------------------------
@@ -191,7 +226,9 @@ class ByteCoder:
         queries, layout = whole(unit(Q)), self.layout.leading(nbytes)
         count = layout.codewords
         offsets = queries.astype(np.float64) @ self.center * UNIT**2
-        products = kernels.multiply(queries, self._paired[: -(-count // 32)], threads=threads)
+        products = kernels.multiply(
+            evened(queries), self._paired[: -(-count // 32)], threads=threads
+        )
         few = [slice(first, first + _QUERIES) for first in range(0, len(Q), _QUERIES)]
 
         def rounded(some: slice) -> scoring.QueryTables:
@@ -202,39 +239,49 @@ class ByteCoder:
 
     @cached_property
     def _paired(self) -> npt.NDArray[np.int32]:
-        return kernels.paired(self.words)
+        return kernels.paired(evened(self.codewords))
 
     @cached_property
     def splits(self) -> bool:
         """Whether all words of high nibbles are sums A_i + B_j: those of version 1 are not."""
-        high = self.layout.later(self.words)[:, 0].astype(np.int32)
+        high = self.layout.later(self.codewords)[:, 0].astype(np.int32)
         return bool((high == split_sums(*split_terms(high, axis=1), axis=1)).all())
 
     def squared_lengths(self, codes: Bytes) -> Doubles:
         """Return |x_hat|^2 of codes uint8 (n, bytes) as float64 (n,)."""
         layout = self.layout.leading(codes.shape[1])
-        words = self.words[: layout.codewords]
+        words = self.codewords[: layout.codewords]
         norms = kernels.squared_norms(codes, words, self.center, full=layout.full)
         return norms.astype(np.float64) * UNIT**2
 
-    def arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """Arrays to store, by name; words without full bytes are (nibbles, 16, d)."""
-        words = self.words if self.full else self.words.reshape(-1, NIBBLE_SIZE, self.dims)
-        return {"center": self.center, "words": words, "lengths": self.lengths}
+    # -- files ------------------------------------------------------------------------------
+
+    def parts(self) -> protocol.Parts:
+        """Return what a file stores; codewords without full bytes are (nibbles, 16, d)."""
+        words = self.codewords
+        if not self.full:
+            words = words.reshape(-1, NIBBLE_SIZE, self.dims_in)
+        arrays: dict[str, npt.NDArray[Any]] = {
+            "center": self.center, "words": words, "lengths": self.lengths,
+        }  # fmt: skip
+        return {}, {_SECTIONS + name: array for name, array in arrays.items()}
 
     @classmethod
-    def from_arrays(cls, arrays: dict[str, npt.NDArray[Any]]) -> ByteCoder:
-        """Make a coder of what `arrays` returned, checked.
+    def from_parts(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> AdditiveQuantizer | None:
+        """Return the quantizer that a file's arrays hold, checked; None where they hold none.
 
         Raises:
-            ValueError: the part that does not fit, and its shape.
+            KeyError, ValueError: the part that is missing or does not fit, and its shape.
         """
-        words = arrays["words"]
+        own = protocol.sections(_SECTIONS, arrays)
+        if not own:
+            return None
+        words = own["words"]
         if words.ndim == 3 and words.shape[1] == NIBBLE_SIZE:
             words = words.reshape(-1, words.shape[2])
-        coder = cls(arrays["center"], words, arrays["lengths"])
-        coder.check()
-        return coder
+        quantizer = cls(own["center"], words, own["lengths"])
+        quantizer.check()
+        return quantizer
 
 
 def blocks(max_bytes: int) -> list[tuple[int, int]]:
@@ -242,15 +289,19 @@ def blocks(max_bytes: int) -> list[tuple[int, int]]:
     return list(pairwise((0, *(end for end in BLOCK_ENDS if end < max_bytes), max_bytes)))
 
 
-@dataclass(frozen=True)
-class ByteCode:
-    """A byte code of one length: encodes vectors, weighs queries."""
+@dataclass(frozen=True, eq=False, repr=False)
+class AdditiveCode(CodeValue):
+    """A byte code of one length: encodes vectors, weighs queries. See `qama.quantizers.protocol`.
 
-    coder: ByteCoder
+    It has one form: the compact one is no other.
+    """
+
+    quantizer: AdditiveQuantizer
     nbytes: int
 
-    family = "bytes"
     scorers = ("asymmetric",)
+    between = "asymmetric"
+    nested = True
     pairs = 0
 
     @property
@@ -273,28 +324,46 @@ class ByteCode:
         """True bits of a code."""
         return 8 * self.nbytes
 
-    def prefixes(self) -> list[ByteCode]:
+    @property
+    def similarity_bits(self) -> int:
+        """True bits of a code; no scorer takes their Hamming distance."""
+        return 8 * self.nbytes
+
+    def prefixes(self) -> list[AdditiveCode]:
         """Shorter standard codes, shortest first."""
-        return [ByteCode(self.coder, n) for n in self.coder.budgets if n < self.nbytes]
+        return [code for code in self.quantizer.codes() if code.nbytes < self.nbytes]
 
     def stored_form(self, codes: Bytes) -> Bytes:
-        """Return the codes: byte codes have one form."""
+        """Return the codes."""
         return codes
 
-    def encode(self, X: Floats, compact: bool = False) -> Bytes:
-        """Encode finite float32 (n, d) into uint8 (n, nbytes); compact changes nothing."""
-        return self.coder.encode(X, self.nbytes)
+    def encode(self, X: Floats, compact: bool = False, threads: int = 0) -> Bytes:
+        """Encode finite float32 (n, d) into uint8 (n, nbytes)."""
+        return self.quantizer.encode(X, self.nbytes, threads)
+
+    def decode(self, stored: Bytes) -> Floats:
+        """Return x_hat float32 (n, d), estimates of the unit vectors."""
+        return self.quantizer.decode(stored)
+
+    def fidelity(self, X: Floats, stored: Bytes) -> npt.NDArray[np.float64]:
+        """Return the cosine float64 (n,) of each vector float32 (n, d) with its own x_hat."""
+        return cosines(X, self.decode(stored))
 
     def query_tables(self, Q: Floats, threads: int = 0) -> scoring.QueryTables:
-        """Weigh queries float32 (m, d), see `ByteCoder.query_tables`."""
-        return self.coder.query_tables(Q, self.nbytes, threads)
+        """Weigh queries float32 (m, d), see `AdditiveQuantizer.query_tables`."""
+        return self.quantizer.query_tables(Q, self.nbytes, threads)
 
     @property
     def factor_steps(self) -> Floats:
-        """The 256 factors that codes of this length can have."""
-        return scoring.factor_steps(1 / float(self.coder.lengths[self.nbytes - 1]))
+        """The 256 inverse norms that codes of this length can have."""
+        return scoring.factor_steps(1 / float(self.quantizer.lengths[self.nbytes - 1]))
 
     def factor_indices(self, stored: Bytes) -> Bytes:
-        """Return uint8 (n,): the step of one over each code's |x_hat|."""
-        square = self.coder.squared_lengths(stored)
+        """Return uint8 (n,): the step of each code's inverse norm, 1 / |x_hat|."""
+        square = self.quantizer.squared_lengths(stored)
         return scoring.nearest_step(1 / np.sqrt(np.maximum(square, 1e-12)), self.factor_steps)
+
+    def scores(self, Q: Floats, stored: Bytes, scorer: str = "asymmetric") -> Floats:
+        """Return the cosines float32 (m, n) of queries float32 (m, d) with each x_hat."""
+        factors = self.factor_steps[self.factor_indices(stored)]
+        return scoring.scores(self.query_tables(Q), stored, factors)

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qama.checks import Bytes
-from qama.encoding.levels import Plan, Segment
+from qama.quantizers.thermometer.levels import Plan, Segment
 
 
 def pack(indices: list[Bytes], plan: Plan, compact: bool) -> Bytes:

@@ -1,16 +1,16 @@
-"""Fitting byte codes: words and codes in turns. NumPy only; no gradient, no label.
+"""Fitting byte codes: codebooks and codes in turns. NumPy only; no gradient, no label.
 
-Block by block, on what the blocks before left over:
+Block by block, on the residual that the blocks before leave:
 
-1. The start draws words from the covariance that reverse water-filling keeps, so that their sums
-   are spread as the vectors are (random superposition, as in rate-distortion theory).
-2. Rounds of: choose all words of every row together under the codebooks plus a little noise, which
-   falls to none; refit the codebooks by ridge least squares. (Local search quantization with
+1. The start draws codewords from the covariance that reverse water-filling keeps, so that their
+   sums are spread as the vectors are (random superposition, as in rate-distortion theory).
+2. Rounds of: choose all codewords of every row together under the codebooks plus a little noise,
+   which falls to none; refit the codebooks by ridge least squares. (Local search quantization with
    stochastic relaxation: Martinez et al., ECCV 2018.) Rounds with noise make do with a sample of
    the rows.
 
-Vectors of more than 1,024 dims are brought to their leading principal axes first: words are sums of
-these, and a fit takes no longer than at 1,024 dims.
+Vectors of more than 1,024 dims are brought to their leading principal axes first: codewords are
+sums of these, and a fit takes no longer than at 1,024 dims.
 
 What else was tried is in docs/quality.md.
 """
@@ -24,22 +24,22 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qama import checks, kernels
+from qama import blas, checks, kernels
 from qama.checks import Bytes, Floats
-from qama.encoding.bytecode import (
+from qama.kernels.layout import CodebookLayout, split_sums, split_terms
+from qama.quantizers.additive.quantizer import (
     BEAM,
     FULL,
     SWEEPS,
     UNIT,
-    ByteCoder,
+    AdditiveQuantizer,
     Int16s,
     blocks,
+    evened,
     prepared,
     whole,
 )
-from qama.encoding.transform import unit
-from qama.kernels.layout import CodebookLayout, split_sums, split_terms
-from qama.training import blas
+from qama.quantizers.vectors import unit
 
 # Distortion of a unit Gaussian at 0 to 6 bits (Lloyd-Max; Max 1960, table I).
 _DISTORTION = (1.0, 0.3634, 0.1175, 0.03454, 0.0095, 0.0025, 0.0007)
@@ -47,7 +47,7 @@ _FULL_ROUNDS = 30  # for a block of full bytes
 _ROUNDS = {0: 60, 12: 24, 48: 12}  # for another one, by the byte where it starts
 _FEW_ROUNDS = 6  # for a block of one byte
 _NOISE = 0.5  # of the words in the first round, in standard deviations of a word's share
-_QUIET = 0.8  # of the rounds have noise
+_NOISY = 0.8  # of the rounds have noise
 _NOISY_ROWS = 16_384  # are enough for a round with noise
 _PASSES = 2  # over the bytes of a block, for a refit of its words
 _LATE, _LATE_ROWS = 128, 16_384  # blocks from this byte on are fitted on so many rows at most
@@ -99,56 +99,71 @@ _FULL, _LATER = _Form((256,), 16.0), _Form((4, 4, 16), 4.0)
 Progress = Callable[[int, int, float], None]
 
 
-def fit_byte_coder(
+def fit_additive(
     X: Floats,
     max_bytes: int,
     seed: int,
     threads: int,
     progress: Progress | None = None,
-    base: ByteCoder | None = None,
-) -> ByteCoder:
+    base: AdditiveQuantizer | None = None,
+) -> AdditiveQuantizer:
     """Fit codebooks for codes of up to max_bytes.
 
     Args:
         X: float32 (n, d), the rows to fit on.
         max_bytes: Length of the longest code, 1 to 256; with a base no longer than its longest.
         seed: Of every random draw.
-        threads: Threads of the search for words.
+        threads: Threads of the search for codewords.
         progress: Called with blocks done, blocks in all, and the distortion left.
-        base: What other vectors were fitted with: words that few rows choose stay near its.
+        base: What other vectors were fitted with: codewords that few rows choose stay near its.
     """
     U = unit(X)
-    parts = blocks(max_bytes)
-    random = np.random.default_rng(seed)
     center = whole(U.mean(axis=0) if base is None else _drawn_to(base.center * UNIT, U))
-    full = FULL if len(X) >= _LEAST_ROWS else 0
-    full = full if base is None else base.full
-    rest = whole(U - center * np.float32(UNIT))
-    axes = _leading_axes(rest) if base is None and U.shape[1] > _MOST_DIMS else None
-    if axes is not None:
-        rest = whole((U - center * np.float32(UNIT)) @ axes)
-    words: list[Int16s] = []
-    for done, (start, stop) in enumerate(parts):
+    residual, axes = _residual(U, center, narrow=base is None)
+    full = base.full if base is not None else FULL if len(X) >= _LEAST_ROWS else 0
+    parts, random = blocks(max_bytes), np.random.default_rng(seed)
+    codewords: list[Int16s] = []
+    for done, (start, stop) in enumerate(parts, start=1):
         if start >= _LATE:  # nothing but noise is left
-            rest = _evenly(rest, _LATE_ROWS)
+            residual = _evenly(residual, _LATE_ROWS)
         form = _FULL if start < full else _LATER
         if base is None:
             rounds = _FEW_ROUNDS if stop - start == 1 else _rounds(form, start)
-            words.append(_fit_block(rest, stop - start, form, rounds, random, threads))
+            fitted = _fit_block(residual, stop - start, form, rounds, random, threads)
         else:
-            own = base.layout.of_bytes(start, stop)
-            words.append(_refit_block(rest, base.words[own] * np.float32(UNIT), form, threads))
-        _, rest = kernels.choose_codewords(
-            rest, prepared(words[-1], form.full), beam=BEAM, sweeps=SWEEPS, threads=threads
+            known = base.codewords[base.layout.of_bytes(start, stop)]
+            fitted = _refit_block(residual, evened(known) * np.float32(UNIT), form, threads)
+        codewords.append(fitted)
+        _, residual = kernels.choose_codewords(
+            residual, prepared(fitted, form.full), beam=BEAM, sweeps=SWEEPS, threads=threads
         )
         if progress is not None:
-            left = np.square(rest[:4096] * UNIT).sum(axis=1)
-            progress(done + 1, len(parts), float(left.mean()))
-    stacked = np.concatenate(words)
+            progress(done, len(parts), _mean_square(residual))
+    return _finished(center, np.concatenate(codewords), axes, U, parts[-1][1], threads)
+
+
+def _residual(U: Floats, center: Int16s, narrow: bool) -> tuple[Int16s, Floats | None]:
+    """Return unit rows U less the center, and the axes that it was brought to, if it was."""
+    rest = U - center * np.float32(UNIT)
+    if not narrow or U.shape[1] <= _MOST_DIMS:
+        return evened(whole(rest)), None
+    axes = _leading_axes(whole(rest))
+    return whole(rest @ axes), axes
+
+
+def _mean_square(residual: Int16s) -> float:
+    return float(np.square(residual[:4096] * UNIT).sum(axis=1).mean())
+
+
+def _finished(
+    center: Int16s, codewords: Int16s, axes: Floats | None, U: Floats, nbytes: int, threads: int
+) -> AdditiveQuantizer:
+    """Return the quantizer, with the lengths of all prefixes measured on rows U."""
     if axes is not None:
-        stacked = whole(stacked * np.float32(UNIT) @ axes.T)
-    coder = ByteCoder(center, stacked, np.ones(parts[-1][1], dtype=np.float32))
-    return ByteCoder(center, stacked, _prefix_lengths(coder, U[:4096], threads))
+        codewords = whole(codewords * np.float32(UNIT) @ axes.T)
+    codewords = np.ascontiguousarray(codewords[:, : len(center)])
+    made = AdditiveQuantizer(center, codewords, np.ones(nbytes, dtype=np.float32))
+    return AdditiveQuantizer(center, codewords, _prefix_lengths(made, U[:4096], threads))
 
 
 def _rounds(form: _Form, start: int) -> int:
@@ -164,7 +179,7 @@ def _fit_block(
     share = rows.std(axis=0, dtype=np.float32) * np.float32(UNIT)
     share /= np.sqrt(nbytes * len(form.sizes))
     for turn in range(rounds):
-        level = _NOISE * max(0.0, 1 - turn / (_QUIET * rounds))
+        level = _NOISE * max(0.0, 1 - turn / (_NOISY * rounds))
         noise = random.standard_normal(W.shape, dtype=np.float32) * share
         noisy = form.summed(whole(W + np.float32(level) * noise))
         some = _sample(rows, random) if level else rows
@@ -286,7 +301,7 @@ def _chosen_together(codes: Bytes, layout: CodebookLayout) -> Floats:
     return counts.reshape(sections * size, -1)
 
 
-def _prefix_lengths(coder: ByteCoder, U: Floats, threads: int) -> Floats:
+def _prefix_lengths(coder: AdditiveQuantizer, U: Floats, threads: int) -> Floats:
     """Return the mean |x_hat| of every byte prefix over unit rows U: float32 (bytes,)."""
     lengths = coder.prefix_lengths(coder.encode(U, coder.max_bytes, threads)).mean(axis=1)
     return np.asarray(np.maximum(lengths, 1e-6), dtype=np.float32)

@@ -1,23 +1,28 @@
 """Grid codes: every (dims, level) of one fit, as the paper has them.
 
-`GridCoder` is what was fitted; `GridCode` is one cell of the grid, the object that encodes.
+`ThermometerQuantizer` is what was fitted; `ThermometerCode` is one cell of the grid, the object
+that encodes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from qama import checks
+from qama import blas, checks, kernels
 from qama.checks import Bytes, Floats
-from qama.encoding import bits, levels, scoring
-from qama.encoding.levels import Level
-from qama.encoding.quantize import digitize
-from qama.encoding.transform import Transform, apply, gelu
+from qama.quantizers import protocol, scoring
+from qama.quantizers.protocol import CodeValue
+from qama.quantizers.thermometer import bits, levels
+from qama.quantizers.thermometer.levels import Level
+from qama.quantizers.thermometer.quantize import digitize
+from qama.quantizers.thermometer.transform import Transform, apply, from_arrays, gelu
+from qama.quantizers.vectors import cosines
 
 _KNOWN_ROWS = 16  # that the mean of a state counts for where a base knows it
 _PAIR_ROWS = 2048  # bounds the hidden values of pairs: 2048 x 192 x 8 floats at d = 384
@@ -37,6 +42,17 @@ class PairNet:
     b1: Floats
     w2: Floats
 
+    def check(self) -> None:
+        """Refuse parts that do not fit each other.
+
+        Raises:
+            ValueError: the part that does not fit.
+        """
+        hidden = len(self.b1) if self.b1.ndim else 0
+        checks.part(self.w1, "pair.w1", (hidden, 2))
+        checks.part(self.b1, "pair.b1", (hidden,))
+        checks.part(self.w2, "pair.w2", (hidden,))
+
     def __call__(self, Z: Floats) -> Floats:
         """Map z (n, dims) to one value per pair (z_2i, z_2i+1): float32 (n, dims / 2)."""
         values = np.empty((len(Z), Z.shape[1] // 2), dtype=np.float32)
@@ -46,13 +62,14 @@ class PairNet:
         return values
 
 
-@dataclass(frozen=True)
-class GridCoder:
+@dataclass(frozen=True, eq=False, repr=False)
+class ThermometerQuantizer:
     """What one fit holds for all its grid codes.
 
     Attributes:
         transform: x -> z.
         thresholds: Per level name float32 (values, thresholds); "0.5" has d / 2 values.
+            In any order: a state is how many of them lie below, and learned ones may cross.
         centers: Per level name float32 (values, states, group): the mean of z in each state,
             which asymmetric scoring reads.
         pair: The 0.5-bit network, if that level was fitted.
@@ -70,13 +87,34 @@ class GridCoder:
     fractions: tuple[float, ...] = levels.QUARTERS
     slopes: Mapping[str, Floats] = field(default_factory=dict)
 
+    family = "grid codes"
+
+    def __repr__(self) -> str:
+        grid = f"dims {list(self.dims)}, levels {list(self.levels)}"
+        return f"<ThermometerQuantizer {self.fingerprint}: {self.dims_in} d, {grid}>"
+
+    @property
+    def offers(self) -> str:
+        """See `Quantizer`."""
+        return f"dims from {list(self.dims)} and level from {list(self.levels)}"
+
+    @property
+    def dims_in(self) -> int:
+        """Width of the vectors."""
+        return self.transform.dims
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """See `Quantizer`."""
+        return protocol.fingerprint(*self.parts())
+
     @property
     def levels(self) -> tuple[str, ...]:
         """The levels that can be encoded."""
         base = tuple(name for name in levels.LEVELS if name in self.thresholds)
         return (*base, levels.HYBRID) if len(base) == len(levels.LEVELS) else base
 
-    def code(self, dims: int | None, level: object | None) -> GridCode:
+    def code(self, dims: int | None = None, level: object | None = None) -> ThermometerCode:
         """Return one cell; dims default to all, the level to the most precise one.
 
         Raises:
@@ -86,7 +124,11 @@ class GridCoder:
         checks.one_of(chosen, "dims", self.dims)
         name = self._finest() if level is None else levels.level_name(level)
         checks.one_of(name, "level", self.levels)
-        return GridCode(self, chosen, name)
+        return ThermometerCode(self, chosen, name)
+
+    def codes(self) -> list[ThermometerCode]:
+        """Return every cell, level by level."""
+        return [ThermometerCode(self, dims, level) for level in self.levels for dims in self.dims]
 
     def values(self, Z: Floats, level: Level) -> Floats:
         """Return what a level quantizes: z (n, dims) itself, or one value per pair."""
@@ -95,7 +137,9 @@ class GridCoder:
         assert self.pair is not None  # the level would not be in the grid without it
         return self.pair(Z)
 
-    def with_centers(self, X: Floats, base: GridCoder | None = None) -> GridCoder:
+    def with_centers(
+        self, X: Floats, base: ThermometerQuantizer | None = None
+    ) -> ThermometerQuantizer:
         """Return this coder with each state's center at the mean of z over X float32 (n, d).
 
         A base's centers count for some rows of their states.
@@ -122,12 +166,15 @@ class GridCoder:
         for name, thresholds in self.thresholds.items():
             level = levels.LEVELS[name]
             values = d // level.group
-            if thresholds.shape != (values, level.thresholds):
-                raise ValueError(f"thresholds of level {name} have shape {thresholds.shape}")
-            if self.centers[name].shape != (values, level.thresholds + 1, level.group):
-                raise ValueError(f"centers of level {name} have shape {self.centers[name].shape}")
+            shape = (values, level.thresholds + 1, level.group)
+            checks.part(thresholds, f"thresholds.{name}", (values, level.thresholds))
+            checks.part(self.centers[name], f"centers.{name}", shape)
+        if set(self.centers) != set(self.thresholds):
+            raise ValueError(f"centers are of levels {sorted(self.centers)}, thresholds of others")
         if ("0.5" in self.thresholds) != (self.pair is not None):
             raise ValueError("level 0.5 and its pair network must come together")
+        if self.pair is not None:
+            self.pair.check()
         if not self.dims or list(self.dims) != sorted(set(self.dims), reverse=True):
             raise ValueError(f"dims are {self.dims}; they must fall strictly")
         for dims in self.dims:
@@ -137,28 +184,72 @@ class GridCoder:
         if self.slopes and set(self.slopes) != set(self.levels):
             raise ValueError(f"slopes are of levels {sorted(self.slopes)}, not {self.levels}")
         for name, slopes in self.slopes.items():
-            if slopes.shape != (len(self.dims),) or not (slopes > 0).all():
-                raise ValueError(f"slopes of level {name} are {slopes}; one above 0 a dims")
+            checks.part(slopes, f"slopes.{name}", (len(self.dims),))
+            if not (slopes > 0).all():
+                raise ValueError(f"slopes.{name} are {slopes}; each must be above 0")
 
     def _finest(self) -> str:
         return [name for name in self.levels if name != levels.HYBRID][-1]
 
+    # -- files ------------------------------------------------------------------------------
 
-@dataclass(frozen=True)
-class GridCode:
-    """One cell (dims, level): encodes vectors, weighs queries."""
+    def parts(self) -> protocol.Parts:
+        """Return what a file stores."""
+        meta = {
+            "transform": self.transform.kind,
+            "dims": list(self.dims),
+            "fractions": list(self.fractions),
+        }
+        arrays = {f"transform.{name}": a for name, a in self.transform.arrays().items()}
+        for level, thresholds in self.thresholds.items():
+            arrays[f"thresholds.{level}"] = thresholds
+            arrays[f"centers.{level}"] = self.centers[level]
+        arrays |= {f"slopes.{level}": a for level, a in self.slopes.items()}
+        if self.pair is not None:
+            arrays |= {f"pair.{n}": getattr(self.pair, n) for n in ("w1", "b1", "w2")}
+        return meta, arrays
 
-    coder: GridCoder
+    @classmethod
+    def from_parts(
+        cls, meta: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]
+    ) -> ThermometerQuantizer | None:
+        """Return the quantizer that a file holds, checked; None where it holds none.
+
+        Raises:
+            KeyError, TypeError, ValueError: parts that are missing or do not fit each other.
+        """
+        if "transform" not in meta:
+            return None
+        pair = protocol.sections("pair.", arrays)
+        quantizer = cls(
+            from_arrays(meta["transform"], protocol.sections("transform.", arrays)),
+            thresholds=protocol.sections("thresholds.", arrays),
+            centers=protocol.sections("centers.", arrays),
+            pair=PairNet(**pair) if pair else None,
+            dims=tuple(checks.integer(value, "dims", 1) for value in meta["dims"]),
+            fractions=levels.check_fractions(meta["fractions"]),
+            slopes=protocol.sections("slopes.", arrays),
+        )
+        quantizer.check()
+        return quantizer
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ThermometerCode(CodeValue):
+    """One cell (dims, level): encodes vectors, weighs queries. See `qama.quantizers.protocol`."""
+
+    quantizer: ThermometerQuantizer
     dims: int
     level: str
-    plan: levels.Plan = field(init=False)
 
-    family = "grid"
     scorers = ("hamming", "asymmetric")
+    between = "hamming"
+    nested = False
 
-    def __post_init__(self) -> None:
-        made = levels.plan(self.dims, self.level, self.coder.fractions)
-        object.__setattr__(self, "plan", made)
+    @cached_property
+    def plan(self) -> levels.Plan:
+        """How many bits each dim gets."""
+        return levels.plan(self.dims, self.level, self.quantizer.fractions)
 
     @property
     def label(self) -> str:
@@ -195,24 +286,40 @@ class GridCode:
         """The largest Hamming distance: thermometer bits, padding excluded."""
         return self.plan.bits()
 
-    def prefixes(self) -> list[GridCode]:
+    def prefixes(self) -> list[ThermometerCode]:
         """Coarser codes that are a prefix of this one's bytes, narrowest first."""
         if self.level == levels.HYBRID:
             return []
-        narrower = [d for d in self.coder.dims if d < self.dims]
-        return [GridCode(self.coder, d, self.level) for d in sorted(narrower)]
+        narrower = [d for d in self.quantizer.dims if d < self.dims]
+        return [ThermometerCode(self.quantizer, d, self.level) for d in sorted(narrower)]
 
     def stored_form(self, codes: Bytes) -> Bytes:
         """Turn codes as `encode` returns them into the compact form that an index stores."""
         return bits.squeeze(codes, self.plan)
 
-    def encode(self, X: Floats, compact: bool = False) -> Bytes:
+    def encode(self, X: Floats, compact: bool = False, threads: int = 0) -> Bytes:
         """Encode finite float32 (n, d) into uint8 (n, nbytes or stored_bytes)."""
-        return self.encode_z(apply(self.coder.transform, X), compact)
+        with blas.at_most(threads):
+            return self.encode_z(apply(self.quantizer.transform, X), compact)
 
     def encode_z(self, Z: Floats, compact: bool = False) -> Bytes:
         """Encode already transformed vectors (n, >= dims)."""
         return bits.pack(self.indices(Z), self.plan, compact)
+
+    def decode(self, stored: Bytes) -> Floats:
+        """Return estimates float32 (n, dims) of the adapted z[:, :dims]."""
+        parts = []
+        indices = bits.unpack(stored, self.plan, compact=True)
+        for q, segment in zip(indices, self.plan.segments, strict=True):
+            centers = self._rows(self.quantizer.centers, segment)  # (values, states, group)
+            values = centers[np.arange(len(centers)), q]  # (n, values, group)
+            parts.append(values.reshape(len(q), segment.stop - segment.start))
+        return np.concatenate(parts, axis=1)
+
+    def fidelity(self, X: Floats, stored: Bytes) -> npt.NDArray[np.float64]:
+        """Return the cosine float64 (n,) of each adapted prefix with its own code, by the slope."""
+        Z = apply(self.quantizer.transform, X)[:, : self.dims]
+        return self.slope * cosines(Z, self.decode(stored))
 
     def indices(self, Z: Floats) -> list[Bytes]:
         """Return the level indices of z, one array (n, values) per segment."""
@@ -220,8 +327,8 @@ class GridCode:
 
     def _segment_indices(self, Z: Floats, segment: levels.Segment) -> Bytes:
         values = np.ascontiguousarray(Z[:, segment.start : segment.stop])
-        values = self.coder.values(values, segment.level)
-        return digitize(values, self._rows(self.coder.thresholds, segment))
+        values = self.quantizer.values(values, segment.level)
+        return digitize(values, self._rows(self.quantizer.thresholds, segment))
 
     def _rows(self, tables: Mapping[str, Floats], segment: levels.Segment) -> Floats:
         group = segment.level.group
@@ -232,12 +339,12 @@ class GridCode:
     @property
     def slope(self) -> float:
         """What cosines with the decoded prefix are multiplied by."""
-        slopes = self.coder.slopes.get(self.level)
-        return 1.0 if slopes is None else float(slopes[self.coder.dims.index(self.dims)])
+        slopes = self.quantizer.slopes.get(self.level)
+        return 1.0 if slopes is None else float(slopes[self.quantizer.dims.index(self.dims)])
 
     def query_weights(self, Q: Floats) -> scoring.QueryWeights:
         """Weigh queries float32 (m, d): per thermometer bit, what setting it adds to q . z_hat."""
-        Z = apply(self.coder.transform, Q)[:, : self.dims]
+        Z = apply(self.quantizer.transform, Q)[:, : self.dims]
         norms = np.linalg.norm(Z, axis=1, keepdims=True)
         Z = np.asarray(Z / np.where(norms > 0, norms, 1), dtype=np.float32)
         parts, offsets = [], np.zeros(len(Z), dtype=np.float32)
@@ -253,7 +360,7 @@ class GridCode:
         return scoring.nibble_tables(self.query_weights(Q), self.stored_bits, self.pairs)
 
     def _by_state(self, Z: Floats, segment: levels.Segment) -> Floats:
-        centers = self._rows(self.coder.centers, segment)  # (values, states, group)
+        centers = self._rows(self.quantizer.centers, segment)  # (values, states, group)
         values = Z[:, segment.start : segment.stop]
         values = values.reshape(len(Z), segment.values, segment.level.group)
         return np.asarray(np.einsum("mvg,vsg->mvs", values, centers), dtype=np.float32)
@@ -278,8 +385,21 @@ class GridCode:
         return scoring.nearest_step(factors, self.factor_steps)
 
     def _state_lengths(self, segment: levels.Segment) -> npt.NDArray[np.float64]:
-        centers = self._rows(self.coder.centers, segment)
+        centers = self._rows(self.quantizer.centers, segment)
         return np.asarray((centers.astype(np.float64) ** 2).sum(axis=2))  # (values, states)
+
+    # -- scores ---------------------------------------------------------------------------------
+
+    def scores(self, Q: Floats, stored: Bytes, scorer: str = "asymmetric") -> Floats:
+        """Return float32 (m, n): 1 - distance / bits by Hamming, or estimates of the cosine."""
+        if scorer == "hamming":
+            encoded = self.encode(Q, compact=True)
+            distances = kernels.hamming_distances(
+                encoded, stored, bits=self.stored_bits, pairs=self.pairs
+            )
+            return scoring.similarity(distances, self.similarity_bits)
+        factors = self.factor_steps[self.factor_indices(stored)]
+        return scoring.scores(self.query_tables(Q), stored, factors)
 
 
 def _state_means(grouped: Floats, q: Bytes, states: int, known: Floats | None) -> Floats:

@@ -1,15 +1,16 @@
-"""What a fit does, in numbers: one frozen dataclass per concern, stored with the codec."""
+"""What a fit does, in numbers: presets, stored with the codec; and what callbacks see of it."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from qama import checks
-from qama.encoding import levels
+from qama.quantizers.thermometer import levels
 
 
 @dataclass(frozen=True)
@@ -28,15 +29,15 @@ class LossWeights:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How a preset trains.
+    """How a preset fits. Byte codes read `max_bytes`, `held_out` and `max_rows` alone.
 
     Attributes:
+        codes: What is fitted: "bytes" (needs no PyTorch), "grid", or "all" of them.
         architecture: "feedforward" (W2 GELU(W1 x)) or "linear".
         objective: "paper" (the losses above) or "distillation" (listwise, through the rounding).
         expansion: Hidden width of the feed-forward adapter over d.
         leaning: How much the start's early dims prefer strong directions, see `start.rotation`.
         start: "rotation" (the untrained adapter is a rotation) or "random" (plain initialisation).
-        bytes: Whether to fit byte codes too.
         max_bytes: Length of the longest byte code, 1 to 256; never more than d. Shorter codes are
             the same with any standard length, or one byte less.
         levels: Levels to fit for; hybrid comes with all four.
@@ -56,9 +57,9 @@ class TrainConfig:
         max_rows: Rows kept in memory; of more, an even sample is taken.
     """
 
+    codes: str = "grid"
     architecture: str = "feedforward"
     objective: str = "paper"
-    bytes: bool = False
     max_bytes: int = 256
     expansion: int = 32
     start: str = "rotation"
@@ -79,6 +80,16 @@ class TrainConfig:
     held_out: float = 0.05
     max_rows: int = 200_000
 
+    @property
+    def has_bytes(self) -> bool:
+        """Whether byte codes are fitted."""
+        return self.codes != "grid"
+
+    @property
+    def has_grid(self) -> bool:
+        """Whether grid codes are fitted."""
+        return self.codes != "bytes"
+
     def total_steps(self, rows: int) -> int:
         """Steps for that many rows: the epochs or the least number, whichever is more."""
         return max(self.steps, self.epochs * rows // self.batch_for(rows)) if self.steps else 0
@@ -88,9 +99,9 @@ class TrainConfig:
         return max(3, min(self.batch, rows // 4))
 
     def json(self) -> dict[str, Any]:
-        """The config as plain JSON values."""
+        """The config as plain JSON values: what the fitted codes read of it."""
         plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
-        return plain
+        return {name: value for name, value in plain.items() if not _idle(name, self.codes)}
 
 
 PAPER = TrainConfig()
@@ -98,7 +109,7 @@ DEFAULT = replace(
     PAPER,
     architecture="linear",
     objective="distillation",
-    bytes=True,
+    codes="bytes",
     leaning=1.0,
     steps=180,
     epochs=0,
@@ -109,21 +120,88 @@ DEFAULT = replace(
     max_rows=65_536,
 )
 PRESETS = {"default": DEFAULT, "paper": PAPER}
+CODES = ("bytes", "grid", "all")
+
+_FIELDS = [name for name in TrainConfig.__dataclass_fields__ if name != "codes"]
+_OF_BYTES = ("max_bytes",)
+_SHARED = ("codes", "held_out", "max_rows")
 
 
-def preset(name: str, **changes: object) -> TrainConfig:
+Callback = Callable[["Report"], None]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What callbacks see after a step.
+
+    Attributes:
+        step: Steps done in this stage.
+        steps: Steps planned.
+        losses: The itemised, unweighted losses of the batch; of the byte stage, the distortion
+            |x - x_hat|^2 left.
+        agreement: Held-out neighbour agreement of the grid codes at the last look; None where
+            there are none.
+        stage: "grid" while the adapter trains, "bytes" while byte codes are fitted.
+    """
+
+    step: int
+    steps: int
+    losses: dict[str, float]
+    agreement: float | None
+    stage: str = "grid"
+
+
+def preset(name: str, codes: str | None = None, **changes: object) -> TrainConfig:
     """Return a preset with some fields changed.
 
+    Args:
+        name: "default" or "paper".
+        codes: What to fit; None: what the preset fits, byte codes by default, the grid of the paper
+            by "paper".
+        **changes: Fields of `TrainConfig`.
+
     Raises:
-        ValueError: unknown preset or field, or a value that does not fit.
+        ValueError: unknown preset or field, a value that does not fit, or an option of codes that
+            are not fitted.
     """
     checks.one_of(name, "preset", PRESETS)
+    codes = PRESETS[name].codes if codes is None else codes
+    checks.one_of(codes, "codes", CODES)
+    if name == "paper" and codes == "bytes":
+        raise ValueError(
+            "preset 'paper' is a recipe of grid codes, and codes is 'bytes': give codes='grid' or "
+            "'all', or leave the preset out"
+        )
     for key in changes:
-        checks.one_of(key, "option", TrainConfig.__dataclass_fields__)
+        checks.one_of(key, "option", _FIELDS)
+        refuse_idle(key, codes)
+    changes["codes"] = codes
     plain = {k: v.item() if isinstance(v, np.generic) else v for k, v in changes.items()}
     chosen = replace(PRESETS[name], **plain)  # type: ignore[arg-type]
     _check(chosen)
     return chosen
+
+
+def refuse_idle(option: str, codes: str) -> None:
+    """Refuse an option that codes of another kind than the fitted ones would read.
+
+    Raises:
+        ValueError: the message names both, and what would fit them.
+    """
+    if _idle(option, codes):
+        fitted, others = ("byte", "grid") if codes == "bytes" else ("grid", "byte")
+        needs = " (which needs PyTorch)" if codes == "bytes" else ""
+        raise ValueError(
+            f"{option} is an option of {others} codes, and this fit makes {fitted} codes only: "
+            f'leave it out, or add codes="all"{needs}'
+        )
+
+
+def _idle(option: str, codes: str) -> bool:
+    """Whether the codes that are fitted do not read an option."""
+    if option in _SHARED or codes == "all":
+        return False
+    return (option in _OF_BYTES) != (codes == "bytes")
 
 
 def _check(chosen: TrainConfig) -> None:
@@ -136,7 +214,7 @@ def _check(chosen: TrainConfig) -> None:
             f"'linear' only; give objective='paper' for the other"
         )
     if not isinstance(chosen.weights, LossWeights):
-        raise ValueError(f"weights is {chosen.weights!r}; give qama.training.config.LossWeights()")
+        raise ValueError(f"weights is {chosen.weights!r}; give qama.recipe.LossWeights()")
     weights = vars(chosen.weights)
     if not any(weights.values()):
         raise ValueError(f"weights are all 0; give one of {', '.join(weights)} some weight")

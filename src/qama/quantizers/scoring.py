@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -181,6 +182,11 @@ def scores(queries: QueryTables, stored: Bytes, factors: Floats) -> Floats:
     for places in queries.layout.places(stored):
         sums += queries.tables[:, places]
     return (sums.astype(np.float32) * factors) * queries.scales[:, None]
+
+
+def similarity(distances: npt.NDArray[Any], bits: int) -> Floats:
+    """Turn Hamming distances into 1 - distance / true bits, float32."""
+    return np.asarray(1 - distances / np.float64(bits), dtype=np.float32)
 
 
 def factor_steps(typical: float) -> Floats:

@@ -1,0 +1,1 @@
+"""Byte codes: an additive quantizer. NumPy and the kernels only."""

@@ -1,0 +1,1 @@
+"""Grid codes: thermometers of adapted dims. NumPy to use, PyTorch to train."""
