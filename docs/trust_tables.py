@@ -23,6 +23,7 @@ def trust_counts():
     done = [
         ("kill -9 at random moments of a writer", f"{kills['kills']:,}",
          f"changes lost or files unreadable: {kills['wrong']}"),
+        *_injected(found),
         (f"seconds of {readers['readers']} readers beside a writer", f"{readers['seconds']:,.0f}",
          f"{readers['searches']:,} searches, answers of no state: {len(readers['wrong'])}"),
         (f"corrupted files{watched[0]}", f"{corrupt['files']:,}",
@@ -37,6 +38,20 @@ def trust_counts():
                      f"{found}, findings: {again['findings']}"))  # fmt: skip
     lines = ["| what was done | how often | what came of it |", "|---|--:|---|"]
     return "\n".join(lines + [f"| {what} | {often} | {then} |" for what, often, then in done])
+
+
+def _injected(found):
+    """Rows of what was let happen in the middle of changes."""
+    parts = (
+        ("interrupts", "points", "exceptions at lines of every change, {stride}"),
+        ("failures", "failures", "calls of the system that fail, of every change"),
+        ("power", "states judged", "states that a power cut may leave"),
+    )
+    for part, counted, what in parts:
+        if run := found.get(part):
+            each = f"every {run['stride']}th" if run.get("stride", 1) > 1 else "at each"
+            yield (what.format(stride=each), f"{run[counted]:,}",
+                   f"memory and files apart, changes lost, files unreadable: {run['wrong']}")  # fmt: skip
 
 
 def trust_fuzz():
