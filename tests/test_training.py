@@ -245,9 +245,16 @@ def test_a_random_start_is_another_codec(rows):
 
 
 @pytest.mark.parametrize(
-    "X", [np.zeros((40, 16)), np.ones((40, 16)), np.eye(16)], ids=["0", "1", "I"]
+    "X",
+    [
+        np.arange(1, 41)[:, None] * np.ones(16),
+        1 + 1e-6 * np.arange(640).reshape(40, 16),
+        np.eye(16),
+    ],
+    ids=["one direction", "almost one vector", "I"],
 )
 @pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.filterwarnings("ignore::qama.NormWarning")  # of rows that differ in length alone
 def test_degenerate_rows_give_a_codec_without_nan(X, preset):
     codec = quick(X, preset)
     assert all(np.isfinite(array).all() for array in codec.parts()[1].values())
