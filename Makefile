@@ -23,6 +23,7 @@ lint: $(VENV)/dev.stamp
 	$(RUN) -m ruff check src tests bench docs
 	$(RUN) -m ruff format --check src tests bench docs
 	$(RUN) -m mypy
+	$(VENV)/bin/clang-format --dry-run --Werror csrc/*.h csrc/*.cpp tests/*.cpp
 
 bench: $(VENV)/dev.stamp
 	$(RUN) bench/basics.py

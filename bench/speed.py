@@ -85,17 +85,16 @@ class Codes:
         some = code.factor_indices(self.codes[:20_000])
         self.factors, self.steps = np.resize(some, rows), code.factor_steps
 
-    def hamming(self, batch, threads=1, **more):
-        return lambda: kernels.hamming_topk(
-            self.blocks, self.rows, self.queries[:batch], K, bits=self.bits, threads=threads, **more
-        )
+    def hamming(self, batch, threads=1, path=None):
+        scan = kernels.HammingScan(self.blocks, self.rows, self.queries[:batch], self.bits)
+        return lambda: kernels.hamming_topk(scan, K, threads=threads, path=path)
 
-    def asymmetric(self, batch, threads=1, **more):
-        return lambda: kernels.table_topk(
-            self.apart.leading, self.rows, self.tables[:batch], self.offsets[:batch], K,
-            full=self.full, rest=self.apart.rest, factors=self.factors, steps=self.steps,
-            threads=threads, **more,
+    def asymmetric(self, batch, threads=1, path=None):
+        scan = kernels.TableScan(
+            self.apart.leading, self.rows, self.tables[:batch], self.offsets[:batch],
+            self.full, self.apart.rest, self.factors, self.steps,
         )  # fmt: skip
+        return lambda: kernels.table_topk(scan, K, threads=threads, path=path)
 
 
 def reads(blocks):

@@ -4,7 +4,6 @@
 #include <vector>
 
 #include "pool.h"
-#include "search.h"
 
 namespace qama {
 namespace {
@@ -13,9 +12,9 @@ constexpr std::int64_t kRowsPerTask = 64;
 
 } // namespace
 
-void choose_words(const Kernels& kernels, const Choice& c, std::int64_t count, int threads) {
+void choose_codewords(const Kernels& kernels, const Choice& c, std::int64_t count, int threads) {
     const double work =
-        static_cast<double>(count) * c.width * (c.dims + 2.0 * c.beam * c.sections);
+        static_cast<double>(count) * c.width * (c.dims + 2.0 * c.beam * c.codebooks);
     parallel_for((count + kRowsPerTask - 1) / kRowsPerTask, thread_count(threads, work),
                  [&](std::int64_t task) {
                      const std::int64_t first = task * kRowsPerTask;

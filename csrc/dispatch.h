@@ -1,4 +1,4 @@
-// Which scans this CPU can run, best first.
+// Which kernels this CPU can run, best first.
 #pragma once
 
 #include <string>

@@ -1,6 +1,6 @@
-// Pairs of bits (hi, lo) hold a level q = 0..3 in natural binary. The distance |q - q'| is the
-// Hamming distance of the thermometer planes hi|lo, hi, hi&lo. This header writes those planes:
-// a byte of four pairs needs twelve bits, so two bytes become three:
+// A pair of bits (hi, lo) holds a level q from 0 to 3 in natural binary. The distance |q - q'| is
+// the Hamming distance of the thermometer bits hi|lo, hi, hi&lo. This header writes those bits: a
+// byte of four pairs needs twelve, so two bytes become three:
 //
 //     byte 0: hi|lo at the hi bits, hi&lo at the lo bits, of the first
 //     byte 1: the same of the second

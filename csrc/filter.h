@@ -8,23 +8,24 @@
 
 namespace qama {
 
-// Entries u with S <= base + scale * (sum of a row's u). Of each tile come first the full columns,
-// [column][query of the tile][256], then those of nibbles. These are narrow, [column][query of the
-// tile][high, low][16], or wide, [three columns][query of the tile][low six bits of each column,
-// top bits of all][64]. The tables of 64 queries may also be interleaved, [entry of full and narrow
-// tables][query of the tile]: then one load serves all of them.
+// Entries u such that S <= base + scale * (the sum of a row's u) for every row. Each tile of
+// queries has its own tables, those of its full columns first: [column][query of the tile][256].
+// The tables of later columns are narrow, [column][query of the tile][high, low][16], or wide,
+// [three columns][query of the tile][low six bits of each column, then top bits of all][64]. Or all
+// tables are interleaved: [entry of full and narrow tables][query of the tile], so that one load
+// finds the entries of 64 queries.
 class Filter {
   public:
-    Filter(const TableQueries&, const Kernels&, std::int64_t k);
+    Filter(const TableArgs&, const Kernels&, std::int64_t k);
     Filter(const Filter&) = delete;
 
     int tile() const { return tile_; } // queries
     void fill(std::int64_t query);
-    void describe(TableScan&) const;
+    TableScan scan() const; // with these tables, once they are filled
 
   private:
-    const TableQueries& queries_;
-    Layout layout_;
+    const TableArgs& args_;
+    FilterLayout layout_;
     int tile_;
     std::int64_t tables_, entry_bytes_; // per query
     std::vector<std::uint8_t> memory_;

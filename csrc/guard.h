@@ -15,4 +15,4 @@ void unguard(int place);
 // Whether a read in the range met the end of its file; false for -1.
 bool faulted(int place);
 
-}  // namespace qama
+} // namespace qama

@@ -11,7 +11,7 @@
 namespace qama {
 namespace {
 
-// One byte with the operations that expand() asks for.
+// One byte with the operations that expand() needs.
 struct Byte {
     std::uint8_t v;
 
@@ -34,22 +34,23 @@ Expansion expansion_of(const HammingQueries& q) {
             rest ? leading(rest) : std::uint8_t{0xFF}};
 }
 
-// Query bytes in the order in which a tile meets them, in the form that it wants.
-std::vector<std::uint32_t> tiled_words(const HammingQueries& q, const Expansion& e, int width,
-                                       const Kernels& kernels) {
+// The queries' bytes in the order in which a tile reads them, as the patterns that it compares
+// with.
+std::vector<std::uint32_t> tiled_patterns(const HammingQueries& q, const Expansion& e, int width,
+                                          const Kernels& kernels) {
     const int tile = kernels.hamming_tile;
     const std::int64_t tiles = (q.count + tile - 1) / tile;
-    std::vector<std::uint32_t> words(static_cast<std::size_t>(tiles * tile * width));
+    std::vector<std::uint32_t> patterns(static_cast<std::size_t>(tiles * tile * width));
     std::vector<std::uint8_t> bytes(static_cast<std::size_t>(width));
     for (std::int64_t i = 0; i < q.count; ++i) {
         expand<Byte>(e, q.codes + i * q.columns, 1, bytes.data(), 1);
         const std::int64_t first = i / tile * tile, lane = i - first;
         const int lanes = tile_width(q.count - first, tile);
         for (int c = 0; c < width; ++c)
-            words[static_cast<std::size_t>(first * width + c * lanes + lane)] =
-                kernels.word(bytes[static_cast<std::size_t>(c)]);
+            patterns[static_cast<std::size_t>(first * width + c * lanes + lane)] =
+                kernels.pattern(bytes[static_cast<std::size_t>(c)]);
     }
-    return words;
+    return patterns;
 }
 
 std::size_t padded_to_8(int width) { return static_cast<std::size_t>(width + 7) / 8 * 8; }
@@ -77,48 +78,51 @@ int distance(const std::uint8_t* a, const std::uint8_t* b, std::size_t bytes) {
 void offer_distances(Sink& sink, std::uint64_t rows, const std::uint16_t* distances,
                      std::int64_t row) {
     for (int i = 0; rows != 0; ++i, rows >>= 1)
-        if ((rows & 1) && distances[i] < sink.limit &&
-            sink.top->push({distances[i], row + i}))
+        if ((rows & 1) && distances[i] < sink.limit && sink.top->push({distances[i], row + i}))
             sink.limit = sink.top->bar();
 }
 
-void hamming_topk(const Kernels& kernels, const Blocks& blocks, const Rows& rows,
-                  const HammingQueries& q, std::int64_t k, int threads, std::int64_t* rows_out,
-                  std::int32_t* distances_out) {
+void hamming_topk(const Kernels& kernels, const HammingArgs& args, int threads,
+                  Best<std::int32_t> best) {
+    const HammingQueries& q = args.queries;
     const Expansion expansion = expansion_of(q);
     const int width = expanded_width(expansion);
-    const auto words = tiled_words(q, expansion, width, kernels);
-    const HammingScan scan{blocks, rows, expansion, q.pairs > 0, width, words.data()};
-    const double work = static_cast<double>(rows.blocks) * kRows * width *
-                        static_cast<double>(q.count);
-    search({rows.blocks, q.count, k, kernels.hamming_tile, threads, work},
-           [&](Range some, Range tiles, Sink* sinks) {
-               const std::int64_t bytes = scan.expands ? group_blocks(width, kGroupBytes) * width * kRows : 0;
-               std::vector<std::uint8_t> scratch(static_cast<std::size_t>(bytes));
-               kernels.hamming(scan, some, tiles, q.count, sinks, scratch.data());
-           },
-           [&](std::int64_t query, const std::vector<Hit>& hits) {
-               for (std::size_t i = 0; i < hits.size(); ++i) {
-                   rows_out[query * k + static_cast<std::int64_t>(i)] = hits[i].row;
-                   distances_out[query * k + static_cast<std::int64_t>(i)] =
-                       static_cast<std::int32_t>(hits[i].key);
-               }
-           });
+    const auto patterns = tiled_patterns(q, expansion, width, kernels);
+    const HammingScan scan{args, expansion, q.pairs > 0, width, patterns.data()};
+    const std::int64_t scratch_bytes =
+        scan.expands ? group_blocks(width, kGroupBytes) * width * kRows : 0;
+    const double work =
+        static_cast<double>(args.rows.blocks) * kRows * width * static_cast<double>(q.count);
+    search(
+        {args.rows.blocks, q.count, best.k, kernels.hamming_tile, threads, work},
+        [&](const Part& part) {
+            std::vector<std::uint8_t> scratch(static_cast<std::size_t>(scratch_bytes));
+            kernels.hamming(scan, part, scratch.data());
+        },
+        [&](std::int64_t query, const std::vector<Hit>& hits) {
+            std::int64_t at = query * best.k;
+            for (const Hit& hit : hits) {
+                best.rows[at] = hit.row;
+                best.values[at++] = static_cast<std::int32_t>(hit.key);
+            }
+        });
 }
 
-void hamming_rows(const Blocks& blocks, const std::int64_t* rows, std::int64_t each,
-                  const HammingQueries& q, int threads, std::int32_t* distances_out) {
+void hamming_rows(const HammingArgs& args, const ChosenRows& chosen, int threads,
+                  std::int32_t* distances_out) {
+    const HammingQueries& q = args.queries;
     const Expansion expansion = expansion_of(q);
     const std::size_t padded = padded_to_8(expanded_width(expansion));
-    const double work = static_cast<double>(each) * static_cast<double>(q.count) * kRows *
+    const double work = static_cast<double>(chosen.each) * static_cast<double>(q.count) * kRows *
                         q.columns; // a cache line per byte
     parallel_for(q.count, thread_count(threads, work), [&](std::int64_t i) {
-        std::vector<std::uint8_t> query(padded), row(padded);
+        std::vector<std::uint8_t> query(padded), code(padded);
         expand<Byte>(expansion, q.codes + i * q.columns, 1, query.data(), 1);
-        for (std::int64_t j = i * each; j < (i + 1) * each; ++j) {
-            const std::uint8_t* at = column_at(blocks, rows[j] / kRows, 0) + rows[j] % kRows;
-            expand<Byte>(expansion, at, kRows, row.data(), 1);
-            distances_out[j] = distance(query.data(), row.data(), padded);
+        for (std::int64_t j = i * chosen.each; j < (i + 1) * chosen.each; ++j) {
+            const std::int64_t row = chosen.rows[j];
+            const std::uint8_t* at = column_at(args.blocks, row / kRows, 0) + row % kRows;
+            expand<Byte>(expansion, at, kRows, code.data(), 1);
+            distances_out[j] = distance(query.data(), code.data(), padded);
         }
     });
 }

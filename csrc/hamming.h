@@ -7,21 +7,10 @@
 
 namespace qama {
 
-struct HammingQueries {
-    const std::uint8_t* codes; // (count, columns)
-    std::int64_t count;
-    int columns; // bytes per query = (bits + 7) / 8
-    int bits;    // compared
-    int pairs;   // of the first 2 * pairs bits
-};
+void hamming_topk(const Kernels&, const HammingArgs&, int threads, Best<std::int32_t>);
 
-// rows_out, distances_out: (queries, k).
-void hamming_topk(const Kernels&, const Blocks&, const Rows&, const HammingQueries&,
-                  std::int64_t k, int threads, std::int64_t* rows_out,
+// distances_out: (queries, chosen.each).
+void hamming_rows(const HammingArgs&, const ChosenRows& chosen, int threads,
                   std::int32_t* distances_out);
-
-// rows, distances_out: (queries, each).
-void hamming_rows(const Blocks&, const std::int64_t* rows, std::int64_t each,
-                  const HammingQueries&, int threads, std::int32_t* distances_out);
 
 } // namespace qama

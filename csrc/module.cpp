@@ -1,5 +1,5 @@
-// The Python face: arrays in, arrays filled. Shapes and values were checked by the caller, the
-// package qama.kernels; what would read out of bounds is checked here once more.
+// The Python interface: reads arrays, fills arrays. The caller, qama.kernels, has checked shapes
+// and values; whatever could lead to reading out of bounds is checked here once more.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/string.h>
@@ -15,10 +15,10 @@
 
 #include "blocks.h"
 #include "choose.h"
-#include "norms.h"
 #include "dispatch.h"
 #include "guard.h"
 #include "hamming.h"
+#include "norms.h"
 #include "sums.h"
 #include "tables.h"
 
@@ -27,8 +27,7 @@ using namespace qama;
 
 namespace {
 
-template <class T, int N>
-using Array = nb::ndarray<T, nb::ndim<N>, nb::c_contig, nb::device::cpu>;
+template <class T, int N> using Array = nb::ndarray<T, nb::ndim<N>, nb::c_contig, nb::device::cpu>;
 template <class T> using Optional = std::optional<Array<const T, 1>>;
 using OptionalBlocks = std::optional<Array<const std::uint8_t, 3>>;
 
@@ -45,7 +44,7 @@ template <class T> Blocks blocks_of(const Array<T, 3>& blocks) {
     return {blocks.data(), size(blocks, 0), static_cast<int>(size(blocks, 1)), nullptr, 0};
 }
 
-// With further columns in an array of their own.
+// The same, with further columns in an array of their own.
 Blocks blocks_of(const Array<const std::uint8_t, 3>& leading, const OptionalBlocks& rest) {
     Blocks blocks = blocks_of(leading);
     if (!rest) return blocks;
@@ -67,52 +66,123 @@ Rows rows_of(const Blocks& blocks, std::int64_t n, const Optional<std::uint64_t>
     return {n, size(*visited, 0), words, numbers};
 }
 
-HammingQueries queries_of(const Blocks& blocks, const Array<const std::uint8_t, 2>& queries,
-                          int bits, int pairs) {
-    const std::int64_t columns = size(queries, 1);
-    require(bits > 0 && columns == (bits + 7) / 8 && columns <= blocks.columns,
-            "bits, queries and blocks do not fit");
-    require(pairs >= 0 && 2 * pairs <= bits, "pairs do not fit bits");
-    return {queries.data(), size(queries, 0), static_cast<int>(columns), bits, pairs};
+CodebookLayout layout_of(std::int64_t entries, int full) {
+    const std::int64_t later = entries - byte_codewords(true) * std::int64_t{full};
+    require(full >= 0 && later >= 0 && later % byte_codewords(false) == 0 && entries < (1 << 30),
+            "full and tables do not fit");
+    return {full + static_cast<int>(later / byte_codewords(false)), full};
 }
 
-TableQueries queries_of(const Blocks& blocks, const Array<const std::int16_t, 2>& tables,
-                        const Array<const std::int32_t, 1>& offsets, int full) {
-    const std::int64_t of_nibbles = size(tables, 1) - 256 * static_cast<std::int64_t>(full);
-    require(full >= 0 && of_nibbles >= 0 && of_nibbles % 32 == 0, "full and tables do not fit");
-    const std::int64_t columns = full + of_nibbles / 32;
-    require(columns > 0 && columns <= std::int64_t{blocks.columns} + blocks.rest_columns,
-            "tables and blocks do not fit");
-    require(size(offsets, 0) == size(tables, 0), "offsets and tables do not fit");
-    return {tables.data(),   offsets.data(),            size(tables, 0),
-            size(tables, 1), static_cast<int>(columns), full, blocks.columns};
+// An attribute of a scan of qama.kernels.scans.
+template <class T> T attribute(nb::handle scan, const char* name) {
+    T value;
+    if (!nb::try_cast(scan.attr(name), value, false)) throw std::invalid_argument(name);
+    return value;
 }
 
-// Values per row, or one of 256 values for the index of each row.
-Factors factors_of(const Optional<float>& values, const Optional<std::uint8_t>& indices,
-                   std::int64_t rows) {
-    require(!indices || (values && size(*values, 0) == 256), "indices need 256 values");
-    const std::int64_t given = indices ? size(*indices, 0) : values ? size(*values, 0) : rows;
-    require(given >= rows, "factors do not fit rows");
-    if (!values) return {nullptr, nullptr, false};
-    const float* data = values->data();
-    return {data, indices ? indices->data() : nullptr,
-            indices && std::is_sorted(data, data + 256)};
-}
+// What HammingScan and TableScan share; arrays are held while they are read.
+struct Stored {
+    Array<const std::uint8_t, 3> blocks;
+    std::int64_t n;
+    Optional<std::uint64_t> mask;
+    Optional<std::int64_t> visited;
 
-void require_rows(const Array<const std::int64_t, 2>& rows, std::int64_t queries,
-                  std::int64_t count) {
+    explicit Stored(nb::handle scan)
+        : blocks(attribute<decltype(blocks)>(scan, "blocks")),
+          n(attribute<std::int64_t>(scan, "n")), mask(attribute<decltype(mask)>(scan, "mask")),
+          visited(attribute<decltype(visited)>(scan, "visited")) {}
+};
+
+class PyHammingScan {
+  public:
+    explicit PyHammingScan(nb::handle scan)
+        : stored_(scan), queries_(attribute<decltype(queries_)>(scan, "queries")),
+          bits_(attribute<int>(scan, "bits")), pairs_(attribute<int>(scan, "pairs")) {}
+
+    HammingArgs args() const {
+        const Blocks blocks = blocks_of(stored_.blocks);
+        const std::int64_t columns = size(queries_, 1);
+        require(bits_ > 0 && columns == (bits_ + 7) / 8 && columns <= blocks.columns,
+                "bits, queries and blocks do not fit");
+        require(pairs_ >= 0 && 2 * pairs_ <= bits_, "pairs do not fit bits");
+        return {blocks,
+                rows_of(blocks, stored_.n, stored_.mask, stored_.visited),
+                {queries_.data(), size(queries_, 0), static_cast<int>(columns), bits_, pairs_}};
+    }
+
+  private:
+    Stored stored_;
+    Array<const std::uint8_t, 2> queries_;
+    int bits_, pairs_;
+};
+
+class PyTableScan {
+  public:
+    explicit PyTableScan(nb::handle scan)
+        : stored_(scan), rest_(attribute<OptionalBlocks>(scan, "rest")),
+          tables_(attribute<decltype(tables_)>(scan, "tables")),
+          offsets_(attribute<decltype(offsets_)>(scan, "offsets")),
+          full_(attribute<int>(scan, "full")), steps_(attribute<Optional<float>>(scan, "steps")) {
+        if (steps_) indices_ = attribute<Optional<std::uint8_t>>(scan, "inverse_norms");
+        else norms_ = attribute<Optional<float>>(scan, "inverse_norms");
+    }
+
+    TableArgs args() const {
+        const Blocks blocks = blocks_of(stored_.blocks, rest_);
+        return {blocks, rows_of(blocks, stored_.n, stored_.mask, stored_.visited), queries(blocks),
+                norms()};
+    }
+
+  private:
+    TableQueries queries(const Blocks& blocks) const {
+        const CodebookLayout layout = layout_of(size(tables_, 1), full_);
+        require(layout.bytes > 0 &&
+                    layout.bytes <= std::int64_t{blocks.columns} + blocks.rest_columns,
+                "tables and blocks do not fit");
+        require(size(offsets_, 0) == size(tables_, 0), "offsets and tables do not fit");
+        return {tables_.data(), offsets_.data(), size(tables_, 0), layout};
+    }
+    InverseNorms norms() const {
+        if (steps_) {
+            require(size(*steps_, 0) == 256 && indices_ && size(*indices_, 0) == stored_.n,
+                    "inverse_norms or steps do not fit rows");
+            const float* steps = steps_->data();
+            return {steps, indices_->data(), std::is_sorted(steps, steps + 256)};
+        }
+        require(!norms_ || size(*norms_, 0) == stored_.n, "inverse_norms do not fit rows");
+        return {norms_ ? norms_->data() : nullptr, nullptr, false};
+    }
+
+    Stored stored_;
+    OptionalBlocks rest_;
+    Array<const std::int16_t, 2> tables_;
+    Array<const std::int32_t, 1> offsets_;
+    int full_;
+    Optional<float> steps_, norms_;
+    Optional<std::uint8_t> indices_;
+};
+
+ChosenRows chosen_rows(const Array<const std::int64_t, 2>& rows, std::int64_t queries,
+                       std::int64_t count) {
     require(size(rows, 0) == queries, "rows and queries do not fit");
     for (std::size_t i = 0; i < rows.size(); ++i)
         require(rows.data()[i] >= 0 && rows.data()[i] < count, "rows must be rows of blocks");
+    return {rows.data(), size(rows, 1)};
 }
 
-template <class A, class B>
-std::int64_t output_k(const A& rows_out, const B& values_out, std::int64_t queries) {
+template <class Value>
+Best<Value> best_of(const Array<std::int64_t, 2>& rows_out, const Array<Value, 2>& values_out,
+                    std::int64_t queries) {
     require(size(rows_out, 0) == queries && size(values_out, 0) == queries &&
                 size(rows_out, 1) == size(values_out, 1) && size(rows_out, 1) > 0,
             "outputs do not fit");
-    return size(rows_out, 1);
+    return {size(rows_out, 1), rows_out.data(), values_out.data()};
+}
+
+template <class Value>
+void require_each(const Array<Value, 2>& values_out, const Array<const std::int64_t, 2>& rows) {
+    require(size(values_out, 0) == size(rows, 0) && size(values_out, 1) == size(rows, 1),
+            "outputs do not fit");
 }
 
 std::vector<std::string> paths() {
@@ -121,15 +191,14 @@ std::vector<std::string> paths() {
     return names;
 }
 
-// The bytes of a row follow each other; its rows may be parts of longer ones.
+// Rows of bytes that may be parts of longer rows.
 using Codes = nb::ndarray<const std::uint8_t, nb::ndim<2>, nb::device::cpu>;
 
 void py_to_blocks(Codes codes, Array<std::uint8_t, 3> blocks) {
     const std::int64_t rows = size(codes, 0), columns = size(codes, 1), step = codes.stride(0);
     require(rows == 0 || ((columns < 2 || codes.stride(1) == 1) && (rows < 2 || step >= columns)),
             "codes must be rows of bytes");
-    require(blocks_of(blocks).columns == columns &&
-                size(blocks, 0) == (rows + kRows - 1) / kRows,
+    require(blocks_of(blocks).columns == columns && size(blocks, 0) == (rows + kRows - 1) / kRows,
             "blocks do not fit codes");
     nb::gil_scoped_release release;
     to_blocks(codes.data(), rows, columns, step, blocks.data());
@@ -143,141 +212,124 @@ void py_from_blocks(Array<const std::uint8_t, 3> blocks, Array<std::uint8_t, 2> 
     from_blocks(blocks.data(), rows, columns, codes.data());
 }
 
-void py_hamming_topk(const std::string& path, Array<const std::uint8_t, 3> blocks, std::int64_t n,
-                     Array<const std::uint8_t, 2> queries, int bits, int pairs,
-                     Optional<std::uint64_t> mask, Optional<std::int64_t> visited, int threads, Array<std::int64_t, 2> rows_out,
-                     Array<std::int32_t, 2> distances_out) {
+void py_hamming_topk(const std::string& path, nb::object scan, int threads,
+                     Array<std::int64_t, 2> rows_out, Array<std::int32_t, 2> distances_out) {
     const Kernels& kernels = kernels_named(path);
-    const Blocks b = blocks_of(blocks);
-    const Rows rows = rows_of(b, n, mask, visited);
-    const HammingQueries q = queries_of(b, queries, bits, pairs);
-    require(3 * static_cast<std::int64_t>(bits) / 2 + 64 < 65535, "codes are too wide");
-    const std::int64_t k = output_k(rows_out, distances_out, q.count);
+    const PyHammingScan held(scan);
+    const HammingArgs args = held.args();
+    require(3 * static_cast<std::int64_t>(args.queries.bits) / 2 + 64 < 65535,
+            "codes are too wide");
+    const auto best = best_of(rows_out, distances_out, args.queries.count);
     nb::gil_scoped_release release;
-    hamming_topk(kernels, b, rows, q, k, threads, rows_out.data(), distances_out.data());
+    hamming_topk(kernels, args, threads, best);
 }
 
-void py_hamming_rows(Array<const std::uint8_t, 3> blocks, Array<const std::int64_t, 2> rows,
-                     Array<const std::uint8_t, 2> queries, int bits, int pairs, int threads,
+void py_hamming_rows(nb::object scan, Array<const std::int64_t, 2> rows, int threads,
                      Array<std::int32_t, 2> distances_out) {
-    const Blocks b = blocks_of(blocks);
-    const HammingQueries q = queries_of(b, queries, bits, pairs);
-    require_rows(rows, q.count, b.count * kRows);
-    require(output_k(rows, distances_out, q.count) > 0, "outputs do not fit");
+    const PyHammingScan held(scan);
+    const HammingArgs args = held.args();
+    const ChosenRows chosen = chosen_rows(rows, args.queries.count, args.rows.count);
+    require_each(distances_out, rows);
     nb::gil_scoped_release release;
-    hamming_rows(b, rows.data(), size(rows, 1), q, threads, distances_out.data());
+    hamming_rows(args, chosen, threads, distances_out.data());
 }
 
-void py_table_topk(const std::string& path, Array<const std::uint8_t, 3> blocks,
-                   OptionalBlocks rest, std::int64_t n,
-                   Array<const std::int16_t, 2> tables, Array<const std::int32_t, 1> offsets,
-                   int full, Optional<float> values, Optional<std::uint8_t> indices,
-                   Optional<std::uint64_t> mask, Optional<std::int64_t> visited, int threads,
+void py_table_topk(const std::string& path, nb::object scan, int threads,
                    Array<std::int64_t, 2> rows_out, Array<float, 2> scores_out) {
     const Kernels& kernels = kernels_named(path);
-    const Blocks b = blocks_of(blocks, rest);
-    const Rows rows = rows_of(b, n, mask, visited);
-    const TableQueries q = queries_of(b, tables, offsets, full);
-    require(q.columns <= 16384, "codes are too wide");
-    const Factors f = factors_of(values, indices, n);
-    const std::int64_t k = output_k(rows_out, scores_out, q.count);
+    const PyTableScan held(scan);
+    const TableArgs args = held.args();
+    require(args.queries.layout.bytes <= 16384, "codes are too wide");
+    const auto best = best_of(rows_out, scores_out, args.queries.count);
     nb::gil_scoped_release release;
-    table_topk(kernels, b, rows, q, f, k, threads, rows_out.data(), scores_out.data());
+    table_topk(kernels, args, threads, best);
 }
 
-void py_table_rows(Array<const std::uint8_t, 3> blocks, OptionalBlocks rest,
-                   Array<const std::int64_t, 2> rows,
-                   Array<const std::int16_t, 2> tables, Array<const std::int32_t, 1> offsets,
-                   int full, Optional<float> values, Optional<std::uint8_t> indices, int threads,
+void py_table_rows(nb::object scan, Array<const std::int64_t, 2> rows, int threads,
                    Array<float, 2> scores_out) {
-    const Blocks b = blocks_of(blocks, rest);
-    const TableQueries q = queries_of(b, tables, offsets, full);
-    const Factors f = factors_of(values, indices, 0);
-    std::int64_t count = b.count * kRows;
-    if (indices) count = std::min(count, size(*indices, 0));
-    else if (values) count = std::min(count, size(*values, 0));
-    require_rows(rows, q.count, count);
-    require(output_k(rows, scores_out, q.count) > 0, "outputs do not fit");
+    const PyTableScan held(scan);
+    const TableArgs args = held.args();
+    const ChosenRows chosen = chosen_rows(rows, args.queries.count, args.rows.count);
+    require_each(scores_out, rows);
     nb::gil_scoped_release release;
-    table_rows(b, rows.data(), size(rows, 1), q, f, threads, scores_out.data());
+    table_rows(args, chosen, threads, scores_out.data());
 }
 
-void py_choose_words(const std::string& path, Array<const std::int16_t, 2> rows,
-                     Array<const std::int16_t, 2> words, Array<const std::int32_t, 3> pairs,
-                     Array<const std::int16_t, 2> twice, Array<const std::int32_t, 1> squares,
-                     int section_words, int beam, int sweeps, int shift, std::int32_t limit,
-                     int threads, Array<std::uint8_t, 2> codes_out,
-                     Array<std::int16_t, 2> rest_out) {
+void py_choose_codewords(const std::string& path, Array<const std::int16_t, 2> rows,
+                         Array<const std::int16_t, 2> codewords,
+                         Array<const std::int32_t, 3> paired, Array<const std::int16_t, 2> twice,
+                         Array<const std::int32_t, 1> squares, int book_size, int beam, int sweeps,
+                         int shift, std::int32_t limit, int threads,
+                         Array<std::uint8_t, 2> codes_out, Array<std::int16_t, 2> residuals_out) {
     const Kernels& kernels = kernels_named(path);
-    const std::int64_t count = size(rows, 0), dims = size(rows, 1), width = size(words, 0);
-    require(section_words == kFewWords || section_words == kManyWords, "section_words do not fit");
-    const std::int64_t sections = width / section_words;
-    const std::int64_t bytes = section_words == kFewWords ? sections / 2 : sections;
+    const std::int64_t count = size(rows, 0), dims = size(rows, 1), width = size(codewords, 0);
+    require(book_size == kNibbleSize || book_size == kByteSize, "book_size do not fit");
+    const std::int64_t codebooks = width / book_size;
+    const std::int64_t bytes = book_size == kNibbleSize ? codebooks / 2 : codebooks;
     require(dims > 0 && dims % 2 == 0 && dims < (1 << 20), "dims do not fit");
-    require(size(words, 1) == dims && width == section_words * sections && bytes > 0 &&
-                width % kPairedWords == 0 && sections <= kSections,
-            "words and rows do not fit");
-    require(size(pairs, 0) == width / kPairedWords && size(pairs, 1) == dims / 2 &&
-                size(pairs, 2) == kPairedWords && size(twice, 0) == width &&
-                size(twice, 1) == width && size(squares, 0) == width,
-            "products and words do not fit");
+    require(size(codewords, 1) == dims && width == book_size * codebooks && bytes > 0 &&
+                width % kPaired == 0 && codebooks <= kMostCodebooks,
+            "codewords and rows do not fit");
+    require(size(paired, 0) == width / kPaired && size(paired, 1) == dims / 2 &&
+                size(paired, 2) == kPaired && size(twice, 0) == width && size(twice, 1) == width &&
+                size(squares, 0) == width,
+            "products and codewords do not fit");
     require(beam > 0 && beam <= kBeam && sweeps >= 0, "beam or sweeps do not fit");
     require(shift >= 0 && shift < 32 && limit >= 0, "shift or limit do not fit");
     require(size(codes_out, 0) == count && size(codes_out, 1) == bytes &&
-                size(rest_out, 0) == count && size(rest_out, 1) == dims,
+                size(residuals_out, 0) == count && size(residuals_out, 1) == dims,
             "outputs do not fit");
     nb::gil_scoped_release release;
-    choose_words(kernels,
-                 {rows.data(), words.data(), pairs.data(), twice.data(), squares.data(),
-                  static_cast<int>(dims), static_cast<int>(sections), section_words,
-                  static_cast<int>(width), beam, sweeps, shift, limit, codes_out.data(),
-                  rest_out.data()},
-                 count, threads);
+    choose_codewords(kernels,
+                     {rows.data(), codewords.data(), paired.data(), twice.data(), squares.data(),
+                      static_cast<int>(dims), static_cast<int>(codebooks), book_size,
+                      static_cast<int>(width), beam, sweeps, shift, limit, codes_out.data(),
+                      residuals_out.data()},
+                     count, threads);
 }
 
 void py_multiply(const std::string& path, Array<const std::int16_t, 2> rows,
-                 Array<const std::int32_t, 3> pairs, int threads,
+                 Array<const std::int32_t, 3> paired, int threads,
                  Array<std::int32_t, 2> products_out) {
     const Kernels& kernels = kernels_named(path);
-    const std::int64_t dims = size(rows, 1), width = size(pairs, 0) * kPairedWords;
-    require(dims < (1 << 20) && size(pairs, 1) == dims / 2 && size(pairs, 2) == kPairedWords &&
+    const std::int64_t dims = size(rows, 1), width = size(paired, 0) * kPaired;
+    require(dims < (1 << 20) && size(paired, 1) == dims / 2 && size(paired, 2) == kPaired &&
                 dims % 2 == 0 && width < (1 << 24),
-            "words and rows do not fit");
+            "codewords and rows do not fit");
     require(size(products_out, 0) == size(rows, 0) && size(products_out, 1) == width,
             "outputs do not fit");
     nb::gil_scoped_release release;
     multiply(kernels,
-             {rows.data(), pairs.data(), static_cast<int>(dims), static_cast<int>(width),
+             {rows.data(), paired.data(), static_cast<int>(dims), static_cast<int>(width),
               products_out.data()},
              size(rows, 0), threads);
 }
 
-void py_squared_norms(Array<const std::uint8_t, 2> codes, Array<const std::int16_t, 2> words,
+void py_squared_norms(Array<const std::uint8_t, 2> codes, Array<const std::int16_t, 2> codewords,
                       Array<const std::int16_t, 1> start, int full, int threads,
                       Array<std::int64_t, 1> norms_out) {
-    const std::int64_t count = size(codes, 0), columns = size(codes, 1), dims = size(words, 1);
-    require(full >= 0 && full <= columns && columns <= 256 && dims < (1 << 14) &&
-                size(words, 0) == kManyWords * full + 2 * kFewWords * (columns - full),
-            "words do not fit");
+    const std::int64_t count = size(codes, 0), bytes = size(codes, 1), dims = size(codewords, 1);
+    require(full >= 0 && full <= bytes && bytes <= 256, "full and codes do not fit");
+    const CodebookLayout layout{static_cast<int>(bytes), full};
+    require(dims < (1 << 14) && size(codewords, 0) == codeword_count(layout),
+            "codewords do not fit");
     require(size(start, 0) == dims && size(norms_out, 0) == count, "start or outputs do not fit");
     nb::gil_scoped_release release;
-    squared_norms({words.data(), start.data(), static_cast<int>(columns), full,
-                   static_cast<int>(dims)},
-                  codes.data(), count, threads, norms_out.data());
+    squared_norms({codewords.data(), start.data(), layout, static_cast<int>(dims)}, codes.data(),
+                  count, threads, norms_out.data());
 }
 
-void py_word_sums(Array<const std::uint8_t, 2> codes, Array<const std::int16_t, 2> rows,
-                  int section_words, int threads, Array<std::int64_t, 2> sums_out) {
+void py_codeword_sums(Array<const std::uint8_t, 2> codes, Array<const std::int16_t, 2> rows,
+                      int full, int threads, Array<std::int64_t, 2> sums_out) {
     const std::int64_t bytes = size(codes, 1), dims = size(rows, 1);
-    require(section_words == kFewWords || section_words == kManyWords, "section_words do not fit");
-    const std::int64_t width = section_words == kFewWords ? 2 * kFewWords : kManyWords;
-    require(size(codes, 0) == size(rows, 0) && dims < (1 << 20) && bytes < (1 << 20) &&
-                size(sums_out, 0) == bytes * width && size(sums_out, 1) == dims,
+    require(full >= 0 && full <= bytes && bytes < (1 << 20), "full and codes do not fit");
+    const CodebookLayout layout{static_cast<int>(bytes), full};
+    require(size(codes, 0) == size(rows, 0) && dims < (1 << 20) &&
+                size(sums_out, 0) == codeword_count(layout) && size(sums_out, 1) == dims,
             "codes, rows and sums do not fit");
     nb::gil_scoped_release release;
-    word_sums({codes.data(), rows.data(), size(rows, 0), static_cast<int>(bytes),
-               static_cast<int>(dims), section_words},
-              threads, sums_out.data());
+    codeword_sums({codes.data(), rows.data(), size(rows, 0), layout, static_cast<int>(dims)},
+                  threads, sums_out.data());
 }
 
 } // namespace
@@ -285,45 +337,37 @@ void py_word_sums(Array<const std::uint8_t, 2> codes, Array<const std::int16_t, 
 NB_MODULE(_native, m) {
     m.doc() = "Native search kernels of qama.kernels; use them through that package.";
     m.def("paths", &paths);
-    m.def("guard", [](std::uintptr_t begin, std::size_t bytes) {
-        return guard(reinterpret_cast<const void*>(begin), bytes);
-    }, nb::arg("begin"), nb::arg("bytes"));
+    m.def(
+        "guard",
+        [](std::uintptr_t begin, std::size_t bytes) {
+            return guard(reinterpret_cast<const void*>(begin), bytes);
+        },
+        nb::arg("begin"), nb::arg("bytes"));
     m.def("unguard", &unguard, nb::arg("place"));
     m.def("faulted", &faulted, nb::arg("place"));
     m.def("to_blocks", &py_to_blocks, nb::arg("codes").noconvert(), nb::arg("out").noconvert());
     m.def("from_blocks", &py_from_blocks, nb::arg("blocks").noconvert(),
           nb::arg("out").noconvert());
-    m.def("hamming_topk", &py_hamming_topk, nb::arg("path"), nb::arg("blocks").noconvert(),
-          nb::arg("n"), nb::arg("queries").noconvert(), nb::arg("bits"), nb::arg("pairs"),
-          nb::arg("mask").noconvert().none(), nb::arg("visited").noconvert().none(),
-          nb::arg("threads"), nb::arg("rows_out").noconvert(),
-          nb::arg("distances_out").noconvert());
-    m.def("hamming_rows", &py_hamming_rows, nb::arg("blocks").noconvert(),
-          nb::arg("rows").noconvert(), nb::arg("queries").noconvert(), nb::arg("bits"),
-          nb::arg("pairs"), nb::arg("threads"), nb::arg("distances_out").noconvert());
-    m.def("table_topk", &py_table_topk, nb::arg("path"), nb::arg("blocks").noconvert(),
-          nb::arg("rest").noconvert().none(), nb::arg("n"), nb::arg("tables").noconvert(), nb::arg("offsets").noconvert(),
-          nb::arg("full"), nb::arg("values").noconvert().none(), nb::arg("indices").noconvert().none(),
-          nb::arg("mask").noconvert().none(), nb::arg("visited").noconvert().none(),
-          nb::arg("threads"), nb::arg("rows_out").noconvert(), nb::arg("scores_out").noconvert());
-    m.def("table_rows", &py_table_rows, nb::arg("blocks").noconvert(),
-          nb::arg("rest").noconvert().none(),
-          nb::arg("rows").noconvert(), nb::arg("tables").noconvert(),
-          nb::arg("offsets").noconvert(), nb::arg("full"),
-          nb::arg("values").noconvert().none(), nb::arg("indices").noconvert().none(),
-          nb::arg("threads"),
-          nb::arg("scores_out").noconvert());
-    m.def("choose_words", &py_choose_words, nb::arg("path"), nb::arg("rows").noconvert(),
-          nb::arg("words").noconvert(), nb::arg("pairs").noconvert(),
-          nb::arg("twice").noconvert(), nb::arg("squares").noconvert(), nb::arg("section_words"),
+    m.def("hamming_topk", &py_hamming_topk, nb::arg("path"), nb::arg("scan"), nb::arg("threads"),
+          nb::arg("rows_out").noconvert(), nb::arg("distances_out").noconvert());
+    m.def("hamming_rows", &py_hamming_rows, nb::arg("scan"), nb::arg("rows").noconvert(),
+          nb::arg("threads"), nb::arg("distances_out").noconvert());
+    m.def("table_topk", &py_table_topk, nb::arg("path"), nb::arg("scan"), nb::arg("threads"),
+          nb::arg("rows_out").noconvert(), nb::arg("scores_out").noconvert());
+    m.def("table_rows", &py_table_rows, nb::arg("scan"), nb::arg("rows").noconvert(),
+          nb::arg("threads"), nb::arg("scores_out").noconvert());
+    m.def("choose_codewords", &py_choose_codewords, nb::arg("path"), nb::arg("rows").noconvert(),
+          nb::arg("codewords").noconvert(), nb::arg("paired").noconvert(),
+          nb::arg("twice").noconvert(), nb::arg("squares").noconvert(), nb::arg("size"),
           nb::arg("beam"), nb::arg("sweeps"), nb::arg("shift"), nb::arg("limit"),
           nb::arg("threads"), nb::arg("codes_out").noconvert(),
-          nb::arg("rest_out").noconvert());
+          nb::arg("residuals_out").noconvert());
     m.def("multiply", &py_multiply, nb::arg("path"), nb::arg("rows").noconvert(),
-          nb::arg("pairs").noconvert(), nb::arg("threads"), nb::arg("products_out").noconvert());
-    m.def("word_sums", &py_word_sums, nb::arg("codes").noconvert(), nb::arg("rows").noconvert(),
-          nb::arg("section_words"), nb::arg("threads"), nb::arg("sums_out").noconvert());
+          nb::arg("paired").noconvert(), nb::arg("threads"), nb::arg("products_out").noconvert());
+    m.def("codeword_sums", &py_codeword_sums, nb::arg("codes").noconvert(),
+          nb::arg("rows").noconvert(), nb::arg("full"), nb::arg("threads"),
+          nb::arg("sums_out").noconvert());
     m.def("squared_norms", &py_squared_norms, nb::arg("codes").noconvert(),
-          nb::arg("words").noconvert(), nb::arg("start").noconvert(), nb::arg("full"),
+          nb::arg("codewords").noconvert(), nb::arg("start").noconvert(), nb::arg("full"),
           nb::arg("threads"), nb::arg("norms_out").noconvert());
 }

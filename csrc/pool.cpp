@@ -11,6 +11,8 @@
 namespace qama {
 namespace {
 
+constexpr double kWorkPerThread = 1 << 22; // about the cost of starting one
+
 class Work {
   public:
     Work(std::int64_t count, const std::function<void(std::int64_t)>& task)
@@ -40,7 +42,13 @@ class Work {
 
 } // namespace
 
-int core_count() { return std::max(1, static_cast<int>(std::thread::hardware_concurrency())); }
+int thread_count(int asked, double work) {
+    if (asked > 0) return asked;
+    const double worth = 1 + work / kWorkPerThread;
+    if (worth < 2) return 1; // counting the cores takes 10 us
+    const double cores = std::max(1u, std::thread::hardware_concurrency());
+    return static_cast<int>(std::min(cores, worth));
+}
 
 void parallel_for(std::int64_t count, int threads, const std::function<void(std::int64_t)>& task) {
     Work work(count, task);

@@ -9,8 +9,10 @@
 
 #include <cstdint>
 
-// GCC takes a function that only prefetches for one without effects, and drops calls of it: it must
-// be inlined before.
+#include "codebooks.h"
+
+// GCC believes that a function which only prefetches has no effect, and drops calls of it. Such a
+// function must therefore be inlined by force.
 #if defined(__GNUC__)
 #define QAMA_PREFETCH(address) __builtin_prefetch(address, 0, 2) // into the L2 cache
 #define QAMA_INLINE inline __attribute__((always_inline))
@@ -21,39 +23,42 @@
 
 namespace qama {
 
-constexpr int kRows = 64;                      // rows in a block = bytes in a column of it
-constexpr int kSpill = 31;                     // columns of at most 8 per byte: 31 * 8 <= 255
-constexpr int kFullGroup = 2;                  // full columns whose entries are summed in 8 bits
-constexpr int kNarrowGroup = 2;                // columns of nibbles that are
-constexpr int kShortCode = 16;                 // columns
-constexpr int kInterleaved = 64;               // queries whose tables lie side by side
-constexpr int kMaxGroupBlocks = 32;            // blocks that a tile of queries visits in a row
-constexpr int kInterleavedGroupBlocks = 256;   // that 64 queries visit in a row
-constexpr std::int64_t kGroupBytes = 16 << 10; // their size, so that they stay in the L1 cache;
-constexpr std::int64_t kTableGroupBytes = 128 << 10; // in the L2 cache, where tables fill the L1
+// Words used throughout: a block holds 64 rows. A column is one byte of each row of a block. A tile
+// is the queries that one pass over a block serves. A group is the blocks that all tiles visit
+// before any tile goes on, so that the blocks stay in a cache.
+
+constexpr int kRows = 64;           // rows of a block, so bytes of a column
+constexpr int kSpill = 31;          // columns whose distances, 8 at most each, fit a byte: 248
+constexpr int kFullGroup = 2;       // full columns whose filter entries are summed in 8 bits
+constexpr int kNarrowGroup = 2;     // later columns whose filter entries are, in narrow tables
+constexpr int kShortCode = 16;      // columns of a code that counts as short
+constexpr int kInterleaved = 64;    // queries whose filter tables are interleaved
+constexpr int kMaxGroupBlocks = 32; // blocks of a group, at most
+constexpr int kInterleavedGroupBlocks = 256;   // the same, for interleaved tables
+constexpr std::int64_t kGroupBytes = 16 << 10; // of a Hamming scan, so that a group stays in L1
+constexpr std::int64_t kTableGroupBytes = 128 << 10; // of a table scan: in L2, as tables fill L1
 
 class TopK;
 
-// Where one query's survivors go, and what a row must beat to be one.
+// Where the rows go that one query keeps, and what a row must beat to be kept.
 struct Sink {
     std::uint32_t limit; // only distances < limit can enter
-    float floor;         // only scores for which !(score <= floor) can enter; NaN lets all enter
+    float floor;         // only scores > floor can enter; while it is NaN, all can
     TopK* top;
 };
 
-// Codes in blocks of 64 rows, one byte column at a time. The leading columns of a block lie side by
-// side, and so do the others, which may be an array of their own.
+// Codes in blocks of 64 rows, one column after the other. The last columns may be stored apart from
+// the leading ones, in an array of their own.
 struct Blocks {
     const std::uint8_t* data; // (count, columns, 64)
     std::int64_t count;
     int columns;
     const std::uint8_t* rest; // (count, rest_columns, 64)
-    int rest_columns;         // 0: `data` has all
+    int rest_columns;         // 0: `data` holds all columns
 };
 
 static inline const std::uint8_t* column_at(const Blocks& blocks, std::int64_t block, int column) {
-    if (column < blocks.columns)
-        return blocks.data + (block * blocks.columns + column) * kRows;
+    if (column < blocks.columns) return blocks.data + (block * blocks.columns + column) * kRows;
     return blocks.rest + (block * blocks.rest_columns + column - blocks.columns) * kRows;
 }
 
@@ -65,21 +70,49 @@ struct Rows {
     const std::int64_t* visited; // numbers of the blocks to scan, ascending, or null: all
 };
 
-// How the byte columns of a code become columns to XOR (see expand.h).
-struct Expansion {
-    int columns;        // byte columns compared
-    int pair_columns;   // leading columns that hold four pairs each
-    std::uint8_t mixed; // bits of the next column that belong to pairs; 0: none
-    std::uint8_t last;  // bits of the last column that count
+// Some rows for each query.
+struct ChosenRows {
+    const std::int64_t* rows; // (queries, each)
+    std::int64_t each;
 };
 
-struct HammingScan {
-    Blocks blocks; // whose leading columns are compared
+// Where the best rows of each query go, and their distances or scores.
+template <class Value> struct Best {
+    std::int64_t k;
+    std::int64_t* rows; // (queries, k)
+    Value* values;      // (queries, k)
+};
+
+// Which bits of a code are compared, and how its columns become columns to XOR (see expand.h).
+struct Expansion {
+    int columns;        // columns that are compared
+    int pair_columns;   // leading columns that hold four pairs each
+    std::uint8_t mixed; // mask: the bits of the next column that belong to pairs
+    std::uint8_t last;  // mask: the bits of the last column that are compared
+};
+
+struct HammingQueries {
+    const std::uint8_t* codes; // (count, columns)
+    std::int64_t count;
+    int columns; // bytes per query = (bits + 7) / 8
+    int bits;    // compared
+    int pairs;   // the first 2 * pairs bits are levels, see expand.h
+};
+
+// What a caller asks of a Hamming scan: qama.kernels.HammingScan. The queries are compared with the
+// leading columns of the blocks.
+struct HammingArgs {
+    Blocks blocks;
     Rows rows;
+    HammingQueries queries;
+};
+
+// The same, made ready for the kernels.
+struct HammingScan : HammingArgs {
     Expansion expansion;
-    bool expands;               // whether columns must be expanded before the XOR
-    int width;                  // columns after the expansion
-    const std::uint32_t* words; // word(query byte): [tile][column][query of the tile]
+    bool expands;                  // whether columns must be expanded before the XOR
+    int width;                     // columns after the expansion
+    const std::uint32_t* patterns; // of query bytes: [tile][column][query of the tile]
 };
 
 // One query's filter: S <= base + scale * (sum of its 8-bit entries) for every row.
@@ -88,35 +121,41 @@ struct Bound {
     float base;
 };
 
-// The highest S that this sum of entries allows, in float32. The sum is exact in double and rounded
-// once, so that the result rises with it.
+// The highest S that a sum of filter entries allows, in float32. It is computed exactly in double
+// and rounded once, so it never falls while the sum rises.
 static inline float highest(Bound bound, std::uint32_t sum) {
     return static_cast<float>(double{bound.base} + double{bound.scale} * sum);
 }
 
-// One positive factor per row: values[row], or values[indices[row]], or 1 where values is null.
-struct Factors {
+// One positive inverse norm per row: values[row], or values[indices[row]], or 1 if values is null.
+struct InverseNorms {
     const float* values;
     const std::uint8_t* indices;
-    bool ascending; // whether values is, where there are indices
+    bool ascending; // with indices: whether values ascend
 };
 
-static inline float factor_of(const Factors& factors, std::int64_t row) {
-    if (!factors.values) return 1.0f;
-    return factors.values[factors.indices ? factors.indices[row] : row];
+static inline float inverse_norm(const InverseNorms& norms, std::int64_t row) {
+    if (!norms.values) return 1.0f;
+    return norms.values[norms.indices ? norms.indices[row] : row];
 }
 
-// Exact tables, one after the other: 256 entries for each of the first `full` columns, then 16 for
-// the high and 16 for the low nibble of each further column.
+// Lookup tables with an entry for each codeword of the codes' leading bytes.
 struct TableQueries {
-    const std::int16_t* tables;  // (count, size)
+    const std::int16_t* tables;  // (count, codeword_count(layout))
     const std::int32_t* offsets; // (count)
-    std::int64_t count, size;
-    int columns, full;
-    int split; // columns of the first part of the blocks
+    std::int64_t count;
+    CodebookLayout layout;
 };
 
-// Columns [first, last) of one part of the blocks, with tables of one kind.
+// What a caller asks of a table scan: qama.kernels.TableScan.
+struct TableArgs {
+    Blocks blocks;
+    Rows rows;
+    TableQueries queries;
+    InverseNorms norms;
+};
+
+// Columns [first, last) that lie in one part of the blocks and are all full, or all not.
 struct Run {
     int first, last;
     bool full;
@@ -124,78 +163,84 @@ struct Run {
     int columns() const { return last - first; }
 };
 
-constexpr int kRuns = 3; // of a code: its columns are cut where full ones and where a part ends
+// A code has three runs, some of them empty: its columns are cut where the full ones end and where
+// the columns that are stored apart begin.
+constexpr int kRuns = 3;
 
-static inline Run run_of(const TableQueries& q, int number) {
-    const int split = q.split < q.columns ? q.split : q.columns;
-    const int cuts[] = {0, split < q.full ? split : q.full, split < q.full ? q.full : split,
-                        q.columns};
-    return {cuts[number], cuts[number + 1], cuts[number] < q.full};
+static inline Run run_of(const TableArgs& args, int number) {
+    const auto [columns, full] = args.queries.layout;
+    const int split = args.blocks.columns < columns ? args.blocks.columns : columns;
+    const int cuts[] = {0, split < full ? split : full, split < full ? full : split, columns};
+    return {cuts[number], cuts[number + 1], cuts[number] < full};
 }
 
-// Wide tables of a run of columns: one for each, and one for the top bits of each three.
+constexpr int kWideSize = 64; // entries of a wide table
+
+// How many wide tables a run of columns has: one per column, and one per three for their top bits.
 constexpr std::int64_t wide_tables(std::int64_t columns) { return columns + (columns + 2) / 3; }
 
 // How the filter's tables lie in memory: see filter.h.
-enum class Layout { narrow, wide, interleaved };
+enum class FilterLayout { narrow, wide, interleaved };
 
-struct TableScan {
-    Blocks blocks;
-    Rows rows;
-    TableQueries queries;
-    Factors factors;
-    Layout layout;
+// The same, made ready for the kernels: with the filter's tables of all tiles.
+struct TableScan : TableArgs {
+    Run runs[kRuns];
+    FilterLayout layout;
     std::int64_t entry_bytes;    // per query
-    const std::uint8_t* entries; // filter tables of a tile, see filter.h
-    const Bound* bounds;         // per query, those that pad the last tile among them
+    const std::uint8_t* entries; // see filter.h
+    const Bound* bounds;         // per query, with those that pad the last tile
 };
 
 struct Range {
     std::int64_t first, last;
 };
 
-constexpr int kFewWords = 16, kManyWords = 256; // of a section: four bits, or eight
-constexpr int kSections = 64;                   // at most
-constexpr int kBeam = 16;                       // prefixes kept, at most
-constexpr int kChoiceRows = 32;                 // rows that share what is read of the words
-constexpr int kPairedWords = 32;                // words that lie beside each other in Choice.pairs
+constexpr int kMostCodebooks = 64; // of a Choice
+constexpr int kBeam = 16;          // prefixes that a beam can keep
+constexpr int kChoiceRows = 32;    // rows that are multiplied with the codewords together
+constexpr int kPaired = 32;        // codewords that lie side by side in Choice.paired
 
-// What choose_words minimises: |row - sum of one word per section|^2.
+// What choose_codewords minimises: |row - sum of one codeword per codebook|^2.
 struct Choice {
-    const std::int16_t* rows;    // (rows, dims)
-    const std::int16_t* words;   // (width, dims)
-    const std::int32_t* pairs;   // (width / 32, dims / 2, 32): entries 2k and 2k + 1 of each word
-    const std::int16_t* twice;   // 2 w_i . w_j halved `shift` times, (width, width)
-    const std::int32_t* squares; // |w_i|^2 halved `shift` times, (width)
-    int dims, sections, section_words, width; // width = section_words * sections
+    const std::int16_t* rows;      // (rows, dims)
+    const std::int16_t* codewords; // (width, dims)
+    const std::int32_t* paired;    // (width / 32, dims / 2, 32): their entries 2k and 2k + 1
+    const std::int16_t* twice;     // (width, width): 2 w_i . w_j, halved `shift` times
+    const std::int32_t* squares;   // (width): |w_i|^2, halved `shift` times
+    int dims;
+    int codebooks, book_size; // each holds 16 or each holds 256 codewords
+    int width;                // codewords: codebooks * book_size
     int beam, sweeps;
-    int shift;           // times that products are halved
-    std::int32_t limit;  // halved products of row and word are clamped to it
-    std::uint8_t* codes; // (rows, sections / 2), or (rows, sections) of 256 words
-    std::int16_t* rest;  // (rows, dims)
+    int shift;               // how often products are halved, each time rounding down
+    std::int32_t limit;      // halved products of rows and codewords are clamped to +-limit
+    std::uint8_t* codes;     // out: (rows, codebooks / 2), or (rows, codebooks) if 256 codewords
+    std::int16_t* residuals; // out: (rows, dims), rows less their codewords
 };
 
-// Products of all rows and all words.
+// Products of all rows and all codewords.
 struct Products {
-    const std::int16_t* rows;  // (rows, dims)
-    const std::int32_t* pairs; // as in Choice
+    const std::int16_t* rows;   // (rows, dims)
+    const std::int32_t* paired; // as in Choice
     int dims, width;
-    std::int32_t* products; // (rows, width)
+    std::int32_t* products; // out: (rows, width)
 };
 
-// `blocks` counts those that are visited. `tiles` counts tiles of hamming_tile queries, or of
-// table_tile, or of kInterleaved; `sinks` belongs to the queries of `tiles`, those that pad the
-// last tile among them. `scratch` holds group_blocks() expanded blocks.
-using HammingFn = void (*)(const HammingScan&, Range blocks, Range tiles, std::int64_t queries,
-                           Sink* sinks, std::uint8_t* scratch);
-using TableFn = void (*)(const TableScan&, Range blocks, Range tiles, std::int64_t queries,
-                         Sink* sinks);
-// `scratch` holds kChoiceRows + beam rows of `width` integers, then `dims` integers.
+// The part of a scan that one call of a kernel does: some blocks for some tiles of queries.
+struct Part {
+    Range blocks; // their places among the blocks to scan
+    Range tiles;  // each of hamming_tile or table_tile queries (see Kernels), or of kInterleaved
+    Sink* sinks;  // one per query of these tiles, with those that pad the last tile
+};
+
+// `scratch` has room for group_blocks() expanded blocks, if the scan expands.
+using HammingFn = void (*)(const HammingScan&, const Part&, std::uint8_t* scratch);
+using TableFn = void (*)(const TableScan&, const Part&);
+// `scratch` has room for kChoiceRows + beam rows of `width` integers and for `dims` integers.
 using ChooseFn = void (*)(const Choice&, Range rows, std::int32_t* scratch);
 using MultiplyFn = void (*)(const Products&, Range rows);
 
-// What one query's look-ups in a column cost, in percent of a 64th of what they cost 64 queries by
-// interleaved tables.
+// What it costs to look up one query's entries of a column, in percent of what that costs per query
+// in a full tile of 64 interleaved tables.
 struct LookUpCost {
     int full, nibbles;
 
@@ -204,10 +249,10 @@ struct LookUpCost {
 
 struct Kernels {
     const char* name;
-    int hamming_tile, table_tile; // queries per tile, powers of two; not of interleaved tables
-    bool wide;                    // whether the scan takes wide tables
+    int hamming_tile, table_tile; // queries per tile, powers of two (if not interleaved)
+    bool wide;                    // whether the scan can read wide tables
     LookUpCost cost;
-    std::uint32_t (*word)(std::uint8_t); // a query's byte as the Hamming scan wants it
+    std::uint32_t (*pattern)(std::uint8_t); // a query's byte as the Hamming scan reads it
     HammingFn hamming;
     TableFn tables;
     ChooseFn choose;
@@ -220,9 +265,9 @@ const Kernels* avx2_kernels();
 const Kernels* avx512_kernels();
 const Kernels* neon_kernels();
 
-// Called by the kernels for the rows that pass; compiled for the plain target.
+// The kernels call these for the rows that pass. They are compiled for the plain target.
 void offer_distances(Sink&, std::uint64_t rows, const std::uint16_t* distances, std::int64_t row);
-// True when the sink's floor rose.
+// Returns whether the sink's floor rose.
 bool offer_score(Sink&, std::uint16_t sum, const TableScan&, std::int64_t query, std::int64_t row);
 
 } // namespace qama

@@ -7,8 +7,9 @@
 namespace qama {
 namespace {
 
-// kDiffering[q][x] = bits that differ between the nibbles q and x: AVX2 has no byte popcount, and
-// one look-up per nibble of a column that is split once costs half of XOR plus two look-ups.
+// kDiffering.at[q][x]: how many bits of the nibbles q and x differ. AVX2 has no byte popcount. A
+// column is split into nibbles once for all queries; one look-up per nibble and query then costs
+// half of an XOR and two look-ups.
 struct Differing {
     alignas(32) std::uint8_t at[16][16];
     constexpr Differing() : at{} {
@@ -35,12 +36,8 @@ struct Bytes {
         return {all, all};
     }
     Bytes add(Bytes y) const { return {_mm256_add_epi8(a, y.a), _mm256_add_epi8(b, y.b)}; }
-    Bytes operator&(Bytes y) const {
-        return {_mm256_and_si256(a, y.a), _mm256_and_si256(b, y.b)};
-    }
-    Bytes operator|(Bytes y) const {
-        return {_mm256_or_si256(a, y.a), _mm256_or_si256(b, y.b)};
-    }
+    Bytes operator&(Bytes y) const { return {_mm256_and_si256(a, y.a), _mm256_and_si256(b, y.b)}; }
+    Bytes operator|(Bytes y) const { return {_mm256_or_si256(a, y.a), _mm256_or_si256(b, y.b)}; }
     // Shifts of 16-bit lanes: no caller has a bit that would cross a byte.
     Bytes shl1() const { return {_mm256_slli_epi16(a, 1), _mm256_slli_epi16(b, 1)}; }
     Bytes shr1() const { return {_mm256_srli_epi16(a, 1), _mm256_srli_epi16(b, 1)}; }
@@ -126,9 +123,7 @@ struct Ints {
     }
     static Mask less(Ints a, Ints b) { return _mm256_cmpgt_epi32(b.v, a.v); }
     static Mask equal(Ints a, Ints b) { return _mm256_cmpeq_epi32(a.v, b.v); }
-    static Ints select(Mask mask, Ints a, Ints b) {
-        return {_mm256_blendv_epi8(b.v, a.v, mask)};
-    }
+    static Ints select(Mask mask, Ints a, Ints b) { return {_mm256_blendv_epi8(b.v, a.v, mask)}; }
     std::int32_t least() const {
         __m128i x = _mm_min_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
         x = _mm_min_epi32(x, _mm_shuffle_epi32(x, 0x4E));
@@ -158,14 +153,13 @@ struct Avx2 {
 
     static __m256i shuffle(const std::uint8_t* entries, __m256i x) {
         return _mm256_shuffle_epi8(
-            _mm256_broadcastsi128_si256(
-                _mm_loadu_si128(reinterpret_cast<const __m128i*>(entries))),
+            _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(entries))),
             x);
     }
 
     // 32 bytes, made ready to be looked up in tables of 256. Bit 7 decides in both instructions: a
-    // shuffle gives 0 where it is set, a blend takes the second. So `at` holds the low nibble and, as
-    // bit 7, bit 4 of the byte or its opposite; `upper` holds bits 5, 6 and 7 as bit 7.
+    // shuffle gives 0 where it is set, a blend takes the second. So `at` holds the low nibble and,
+    // as bit 7, bit 4 of the byte or its opposite; `upper` holds bits 5, 6 and 7 as bit 7.
     struct Index {
         __m256i at[2], upper[3];
 
@@ -182,8 +176,7 @@ struct Avx2 {
             return _mm256_or_si256(shuffle(entries, x.at[0]), shuffle(entries + 16, x.at[1]));
         else
             return _mm256_blendv_epi8(find<Bits - 1>(entries, x),
-                                      find<Bits - 1>(entries + (16 << Bits), x),
-                                      x.upper[Bits - 1]);
+                                      find<Bits - 1>(entries + (16 << Bits), x), x.upper[Bits - 1]);
     }
     template <int T>
     static void add_whole(__m256i x, const std::uint8_t* entries, __m256i (&totals)[T]) {
@@ -205,17 +198,17 @@ struct Avx2 {
     }
 
     static Nibbles column(Bytes x) { return nibbles(x); }
-    // Where the tables of both nibbles start: no arithmetic is left for the scan.
-    static std::uint32_t word(std::uint8_t byte) {
+    // Where in kDiffering the rows of both nibbles start, so that the scan need not compute it.
+    static std::uint32_t pattern(std::uint8_t byte) {
         return (byte & 0xF0u) | (byte & 0x0Fu) << 20;
     }
-    static void add_differing(Nibbles x, const std::uint32_t* word, Bytes& counts) {
-        add_differing(x.high, *word & 0xFFFF, counts);
-        add_differing(x.low, *word >> 16, counts);
+    static void add_differing(Nibbles x, const std::uint32_t* pattern, Bytes& counts) {
+        add_differing(x.high, *pattern & 0xFFFF, counts);
+        add_differing(x.low, *pattern >> 16, counts);
     }
     static void add_differing(Bytes nibbles, std::uint32_t at, Bytes& counts) {
         counts = counts.add(shuffle(kDiffering.at[0] + at, nibbles));
-        // Added now: GCC would add up more of them first, and run out of registers.
+        // Forces the addition here: GCC would defer it and run out of registers.
         asm("" : "+x"(counts.a), "+x"(counts.b));
     }
 };

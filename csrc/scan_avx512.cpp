@@ -1,4 +1,5 @@
-// The scan for CPUs with AVX-512 F, BW, VL, VBMI, BITALG and VNNI: a column of a block is one register.
+// The scan for CPUs with AVX-512 F, BW, VL, VBMI, BITALG and VNNI: one register holds a column of a
+// block.
 #include "scan_kernel.h"
 
 #if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VL__) && \
@@ -22,9 +23,7 @@ struct Bytes {
 
     static Bytes load(const std::uint8_t* p) { return {_mm512_loadu_si512(p)}; }
     void store(std::uint8_t* p) const { _mm512_storeu_si512(p, v); }
-    static Bytes splat(std::uint8_t x) {
-        return {_mm512_set1_epi8(static_cast<char>(x))};
-    }
+    static Bytes splat(std::uint8_t x) { return {_mm512_set1_epi8(static_cast<char>(x))}; }
     Bytes add(Bytes y) const { return {_mm512_add_epi8(v, y.v)}; }
     Bytes operator&(Bytes y) const { return {_mm512_and_si512(v, y.v)}; }
     Bytes operator|(Bytes y) const { return {_mm512_or_si512(v, y.v)}; }
@@ -64,7 +63,7 @@ struct Sums {
         const __m512i least = _mm512_set1_epi16(static_cast<short>(limit));
         return rows(_mm512_cmpge_epu16_mask(even(), least), _mm512_cmpge_epu16_mask(odd, least));
     }
-    static std::uint64_t rows(__mmask32 even, __mmask32 odd) { // of which there are rarely any
+    static std::uint64_t rows(__mmask32 even, __mmask32 odd) { // there are rarely any
         return (even | odd) == 0 ? 0 : spread2(even) | spread2(odd) << 1;
     }
 };
@@ -88,7 +87,7 @@ struct Ints {
     Ints min(Ints y) const { return {_mm512_min_epi32(v, y.v)}; }
     Ints max(Ints y) const { return {_mm512_max_epi32(v, y.v)}; }
     Ints halved(int n) const { return {_mm512_sra_epi32(v, _mm_cvtsi32_si128(n))}; }
-    // _mm512_dpwssd_epi32, of which GCC copies the sums before and after.
+    // As _mm512_dpwssd_epi32, around which GCC would copy the sums.
     Ints add_products(Ints a, Ints b) const {
         Ints sum = *this;
         asm("vpdpwssd %2, %1, %0" : "+v"(sum.v) : "v"(a.v), "v"(b.v));
@@ -111,9 +110,9 @@ struct Avx512 {
     using Lanes = Ints;
 
     static Bytes column(Bytes x) { return x; }
-    static std::uint32_t word(std::uint8_t byte) { return byte * 0x01010101u; }
-    static void add_differing(Bytes x, const std::uint32_t* word, Bytes& counts) {
-        const __m512i query = _mm512_set1_epi32(static_cast<int>(*word));
+    static std::uint32_t pattern(std::uint8_t byte) { return byte * 0x01010101u; }
+    static void add_differing(Bytes x, const std::uint32_t* pattern, Bytes& counts) {
+        const __m512i query = _mm512_set1_epi32(static_cast<int>(*pattern));
         counts = counts.add({_mm512_popcnt_epi8(_mm512_xor_si512(x.v, query))});
     }
 
@@ -138,7 +137,7 @@ struct Avx512 {
                 __m512i quarter[4];
                 for (int i = 0; i < 4; ++i)
                     quarter[i] = _mm512_loadu_si512(entries + 256 * (T * g + t) + 64 * i);
-                // Kept in registers: GCC would load them again for each block.
+                // Keeps them in registers: GCC would load them again for each block.
                 for (__m512i& some : quarter) asm("" : "+v"(some));
                 for (int b = 0; b < B; ++b) {
                     const __m512i x = columns[b][g].v;
@@ -155,13 +154,13 @@ struct Avx512 {
     // Shifts of 16-bit lanes bring bits of a neighbour; the blends and find() ignore them.
     static Bytes tops(const Bytes (&x)[1]) { return {_mm512_srli_epi16(x[0].v, 6) & low(0x03)}; }
     static Bytes tops(const Bytes (&x)[2]) {
-        const __m512i two = blend(low(0x0C), _mm512_srli_epi16(x[1].v, 4),
-                                  _mm512_srli_epi16(x[0].v, 6));
+        const __m512i two =
+            blend(low(0x0C), _mm512_srli_epi16(x[1].v, 4), _mm512_srli_epi16(x[0].v, 6));
         return {two & low(0x0F)};
     }
     static Bytes tops(const Bytes (&x)[3]) {
-        const __m512i two = blend(low(0x0C), _mm512_srli_epi16(x[1].v, 4),
-                                  _mm512_srli_epi16(x[0].v, 6));
+        const __m512i two =
+            blend(low(0x0C), _mm512_srli_epi16(x[1].v, 4), _mm512_srli_epi16(x[0].v, 6));
         return {blend(low(0x30), _mm512_srli_epi16(x[2].v, 2), two)};
     }
     static __m512i low(char bits) { return _mm512_set1_epi8(bits); }

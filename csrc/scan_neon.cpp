@@ -114,12 +114,11 @@ struct Neon {
     using Total = Sums;
     using Lanes = Ints;
 
-    static std::uint32_t word(std::uint8_t byte) { return byte * 0x01010101u; }
+    static std::uint32_t pattern(std::uint8_t byte) { return byte * 0x01010101u; }
     static Bytes column(Bytes x) { return x; }
-    static void add_differing(Bytes x, const std::uint32_t* word, Bytes& counts) {
-        const uint8x16_t query = vreinterpretq_u8_u32(vdupq_n_u32(*word));
-        counts = counts.add(
-            Bytes::each([&](int i) { return vcntq_u8(veorq_u8(x.v[i], query)); }));
+    static void add_differing(Bytes x, const std::uint32_t* pattern, Bytes& counts) {
+        const uint8x16_t query = vreinterpretq_u8_u32(vdupq_n_u32(*pattern));
+        counts = counts.add(Bytes::each([&](int i) { return vcntq_u8(veorq_u8(x.v[i], query)); }));
     }
 
     static Nibbles nibbles(Bytes x) {
@@ -132,7 +131,7 @@ struct Neon {
         });
     }
 
-    // A look-up past its 64 entries leaves what was there.
+    // vqtbx4q_u8 leaves a byte as it was where the index is past the 64 entries.
     static Bytes whole(Bytes x, const std::uint8_t* entries) {
         Bytes found = Bytes::splat(0);
         for (int q = 0; q < 4; ++q) {

@@ -140,10 +140,10 @@ struct Portable {
     using Total = Sums;
     using Lanes = Ints;
 
-    static std::uint32_t word(std::uint8_t byte) { return byte * 0x01010101u; }
+    static std::uint32_t pattern(std::uint8_t byte) { return byte * 0x01010101u; }
     static Bytes column(const Bytes& x) { return x; }
-    static void add_differing(const Bytes& column, const std::uint32_t* word, Bytes& counts) {
-        const std::uint8_t query = static_cast<std::uint8_t>(*word);
+    static void add_differing(const Bytes& column, const std::uint32_t* pattern, Bytes& counts) {
+        const std::uint8_t query = static_cast<std::uint8_t>(*pattern);
         counts = counts.add(Bytes::each([&](int i) {
             std::uint8_t x = column.b[i] ^ query;
             x = static_cast<std::uint8_t>(x - ((x >> 1) & 0x55));

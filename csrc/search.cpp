@@ -9,17 +9,17 @@
 namespace qama {
 namespace {
 
-constexpr double kWorkPerThread = 1 << 22;             // bytes: about the cost of starting one
 constexpr std::int64_t kHitBytes = std::int64_t{1} << 26; // memory for the hits of one batch
-constexpr std::int64_t kBatch = 256;                   // queries
-constexpr std::int64_t kShardBlocks = 16;              // blocks, at least, per shard
-constexpr std::int64_t kSampled = 32;                  // of so many blocks one, in
-constexpr std::int64_t kSampleRun = 8;                 // runs of so many
-constexpr std::int64_t kSampleK = 100, kSampleRows = 16; // from this k on, and rows per k
+constexpr std::int64_t kBatch = 256;                      // queries
+constexpr std::int64_t kShardBlocks = 16;                 // blocks, at least, per shard
+constexpr std::int64_t kSampled = 32;                     // one block of so many is sampled,
+constexpr std::int64_t kSampleRun = 8;                    // in runs of so many blocks,
+constexpr std::int64_t kSampleK = 100;                    // where k is at least this
+constexpr std::int64_t kSampleRows = 16; // and there are so many rows per row wanted
 
 std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
-// Rows are split into shards, the tiles of a batch of queries into parts: one task for each pair.
+// Blocks are split into shards, the tiles of a batch of queries into parts: one task for each pair.
 struct Grid {
     std::int64_t shards, parts;
 };
@@ -51,7 +51,7 @@ class Collectors {
     }
     Collectors(Collectors&&) = default;
     Sink* sinks() { return sinks_.data(); }
-    // Only hits whose key is not above the last of these can enter.
+    // From now on only hits can enter whose key is not above that of the last of k given hits.
     void start(std::int64_t query, const std::vector<Hit>& hits, std::int64_t k) {
         if (static_cast<std::int64_t>(hits.size()) < k) return;
         Sink& sink = sinks_[static_cast<std::size_t>(query - first_)];
@@ -60,7 +60,8 @@ class Collectors {
         sink.floor = key_score(bar);
         started_ = true;
     }
-    // Whether no bar to start with kept hits out that belong to the best k.
+    // Whether the best k are among the hits: without a bar from start() they are; with one, if k
+    // hits got past it.
     bool complete(std::int64_t k) const {
         return !started_ || std::all_of(tops_.begin(), tops_.end(), [k](const TopK& top) {
             return static_cast<std::int64_t>(top.size()) >= k;
@@ -75,27 +76,28 @@ class Collectors {
   private:
     std::int64_t first_;
     std::vector<TopK> tops_;
-    std::vector<Sink> sinks_; // which point at them
+    std::vector<Sink> sinks_; // which point at tops_
     bool started_ = false;
 };
 
 using Write = std::function<void(std::int64_t, const std::vector<Hit>&)>;
 
-// The best rows of a sample of the blocks, so many that the last of them is most likely not among
-// the best k of all blocks: expected are k / kSampled of these.
+// How many of the best rows of a sample to collect, so that the last of them is most likely not
+// among the best k of all rows. About k / kSampled of the best k lie in the sample.
 std::int64_t sample_k(std::int64_t k) {
     const double expected = static_cast<double>(k) / kSampled;
     return static_cast<std::int64_t>(expected + 4 * std::sqrt(expected)) + 4;
 }
 
-// With a bar from a sample, most rows of a large k need not be collected first and dropped later.
+// Collectors that start with a bar taken from a sample. Where k is large, most rows then need not
+// be collected first and dropped later.
 Collectors begun(const Search& s, Range blocks, Range tiles, const Scan& scan) {
     Collectors all(s, tiles, s.k);
     if (s.k < kSampleK || (blocks.last - blocks.first) * kRows < s.k * kSampleRows) return all;
     const std::int64_t k = sample_k(s.k);
     Collectors some(s, tiles, k);
     for (std::int64_t b = blocks.first; b < blocks.last; b += kSampled * kSampleRun)
-        scan({b, std::min(b + kSampleRun, blocks.last)}, tiles, some.sinks());
+        scan({{b, std::min(b + kSampleRun, blocks.last)}, tiles, some.sinks()});
     for (std::int64_t q = some.first(); q < some.last(); ++q) {
         std::vector<Hit> hits = some.take(q);
         keep_least(hits, static_cast<std::size_t>(k));
@@ -107,15 +109,14 @@ Collectors begun(const Search& s, Range blocks, Range tiles, const Scan& scan) {
 // The best k rows of some blocks for the queries of some tiles.
 Collectors collected(const Search& s, Range blocks, Range tiles, const Scan& scan) {
     Collectors found = begun(s, blocks, tiles, scan);
-    scan(blocks, tiles, found.sinks());
+    scan({blocks, tiles, found.sinks()});
     if (found.complete(s.k)) return found;
-    Collectors again(s, tiles, s.k); // a bar was too high, or there are fewer rows
-    scan(blocks, tiles, again.sinks());
+    Collectors again(s, tiles, s.k); // a bar was too high, or there are fewer than k rows
+    scan({blocks, tiles, again.sinks()});
     return again;
 }
 
-void search_batch(const Search& s, Range tiles, int threads, const Scan& scan,
-                  const Write& write) {
+void search_batch(const Search& s, Range tiles, int threads, const Scan& scan, const Write& write) {
     const Grid grid = grid_of(s, tiles.last - tiles.first, threads);
     const std::int64_t first = tiles.first * s.tile,
                        last = std::min(tiles.last * s.tile, s.queries), count = last - first;
@@ -140,12 +141,6 @@ void search_batch(const Search& s, Range tiles, int threads, const Scan& scan,
 }
 
 } // namespace
-
-int thread_count(int asked, double work) {
-    if (asked > 0) return asked;
-    const double worth = 1 + work / kWorkPerThread;
-    return worth < 2 ? 1 : static_cast<int>(std::min<double>(core_count(), worth)); // asking takes 10 us
-}
 
 void search(const Search& s, const Scan& scan, const Write& write) {
     const int threads = thread_count(s.threads, s.work);

@@ -16,17 +16,14 @@ struct Search {
     std::int64_t k;
     int tile;    // queries per tile of the scan
     int threads; // 0: as many as there are cores, fewer for little work
-    double work; // bytes compared, all queries together
+    double work; // bytes compared, all queries together, see thread_count()
 };
 
-// Scans a range of blocks for a range of tiles; sinks[0] belongs to the first query of the range.
-using Scan = std::function<void(Range blocks, Range tiles, Sink* sinks)>;
+using Scan = std::function<void(const Part&)>;
 
 // Calls write(query, hits) once per query, with at most k hits in order. The result does not
 // depend on the number of threads: a hit's place is decided by its key and row alone.
 void search(const Search&, const Scan&,
             const std::function<void(std::int64_t, const std::vector<Hit>&)>& write);
-
-int thread_count(int asked, double work);
 
 } // namespace qama

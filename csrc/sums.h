@@ -1,7 +1,9 @@
-// What the rows that chose a word add up to.
+// For each codeword, the sum of the rows whose codes chose it.
 #pragma once
 
 #include <cstdint>
+
+#include "codebooks.h"
 
 namespace qama {
 
@@ -9,10 +11,11 @@ struct Chosen {
     const std::uint8_t* codes; // (count, bytes)
     const std::int16_t* rows;  // (count, dims)
     std::int64_t count;
-    int bytes, dims, section_words; // 256: a word a byte; 16: two
+    CodebookLayout layout;
+    int dims;
 };
 
-// sums_out: (sections, section_words, dims), zero at first.
-void word_sums(const Chosen&, int threads, std::int64_t* sums_out);
+// sums_out: (codewords, dims), zeros when called.
+void codeword_sums(const Chosen&, int threads, std::int64_t* sums_out);
 
 } // namespace qama

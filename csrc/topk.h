@@ -46,16 +46,16 @@ inline void keep_least(std::vector<Hit>& hits, std::size_t k) {
     std::sort(hits.begin(), hits.end());
 }
 
-// Collects up to k + k / 4 + 6 hits, then drops all but the least k: constant time per hit, any k,
-// and a bar that rises soon.
+// Collects up to k + k / 4 + 6 hits, then drops all but the k least. That takes constant time per
+// hit for any k, and the bar falls soon.
 class TopK {
   public:
     explicit TopK(std::size_t k) : k_(k) {}
 
     static constexpr std::size_t capacity(std::size_t k) { return k + 6 + k / 4; }
 
-    // True when hits were dropped: from now on only keys below bar() can enter, since later rows
-    // lose ties.
+    // Returns whether hits were dropped. Then only keys below bar() can still be among the best k,
+    // since later rows lose ties.
     bool push(Hit hit) {
         hits_.push_back(hit);
         if (hits_.size() < capacity(k_)) return false;

@@ -26,8 +26,8 @@ struct Case {
     int rows, columns, full, bits, pairs, queries, k, threads;
     int kind; // 0: random, 1: few different rows, 2: extreme tables
     bool masked, visits;
-    int split;   // leading columns that the tables find apart from the others
-    int factors; // 0: none, 1: floats, 2: steps in order, 3: steps in any order
+    int split; // leading columns that the tables find apart from the others
+    int norms; // 0: none, 1: floats, 2: steps in order, 3: steps in any order
 };
 
 struct Data {
@@ -53,8 +53,10 @@ void fill_tables(const Case& c, Data& d) {
         for (int x = 0; x < 16; ++x) {
             int sum = 0;
             for (int bit = 0; bit < 4; ++bit) sum += x >> bit & 1 ? weight[bit] : 0;
-            d.tables[t + size(x)] = static_cast<std::int16_t>(
-                whole ? sum : c.kind == 2 ? (draw(2) ? 32767 : -32768) : draw(1200) - 600);
+            d.tables[t + size(x)] =
+                static_cast<std::int16_t>(whole         ? sum
+                                          : c.kind == 2 ? (draw(2) ? 32767 : -32768)
+                                                        : draw(1200) - 600);
         }
     }
     d.offsets.resize(size(c.queries));
@@ -83,11 +85,12 @@ Data data_of(const Case& c) {
     d.queries.resize(size(c.queries * c.columns));
     for (auto& x : d.queries) x = static_cast<std::uint8_t>(draw(256));
     fill_tables(c, d);
-    if (c.factors == 1)
-        for (int i = 0; i < c.rows; ++i) d.values.push_back(0.5f + static_cast<float>(draw(100)) / 50);
-    if (c.factors > 1) {
+    if (c.norms == 1)
+        for (int i = 0; i < c.rows; ++i)
+            d.values.push_back(0.5f + static_cast<float>(draw(100)) / 50);
+    if (c.norms > 1) {
         for (int i = 0; i < 256; ++i) d.values.push_back(0.5f + static_cast<float>(i) / 100);
-        if (c.factors == 3) std::reverse(d.values.begin(), d.values.end());
+        if (c.norms == 3) std::reverse(d.values.begin(), d.values.end());
         for (int i = 0; i < c.rows; ++i) d.indices.push_back(static_cast<std::uint8_t>(draw(256)));
     }
     for (int b = 0; b < blocks; ++b) {
@@ -108,8 +111,7 @@ int level(const std::uint8_t* code, int pair) { return code[pair / 4] >> (6 - 2 
 int plain_distance(const Case& c, const std::uint8_t* a, const std::uint8_t* b) {
     int sum = 0;
     for (int p = 0; p < c.pairs; ++p) sum += std::abs(level(a, p) - level(b, p));
-    for (int i = 2 * c.pairs; i < c.bits; ++i)
-        sum += ((a[i / 8] ^ b[i / 8]) >> (7 - i % 8)) & 1;
+    for (int i = 2 * c.pairs; i < c.bits; ++i) sum += ((a[i / 8] ^ b[i / 8]) >> (7 - i % 8)) & 1;
     return sum;
 }
 
@@ -122,10 +124,10 @@ float plain_score(const Case& c, const Data& d, int query, int row) {
         sum += whole ? table[byte] : table[byte >> 4] + table[16 + (byte & 15)];
         table += whole ? 256 : 32;
     }
-    float factor = 1;
-    if (c.factors == 1) factor = d.values[size(row)];
-    if (c.factors > 1) factor = d.values[d.indices[size(row)]];
-    return static_cast<float>(sum) * factor;
+    float norm = 1;
+    if (c.norms == 1) norm = d.values[size(row)];
+    if (c.norms > 1) norm = d.values[d.indices[size(row)]];
+    return static_cast<float>(sum) * norm;
 }
 
 template <class V, class F>
@@ -141,8 +143,10 @@ std::vector<std::pair<V, std::int64_t>> plain_best(const Case& c, const Data& d,
 
 void require(bool holds, const Case& c, const Kernels& kernels, const char* what) {
     if (holds) return;
-    std::printf("FAILED %s on %s: rows %d columns %d split %d full %d bits %d pairs %d k %d kind %d factors %d\n", what,
-                kernels.name, c.rows, c.columns, c.split, c.full, c.bits, c.pairs, c.k, c.kind, c.factors);
+    std::printf("FAILED %s on %s: rows %d columns %d split %d full %d bits %d pairs %d k %d kind "
+                "%d norms %d\n",
+                what, kernels.name, c.rows, c.columns, c.split, c.full, c.bits, c.pairs, c.k,
+                c.kind, c.norms);
     std::exit(1);
 }
 
@@ -152,18 +156,19 @@ void check(const Case& c, const Data& d, const Kernels& kernels) {
     const Blocks apart{d.leading.data(), blocks, c.split, d.rest.data(), c.columns - c.split};
     const Rows rows{c.rows, c.visits ? static_cast<std::int64_t>(d.visited.size()) : blocks,
                     c.masked ? d.mask.data() : nullptr, c.visits ? d.visited.data() : nullptr};
-    const Factors factors{d.values.empty() ? nullptr : d.values.data(),
-                          d.indices.empty() ? nullptr : d.indices.data(), c.factors == 2};
-    const HammingQueries hq{d.queries.data(), c.queries, (c.bits + 7) / 8, c.bits, c.pairs};
-    const TableQueries tq{d.tables.data(), d.offsets.data(), c.queries, table_size(c), c.columns,
-                          c.full, c.split};
+    const InverseNorms norms{d.values.empty() ? nullptr : d.values.data(),
+                             d.indices.empty() ? nullptr : d.indices.data(), c.norms == 2};
+    const HammingArgs hamming{
+        stored, rows, {d.queries.data(), c.queries, (c.bits + 7) / 8, c.bits, c.pairs}};
+    const TableArgs tables{
+        apart, rows, {d.tables.data(), d.offsets.data(), c.queries, {c.columns, c.full}}, norms};
     const auto any = plain_best<int>(c, d, [](int) { return 0; });
     if (any.empty()) return;
     const std::int64_t k = static_cast<std::int64_t>(any.size());
     std::vector<std::int64_t> found(size(c.queries * k));
     std::vector<std::int32_t> distances(found.size());
     std::vector<float> scores(found.size());
-    hamming_topk(kernels, stored, rows, hq, k, c.threads, found.data(), distances.data());
+    hamming_topk(kernels, hamming, c.threads, {k, found.data(), distances.data()});
     for (int q = 0; q < c.queries; ++q) {
         const auto best = plain_best<int>(c, d, [&](int row) {
             return plain_distance(c, &d.queries[size(q * ((c.bits + 7) / 8))],
@@ -171,40 +176,44 @@ void check(const Case& c, const Data& d, const Kernels& kernels) {
         });
         for (std::int64_t i = 0; i < k; ++i)
             require(found[size(q * k + i)] == best[size(i)].second &&
-                        distances[size(q * k + i)] == best[size(i)].first, c, kernels, "Hamming");
-    }
-    table_topk(kernels, apart, rows, tq, factors, k, c.threads, found.data(), scores.data());
-    for (int q = 0; q < c.queries; ++q) {
-        const auto best = plain_best<float>(c, d, [&](int row) { return -plain_score(c, d, q, row); });
-        for (std::int64_t i = 0; i < k; ++i)
-            require(found[size(q * k + i)] == best[size(i)].second &&
-                        scores[size(q * k + i)] == -best[size(i)].first, c, kernels, "tables");
+                        distances[size(q * k + i)] == best[size(i)].first,
+                    c, kernels, "Hamming");
     }
     std::vector<std::int32_t> again(found.size());
+    hamming_rows(hamming, {found.data(), k}, c.threads, again.data());
+    require(again == distances, c, kernels, "distances of chosen rows");
+    table_topk(kernels, tables, c.threads, {k, found.data(), scores.data()});
+    for (int q = 0; q < c.queries; ++q) {
+        const auto best =
+            plain_best<float>(c, d, [&](int row) { return -plain_score(c, d, q, row); });
+        for (std::int64_t i = 0; i < k; ++i)
+            require(found[size(q * k + i)] == best[size(i)].second &&
+                        scores[size(q * k + i)] == -best[size(i)].first,
+                    c, kernels, "tables");
+    }
     std::vector<float> scored(found.size());
-    table_rows(apart, found.data(), k, tq, factors, c.threads, scored.data());
+    table_rows(tables, {found.data(), k}, c.threads, scored.data());
     require(scored == scores, c, kernels, "chosen rows");
-    hamming_rows(stored, found.data(), k, hq, c.threads, again.data());
 }
 
-void check_choice(int sections, int section_words) {
-    const int dims = 6 + 8 * sections, width = section_words * sections, count = 13, shift = 10;
-    const int bytes = section_words == kFewWords ? sections / 2 : sections;
-    std::vector<std::int16_t> words(size(width * dims)), rows(size(count * dims));
-    for (auto& x : words) x = static_cast<std::int16_t>(draw(400) - 200);
+void check_choice(int codebooks, int book_size) {
+    const int dims = 6 + 8 * codebooks, width = book_size * codebooks, count = 13, shift = 10;
+    const int bytes = book_size == kNibbleSize ? codebooks / 2 : codebooks;
+    std::vector<std::int16_t> codewords(size(width * dims)), rows(size(count * dims));
+    for (auto& x : codewords) x = static_cast<std::int16_t>(draw(400) - 200);
     for (auto& x : rows) x = static_cast<std::int16_t>(draw(2000) - 1000);
     std::vector<std::int32_t> pairs(size(width * dims / 2)), squares(size(width));
     std::vector<std::int16_t> twice(size(width * width));
     for (int i = 0; i < width; ++i) {
         for (int k = 0; k < dims / 2; ++k) {
-            const int tile = i / kPairedWords * (dims / 2) + k;
-            std::memcpy(&pairs[size(tile * kPairedWords + i % kPairedWords)],
-                        &words[size(i * dims + 2 * k)], sizeof(std::int32_t));
+            const int tile = i / kPaired * (dims / 2) + k;
+            std::memcpy(&pairs[size(tile * kPaired + i % kPaired)],
+                        &codewords[size(i * dims + 2 * k)], sizeof(std::int32_t));
         }
         for (int j = 0; j < width; ++j) {
             std::int32_t sum = 0;
             for (int k = 0; k < dims; ++k)
-                sum += words[size(i * dims + k)] * words[size(j * dims + k)];
+                sum += codewords[size(i * dims + k)] * codewords[size(j * dims + k)];
             twice[size(i * width + j)] = static_cast<std::int16_t>((2 * sum) >> shift);
             if (i == j) squares[size(i)] = sum >> shift;
         }
@@ -215,24 +224,24 @@ void check_choice(int sections, int section_words) {
         std::vector<std::uint8_t> codes(size(count * bytes));
         std::vector<std::int16_t> rest(rows.size());
         std::vector<std::int32_t> products(size(count * width));
-        choose_words(*kernels,
-                     {rows.data(), words.data(), pairs.data(), twice.data(), squares.data(), dims,
-                      sections, section_words, width, 2, 2, shift, 16000, codes.data(),
-                      rest.data()},
-                     count, 2);
+        choose_codewords(*kernels,
+                         {rows.data(), codewords.data(), pairs.data(), twice.data(), squares.data(),
+                          dims, codebooks, book_size, width, 2, 2, shift, 16000, codes.data(),
+                          rest.data()},
+                         count, 2);
         multiply(*kernels, {rows.data(), pairs.data(), dims, width, products.data()}, count, 2);
         if (first.empty()) first = codes, multiplied = products;
         if (codes == first && products == multiplied) continue;
-        std::printf("FAILED choice of %d sections of %d words on %s\n", sections, section_words,
+        std::printf("FAILED choice of %d codebooks of %d codewords on %s\n", codebooks, book_size,
                     kernels->name);
         std::exit(1);
     }
 }
 
-// Every path must choose the words that the first one chooses.
+// Every path must choose the codewords that the first one chooses.
 void check_choices() {
-    for (int sections : {2, 8, 24}) check_choice(sections, kFewWords);
-    for (int sections : {1, 3}) check_choice(sections, kManyWords);
+    for (int codebooks : {2, 8, 24}) check_choice(codebooks, kNibbleSize);
+    for (int codebooks : {1, 3}) check_choice(codebooks, kByteSize);
 }
 
 } // namespace
@@ -255,7 +264,7 @@ int main(int count, char** words) {
         c.threads = 1 + draw(3);
         c.kind = draw(3);
         c.masked = draw(2), c.visits = draw(4) == 0;
-        c.factors = draw(4);
+        c.norms = draw(4);
         const Data d = data_of(c);
         std::vector<std::uint8_t> back(d.codes.size());
         from_blocks(d.blocks.data(), c.rows, c.columns, back.data());

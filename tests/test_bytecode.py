@@ -166,11 +166,11 @@ def test_a_fit_beats_random_words(coder):
     [
         ({"words": np.zeros((64, 8), np.int32)}, "words are int32"),
         ({"words": np.zeros((4, 15, 8), np.int16)}, r"of shape \(4, 15, 8\)"),
-        ({"words": np.zeros((3, 16, 8), np.int16)}, "48 words and lengths"),
-        ({"words": np.zeros((96, 8), np.int16)}, "96 words and lengths"),
+        ({"words": np.zeros((3, 16, 8), np.int16)}, "48 codewords do not fill"),
+        ({"words": np.zeros((96, 8), np.int16)}, "96 codewords do not fill"),
         ({"words": np.zeros((288, 8), np.int16)}, "288 words"),  # the only full byte ends no block
         ({"center": np.zeros(7, np.int16)}, "misfit"),
-        ({"lengths": np.ones(3, np.float32)}, "misfit"),
+        ({"lengths": np.ones(3, np.float32)}, "64 codewords do not fill the codebooks of 3"),
         ({"lengths": np.float32(1)}, "words are int16"),
         ({"lengths": np.array([1, 0], np.float32)}, "out of range"),
         ({"center": np.zeros(8, np.int32)}, "out of range"),

@@ -95,6 +95,48 @@ def test_imports_only_point_up(file):
             assert target in allowed, f"{layer} imports {name}"
 
 
+MODULES = {
+    module_of(file): file for suffix in ("py", "pyi") for file in PACKAGE.rglob(f"*.{suffix}")
+}
+
+
+def imported_modules(module):
+    """The modules of qama that a module imports anywhere: the deepest that each name fits."""
+    found = set()
+    for name in imported(ast.parse(MODULES[module].read_text())):
+        parts = name.split(".")
+        if parts[0] == "qama":
+            prefixes = (".".join(parts[1:end]) for end in range(len(parts), 0, -1))
+            found.add(next(prefix for prefix in prefixes if prefix in MODULES))
+    return found
+
+
+def circle_through(module, graph):
+    """A shortest way along imports from a module back to itself, or None."""
+    ways = {target: [module, target] for target in graph[module]}
+    queue = list(ways)
+    for at in queue:
+        if at == module:
+            return ways[at]
+        for target in graph[at] - set(ways):
+            ways[target] = [*ways[at], target]
+            queue.append(target)
+    return None
+
+
+def test_a_circle_is_found():
+    graph = {"a": {"b"}, "b": {"c", "d"}, "c": {"a"}, "d": set()}
+    assert circle_through("a", graph) == ["a", "b", "c", "a"]
+    assert circle_through("d", graph) is None
+
+
+def test_no_module_imports_itself_through_others():
+    graph = {module: imported_modules(module) for module in MODULES if module}
+    graph[""] = set()  # what the package offers is imported where it is asked for, see above
+    circles = [circle_through(module, graph) for module in sorted(graph)]
+    assert [circle for circle in circles if circle] == []
+
+
 @pytest.mark.parametrize("file", FILES, ids=module_of)
 def test_only_training_and_demo_import_torch(file):
     tree = ast.parse(file.read_text())

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qama import kernels
-from qama.kernels import _dispatch, reference, reference_words
+from qama.kernels import _dispatch, reference, reference_codebooks
 
 PATHS = list(_dispatch.native_paths())
 ALL = [*PATHS, "numpy"]
@@ -50,14 +51,37 @@ def random_tables(rng, m, columns, kind="normal", full=0):
     return np.clip(np.round(tables), -32768, 32767).astype(np.int16)
 
 
-def random_factors(rng, n, kind):
+def random_inverse_norms(rng, n, kind):
     if kind == "none":
         return {}
     if kind == "steps":
         steps = (1.005 ** np.arange(-128, 128)).astype(np.float32)
-        return {"factors": rng.integers(0, 256, n).astype(np.uint8), "steps": steps}
+        return {"inverse_norms": rng.integers(0, 256, n).astype(np.uint8), "steps": steps}
     low, high = {"near": (-0.1, 0.1), "tiny": (-100, -85), "huge": (60, 88)}[kind]
-    return {"factors": np.exp(rng.uniform(low, high, n)).astype(np.float32)}
+    return {"inverse_norms": np.exp(rng.uniform(low, high, n)).astype(np.float32)}
+
+
+def hamming_topk(blocks, n, queries, k, *, threads=0, path=None, **scan):
+    scan = kernels.HammingScan(blocks, n, queries, **scan)
+    return kernels.hamming_topk(scan, k, threads=threads, path=path)
+
+
+def hamming_rows(blocks, rows, queries, *, n=None, threads=0, path=None, **scan):
+    scan = kernels.HammingScan(blocks, 64 * len(blocks) if n is None else n, queries, **scan)
+    return kernels.hamming_rows(scan, rows, threads=threads, path=path)
+
+
+def table_topk(blocks, n, tables, offsets, k, *, threads=0, path=None, **scan):
+    scan = kernels.TableScan(blocks, n, tables, offsets, **scan)
+    return kernels.table_topk(scan, k, threads=threads, path=path)
+
+
+def table_rows(blocks, rows, tables, offsets, *, n=None, threads=0, path=None, **scan):
+    if n is None:
+        norms = scan.get("inverse_norms")
+        n = 64 * len(blocks) if norms is None else len(norms)
+    scan = kernels.TableScan(blocks, n, tables, offsets, **scan)
+    return kernels.table_rows(scan, rows, threads=threads, path=path)
 
 
 def assert_same(found, expected):
@@ -83,13 +107,13 @@ def test_layout_by_hand(path):
 def test_hamming_by_hand(path):
     blocks = kernels.to_blocks(np.array([[0b10000000], [0b11100000], [0b00000001]], np.uint8))
     query = np.array([[0b11000000]], np.uint8)
-    found = kernels.hamming_topk(blocks, 3, query, 3, bits=8, path=path)
+    found = hamming_topk(blocks, 3, query, 3, bits=8, path=path)
     assert [a.tolist() for a in found] == [[[0, 1, 2]], [[1, 1, 3]]]
     # the bits past the first three do not count: row 2 is 000 there
-    found = kernels.hamming_topk(blocks, 3, query, 3, bits=3, path=path)
+    found = hamming_topk(blocks, 3, query, 3, bits=3, path=path)
     assert [a.tolist() for a in found] == [[[0, 1, 2]], [[1, 1, 2]]]
     # as one pair: levels 2, 3, 0 against 3
-    found = kernels.hamming_topk(blocks, 3, query, 2, bits=2, pairs=1, path=path)
+    found = hamming_topk(blocks, 3, query, 2, bits=2, pairs=1, path=path)
     assert [a.tolist() for a in found] == [[[1, 0]], [[0, 1]]]
 
 
@@ -102,8 +126,8 @@ def test_all_sixteen_pairs_differ_by_their_levels(path, place):
     expected = [[0, 1, 2, 3], [1, 0, 1, 2], [2, 1, 0, 1], [3, 2, 1, 0]]
     for bits in {8, 2 * place + 2}:
         options = {"bits": bits, "pairs": place + 1, "path": path}
-        assert kernels.hamming_rows(blocks, rows, levels, **options).tolist() == expected
-        found, distances = kernels.hamming_topk(blocks, 4, levels, 4, **options)
+        assert hamming_rows(blocks, rows, levels, **options).tolist() == expected
+        found, distances = hamming_topk(blocks, 4, levels, 4, **options)
         assert np.take_along_axis(np.array(expected), found, 1).tolist() == distances.tolist()
 
 
@@ -114,20 +138,20 @@ def test_table_by_hand(path):
     tables[0, [1, 2, 15]] = 10, 20, -5  # high nibbles
     tables[0, 16 + np.arange(3)] = 1, 2, 3  # low nibbles
     offsets = np.array([100], np.int32)
-    rows, scores = kernels.table_topk(blocks, 4, tables, offsets, 4, path=path)
+    rows, scores = table_topk(blocks, 4, tables, offsets, 4, path=path)
     assert rows.tolist() == [[0, 1, 3, 2]]
     assert scores.tolist() == [[122.0, 113.0, 113.0, 96.0]]
-    factors = np.array([0.5, 1, 2, 1], np.float32)
-    rows, scores = kernels.table_topk(blocks, 4, tables, offsets, 3, factors=factors, path=path)
+    norms = np.array([0.5, 1, 2, 1], np.float32)
+    rows, scores = table_topk(blocks, 4, tables, offsets, 3, inverse_norms=norms, path=path)
     assert rows.tolist() == [[2, 1, 3]]
     assert scores.tolist() == [[192.0, 113.0, 113.0]]
     mask = np.array([0b0101], np.uint64)
-    rows, scores = kernels.table_topk(blocks, 4, tables, offsets, 9, mask=mask, path=path)
+    rows, scores = table_topk(blocks, 4, tables, offsets, 9, mask=mask, path=path)
     assert rows.tolist() == [[0, 2]]
     steps = np.arange(1, 257, dtype=np.float32)
-    chosen = kernels.table_rows(
-        blocks, np.array([[2, 0]]), tables, offsets, factors=np.arange(4, dtype=np.uint8),
-        steps=steps, path=path,
+    chosen = table_rows(
+        blocks, np.array([[2, 0]]), tables, offsets, n=4,
+        inverse_norms=np.arange(4, dtype=np.uint8), steps=steps, path=path,
     )  # fmt: skip
     assert chosen.tolist() == [[3 * 96.0, 122.0]]
 
@@ -140,11 +164,11 @@ def test_a_full_column_by_hand(path):
     tables[0, 256 + np.array([3, 4])] = 1, 2  # high nibbles
     tables[0, 272 + np.array([3, 4])] = 50, 70  # low nibbles
     given = kernels.to_blocks(codes), 4, tables, np.array([5], np.int32)
-    rows, scores = kernels.table_topk(*given, 4, full=1, path=path)
+    rows, scores = table_topk(*given, 4, full=1, path=path)
     assert rows.tolist() == [[0, 2, 3, 1]]
     assert scores.tolist() == [[1076.0, 1057.0, 87.0, -1924.0]]
     two = np.concatenate([tables[:, :256], np.arange(256, dtype=np.int16)[None]], axis=1)
-    chosen = kernels.table_rows(given[0], np.array([[1, 0]]), two, given[3], full=2, path=path)
+    chosen = table_rows(given[0], np.array([[1, 0]]), two, given[3], full=2, path=path)
     assert chosen.tolist() == [[-1995.0 + 0x34, 1005.0 + 0x34]]
 
 
@@ -160,25 +184,44 @@ def test_reference_hamming_is_the_definition(bits, pairs):
     expected = np.abs(level[1][:, None] - level[0][None]).sum(2)
     expected = expected + (two[:, None, 2 * pairs :] != one[None, :, 2 * pairs :]).sum(2)
     order = np.argsort(expected, axis=1, kind="stable")[:, :50]
-    found = kernels.hamming_topk(
+    found = hamming_topk(
         kernels.to_blocks(codes), 130, queries, 50, bits=bits, pairs=pairs, path="numpy"
     )
     np.testing.assert_array_equal(found[0], order)
     np.testing.assert_array_equal(found[1], np.take_along_axis(expected, order, 1))
+    distances = kernels.hamming_distances(queries, codes, bits=bits, pairs=pairs)
+    assert distances.dtype == np.int32
+    np.testing.assert_array_equal(distances, expected)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"codes": np.zeros((2, 3))}, "codes is float64"),
+        ({"queries": np.zeros((1, 4), np.uint8)}, "queries has 4 columns; only 3 are stored"),
+        ({"bits": 25}, "bits is 25"),
+        ({"pairs": 13}, "24 bits hold at most 12 pairs"),
+    ],
+)
+def test_distances_refuse(changes, message):
+    given = {"queries": np.zeros((1, 3), np.uint8), "codes": np.zeros((2, 3), np.uint8), "bits": 24}
+    assert kernels.hamming_distances(**given).shape == (1, 2)
+    with pytest.raises(ValueError, match=message):
+        kernels.hamming_distances(**(given | changes))
 
 
 def test_reference_table_is_the_definition():
     rng = np.random.default_rng(1)
     codes, tables = random_codes(rng, 200, 5, "ties"), random_tables(rng, 3, 4, "extreme")
     offsets = np.array([5, -7, 2**24 + 1], np.int32)
-    factors = random_factors(rng, 200, "near")["factors"]
+    norms = random_inverse_norms(rng, 200, "near")["inverse_norms"]
     nibbles = np.stack([codes >> 4, codes & 15], axis=2).reshape(200, 10)[:, :8]
     places = 16 * np.arange(8) + nibbles
     sums = tables[:, places].astype(np.int32).sum(2, dtype=np.int32)
-    expected = (sums + offsets[:, None]).astype(np.float32) * factors
+    expected = (sums + offsets[:, None]).astype(np.float32) * norms
     order = np.argsort(-expected, axis=1, kind="stable")[:, :60]
-    found = kernels.table_topk(
-        kernels.to_blocks(codes), 200, tables, offsets, 60, factors=factors, path="numpy"
+    found = table_topk(
+        kernels.to_blocks(codes), 200, tables, offsets, 60, inverse_norms=norms, path="numpy"
     )
     np.testing.assert_array_equal(found[0], order)
     np.testing.assert_array_equal(found[1], np.take_along_axis(expected, order, 1))
@@ -187,11 +230,9 @@ def test_reference_table_is_the_definition():
 def test_reference_results_do_not_depend_on_its_chunks(monkeypatch):
     rng = np.random.default_rng(2)
     blocks, queries = kernels.to_blocks(random_codes(rng, 500, 3, "ties")), random_codes(rng, 4, 3)
-    whole = kernels.hamming_topk(blocks, 500, queries, 77, bits=24, pairs=5, path="numpy")
+    whole = hamming_topk(blocks, 500, queries, 77, bits=24, pairs=5, path="numpy")
     monkeypatch.setattr(reference, "CHUNK_BYTES", 64)
-    assert_same(
-        kernels.hamming_topk(blocks, 500, queries, 77, bits=24, pairs=5, path="numpy"), whole
-    )
+    assert_same(hamming_topk(blocks, 500, queries, 77, bits=24, pairs=5, path="numpy"), whole)
 
 
 # ------------------------------------------------------------- every path equals the reference
@@ -203,11 +244,11 @@ def compare_hamming(path, rng, n, m, columns, bits, pairs, k, mask, threads, kin
     blocks = kernels.to_blocks(random_codes(rng, n, columns + more, kind))
     queries = random_codes(rng, m, columns)
     options = {"bits": bits, "pairs": pairs, "mask": random_mask(rng, n, mask)}
-    expected = kernels.hamming_topk(blocks, n, queries, k, path="numpy", **options)
-    found = kernels.hamming_topk(blocks, n, queries, k, threads=threads, path=path, **options)
+    expected = hamming_topk(blocks, n, queries, k, path="numpy", **options)
+    found = hamming_topk(blocks, n, queries, k, threads=threads, path=path, **options)
     assert_same(found, expected)
     del options["mask"]
-    chosen = kernels.hamming_rows(blocks, found[0], queries, threads=threads, path=path, **options)
+    chosen = hamming_rows(blocks, found[0], queries, threads=threads, path=path, **options)
     np.testing.assert_array_equal(chosen, found[1])
 
 
@@ -228,7 +269,7 @@ def test_hamming_of_opposite_codes_does_not_overflow(path, columns):
     queries = np.zeros((9, columns), np.uint8)
     for pairs in (0, 4 * columns):
         options = {"bits": 8 * columns, "pairs": pairs, "path": path}
-        rows, distances = kernels.hamming_topk(blocks, 128, queries, 70, **options)
+        rows, distances = hamming_topk(blocks, 128, queries, 70, **options)
         assert (rows == np.arange(70)).all()
         assert (distances == 8 * columns + pairs).all()
 
@@ -264,18 +305,18 @@ KINDS = "even", "normal", "near"
 
 
 def compare_tables(path, rng, n, m, columns, k, mask, threads, kinds=KINDS, full=0):
-    codes, tables, factors = kinds
+    codes, tables, norms = kinds
     blocks = kernels.to_blocks(random_codes(rng, n, columns, codes))
     offsets = rng.integers(-(2**20), 2**20, m).astype(np.int32)
     given = blocks, n, random_tables(rng, m, columns, tables, full), offsets
-    factors = random_factors(rng, n, factors)
-    options = {"mask": random_mask(rng, n, mask), "full": full, **factors}
+    norms = random_inverse_norms(rng, n, norms)
+    options = {"mask": random_mask(rng, n, mask), "full": full, **norms}
     with np.errstate(over="ignore"):
-        expected = kernels.table_topk(*given, k, path="numpy", **options)
-    found = kernels.table_topk(*given, k, threads=threads, path=path, **options)
+        expected = table_topk(*given, k, path="numpy", **options)
+    found = table_topk(*given, k, threads=threads, path=path, **options)
     assert_same(found, expected)
-    chosen = kernels.table_rows(
-        blocks, found[0], given[2], offsets, full=full, threads=threads, path=path, **factors
+    chosen = table_rows(
+        blocks, found[0], given[2], offsets, full=full, threads=threads, path=path, **norms
     )
     np.testing.assert_array_equal(chosen, found[1])
 
@@ -308,7 +349,7 @@ def test_each_byte_finds_its_entry_of_a_full_column(path, m):
     codes = np.arange(256, dtype=np.uint8)[:, None].repeat(2, axis=1)
     rng = np.random.default_rng(9)
     tables = np.stack([rng.permutation(512) for _ in range(m)]).astype(np.int16)
-    rows, scores = kernels.table_topk(
+    rows, scores = table_topk(
         kernels.to_blocks(codes), 256, tables, np.zeros(m, np.int32), 256, full=2, path=path
     )
     sums = tables[:, :256] + tables[:, 256:]
@@ -321,9 +362,9 @@ def test_each_byte_finds_its_entry_of_a_full_column(path, m):
 def test_tables_of_many_queries(path, m):
     rng = np.random.default_rng(m)
     for columns, full in [(1, 0), (1, 1), (5, 3), (13, 0), (17, 10), (31, 15), (48, 23)]:
-        for tables, factors in [("normal", "steps"), ("extreme", "huge"), ("split", "tiny")]:
+        for tables, norms in [("normal", "steps"), ("extreme", "huge"), ("split", "tiny")]:
             mask = str(rng.choice(["none", "sparse", "half"]))
-            kinds = "ties" if columns == 5 else "even", tables, factors
+            kinds = "ties" if columns == 5 else "even", tables, norms
             compare_tables(path, rng, 700, m, columns, 9, mask, 2, kinds, full)
 
 
@@ -398,23 +439,23 @@ def test_blocks_and_back(path, columns):
 # ------------------------------------------------------------------------------- choosing words
 
 
-def random_choice(rng, n, sections, d=10, kind="normal", section_words=16):
+def random_choice(rng, n, sections, d=10, kind="normal", codebook_size=16):
     """Draw rows, and words made ready."""
     size = 2**15 if kind == "extreme" else 40 if kind == "coarse" else 2000
     rows = np.clip(rng.normal(size=(n, d)) * size, -(2**15), 2**15 - 1).astype(np.int16)
-    words = rng.normal(size=(section_words * sections, d)) * size / np.sqrt(sections)
+    words = rng.normal(size=(codebook_size * sections, d)) * size / np.sqrt(sections)
     words = np.clip(words, -(2**15), 2**15 - 1).astype(np.int16)
     words *= kind != "zero words"
     reach = np.linalg.norm(rows.astype(float), axis=1).max(initial=0) / 2  # some are clamped
-    ready = kernels.prepare_words(words, reach, section_words)
+    ready = kernels.prepare_codebooks(words, reach, codebook_size)
     return rows * np.int16(kind != "zero rows"), ready
 
 
 def compare_choice(path, rows, words, threads=1, **options):
-    expected = kernels.choose_words(rows, words, path="numpy", **options)
-    found = kernels.choose_words(rows, words, path=path, threads=threads, **options)
+    expected = kernels.choose_codewords(rows, words, path="numpy", **options)
+    found = kernels.choose_codewords(rows, words, path=path, threads=threads, **options)
     assert_same(found, expected)
-    assert found[0].shape == (len(rows), words.nbytes)
+    assert found[0].shape == (len(rows), words.layout.nbytes)
     return found
 
 
@@ -423,8 +464,8 @@ def test_choice_by_hand(path):
     words = np.zeros((32, 2), np.int16)
     words[:, 0] = [8 * k for k in range(16)] + list(range(16))
     rows = np.array([[77, 0], [-5, 3], [400, -2], [20, 0]], np.int16)
-    codes, rest = kernels.choose_words(
-        rows, kernels.prepare_words(words, 500), beam=2, sweeps=2, path=path
+    codes, rest = kernels.choose_codewords(
+        rows, kernels.prepare_codebooks(words, 500), beam=2, sweeps=2, path=path
     )
     assert codes.tolist() == [[0x95], [0x00], [0xFF], [0x24]]  # ties by the lower word: 24, not 1C
     assert rest.tolist() == [[0, 0], [-5, 3], [265, -2], [0, 0]]
@@ -432,19 +473,24 @@ def test_choice_by_hand(path):
 
 def choice_by_definition(row, words, beam, sweeps):
     """Search as documented, computing every cost anew with Python's integers."""
-    W, r, limit, shift = words.words.astype(object), row.astype(object), words.limit, words.shift
+    W, r, limit, shift = (
+        words.codewords.astype(object),
+        row.astype(object),
+        words.limit,
+        words.shift,
+    )
     gram = W @ W.T
 
     def cost(chosen):
-        at = [words.section_words * t + word for t, word in enumerate(chosen)]
+        at = [words.size * t + word for t, word in enumerate(chosen)]
         products = [min(max((int(W[j] @ r) + 2**31) % 2**32 - 2**31 >> shift, -limit), limit)
                     for j in at]  # fmt: skip
         alone = sum((int(gram[j, j]) >> shift) - 2 * p for j, p in zip(at, products, strict=True))
         return alone + sum(2 * int(gram[i, j]) >> shift for i in at for j in at if i < j)
 
     prefixes = [()]
-    every = range(words.section_words)
-    for _ in range(words.sections):
+    every = range(words.size)
+    for _ in range(len(words.layout.bits)):
         longer = [(*p, word) for p in prefixes for word in every]
         prefixes = sorted(longer, key=cost)[:beam]
     chosen = list(prefixes[0])
@@ -461,20 +507,20 @@ def choice_by_definition(row, words, beam, sweeps):
 )
 def test_reference_choice_is_the_definition(kind, size, sections, beam, sweeps):
     rows, words = random_choice(np.random.default_rng(sections), 4, sections, 4, kind, size)
-    codes, rest = kernels.choose_words(rows, words, beam=beam, sweeps=sweeps, path="numpy")
+    codes, rest = kernels.choose_codewords(rows, words, beam=beam, sweeps=sweeps, path="numpy")
     for row, code, left in zip(rows, codes, rest, strict=True):
         expected = choice_by_definition(row, words, beam, sweeps)
         read = list(code) if size == 256 else [int(n, 16) for n in code.tobytes().hex()]
         assert read == expected
-        chosen = words.words[size * np.arange(sections) + expected].astype(int)
+        chosen = words.codewords[size * np.arange(sections) + expected].astype(int)
         assert left.tolist() == np.clip(row - chosen.sum(0), -(2**15), 2**15 - 1).tolist()
 
 
 def test_reference_choice_does_not_depend_on_its_chunks(monkeypatch):
     rows, words = random_choice(np.random.default_rng(1), 20, 6)
-    whole = kernels.choose_words(rows, words, beam=3, sweeps=2, path="numpy")
-    monkeypatch.setattr(reference_words, "CHUNK_BYTES", 4 * 3 * 96 * 3)
-    again = kernels.choose_words(rows, words, beam=3, sweeps=2, path="numpy")
+    whole = kernels.choose_codewords(rows, words, beam=3, sweeps=2, path="numpy")
+    monkeypatch.setattr(reference_codebooks, "CHUNK_BYTES", 4 * 3 * 96 * 3)
+    again = kernels.choose_codewords(rows, words, beam=3, sweeps=2, path="numpy")
     assert_same(again, whole)
 
 
@@ -518,15 +564,22 @@ def test_products(path, n, width, d):
 
 
 @pytest.mark.parametrize("path", ALL)
-@pytest.mark.parametrize("size", [16, 256])
-def test_word_sums(path, size):
-    rng = np.random.default_rng(size)
+@pytest.mark.parametrize("full", [0, 1, 3])
+def test_word_sums(path, full):
+    rng = np.random.default_rng(full)
     codes = rng.integers(0, 256, (90, 3)).astype(np.uint8)
     rows = rng.integers(-(2**15), 2**15, (90, 6)).astype(np.int16)
-    sums = kernels.word_sums(codes, rows, size, threads=2, path=path)
-    words = codes if size == 256 else kernels.nibbles(codes)
-    chosen = (words[:, :, None] == np.arange(size)).reshape(90, -1)
-    assert (sums == chosen.T.astype(int) @ rows.astype(int)).all()
+    sums = kernels.codeword_sums(codes, rows, full=full, threads=2, path=path)
+    chosen = [codes[:, byte, None] == np.arange(256) for byte in range(full)]
+    for byte in range(full, 3):
+        chosen += [part[:, None] == np.arange(16) for part in np.divmod(codes[:, byte], 16)]
+    assert (sums == np.hstack(chosen).T.astype(int) @ rows.astype(int)).all()
+
+
+@pytest.mark.parametrize("full", [-1, 4, 0.5])
+def test_more_full_bytes_than_there_are_cannot_be_summed(full):
+    with pytest.raises(ValueError, match=f"full is {full}"):
+        kernels.codeword_sums(np.zeros((2, 3), np.uint8), np.zeros((2, 4), np.int16), full=full)
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -548,9 +601,9 @@ def test_choice_of_anything(path, data):
 def test_a_choice_depends_on_its_row_alone(path):
     rows, words = random_choice(np.random.default_rng(5), 70, 10)
     options = {"beam": 4, "sweeps": 3, "path": path}
-    whole = kernels.choose_words(rows, words, threads=3, **options)
+    whole = kernels.choose_codewords(rows, words, threads=3, **options)
     for i in (0, 1, 33, 69):
-        one = kernels.choose_words(rows[i : i + 1], words, **options)
+        one = kernels.choose_codewords(rows[i : i + 1], words, **options)
         assert_same([part[0] for part in one], [part[i] for part in whole])
 
 
@@ -559,14 +612,14 @@ def test_choices_of_two_words_against_all_256(path):
     every = np.arange(256)
     for seed in range(5):
         rows, words = random_choice(np.random.default_rng(seed), 20, 2)
-        W = words.words.astype(int)
+        W = words.codewords.astype(int)
         decoded = (W[every >> 4] + W[16 + (every & 15)])[None]
         costs = np.square(rows[:, None].astype(int) - decoded).sum(axis=2)
         at = np.arange(len(rows))
 
         def chosen(beam, sweeps, rows=rows, words=words):
             options = {"beam": beam, "sweeps": sweeps, "path": path}
-            return kernels.choose_words(rows, words, **options)[0][:, 0]
+            return kernels.choose_codewords(rows, words, **options)[0][:, 0]
 
         slack = 2 ** (words.shift + 3)  # products are rounded
         greedy, swept, wide = chosen(1, 0), chosen(1, 9), chosen(16, 0)
@@ -603,12 +656,12 @@ def test_squared_norms(path, n, columns, full, d):
     [
         ({"codes": np.zeros((2, 3), np.int8)}, "codes is int8"),
         ({"codes": np.zeros((2, 0), np.uint8)}, "codes.shape"),
-        ({"words": np.zeros((64, 4), np.int16)}, r"words is int16 of shape \(64, 4\)"),
+        ({"codewords": np.zeros((64, 4), np.int16)}, r"codewords is int16 of shape \(64, 4\)"),
         ({"start": np.zeros(3, np.int16)}, r"start is int16 of shape \(3,\)"),
         ({"full": 4}, "full is 4; codes have 3 columns"),
-        ({"full": 1}, r"words is int16 of shape \(96, 4\)"),
+        ({"full": 1}, r"codewords is int16 of shape \(96, 4\)"),
         (
-            {"codes": np.zeros((1, 257), np.uint8), "words": np.zeros((8224, 4), np.int16)},
+            {"codes": np.zeros((1, 257), np.uint8), "codewords": np.zeros((8224, 4), np.int16)},
             "257 col",
         ),
         ({"threads": -1}, "threads is -1"),
@@ -616,7 +669,7 @@ def test_squared_norms(path, n, columns, full, d):
 )
 def test_squared_norms_refuse(changes, message):
     arguments = {
-        "codes": np.zeros((2, 3), np.uint8), "words": np.zeros((96, 4), np.int16),
+        "codes": np.zeros((2, 3), np.uint8), "codewords": np.zeros((96, 4), np.int16),
         "start": np.zeros(4, np.int16),
     }  # fmt: skip
     kernels.squared_norms(**arguments)
@@ -644,7 +697,7 @@ def hamming_arguments(**changes):
         ({"n": 129}, "129 rows fill 3 blocks"),
         ({"n": -1}, "n is -1"),
         ({"queries": [[0, 0, 0]]}, "queries is a list"),
-        ({"queries": np.zeros((1, 4), np.uint8)}, "queries has 4 columns; blocks has only 3"),
+        ({"queries": np.zeros((1, 4), np.uint8)}, "queries has 4 columns; only 3 are stored"),
         ({"k": 0}, "k is 0; an integer of at least 1"),
         ({"k": 2.5}, "k is 2.5"),
         ({"bits": 25}, "bits is 25; the 3 columns of queries hold 24"),
@@ -658,7 +711,7 @@ def hamming_arguments(**changes):
 )
 def test_hamming_refuses(changes, message):
     with pytest.raises(ValueError, match=message):
-        kernels.hamming_topk(**hamming_arguments(**changes))
+        hamming_topk(**hamming_arguments(**changes))
 
 
 def table_arguments(**changes):
@@ -686,36 +739,62 @@ def table_arguments(**changes):
         ({"tables": np.zeros((1, 96))}, "tables is float64"),
         ({"offsets": np.zeros(2, np.int32)}, "offsets is int32 of shape"),
         ({"offsets": np.array([2**31 - 9], np.int32)}, "sums could leave int32"),
-        ({"factors": np.ones(99, np.float32)}, "factors is float32 of shape"),
-        ({"factors": np.ones(100, np.uint8)}, "factors is uint8"),
-        ({"steps": np.ones(256, np.float32)}, "factors is None but steps are given"),
+        ({"inverse_norms": np.ones(99, np.float32)}, "inverse_norms is float32 of shape"),
+        ({"inverse_norms": np.ones(100, np.uint8)}, "inverse_norms is uint8"),
+        ({"steps": np.ones(256, np.float32)}, "inverse_norms is None but steps are given"),
         (
-            {"factors": np.ones(100, np.uint8), "steps": np.ones(9, np.float32)},
+            {"inverse_norms": np.ones(100, np.uint8), "steps": np.ones(9, np.float32)},
             r"steps is float32 of shape \(9,\)",
         ),
     ],
 )
 def test_tables_refuse(changes, message):
     with pytest.raises(ValueError, match=message):
-        kernels.table_topk(**table_arguments(**changes))
+        table_topk(**table_arguments(**changes))
 
 
-@pytest.mark.parametrize("rows", [[[128]], [[-1]]])
+@pytest.mark.skipif(not PATHS, reason="no native module")
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"n": 200}, {"n": -1}, {"blocks": np.zeros((1, 3, 64), np.uint8)},
+        {"tables": np.zeros((1, 128), np.int16)}, {"tables": np.zeros((1, 80), np.int16)},
+        {"full": 1}, {"full": -1}, {"full": 2**30}, {"offsets": np.zeros(2, np.int32)},
+        {"rest": np.zeros((1, 3, 64), np.uint8)}, {"mask": np.zeros(1, np.uint64)},
+        {"visited": np.array([2])}, {"visited": np.array([1, 0])},
+        {"inverse_norms": np.ones(99, np.float32)}, {"inverse_norms": np.ones(100, np.uint8)},
+        {"steps": np.ones(256, np.float32)}, {"tables": np.zeros((1, 96))}, {"blocks": None},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_the_native_module_reads_no_scan_that_would_lead_it_out_of_bounds(changes):
+    from qama.kernels import _native
+
+    arguments = table_arguments()
+    del arguments["k"]
+    fields = vars(kernels.TableScan(**arguments))
+    rows, scores = np.zeros((1, 5), np.int64), np.zeros((1, 5), np.float32)
+    _native.table_topk("portable", SimpleNamespace(**fields), 1, rows, scores)
+    with pytest.raises(ValueError, match=r"do(es)? not fit|must ascend|^[a-z_]+$"):
+        _native.table_topk("portable", SimpleNamespace(**(fields | changes)), 1, rows, scores)
+
+
+@pytest.mark.parametrize("rows", [[[100]], [[-1]]])
 def test_rows_that_do_not_exist_are_refused(rows):
     arguments = hamming_arguments(rows=np.array(rows))
-    del arguments["n"], arguments["k"]
-    with pytest.raises(ValueError, match="rows 0 to 127 exist"):
-        kernels.hamming_rows(**arguments)
-    arguments = table_arguments(rows=np.array(rows), factors=np.ones(100, np.float32))
-    del arguments["n"], arguments["k"]
+    del arguments["k"]
     with pytest.raises(ValueError, match="rows 0 to 99 exist"):
-        kernels.table_rows(**arguments)
+        hamming_rows(**arguments)
+    arguments = table_arguments(rows=np.array(rows))
+    del arguments["k"]
+    with pytest.raises(ValueError, match="rows 0 to 99 exist"):
+        table_rows(**arguments)
 
 
 def choice_arguments(**changes):
     arguments = {
         "rows": np.zeros((3, 8), np.int16), "beam": 2, "sweeps": 1,
-        "words": kernels.prepare_words(np.zeros((32, 8), np.int16), 1.0),
+        "codebooks": kernels.prepare_codebooks(np.zeros((32, 8), np.int16), 1.0),
     }  # fmt: skip
     return arguments | changes
 
@@ -734,37 +813,37 @@ def choice_arguments(**changes):
     ],
 )
 def test_choice_refuses(changes, message):
-    kernels.choose_words(**choice_arguments())
+    kernels.choose_codewords(**choice_arguments())
     with pytest.raises(ValueError, match=message):
-        kernels.choose_words(**choice_arguments(**changes))
+        kernels.choose_codewords(**choice_arguments(**changes))
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (np.zeros((32, 8), np.int32), "words is int32"),
-        (np.zeros((16, 8), np.int16), "words has 16 rows; 32 for each byte"),
-        (np.zeros((40, 8), np.int16), "words has 40 rows"),
-        (np.zeros((0, 8), np.int16), "words has 0 rows"),
+        (np.zeros((32, 8), np.int32), "codewords is int32"),
+        (np.zeros((16, 8), np.int16), "codewords has 16 rows; 32 for each byte"),
+        (np.zeros((40, 8), np.int16), "codewords has 40 rows"),
+        (np.zeros((0, 8), np.int16), "codewords has 0 rows"),
         (np.zeros((16 * 66, 8), np.int16), "at most 64"),
-        (np.zeros((32, 7), np.int16), "words has 7 columns"),
+        (np.zeros((32, 7), np.int16), "codewords has 7 columns"),
     ],
 )
 def test_unfitting_words_are_refused(words, message):
     with pytest.raises(ValueError, match=message):
-        kernels.prepare_words(words, 1.0)
+        kernels.prepare_codebooks(words, 1.0)
 
 
 @pytest.mark.parametrize(("rows", "size"), [(32, 256), (300, 256), (256 * 65, 256), (32, 8)])
 def test_unfitting_sections_are_refused(rows, size):
-    with pytest.raises(ValueError, match=r"256 for each byte|16 or 256 are possible"):
-        kernels.prepare_words(np.zeros((rows, 2), np.int16), 1.0, size)
+    with pytest.raises(ValueError, match=r"256 for each byte|can hold 16 or 256"):
+        kernels.prepare_codebooks(np.zeros((rows, 2), np.int16), 1.0, size)
 
 
 @pytest.mark.parametrize("size", [16, 256])
 def test_words_are_halved_just_enough(size):
     words = np.full((256, 4), 2**14, np.int16)  # norms of 2^15, so twice their product is 2^31
-    made = kernels.prepare_words(words, 2.0**15, size)
+    made = kernels.prepare_codebooks(words, 2.0**15, size)
     assert made.shift == 17  # 2^14 fits 16 bits, 2^15 does not
     assert made.limit >= 2**30 >> made.shift
     assert (made.twice == 2 * 2**30 >> made.shift).all()
@@ -826,8 +905,8 @@ def test_visited_blocks_are_a_mask(path, kind, threads):
     n, columns = 64 * 150 + 7, 13
     blocks = kernels.to_blocks(random_codes(rng, n, columns))
     queries, tables = random_codes(rng, 5, columns), random_tables(rng, 5, columns, full=5)
-    offsets, factors = np.arange(5, dtype=np.int32), random_factors(rng, n, "steps")
-    factors["full"] = 5
+    offsets, norms = np.arange(5, dtype=np.int32), random_inverse_norms(rng, n, "steps")
+    norms["full"] = 5
     mask = random_mask(rng, n, kind)
     for visited in ([], [150], [0, 3, 4, 5, 90, 149], np.arange(151)):
         visited = np.array(visited, dtype=np.int64)
@@ -835,18 +914,16 @@ def test_visited_blocks_are_a_mask(path, kind, threads):
         words[visited] = ~np.uint64(0) if mask is None else mask[visited]
         options = {"threads": threads, "path": path}
         assert_same(
-            kernels.hamming_topk(
+            hamming_topk(
                 blocks, n, queries, 40, bits=100, pairs=9, mask=mask, visited=visited, **options
             ),
-            kernels.hamming_topk(
-                blocks, n, queries, 40, bits=100, pairs=9, mask=words, path="numpy"
-            ),
+            hamming_topk(blocks, n, queries, 40, bits=100, pairs=9, mask=words, path="numpy"),
         )
         assert_same(
-            kernels.table_topk(
-                blocks, n, tables, offsets, 40, mask=mask, visited=visited, **factors, **options
+            table_topk(
+                blocks, n, tables, offsets, 40, mask=mask, visited=visited, **norms, **options
             ),
-            kernels.table_topk(blocks, n, tables, offsets, 40, mask=words, path="numpy", **factors),
+            table_topk(blocks, n, tables, offsets, 40, mask=words, path="numpy", **norms),
         )
 
 
@@ -863,7 +940,7 @@ def test_visited_blocks_are_a_mask(path, kind, threads):
 def test_unfitting_visited_blocks_are_refused(visited, message):
     blocks = np.zeros((2, 1, 64), np.uint8)
     with pytest.raises(ValueError, match=message):
-        kernels.hamming_topk(blocks, 128, np.zeros((1, 1), np.uint8), 1, bits=8, visited=visited)
+        hamming_topk(blocks, 128, np.zeros((1, 1), np.uint8), 1, bits=8, visited=visited)
 
 
 # --------------------------------------------------- tables of weighted bits, and arbitrary ones
@@ -882,7 +959,7 @@ def bit_tables(rng, m, columns, scale=300, pairs=False):
 
 def expected(*args, **options):
     with np.errstate(over="ignore"):  # scores may become infinite
-        return kernels.table_topk(*args, path="numpy", **options)
+        return table_topk(*args, path="numpy", **options)
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -897,9 +974,9 @@ def test_tables_of_weighted_bits(path, columns, pairs):
             m = int(rng.integers(1, 11))
             tables = bit_tables(rng, m, columns, scale, pairs)
             offsets = rng.integers(-(2**20), 2**20, m).astype(np.int32)
-            options = random_factors(rng, n, kind)
+            options = random_inverse_norms(rng, n, kind)
             assert_same(
-                kernels.table_topk(blocks, n, tables, offsets, 20, path=path, **options),
+                table_topk(blocks, n, tables, offsets, 20, path=path, **options),
                 expected(blocks, n, tables, offsets, 20, **options),
             )
 
@@ -912,23 +989,23 @@ def test_one_table_that_does_not_split_changes_nothing(path):
     tables = bit_tables(rng, 9, 24)
     tables[4, 32 * 11 + 9] += 1
     assert_same(
-        kernels.table_topk(blocks, n, tables, offsets, 30, path=path),
-        kernels.table_topk(blocks, n, tables, offsets, 30, path="numpy"),
+        table_topk(blocks, n, tables, offsets, 30, path=path),
+        table_topk(blocks, n, tables, offsets, 30, path="numpy"),
     )
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_steps_in_any_order_are_a_factor_each(path):
+def test_steps_in_any_order_are_a_norm_each(path):
     rng = np.random.default_rng(8)
     n = 64 * 30 + 1
     blocks, tables = kernels.to_blocks(random_codes(rng, n, 9)), bit_tables(rng, 3, 9)
-    options = random_factors(rng, n, "steps")
+    options = random_inverse_norms(rng, n, "steps")
     options["steps"] = rng.permutation(options["steps"])
     for offset in (-(2**24), 0, 2**24):
         offsets = np.full(3, offset, np.int32)
         assert_same(
-            kernels.table_topk(blocks, n, tables, offsets, 30, path=path, **options),
-            kernels.table_topk(blocks, n, tables, offsets, 30, path="numpy", **options),
+            table_topk(blocks, n, tables, offsets, 30, path=path, **options),
+            table_topk(blocks, n, tables, offsets, 30, path="numpy", **options),
         )
 
 
@@ -947,17 +1024,15 @@ def test_columns_may_lie_apart(path, split, full):
     whole = kernels.to_blocks(codes)
     tables = random_tables(rng, m, 30, "split", full)
     offsets = rng.integers(-1000, 1000, m).astype(np.int32)
-    factors, mask = random_factors(rng, 700, "steps"), random_mask(rng, 700, "sparse")
+    norms, mask = random_inverse_norms(rng, 700, "steps"), random_mask(rng, 700, "sparse")
     for queries in (1, 3, m):
         some = tables[:queries], offsets[:queries]
-        expected = reference.table_topk(whole, 700, *some, 9, full=full, mask=mask, **factors)
-        found = kernels.table_topk(
-            leading, 700, *some, 9, full=full, rest=rest, mask=mask, path=path, **factors
+        expected = table_topk(whole, 700, *some, 9, full=full, mask=mask, path="numpy", **norms)
+        found = table_topk(
+            leading, 700, *some, 9, full=full, rest=rest, mask=mask, path=path, **norms
         )
         assert_same(found, expected)
-        scores = kernels.table_rows(
-            leading, found[0], *some, full=full, rest=rest, path=path, **factors
-        )
+        scores = table_rows(leading, found[0], *some, full=full, rest=rest, path=path, **norms)
         np.testing.assert_array_equal(scores, expected[1])
 
 
@@ -975,9 +1050,9 @@ def test_unfitting_rests_are_refused(rest, message):
     tables, offsets = np.zeros((1, 5 * 32), np.int16), np.zeros(1, np.int32)
     blocks = np.zeros((1, 2, 64), np.uint8)
     with pytest.raises(ValueError, match=message):
-        kernels.table_topk(blocks, 40, tables, offsets, 1, rest=rest)
+        table_topk(blocks, 40, tables, offsets, 1, rest=rest)
     with pytest.raises(ValueError, match=message):
-        kernels.table_rows(blocks, np.zeros((1, 1), np.int64), tables, offsets, rest=rest)
+        table_rows(blocks, np.zeros((1, 1), np.int64), tables, offsets, rest=rest)
 
 
 @pytest.mark.parametrize("path", ALL)
@@ -1008,13 +1083,13 @@ def test_many_results_do_not_depend_on_what_a_sample_of_the_blocks_says(path, or
     blocks = kernels.to_blocks(codes)
     tables = (np.arange(m)[:, None] + np.tile(np.arange(16), 6)).astype(np.int16) * 300
     offsets = np.zeros(m, np.int32)
-    expected = reference.table_topk(blocks, n, tables, offsets, k)
+    expected = table_topk(blocks, n, tables, offsets, k, path="numpy")
     for threads in (1, 3):
-        found = kernels.table_topk(blocks, n, tables, offsets, k, threads=threads, path=path)
+        found = table_topk(blocks, n, tables, offsets, k, threads=threads, path=path)
         assert_same(found, expected)
     queries = np.full((m, 3), 255, np.uint8)
-    expected = reference.hamming_topk(blocks, n, queries, k, bits=24)
-    assert_same(kernels.hamming_topk(blocks, n, queries, k, bits=24, path=path), expected)
+    expected = hamming_topk(blocks, n, queries, k, bits=24, path="numpy")
+    assert_same(hamming_topk(blocks, n, queries, k, bits=24, path=path), expected)
 
 
 @pytest.mark.parametrize("path", ALL)

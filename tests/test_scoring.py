@@ -54,7 +54,7 @@ def test_scores_equal_sums_of_python_integers(seed):
     scales = np.exp2(random.integers(-9, 3, size=3)).astype(np.float32)
     flat = T.reshape(3, 160).astype(np.int16)
     queries = QueryTables(flat, offsets.astype(np.int32), scales)
-    assert queries.columns == 5
+    assert queries.layout.nbytes == 5
     codes = random.integers(0, 256, size=(4, 5)).astype(np.uint8)
     factors = random.random(4).astype(np.float32) + 1
     found = scoring.scores(queries, codes, factors)
@@ -69,8 +69,8 @@ def test_full_bytes_are_looked_up_whole():
     random = np.random.default_rng(1)
     entries = random.standard_normal((3, 2 * 256 + 32))
     queries = scoring.integer_tables(entries, random.standard_normal(3), full=2)
-    assert (queries.full, queries.columns) == (2, 3)
-    assert (queries[1:].full, queries[1:].columns) == (2, 3)
+    assert (queries.full, queries.layout.nbytes) == (2, 3)
+    assert (queries[1:].full, queries[1:].layout.nbytes) == (2, 3)
     codes = random.integers(0, 256, (20, 3)).astype(np.uint8)
     factors = random.random(20).astype(np.float32) + 1
     found = scoring.scores(queries, codes, factors)

@@ -642,14 +642,18 @@ def test_what_lies_past_the_last_row_is_not_looked_at(path_):
     queries = random.integers(0, 256, (9, 6), dtype=np.uint8)
     for pairs in (0, 10):
         a, b = (
-            kernels.hamming_topk(blocks, 100, queries, 100, bits=48, pairs=pairs, path=path_)
+            kernels.hamming_topk(
+                kernels.HammingScan(blocks, 100, queries, 48, pairs), 100, path=path_
+            )
             for blocks in (clean, dirty)
         )
         np.testing.assert_array_equal(a[0], b[0])
         np.testing.assert_array_equal(a[1], b[1])
     tables = random.integers(-900, 900, (9, 256 + 5 * 32), dtype=np.int16)
     a, b = (
-        kernels.table_topk(blocks, 100, tables, np.zeros(9, np.int32), 100, full=1, path=path_)
+        kernels.table_topk(
+            kernels.TableScan(blocks, 100, tables, np.zeros(9, np.int32), full=1), 100, path=path_
+        )
         for blocks in (clean, dirty)
     )
     np.testing.assert_array_equal(a[0], b[0])

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qama import checks, container
+from qama import checks, container, kernels
 from qama.checks import Bytes, Floats
 from qama.encoding import levels, scoring, transform
 from qama.encoding.bytecode import DEFAULT_BYTES, ByteCode, ByteCoder
@@ -244,8 +244,10 @@ class Codec:
         stored = _stored(code, codes, compact)
         if scorer == "hamming" and isinstance(code, GridCode):
             encoded = code.encode(queries, compact=True)
-            bits, query_bits = code.thermometer_bits(stored), code.thermometer_bits(encoded)
-            return similarity(_distances(query_bits, bits), code.similarity_bits)
+            distances = kernels.hamming_distances(
+                encoded, stored, bits=code.stored_bits, pairs=code.pairs
+            )
+            return similarity(distances, code.similarity_bits)
         factors = code.factor_steps[code.factor_indices(stored)]
         return scoring.scores(code.query_tables(queries), stored, factors)
 
@@ -375,12 +377,6 @@ def _stored(code: Code, codes: object, compact: bool) -> Bytes:
 def similarity(distances: npt.NDArray[np.integer[Any]], bits: int) -> Floats:
     """Turn Hamming distances into 1 - distance / true bits, float32."""
     return np.asarray(1 - distances / np.float64(bits), dtype=np.float32)
-
-
-def _distances(query_bits: Bytes, bits: Bytes) -> npt.NDArray[np.int64]:
-    a, b = query_bits.astype(np.float64), bits.astype(np.float64)
-    both = a @ b.T  # exact: sums of at most a few thousand ones
-    return np.asarray(a.sum(1)[:, None] + b.sum(1)[None, :] - 2 * both, dtype=np.int64)
 
 
 def _fingerprint(meta: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> str:

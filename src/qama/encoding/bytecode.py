@@ -8,7 +8,7 @@ an additive quantizer (Babenko and Lempitsky, CVPR 2014). Each of the leading by
 ones, chooses one word of 256. Each later byte chooses two, one of 16 by each nibble, and the 16 of
 its high nibble are sums A_i + B_j of four by four: that is coarser, and scans twice as fast
 (docs/kernels.md). Bytes come in blocks; each block's words are chosen together, given the blocks
-before, so as to minimise |x - x_hat|^2 (`qama.kernels.choose_words`). A document's score is the
+before, so as to minimise |x - x_hat|^2 (`qama.kernels.choose_codewords`). A document's score is the
 cosine of the float query with x_hat.
 
 Vectors, centre and words are whole numbers of 2^-14, and so is all that is computed of them: codes
@@ -30,6 +30,7 @@ from qama import checks, kernels
 from qama.checks import Bytes, Floats
 from qama.encoding import scoring
 from qama.encoding.transform import unit
+from qama.kernels.layout import BYTE_SIZE, NIBBLE_SIZE, CodebookLayout, split_sums, split_terms
 
 BUDGETS = (12, 24, 32, 48, 64, 96, 128, 192, 256)  # standard lengths in bytes
 # Bytes at which a block ends. An index keeps one more byte per row, so both a standard length and
@@ -54,17 +55,12 @@ def whole(V: npt.NDArray[np.floating]) -> Int16s:
     return np.asarray(np.clip(np.rint(V / UNIT), -(2**15), 2**15 - 1), dtype=np.int16)
 
 
-def prepared(words: Int16s, full: bool) -> kernels.Words:
+def prepared(words: Int16s, full: bool) -> kernels.Codebooks:
     """Prepare a block's words, all of full or all of later bytes.
 
     A unit vector lies within 2 of the centre.
     """
-    return kernels.prepare_words(words, 2 / UNIT, 256 if full else 16)
-
-
-def word_count(nbytes: int, full: int) -> int:
-    """Return how many words the leading bytes have: 256 a full byte, 16 a nibble."""
-    return 256 * min(full, nbytes) + 32 * max(0, nbytes - full)
+    return kernels.prepare_codebooks(words, 2 / UNIT, BYTE_SIZE if full else NIBBLE_SIZE)
 
 
 @dataclass(frozen=True)
@@ -73,8 +69,7 @@ class ByteCoder:
 
     Attributes:
         center: int16 (d,), c in units of 2^-14.
-        words: int16 (256 full + 32 later, d), in order of worth, in units of 2^-14: 256 for each
-            full byte, then 16 for each nibble of the later bytes, the high one first.
+        words: int16 (words, d), in order of worth, in units of 2^-14, in the order of `layout`.
         lengths: float32 (bytes,), the mean |x_hat| of each byte prefix over the fitted rows.
     """
 
@@ -93,9 +88,14 @@ class ByteCoder:
         return len(self.lengths)
 
     @cached_property
+    def layout(self) -> CodebookLayout:
+        """The codebooks of the longest code."""
+        return CodebookLayout.with_bytes(len(self.words), self.max_bytes)
+
+    @property
     def full(self) -> int:
         """Number of full bytes."""
-        return (len(self.words) - 32 * self.max_bytes) // (256 - 32)
+        return self.layout.full
 
     @property
     def budgets(self) -> tuple[int, ...]:
@@ -125,9 +125,8 @@ class ByteCoder:
         """
         if self.words.dtype != np.int16 or self.words.ndim != 2 or self.lengths.ndim != 1:
             raise ValueError(f"words are {self.words.dtype} of shape {self.words.shape}")
-        (count, d), full, longest = self.words.shape, self.full, self.max_bytes
-        whole_blocks = full in (0, longest, *BLOCK_ENDS) and full <= longest
-        if not whole_blocks or not 1 <= longest <= 256 or count != word_count(longest, full):
+        (count, d), longest = self.words.shape, self.max_bytes
+        if not 1 <= longest <= 256 or self.full not in (0, longest, *BLOCK_ENDS):
             raise ValueError(f"{count} words and lengths of shape {self.lengths.shape} misfit")
         if self.center.shape != (d,):
             raise ValueError(f"center {self.center.shape} and words of {d} dims misfit")
@@ -141,7 +140,7 @@ class ByteCoder:
             if block[0] >= nbytes:
                 break
             words = self._block(*block)
-            codes, rest = kernels.choose_words(
+            codes, rest = kernels.choose_codewords(
                 rest, words, beam=BEAM, sweeps=SWEEPS, threads=threads
             )
             parts.append(codes)
@@ -154,14 +153,14 @@ class ByteCoder:
             rest[rows] = whole(unit(X[rows]).astype(np.float64) - center)
         return rest
 
-    def _block(self, start: int, stop: int) -> kernels.Words:
+    def _block(self, start: int, stop: int) -> kernels.Codebooks:
         if start not in self._prepared:
-            words = self.words[word_count(start, self.full) : word_count(stop, self.full)]
+            words = self.words[self.layout.of_bytes(start, stop)]
             self._prepared[start] = prepared(words, full=start < self.full)
         return self._prepared[start]
 
     @cached_property
-    def _prepared(self) -> dict[int, kernels.Words]:
+    def _prepared(self) -> dict[int, kernels.Codebooks]:
         return {}  # by the block's first byte, made when first needed
 
     def decode(self, codes: Bytes) -> Floats:
@@ -180,27 +179,24 @@ class ByteCoder:
     def _totals(self, codes: Bytes) -> Iterator[npt.NDArray[np.int32]]:
         """Yield the center and the words of a byte more each time, in one array (n, d)."""
         total = np.tile(self.center.astype(np.int32), (len(codes), 1))
-        for byte, chosen in enumerate(codes.T.astype(np.int64)):
-            words = self.words[word_count(byte, self.full) :]
-            if byte < self.full:
-                total += words[chosen]
-            else:
-                total += words[chosen >> 4]
-                total += words[16 + (chosen & 15)]
+        for byte in self.layout.leading(codes.shape[1]).places_of_bytes(codes):
+            for places in byte:
+                total += self.words[places]
             yield total
 
     # -- scoring ----------------------------------------------------------------------------
 
     def query_tables(self, Q: Floats, nbytes: int, threads: int = 0) -> scoring.QueryTables:
         """Weigh queries float32 (m, d): per byte or nibble and value, what it adds to q . x_hat."""
-        queries, count = whole(unit(Q)), word_count(nbytes, self.full)
+        queries, layout = whole(unit(Q)), self.layout.leading(nbytes)
+        count = layout.codewords
         offsets = queries.astype(np.float64) @ self.center * UNIT**2
         products = kernels.multiply(queries, self._paired[: -(-count // 32)], threads=threads)
         few = [slice(first, first + _QUERIES) for first in range(0, len(Q), _QUERIES)]
 
         def rounded(some: slice) -> scoring.QueryTables:
-            entries, full = products[some, :count] * UNIT**2, min(self.full, nbytes)
-            return scoring.integer_tables(entries, offsets[some], full, self.splits)
+            entries = products[some, :count] * UNIT**2
+            return scoring.integer_tables(entries, offsets[some], layout.full, self.splits)
 
         return scoring.joined(rounded(some) for some in few or [slice(0)])
 
@@ -211,20 +207,19 @@ class ByteCoder:
     @cached_property
     def splits(self) -> bool:
         """Whether all words of high nibbles are sums A_i + B_j: those of version 1 are not."""
-        later = self.words[256 * self.full :].reshape(-1, 32, self.dims)[:, :16].astype(np.int32)
-        sums = later[:, 0::4, None] + (later[:, None, :4] - later[:, None, :1])
-        return bool((later.reshape(sums.shape) == sums).all())
+        high = self.layout.later(self.words)[:, 0].astype(np.int32)
+        return bool((high == split_sums(*split_terms(high, axis=1), axis=1)).all())
 
     def squared_lengths(self, codes: Bytes) -> Doubles:
         """Return |x_hat|^2 of codes uint8 (n, bytes) as float64 (n,)."""
-        full = min(self.full, codes.shape[1])
-        words = self.words[: word_count(codes.shape[1], full)]
-        norms = kernels.squared_norms(codes, words, self.center, full=full)
+        layout = self.layout.leading(codes.shape[1])
+        words = self.words[: layout.codewords]
+        norms = kernels.squared_norms(codes, words, self.center, full=layout.full)
         return norms.astype(np.float64) * UNIT**2
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Arrays to store, by name; words without full bytes are (nibbles, 16, d)."""
-        words = self.words if self.full else self.words.reshape(-1, 16, self.dims)
+        words = self.words if self.full else self.words.reshape(-1, NIBBLE_SIZE, self.dims)
         return {"center": self.center, "words": words, "lengths": self.lengths}
 
     @classmethod
@@ -235,7 +230,7 @@ class ByteCoder:
             ValueError: the part that does not fit, and its shape.
         """
         words = arrays["words"]
-        if words.ndim == 3 and words.shape[1] == 16:
+        if words.ndim == 3 and words.shape[1] == NIBBLE_SIZE:
             words = words.reshape(-1, words.shape[2])
         coder = cls(arrays["center"], words, arrays["lengths"])
         coder.check()

@@ -281,10 +281,6 @@ class GridCode:
         centers = self._rows(self.coder.centers, segment)
         return np.asarray((centers.astype(np.float64) ** 2).sum(axis=2))  # (values, states)
 
-    def thermometer_bits(self, stored: Bytes) -> Bytes:
-        """Return the thermometer bits uint8 (n, similarity_bits) of compact codes."""
-        return np.unpackbits(bits.expand(stored, self.plan), axis=1, count=self.similarity_bits)
-
 
 def _state_means(grouped: Floats, q: Bytes, states: int, known: Floats | None) -> Floats:
     """Mean of z float32 (n, values, group) by state: (values, states, group); empty states 0.

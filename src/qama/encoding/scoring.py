@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qama.checks import Bytes, Floats
-from qama.kernels import reference
+from qama.kernels.layout import CodebookLayout, split_sums, split_terms
 
 ENTRY_LIMIT = 2**15 - 1  # of a table
 WEIGHT_LIMIT = 5461  # of a thermometer bit: the six weights of a nibble (two pairs) sum to an entry
@@ -50,9 +50,8 @@ class QueryTables:
     """Queries made ready for asymmetric scoring.
 
     Attributes:
-        tables: int16 (m, entries), what each value of each byte or nibble adds to S: 256 entries
-            for each of the first `full` bytes, then 16 for the high and 16 for the low nibble of
-            each further byte.
+        tables: int16 (m, entries), what each value of each byte or nibble adds to S, in the order
+            of `layout`.
         offsets: int32 (m,), within +-2^30.
         scales: float32 (m,), powers of two.
         full: Leading bytes with one table of 256 entries each.
@@ -64,15 +63,15 @@ class QueryTables:
     full: int = 0
 
     @property
-    def columns(self) -> int:
-        """Bytes of a code that these tables are for."""
-        return reference.table_columns(self.tables.shape[1], self.full)[0]
+    def layout(self) -> CodebookLayout:
+        """The codebooks of the codes that these tables are for."""
+        return CodebookLayout.with_full(self.tables.shape[1], self.full)
 
     def leading(self, columns: int) -> QueryTables:
         """The tables of the first bytes alone, for codes whose prefixes have the same offset."""
-        full = min(self.full, columns)
-        entries = 256 * full + 32 * (columns - full)
-        return QueryTables(self.tables[:, :entries], self.offsets, self.scales, full)
+        layout = self.layout.leading(columns)
+        tables = self.tables[:, : layout.codewords]
+        return QueryTables(tables, self.offsets, self.scales, layout.full)
 
     def __getitem__(self, rows: slice) -> QueryTables:
         """Some of the queries."""
@@ -115,11 +114,12 @@ def integer_tables(
         return QueryTables(*_rounded(entries, offsets, ENTRY_LIMIT), full)
     scales = _scales(entries, offsets, ENTRY_LIMIT - 1)
     rounded = entries / scales[:, None]
-    exact = rounded[:, 256 * full :].reshape(len(entries), entries.shape[1] // 32 - 8 * full, 32)
-    rest = np.rint(exact[:, :, :4] - exact[:, :, :1]).astype(np.int32)
+    layout = CodebookLayout.with_full(entries.shape[1], full)
+    exact = layout.later(rounded, axis=1)[:, :, 0]
+    second = np.rint(split_terms(exact, axis=2)[1]).astype(np.int32)
     tables = np.rint(rounded, out=rounded).astype(np.int16)
-    high = tables[:, 256 * full :].reshape(exact.shape)[:, :, :16]
-    high[:] = (high[:, :, 0::4, None] + rest[:, :, None, :]).reshape(high.shape)
+    high = layout.later(tables, axis=1)[:, :, 0]
+    high[:] = split_sums(split_terms(high, axis=2)[0], second, axis=2)
     return QueryTables(tables, _rounded_offsets(offsets, scales), scales, full)
 
 
@@ -178,7 +178,7 @@ def nibble_tables(queries: QueryWeights, stored_bits: int, pairs: int) -> QueryT
 def scores(queries: QueryTables, stored: Bytes, factors: Floats) -> Floats:
     """Return float32 (m, n) scores of stored codes uint8 (n, bytes): the definition itself."""
     sums = np.repeat(queries.offsets[:, None], len(stored), axis=1)
-    for places in reference.table_places(stored, queries.full):
+    for places in queries.layout.places(stored):
         sums += queries.tables[:, places]
     return (sums.astype(np.float32) * factors) * queries.scales[:, None]
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from qama.checks import Floats
+from qama import kernels
+from qama.checks import Bytes, Floats
 from qama.evaluation.topk import Hits, chunked_top_k
 
 __all__ = ["BASELINES", "Baseline", "float_hits", "unit"]
@@ -88,32 +89,27 @@ def _thresholds(states: int) -> Search:
     def search(docs: Floats, queries: Floats, k: int) -> Hits:
         shares = np.arange(1, states) / states
         cuts = np.quantile(docs, shares, axis=0).astype(np.float32)
-        return _hamming(_planes(docs, cuts), _planes(queries, cuts), k)
+        return _hamming(_above(docs, cuts), _above(queries, cuts), k)
 
     return search
 
 
 def _sign(docs: Floats, queries: Floats, k: int) -> Hits:
     zero = np.zeros((1, docs.shape[1]), np.float32)
-    return _hamming(_planes(docs, zero), _planes(queries, zero), k)
+    return _hamming(_above(docs, zero), _above(queries, zero), k)
 
 
-def _planes(X: Floats, cuts: Floats) -> npt.NDArray[np.uint64]:
-    """Bits ``cut < X`` of every cut (t, d), packed to whole words (n, words)."""
-    bits = np.concatenate([cut < X for cut in cuts], axis=1)
-    packed = np.packbits(bits, axis=1)
-    padded = np.pad(packed, ((0, 0), (0, -packed.shape[1] % 8)))
-    return np.ascontiguousarray(padded).view(np.uint64)
+def _above(X: Floats, cuts: Floats) -> Bytes:
+    """Bits ``cut < X`` of every cut (t, d), packed to whole bytes (n, bytes)."""
+    return np.packbits(np.concatenate([cut < X for cut in cuts], axis=1), axis=1)
 
 
-def _hamming(docs: npt.NDArray[np.uint64], queries: npt.NDArray[np.uint64], k: int) -> Hits:
+def _hamming(docs: Bytes, queries: Bytes, k: int) -> Hits:
     """Exact search by minus the Hamming distance."""
 
     def score(part: slice) -> Floats:
-        distances = [
-            np.bitwise_count(docs ^ query).sum(axis=1, dtype=np.int32) for query in queries[part]
-        ]
-        return -np.stack(distances).astype(np.float32)
+        distances = kernels.hamming_distances(queries[part], docs, bits=8 * docs.shape[1])
+        return -distances.astype(np.float32)
 
     return chunked_top_k(score, len(queries), len(docs), k)
 

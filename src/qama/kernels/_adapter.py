@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 
 from qama.kernels import _native, reference
-from qama.kernels._arrays import F32, I16, I32, I64, U8, U64, Factors
-from qama.kernels.words import Words
+from qama.kernels._arrays import F32, I16, I32, I64, U8
+from qama.kernels.codebooks import Codebooks
+from qama.kernels.layout import CodebookLayout
+from qama.kernels.scans import HammingScan, TableScan
 
 # Distances are summed in 16 bits; filter entries of very wide codes would lose their resolution.
 _MOST_BITS = 43_000
@@ -32,140 +33,70 @@ class Native:
         _native.from_blocks(blocks, codes)
         return codes
 
-    def hamming_topk(
-        self,
-        blocks: U8,
-        n: int,
-        queries: U8,
-        k: int,
-        *,
-        bits: int,
-        pairs: int = 0,
-        mask: U64 | None = None,
-        visited: I64 | None = None,
-        threads: int = 0,
-    ) -> tuple[I64, I32]:
+    def hamming_topk(self, scan: HammingScan, k: int, *, threads: int = 0) -> tuple[I64, I32]:
         """See `qama.kernels.hamming_topk`."""
-        if bits > _MOST_BITS:
-            return reference.hamming_topk(
-                blocks, n, queries, k, bits=bits, pairs=pairs, mask=mask, visited=visited
-            )
-        shape = len(queries), min(k, reference.allowed_count(n, mask, visited))
+        if scan.bits > _MOST_BITS:
+            return reference.hamming_topk(scan, k)
+        shape = len(scan.queries), min(k, reference.allowed_count(scan))
         rows, distances = np.empty(shape, np.int64), np.empty(shape, np.int32)
         if rows.size:
-            _native.hamming_topk(
-                self.path, blocks, n, queries, bits, pairs, mask, visited, threads,
-                rows, distances,
-            )  # fmt: skip
+            _native.hamming_topk(self.path, scan, threads, rows, distances)
         return rows, distances
 
-    def hamming_rows(
-        self, blocks: U8, rows: I64, queries: U8, *, bits: int, pairs: int = 0, threads: int = 0
-    ) -> I32:
+    def hamming_rows(self, scan: HammingScan, rows: I64, *, threads: int = 0) -> I32:
         """See `qama.kernels.hamming_rows`."""
         distances = np.empty(rows.shape, np.int32)
         if rows.size:
-            _native.hamming_rows(blocks, rows, queries, bits, pairs, threads, distances)
+            _native.hamming_rows(scan, rows, threads, distances)
         return distances
 
-    def table_topk(
-        self,
-        blocks: U8,
-        n: int,
-        tables: I16,
-        offsets: I32,
-        k: int,
-        *,
-        full: int = 0,
-        rest: U8 | None = None,
-        factors: Factors | None = None,
-        steps: F32 | None = None,
-        mask: U64 | None = None,
-        visited: I64 | None = None,
-        threads: int = 0,
-    ) -> tuple[I64, F32]:
+    def table_topk(self, scan: TableScan, k: int, *, threads: int = 0) -> tuple[I64, F32]:
         """See `qama.kernels.table_topk`."""
-        if reference.table_columns(tables.shape[1], full)[0] > _MOST_COLUMNS:
-            return reference.table_topk(
-                blocks, n, tables, offsets, k,
-                full=full, rest=rest, factors=factors, steps=steps, mask=mask, visited=visited,
-            )  # fmt: skip
-        shape = len(tables), min(k, reference.allowed_count(n, mask, visited))
+        if scan.layout.nbytes > _MOST_COLUMNS:
+            return reference.table_topk(scan, k)
+        shape = len(scan.tables), min(k, reference.allowed_count(scan))
         rows, scores = np.empty(shape, np.int64), np.empty(shape, np.float32)
         if rows.size:
-            _native.table_topk(
-                self.path,
-                blocks,
-                rest,
-                n,
-                tables,
-                offsets,
-                full,
-                *_values(factors, steps),
-                mask,
-                visited,
-                threads,
-                rows,
-                scores,
-            )
+            _native.table_topk(self.path, scan, threads, rows, scores)
         return rows, scores
 
-    def table_rows(
-        self,
-        blocks: U8,
-        rows: I64,
-        tables: I16,
-        offsets: I32,
-        *,
-        full: int = 0,
-        rest: U8 | None = None,
-        factors: Factors | None = None,
-        steps: F32 | None = None,
-        threads: int = 0,
-    ) -> F32:
+    def table_rows(self, scan: TableScan, rows: I64, *, threads: int = 0) -> F32:
         """See `qama.kernels.table_rows`."""
         scores = np.empty(rows.shape, np.float32)
         if rows.size:
-            _native.table_rows(
-                blocks, rest, rows, tables, offsets, full, *_values(factors, steps), threads, scores
-            )
+            _native.table_rows(scan, rows, threads, scores)
         return scores
 
-    def choose_words(
-        self, rows: I16, words: Words, *, beam: int, sweeps: int, threads: int = 0
+    def choose_codewords(
+        self, rows: I16, codebooks: Codebooks, *, beam: int, sweeps: int, threads: int = 0
     ) -> tuple[U8, I16]:
-        """See `qama.kernels.choose_words`."""
-        codes, rest = np.empty((len(rows), words.nbytes), np.uint8), np.empty_like(rows)
-        _native.choose_words(
-            self.path, rows, words.words, words.pairs, words.twice, words.squares,
-            words.section_words, beam, sweeps, words.shift, words.limit, threads, codes, rest,
+        """See `qama.kernels.choose_codewords`."""
+        shape = len(rows), codebooks.layout.nbytes
+        codes, residuals = np.empty(shape, np.uint8), np.empty_like(rows)
+        _native.choose_codewords(
+            self.path, rows, codebooks.codewords, codebooks.paired, codebooks.twice,
+            codebooks.squares, codebooks.size, beam, sweeps, codebooks.shift, codebooks.limit,
+            threads, codes, residuals,
         )  # fmt: skip
-        return codes, rest
+        return codes, residuals
 
-    def multiply(self, rows: I16, pairs: I32, *, threads: int = 0) -> I32:
+    def multiply(self, rows: I16, paired: I32, *, threads: int = 0) -> I32:
         """See `qama.kernels.multiply`."""
-        products = np.empty((len(rows), len(pairs) * pairs.shape[2]), np.int32)
-        _native.multiply(self.path, rows, pairs, threads, products)
+        products = np.empty((len(rows), len(paired) * paired.shape[2]), np.int32)
+        _native.multiply(self.path, rows, paired, threads, products)
         return products
 
-    def word_sums(self, codes: U8, rows: I16, section_words: int, *, threads: int = 0) -> I64:
-        """See `qama.kernels.word_sums`."""
-        width = codes.shape[1] * (32 if section_words == 16 else 256)
+    def codeword_sums(self, codes: U8, rows: I16, *, full: int = 0, threads: int = 0) -> I64:
+        """See `qama.kernels.codeword_sums`."""
+        width = CodebookLayout(codes.shape[1], full).codewords
         sums = np.zeros((width, rows.shape[1]), np.int64)
-        _native.word_sums(codes, rows, section_words, threads, sums)
+        _native.codeword_sums(codes, rows, full, threads, sums)
         return sums
 
     def squared_norms(
-        self, codes: U8, words: I16, start: I16, *, full: int = 0, threads: int = 0
+        self, codes: U8, codewords: I16, start: I16, *, full: int = 0, threads: int = 0
     ) -> I64:
         """See `qama.kernels.squared_norms`."""
         norms = np.empty(len(codes), np.int64)
-        _native.squared_norms(codes, words, start, full, threads, norms)
+        _native.squared_norms(codes, codewords, start, full, threads, norms)
         return norms
-
-
-def _values(factors: Factors | None, steps: F32 | None) -> tuple[F32 | None, U8 | None]:
-    """Return the factors' values and, where rows hold indices into these, the indices."""
-    if steps is None:
-        return cast("F32 | None", factors), None
-    return steps, cast(U8, factors)

@@ -11,7 +11,7 @@ I16 = npt.NDArray[np.int16]
 I32 = npt.NDArray[np.int32]
 I64 = npt.NDArray[np.int64]
 F32 = npt.NDArray[np.float32]
-Factors = F32 | U8
+InverseNorms = F32 | U8  # values, or indices of steps
 
 CHUNK_BYTES = 1 << 22  # that the NumPy reference works on at a time
 _LINE = 64  # bytes of a cache line, and of a column of a block

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qama.kernels._arrays import F32, I16, I32, I64, U8, U64, Factors
-from qama.kernels.reference import table_columns
+from qama.kernels._arrays import F32, I16, I32, I64, U8, U64, InverseNorms
+from qama.kernels.layout import BYTE_SIZE, NIBBLE_SIZE, CodebookLayout
 
 _INT32_MAX = 2**31 - 1
-_SECTIONS = 64  # of words that are chosen together, at most
+_CODEBOOKS = 64  # that are chosen from together, at most
 _MOST_BEAM = 16
 
 
@@ -79,7 +79,7 @@ def queries(value: U8, stored: U8, bits: int, pairs: int) -> U8:
     value = array("queries", value, np.uint8, (None, None))
     columns = value.shape[1]
     if columns > stored.shape[1]:
-        raise ValueError(f"queries has {columns} columns; blocks has only {stored.shape[1]}")
+        raise ValueError(f"queries has {columns} columns; only {stored.shape[1]} are stored")
     at_least("bits", bits, 1)
     if bits > 8 * columns:
         raise ValueError(f"bits is {bits}; the {columns} columns of queries hold {8 * columns}")
@@ -99,35 +99,53 @@ def rest(value: U8 | None, count: int) -> int:
     return int(value.shape[1])
 
 
-def tables(value: I16, offsets: I32, stored: int, full: int) -> tuple[I16, I32]:
-    """Check look-up tables and offsets for so many stored columns."""
+def tables(value: I16, stored: int, full: int) -> tuple[I16, CodebookLayout]:
+    """Check lookup tables for so many stored columns; return them and what their entries are of."""
     value = array("tables", value, np.int16, (None, None))
     at_least("full", full, 0)
-    entries = value.shape[1]
-    columns, left = table_columns(entries, full)
-    if left or not max(full, 1) <= columns <= stored:
+    try:
+        layout = CodebookLayout.with_full(value.shape[1], full)
+        fits = 1 <= layout.nbytes <= stored
+    except ValueError:
+        fits = False
+    if not fits:
         raise ValueError(
-            f"tables has {entries} entries per query; 256 for each of full={full} columns, then "
-            f"32 for each further column, for 1 to {stored} columns, are needed"
+            f"tables has {value.shape[1]} entries per query; 256 for each of full={full} columns, "
+            f"then 32 for each further column, for 1 to {stored} columns, are needed"
         )
-    offsets = array("offsets", offsets, np.int32, (len(value),))
-    count = 2 * columns - full
-    most = _INT32_MAX - count * 2**15
-    if offsets.size and not -most <= int(offsets.min()) <= int(offsets.max()) <= most:
+    return value, layout
+
+
+def offsets(value: I32, queries: int, tables: int) -> I32:
+    """Check what the sums of so many queries, each of an entry of so many tables, start with."""
+    value = array("offsets", value, np.int32, (queries,))
+    most = _INT32_MAX - tables * 2**15
+    if value.size and not -most <= int(value.min()) <= int(value.max()) <= most:
         raise ValueError(
-            f"offsets reaches from {offsets.min()} to {offsets.max()}; with {count} tables it must "
+            f"offsets reaches from {value.min()} to {value.max()}; with {tables} tables it must "
             f"stay within +-{most}, or sums could leave int32"
         )
-    return value, offsets
+    return value
 
 
-def factors(value: Factors | None, steps: F32 | None, n: int) -> tuple[Factors | None, F32 | None]:
-    """Check one factor per row, or one index per row into the 256 steps."""
+def layout(codes: U8, full: int) -> CodebookLayout:
+    """Check how many leading bytes of codes are full; return the layout of their codebooks."""
+    at_least("full", full, 0)
+    columns = codes.shape[1]
+    if full > columns:
+        raise ValueError(f"full is {full}; codes have {columns} columns")
+    return CodebookLayout(columns, full)
+
+
+def inverse_norms(
+    value: InverseNorms | None, steps: F32 | None, n: int
+) -> tuple[InverseNorms | None, F32 | None]:
+    """Check one inverse norm per row, or one index per row of the 256 steps."""
     if steps is None:
-        return None if value is None else array("factors", value, np.float32, (n,)), None
+        return None if value is None else array("inverse_norms", value, np.float32, (n,)), None
     if value is None:
-        raise ValueError("factors is None but steps are given; one index per row is needed")
-    return array("factors", value, np.uint8, (n,)), array("steps", steps, np.float32, (256,))
+        raise ValueError("inverse_norms is None but steps are given; one index per row is needed")
+    return array("inverse_norms", value, np.uint8, (n,)), array("steps", steps, np.float32, (256,))
 
 
 def mask(value: U64 | None, stored: U8) -> U64 | None:
@@ -159,30 +177,25 @@ def rows(value: I64, queries: int, count: int) -> I64:
     return value
 
 
-def section_size(section_words: int) -> None:
-    """Check the number of words of a section."""
-    if section_words not in (16, 256):
-        raise ValueError(f"section_words is {section_words!r}; 16 or 256 are possible")
-
-
-def words(words: I16, section_words: int) -> I16:
-    """Check the words that a code is chosen from."""
-    words = array("words", words, np.int16, (None, None))
-    section_size(section_words)
-    width, d = words.shape
-    byte = 32 if section_words == 16 else 256  # words of a whole byte
-    if width % byte or not byte <= width <= section_words * _SECTIONS:
+def codewords(value: I16, size: int) -> I16:
+    """Check the codewords of codebooks of one size."""
+    value = array("codewords", value, np.int16, (None, None))
+    if size not in (NIBBLE_SIZE, BYTE_SIZE):
+        raise ValueError(f"size is {size!r}; a codebook can hold {NIBBLE_SIZE} or {BYTE_SIZE}")
+    width, d = value.shape
+    byte = CodebookLayout.uniform(1, size).codewords
+    if width % byte or not byte <= width <= size * _CODEBOOKS:
         raise ValueError(
-            f"words has {width} rows; {byte} for each byte of a choice, of at most {_SECTIONS} "
-            f"words, are needed"
+            f"codewords has {width} rows; {byte} for each byte of a choice, of at most "
+            f"{_CODEBOOKS} codewords, are needed"
         )
     if d % 2 or not 0 < d < 2**20:
-        raise ValueError(f"words has {d} columns; an even number below 2**20 is needed")
-    return words
+        raise ValueError(f"codewords has {d} columns; an even number below 2**20 is needed")
+    return value
 
 
 def choice(rows: I16, dims: int, beam: int, sweeps: int) -> I16:
-    """Check what words are chosen for, and how."""
+    """Check what codewords are chosen for, and how."""
     rows = array("rows", rows, np.int16, (None, dims))
     at_least("beam", beam, 1)
     if beam > _MOST_BEAM:

@@ -8,8 +8,9 @@ from functools import cache
 from typing import Protocol
 
 from qama.kernels import reference
-from qama.kernels._arrays import F32, I16, I32, I64, U8, U64, Factors
-from qama.kernels.words import Words
+from qama.kernels._arrays import F32, I16, I32, I64, U8
+from qama.kernels.codebooks import Codebooks
+from qama.kernels.scans import HammingScan, TableScan
 
 PATHS = ("avx512", "avx2", "neon", "portable", "numpy")
 VARIABLE = "QAMA_KERNEL"
@@ -24,72 +25,31 @@ class Backend(Protocol):
     def from_blocks(self, blocks: U8, n: int) -> U8:
         """See `qama.kernels.from_blocks`."""
 
-    def hamming_topk(
-        self,
-        blocks: U8,
-        n: int,
-        queries: U8,
-        k: int,
-        *,
-        bits: int,
-        pairs: int = 0,
-        mask: U64 | None = None,
-        visited: I64 | None = None,
-        threads: int = 0,
-    ) -> tuple[I64, I32]:
+    def hamming_topk(self, scan: HammingScan, k: int, *, threads: int = 0) -> tuple[I64, I32]:
         """See `qama.kernels.hamming_topk`."""
 
-    def hamming_rows(
-        self, blocks: U8, rows: I64, queries: U8, *, bits: int, pairs: int = 0, threads: int = 0
-    ) -> I32:
+    def hamming_rows(self, scan: HammingScan, rows: I64, *, threads: int = 0) -> I32:
         """See `qama.kernels.hamming_rows`."""
 
-    def table_topk(
-        self,
-        blocks: U8,
-        n: int,
-        tables: I16,
-        offsets: I32,
-        k: int,
-        *,
-        full: int = 0,
-        rest: U8 | None = None,
-        factors: Factors | None = None,
-        steps: F32 | None = None,
-        mask: U64 | None = None,
-        visited: I64 | None = None,
-        threads: int = 0,
-    ) -> tuple[I64, F32]:
+    def table_topk(self, scan: TableScan, k: int, *, threads: int = 0) -> tuple[I64, F32]:
         """See `qama.kernels.table_topk`."""
 
-    def table_rows(
-        self,
-        blocks: U8,
-        rows: I64,
-        tables: I16,
-        offsets: I32,
-        *,
-        full: int = 0,
-        rest: U8 | None = None,
-        factors: Factors | None = None,
-        steps: F32 | None = None,
-        threads: int = 0,
-    ) -> F32:
+    def table_rows(self, scan: TableScan, rows: I64, *, threads: int = 0) -> F32:
         """See `qama.kernels.table_rows`."""
 
-    def choose_words(
-        self, rows: I16, words: Words, *, beam: int, sweeps: int, threads: int = 0
+    def choose_codewords(
+        self, rows: I16, codebooks: Codebooks, *, beam: int, sweeps: int, threads: int = 0
     ) -> tuple[U8, I16]:
-        """See `qama.kernels.choose_words`."""
+        """See `qama.kernels.choose_codewords`."""
 
-    def multiply(self, rows: I16, pairs: I32, *, threads: int = 0) -> I32:
+    def multiply(self, rows: I16, paired: I32, *, threads: int = 0) -> I32:
         """See `qama.kernels.multiply`."""
 
-    def word_sums(self, codes: U8, rows: I16, section_words: int, *, threads: int = 0) -> I64:
-        """See `qama.kernels.word_sums`."""
+    def codeword_sums(self, codes: U8, rows: I16, *, full: int = 0, threads: int = 0) -> I64:
+        """See `qama.kernels.codeword_sums`."""
 
     def squared_norms(
-        self, codes: U8, words: I16, start: I16, *, full: int = 0, threads: int = 0
+        self, codes: U8, codewords: I16, start: I16, *, full: int = 0, threads: int = 0
     ) -> I64:
         """See `qama.kernels.squared_norms`."""
 

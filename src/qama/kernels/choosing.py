@@ -1,4 +1,4 @@
-"""What additive quantizers need of the kernels: words chosen, multiplied, added up.
+"""What an additive quantizer asks of the kernels: to choose, multiply and add up codewords.
 
 Arguments are checked, paths and threads chosen as `qama.kernels` says.
 """
@@ -10,97 +10,104 @@ import numpy as np
 from qama.kernels import _check
 from qama.kernels._arrays import I16, I32, I64, U8
 from qama.kernels._dispatch import backend
-from qama.kernels.words import Words
+from qama.kernels.codebooks import Codebooks
 
 
-def choose_words(
+def choose_codewords(
     rows: I16,
-    words: Words,
+    codebooks: Codebooks,
     *,
     beam: int,
     sweeps: int,
     threads: int = 0,
     path: str | None = None,
 ) -> tuple[U8, I16]:
-    """Choose one word of each section for each row, all sections together.
+    """Choose one codeword of each codebook for each row, all codebooks together.
 
-    Seeks words of low ``|r - sum of the words|^2`` for each row ``r``: the encoding of an additive
-    quantizer (Babenko and Lempitsky, CVPR 2014). First a beam search: section by section, the
-    ``beam`` cheapest choices so far are kept, ties by the order of their parents, then by lower
-    word. Then coordinate descent on the cheapest: section by section, the word of least cost given
-    all others, ties by lower word; ``sweeps`` times, or until nothing changes. Costs are whole
-    numbers, of products halved as `Words` says.
+    Seeks codewords of low ``|r - their sum|^2`` for each row ``r``: the encoding of an additive
+    quantizer (Babenko and Lempitsky, CVPR 2014). First a beam search: codebook by codebook, it
+    keeps the ``beam`` cheapest choices so far, ties by the order of the choices that they extend,
+    then by lower codeword. Then coordinate descent on the cheapest choice: codebook by codebook, it
+    takes the cheapest codeword given all others, ties by lower codeword; ``sweeps`` times, or until
+    nothing changes. Costs are whole numbers, of products halved as `Codebooks` says.
 
     Args:
-        rows: int16 ``(n, d)``. The product of a row and a word is taken modulo ``2**32``, halved
-            and clamped.
-        words: From `prepare_words`, of ``s`` sections.
+        rows: int16 ``(n, d)``. The product of a row and a codeword is taken modulo ``2**32``,
+            halved and clamped.
+        codebooks: From `prepare_codebooks`.
         beam: Choices kept, 1 to 16.
         sweeps: Rounds of coordinate descent, at least 0.
         threads: Threads to use.
         path: Force one path; None chooses.
 
     Returns:
-        uint8 ``(n, bytes)``: of sections of 16 words two a byte, the earlier section in the high
-        nibble, of sections of 256 one a byte; and the rows less their words, int16 ``(n, d)``,
-        clamped to int16. Each row's depend on it alone.
+        The codes, uint8 ``(n, bytes)``: one byte for a codebook of 256, one nibble for a codebook
+        of 16, the earlier one in the high nibble. And the residuals, int16 ``(n, d)``: the rows
+        less their codewords, clamped to int16. Both depend on their row alone.
     """
-    rows = _check.choice(rows, words.words.shape[1], beam, sweeps)
+    rows = _check.choice(rows, codebooks.codewords.shape[1], beam, sweeps)
     _check.at_least("threads", threads, 0)
-    return backend(path).choose_words(rows, words, beam=beam, sweeps=sweeps, threads=threads)
+    return backend(path).choose_codewords(
+        rows, codebooks, beam=beam, sweeps=sweeps, threads=threads
+    )
 
 
-def multiply(rows: I16, pairs: I32, *, threads: int = 0, path: str | None = None) -> I32:
-    """Multiply rows and words, exactly but for a carry out of 32 bits.
+def multiply(rows: I16, paired: I32, *, threads: int = 0, path: str | None = None) -> I32:
+    """Multiply rows and codewords; the products are exact modulo ``2**32``.
 
     Args:
         rows: int16 ``(n, d)``, d even and below 2^20.
-        pairs: int32 ``(w / 32, d / 2, 32)``, w words as `paired` lays them out.
+        paired: int32 ``(w / 32, d / 2, 32)``, w codewords as `qama.kernels.paired` lays them out.
         threads: Threads to use.
         path: Force one path; None chooses.
 
     Returns:
-        int32 ``(n, w)``, products modulo ``2**32``.
+        int32 ``(n, w)``.
     """
-    pairs = _check.array("pairs", pairs, np.int32, (None, None, 32))
-    rows = _check.array("rows", rows, np.int16, (None, 2 * pairs.shape[1]))
+    paired = _check.array("paired", paired, np.int32, (None, None, 32))
+    rows = _check.array("rows", rows, np.int16, (None, 2 * paired.shape[1]))
     _check.at_least("threads", threads, 0)
-    return backend(path).multiply(rows, pairs, threads=threads)
+    return backend(path).multiply(rows, paired, threads=threads)
 
 
-def word_sums(
-    codes: U8, rows: I16, section_words: int, *, threads: int = 0, path: str | None = None
+def codeword_sums(
+    codes: U8, rows: I16, *, full: int = 0, threads: int = 0, path: str | None = None
 ) -> I64:
-    """Add up the rows that chose each word.
+    """Add up, for each codeword, the rows whose codes chose it.
 
     Args:
-        codes: uint8 ``(n, b)``, as `choose_words` returns them.
+        codes: uint8 ``(n, b)``.
         rows: int16 ``(n, d)``.
-        section_words: Words of a section, 16 or 256.
+        full: Leading bytes that choose one codeword of 256, at most ``b``.
         threads: Threads to use.
         path: Force one path; None chooses.
 
     Returns:
-        int64 ``(words, d)``: 32 words a byte, 16 of its high nibble and 16 of its low one, or 256.
+        int64 ``(codewords, d)``, in the order of `CodebookLayout`.
     """
     codes = _check.array("codes", codes, np.uint8, (None, None))
     rows = _check.array("rows", rows, np.int16, (len(codes), None))
-    _check.section_size(section_words)
+    _check.layout(codes, full)
     _check.at_least("threads", threads, 0)
-    return backend(path).word_sums(codes, rows, section_words, threads=threads)
+    return backend(path).codeword_sums(codes, rows, full=full, threads=threads)
 
 
 def squared_norms(
-    codes: U8, words: I16, start: I16, *, full: int = 0, threads: int = 0, path: str | None = None
+    codes: U8,
+    codewords: I16,
+    start: I16,
+    *,
+    full: int = 0,
+    threads: int = 0,
+    path: str | None = None,
 ) -> I64:
-    """Compute ``|start + the sum of a code's words|^2``.
+    """Compute ``|start + the sum of a code's codewords|^2``.
 
     Args:
-        codes: uint8 ``(n, b)``, ``b`` at most 256, as `choose_words` returns them.
-        words: int16 ``(256 full + 32 (b - full), d)``, ``d < 2**14``: 256 words for each of the
-            first ``full`` bytes, 16 for each nibble of the others.
+        codes: uint8 ``(n, b)``, ``b`` from 1 to 256.
+        codewords: int16 ``(codewords, d)``, ``d < 2**14``, in the order of `CodebookLayout`.
         start: int16 ``(d,)``.
-        full: Leading bytes that choose one word of 256, at most ``b``.
+        full: Leading bytes that choose one codeword of 256, at most ``b``.
         threads: Threads to use.
         path: Force one path; None chooses.
 
@@ -109,16 +116,13 @@ def squared_norms(
     """
     codes = _check.array("codes", codes, np.uint8, (None, None))
     _check.at_least("codes.shape[1]", codes.shape[1], 1)
-    _check.at_least("full", full, 0)
-    columns = codes.shape[1]
-    if full > columns:
-        raise ValueError(f"full is {full}; codes have {columns} columns")
-    words = _check.array("words", words, np.int16, (256 * full + 32 * (columns - full), None))
-    start = _check.array("start", start, np.int16, (words.shape[1],))
+    layout, columns = _check.layout(codes, full), codes.shape[1]
+    codewords = _check.array("codewords", codewords, np.int16, (layout.codewords, None))
+    start = _check.array("start", start, np.int16, (codewords.shape[1],))
     if columns > 256 or len(start) >= 2**14:
         raise ValueError(
             f"codes have {columns} columns of {len(start)} dims; at most 256 of fewer than "
             f"{2**14} are possible, or sums could leave int64"
         )
     _check.at_least("threads", threads, 0)
-    return backend(path).squared_norms(codes, words, start, full=full, threads=threads)
+    return backend(path).squared_norms(codes, codewords, start, full=full, threads=threads)

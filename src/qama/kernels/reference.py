@@ -6,29 +6,34 @@ Each native path returns exactly what these functions return. They take checked 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from qama.kernels._arrays import CHUNK_BYTES, F32, I16, I32, I64, U8, U64, Factors
-from qama.kernels.reference_words import choose_words, multiply, squared_norms, word_sums
+from qama.kernels._arrays import CHUNK_BYTES, F32, I32, I64, U8, U64
+from qama.kernels.reference_codebooks import (
+    choose_codewords,
+    codeword_sums,
+    multiply,
+    squared_norms,
+)
+from qama.kernels.scans import HammingScan, TableScan
 
 __all__ = [
     "allowed_count",
-    "choose_words",
+    "choose_codewords",
+    "codeword_sums",
     "from_blocks",
+    "hamming_distances",
     "hamming_rows",
     "hamming_topk",
     "multiply",
     "squared_norms",
-    "table_columns",
-    "table_places",
     "table_rows",
     "table_topk",
     "to_blocks",
-    "word_sums",
 ]
 
 _ROWS = 64
@@ -50,9 +55,10 @@ def from_blocks(blocks: U8, n: int) -> U8:
     return np.ascontiguousarray(blocks.transpose(0, 2, 1).reshape(-1, blocks.shape[1])[:n])
 
 
-def allowed_count(n: int, mask: U64 | None, visited: I64 | None = None) -> int:
+def allowed_count(scan: HammingScan | TableScan) -> int:
     """Count the rows that may be returned."""
-    whole, rest = divmod(n, _ROWS)
+    mask, visited = scan.mask, scan.visited
+    whole, rest = divmod(scan.n, _ROWS)
     last = (
         rest if mask is None else (int(mask[whole]) & ((1 << rest) - 1)).bit_count() if rest else 0
     )
@@ -67,86 +73,52 @@ def allowed_count(n: int, mask: U64 | None, visited: I64 | None = None) -> int:
     return count + (last if ends else 0)
 
 
-def hamming_topk(
-    blocks: U8,
-    n: int,
-    queries: U8,
-    k: int,
-    *,
-    bits: int,
-    pairs: int = 0,
-    mask: U64 | None = None,
-    visited: I64 | None = None,
-    threads: int = 0,
-) -> tuple[I64, I32]:
+def hamming_distances(queries: U8, codes: U8, *, bits: int, pairs: int = 0) -> I32:
+    """See `qama.kernels.hamming_distances`: the meaning of a Hamming distance."""
+    stored = np.ascontiguousarray(_planes(codes, bits, pairs).T)  # (words, n): sums add whole rows
+    distances = np.empty((len(queries), len(codes)), np.int32)
+    for query, to in zip(_planes(queries, bits, pairs), distances, strict=True):
+        np.bitwise_count(stored ^ query[:, None]).sum(axis=0, dtype=np.int32, out=to)
+    return distances
+
+
+def hamming_topk(scan: HammingScan, k: int, *, threads: int = 0) -> tuple[I64, I32]:
     """See `qama.kernels.hamming_topk`."""
-    planes = _planes(queries, bits, pairs)
-    best = [_Best(k, np.dtype(np.int32)) for _ in planes]
-    for rows, codes in _chunks(blocks, n, queries.shape[1], mask, visited):
-        stored = _planes(codes, bits, pairs)
-        for query, kept in zip(planes, best, strict=True):
-            kept.add(rows, _distances(stored, query))
-    return _stacked(best, min(k, allowed_count(n, mask, visited)), np.dtype(np.int32))
+    best = [_Best(k, np.dtype(np.int32)) for _ in scan.queries]
+    for rows, codes in _chunks(scan, scan.queries.shape[1]):
+        distances = hamming_distances(scan.queries, codes, bits=scan.bits, pairs=scan.pairs)
+        for kept, values in zip(best, distances, strict=True):
+            kept.add(rows, values)
+    return _stacked(best, min(k, allowed_count(scan)), np.dtype(np.int32))
 
 
-def hamming_rows(
-    blocks: U8, rows: I64, queries: U8, *, bits: int, pairs: int = 0, threads: int = 0
-) -> I32:
+def hamming_rows(scan: HammingScan, rows: I64, *, threads: int = 0) -> I32:
     """See `qama.kernels.hamming_rows`."""
-    planes = _planes(queries, bits, pairs)
+    distances = np.empty(rows.shape, np.int32)
+    for i, chosen in enumerate(rows):
+        query, codes = scan.queries[i : i + 1], _codes(scan, chosen, scan.queries.shape[1])
+        distances[i] = hamming_distances(query, codes, bits=scan.bits, pairs=scan.pairs)[0]
+    return distances
 
-    def distances(query: int, codes: U8) -> Values:
-        return _distances(_planes(codes, bits, pairs), planes[query])
 
-    return _of_rows(blocks, rows, queries.shape[1], np.dtype(np.int32), distances)
-
-
-def table_topk(
-    blocks: U8,
-    n: int,
-    tables: I16,
-    offsets: I32,
-    k: int,
-    *,
-    full: int = 0,
-    rest: U8 | None = None,
-    factors: Factors | None = None,
-    steps: F32 | None = None,
-    mask: U64 | None = None,
-    visited: I64 | None = None,
-    threads: int = 0,
-) -> tuple[I64, F32]:
+def table_topk(scan: TableScan, k: int, *, threads: int = 0) -> tuple[I64, F32]:
     """See `qama.kernels.table_topk`."""
-    best = [_Best(k, np.dtype(np.float32)) for _ in tables]
-    columns = table_columns(tables.shape[1], full)[0]
-    for rows, codes in _chunks(blocks, n, columns, mask, visited, rest):
-        weights = _weights(factors, steps, rows)
-        for table, offset, kept in zip(tables, offsets, best, strict=True):
-            kept.add(rows, -_scores(codes, table, offset, full, weights))
-    found, losses = _stacked(best, min(k, allowed_count(n, mask, visited)), np.dtype(np.float32))
+    best = [_Best(k, np.dtype(np.float32)) for _ in scan.tables]
+    for rows, codes in _chunks(scan, scan.layout.nbytes):
+        norms = _inverse_norms(scan, rows)
+        for query, kept in enumerate(best):
+            kept.add(rows, -_scores(scan, query, codes, norms))
+    found, losses = _stacked(best, min(k, allowed_count(scan)), np.dtype(np.float32))
     return found, -losses
 
 
-def table_rows(
-    blocks: U8,
-    rows: I64,
-    tables: I16,
-    offsets: I32,
-    *,
-    full: int = 0,
-    rest: U8 | None = None,
-    factors: Factors | None = None,
-    steps: F32 | None = None,
-    threads: int = 0,
-) -> F32:
+def table_rows(scan: TableScan, rows: I64, *, threads: int = 0) -> F32:
     """See `qama.kernels.table_rows`."""
-
-    def scores(query: int, codes: U8) -> Values:
-        weights = _weights(factors, steps, rows[query])
-        return _scores(codes, tables[query], offsets[query], full, weights)
-
-    columns = table_columns(tables.shape[1], full)[0]
-    return _of_rows(blocks, rows, columns, np.dtype(np.float32), scores, rest)
+    scores = np.empty(rows.shape, np.float32)
+    for query, chosen in enumerate(rows):
+        codes = _codes(scan, chosen, scan.layout.nbytes)
+        scores[query] = _scores(scan, query, codes, _inverse_norms(scan, chosen))
+    return scores
 
 
 def _planes(codes: U8, bits: int, pairs: int) -> U64:
@@ -172,89 +144,51 @@ def _leading_bits(count: int, columns: int) -> U8:
     return np.packbits(np.arange(8 * columns) < count)
 
 
-def _distances(stored: U64, query: U64) -> Values:
-    counts = np.bitwise_count(stored ^ query)
-    return np.asarray(counts.sum(axis=1, dtype=np.int32))
-
-
-def _weights(factors: Factors | None, steps: F32 | None, rows: I64) -> F32 | None:
-    """Return the factors of some rows."""
-    if factors is None:
+def _inverse_norms(scan: TableScan, rows: I64) -> F32 | None:
+    """Return the inverse norms of some rows; None: 1 for each."""
+    if scan.inverse_norms is None:
         return None
-    return cast(F32, factors[rows] if steps is None else steps[factors[rows]])
+    norms = scan.inverse_norms[rows]
+    return cast(F32, norms if scan.steps is None else scan.steps[norms])
 
 
-def table_columns(entries: int, full: int) -> tuple[int, int]:
-    """Return how many columns a query's table entries are for, and how many entries are left."""
-    columns, left = divmod(entries - 256 * full, 32)
-    return full + columns, left
-
-
-def table_places(codes: U8, full: int) -> Iterator[npt.NDArray[np.intp]]:
-    """Yield where each table of a query holds the entries of codes (n, b), as intp (n,).
-
-    The first ``full`` columns have one table of 256 entries each, looked up by the byte; further
-    ones have two of 16, looked up by the high and by the low nibble.
-    """
-    start = 0
-    for column, byte in enumerate(codes.T.astype(np.intp)):
-        if column < full:
-            yield start + byte
-            start += 256
-        else:
-            yield start + (byte >> 4)
-            yield start + 16 + (byte & 15)
-            start += 32
-
-
-def _scores(codes: U8, table: I16, offset: np.int32, full: int, weights: F32 | None) -> Values:
-    sums = np.full(len(codes), offset, np.int32)
-    for places in table_places(codes, full):
-        sums += table[places]
+def _scores(scan: TableScan, query: int, codes: U8, norms: F32 | None) -> Values:
+    """Return the scores of codes by the lookup table of one query."""
+    sums = np.full(len(codes), scan.offsets[query], np.int32)
+    for places in scan.layout.places(codes):
+        sums += scan.tables[query, places]
     scores = sums.astype(np.float32)
-    return scores if weights is None else scores * weights
+    return scores if norms is None else scores * norms
 
 
-def _chunks(
-    blocks: U8, n: int, columns: int, mask: U64 | None, visited: I64 | None, rest: U8 | None = None
-) -> Iterator[tuple[I64, U8]]:
+def _chunks(scan: HammingScan | TableScan, columns: int) -> Iterator[tuple[I64, U8]]:
     """Yield the numbers and leading bytes of the allowed rows, a bounded number at a time."""
     step = max(1, CHUNK_BYTES // (columns * _ROWS))
-    for first in range(0, len(blocks) if visited is None else len(visited), step):
-        numbers = np.arange(first, min(first + step, len(blocks)))
-        if visited is not None:
-            numbers = visited[first : first + step]
+    every = np.arange(len(scan.blocks)) if scan.visited is None else scan.visited
+    for first in range(0, len(every), step):
+        numbers = every[first : first + step]
         rows = (_ROWS * numbers[:, None] + np.arange(_ROWS)).reshape(-1)
-        allowed = rows < n
-        if mask is not None:
-            words = mask[numbers].astype("<u8").view(np.uint8)
+        allowed = rows < scan.n
+        if scan.mask is not None:
+            words = scan.mask[numbers].astype("<u8").view(np.uint8)
             allowed &= np.unpackbits(words, bitorder="little").astype(bool)
-        stored = [part[numbers, :width] for part, width in _parts(blocks, rest, columns)]
+        stored = [part[numbers, :width] for part, width in _parts(scan, columns)]
         codes = from_blocks(np.concatenate(stored, axis=1), len(rows))
         yield rows[allowed], codes[allowed]
 
 
-def _of_rows(
-    blocks: U8,
-    rows: I64,
-    columns: int,
-    dtype: np.dtype[Any],
-    values: Callable[[int, U8], Values],
-    rest: U8 | None = None,
-) -> Values:
-    """Compute ``values(query, codes)`` of each query's rows."""
-    out = np.empty(rows.shape, dtype)
-    for query, chosen in enumerate(rows):
-        block, lane = np.divmod(chosen, _ROWS)
-        stored = [part[block, :width, lane] for part, width in _parts(blocks, rest, columns)]
-        out[query] = values(query, np.concatenate(stored, axis=1))
-    return out
+def _codes(scan: HammingScan | TableScan, rows: I64, columns: int) -> U8:
+    """Return the leading bytes of chosen rows."""
+    block, lane = np.divmod(rows, _ROWS)
+    stored = [part[block, :width, lane] for part, width in _parts(scan, columns)]
+    return np.concatenate(stored, axis=1)
 
 
-def _parts(blocks: U8, rest: U8 | None, columns: int) -> list[tuple[U8, int]]:
-    """Return what holds the leading columns, and how many of each."""
-    here = min(columns, blocks.shape[1])
-    return [(blocks, here)] if rest is None else [(blocks, here), (rest, columns - here)]
+def _parts(scan: HammingScan | TableScan, columns: int) -> list[tuple[U8, int]]:
+    """Return the arrays that hold the leading columns, and how many of these each holds."""
+    here = min(columns, scan.blocks.shape[1])
+    rest = scan.rest if isinstance(scan, TableScan) else None
+    return [(scan.blocks, here)] if rest is None else [(scan.blocks, here), (rest, columns - here)]
 
 
 class _Best:

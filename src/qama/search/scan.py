@@ -77,17 +77,16 @@ class Hamming:
 
     def top(self, rows: Rows, k: int, threads: int) -> tuple[Ids, Keys]:
         """See `Scorer`."""
-        return kernels.hamming_topk(
-            rows.blocks.leading, rows.count, self.queries, k,
-            bits=self.code.stored_bits, pairs=self.code.pairs,
-            mask=rows.mask, visited=rows.visited, threads=threads,
-        )  # fmt: skip
+        return kernels.hamming_topk(self._scan(rows), k, threads=threads)
 
     def chosen(self, rows: Rows, candidates: Ids, threads: int) -> Keys:
         """See `Scorer`."""
-        return kernels.hamming_rows(
-            rows.blocks.leading, candidates, self.queries,
-            bits=self.code.stored_bits, pairs=self.code.pairs, threads=threads,
+        return kernels.hamming_rows(self._scan(rows), candidates, threads=threads)
+
+    def _scan(self, rows: Rows) -> kernels.HammingScan:
+        return kernels.HammingScan(
+            rows.blocks.leading, rows.count, self.queries, self.code.stored_bits, self.code.pairs,
+            mask=rows.mask, visited=rows.visited,
         )  # fmt: skip
 
     def scores(self, keys: Keys) -> Floats:
@@ -113,19 +112,18 @@ class Asymmetric:
 
     def top(self, rows: Rows, k: int, threads: int) -> tuple[Ids, Keys]:
         """See `Scorer`."""
-        found, scores = kernels.table_topk(
-            rows.blocks.leading, rows.count, self.queries.tables, self.queries.offsets, k,
-            full=self.queries.full, rest=rows.blocks.rest, factors=rows.factors(self.code),
-            steps=self.code.factor_steps, mask=rows.mask, visited=rows.visited, threads=threads,
-        )  # fmt: skip
+        found, scores = kernels.table_topk(self._scan(rows), k, threads=threads)
         return found, -scores
 
     def chosen(self, rows: Rows, candidates: Ids, threads: int) -> Keys:
         """See `Scorer`."""
-        return -kernels.table_rows(
-            rows.blocks.leading, candidates, self.queries.tables, self.queries.offsets,
-            full=self.queries.full, rest=rows.blocks.rest, factors=rows.factors(self.code),
-            steps=self.code.factor_steps, threads=threads,
+        return -kernels.table_rows(self._scan(rows), candidates, threads=threads)
+
+    def _scan(self, rows: Rows) -> kernels.TableScan:
+        return kernels.TableScan(
+            rows.blocks.leading, rows.count, self.queries.tables, self.queries.offsets,
+            self.queries.full, rows.blocks.rest, inverse_norms=rows.factors(self.code),
+            steps=self.code.factor_steps, mask=rows.mask, visited=rows.visited,
         )  # fmt: skip
 
     def scores(self, keys: Keys) -> Floats:

@@ -75,9 +75,9 @@ class Store:
         self.broken: str | None = None
 
     def __del__(self) -> None:
-        try:
+        try:  # noqa: SIM105 - as the interpreter ends, contextlib may be gone
             self._let_go()
-        except Exception:  # noqa: SIM105 - as the interpreter ends, contextlib may be gone
+        except Exception:
             pass
 
     @property
@@ -126,7 +126,7 @@ class Store:
         Raises:
             OSError: it could not be written (or, if durable, synced).
         """
-        held = _held(state)
+        held, self._found = _held(state), None
         with files.naming(held.base.log_path):
             self._settled = False
             end = held.end or self._started(held.base)
@@ -171,10 +171,10 @@ class Store:
             return held
         with files.naming(held.base.log_path):
             if not self._ready:  # what a writer before this one left, which may have been killed
-                with files.opened_to_append(held.base.log_path) as file:
+                with files.opened_to_read(held.base.log_path) as file:
                     files.sync(file.fileno())
                 return held
-            self._settled = False
+            self._found, self._settled = None, False
             return replace(held, end=self._synced(held.end))
 
     def compact(self, codec: Codec, code: Code, state: State) -> State:
@@ -188,7 +188,7 @@ class Store:
                 not be opened, and the next change opens it.
         """
         old = _held(state).base
-        self._settled = False
+        self._found, self._settled = None, False
         base.write(self.path, codec, code, state.rows, old.generation + 1, old.identity)
         made = load(self.path)
         self._close_log()

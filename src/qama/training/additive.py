@@ -36,9 +36,9 @@ from qama.encoding.bytecode import (
     blocks,
     prepared,
     whole,
-    word_count,
 )
 from qama.encoding.transform import unit
+from qama.kernels.layout import CodebookLayout, split_sums, split_terms
 from qama.training import blas
 
 # Distortion of a unit Gaussian at 0 to 6 bits (Lloyd-Max; Max 1960, table I).
@@ -73,20 +73,24 @@ class _Form:
     def words(self) -> int:
         return sum(self.sizes)
 
+    def layout(self, nbytes: int) -> CodebookLayout:
+        """Return the codebooks of so many bytes."""
+        return CodebookLayout(nbytes, nbytes if self.full else 0)
+
     def summed(self, free: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Return the words of bytes (256 or 32 each, d) of their free words."""
         if self.full:
             return free
         parts = free.reshape(-1, self.words, free.shape[1])
-        high = (parts[:, :4, None] + parts[:, None, 4:8]).reshape(len(parts), 16, -1)
+        high = split_sums(parts[:, :4], parts[:, 4:8], axis=1)
         return np.concatenate([high, parts[:, 8:]], axis=1).reshape(-1, free.shape[1])
 
     def parted(self, words: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Return free words of which `summed` makes these."""
         if self.full:
             return words
-        bytes_ = words.reshape(-1, 32, words.shape[1])
-        parts = bytes_[:, 0:16:4], bytes_[:, :4] - bytes_[:, :1], bytes_[:, 16:]
+        nibbles = CodebookLayout.with_full(len(words), 0).later(words)
+        parts = *split_terms(nibbles[:, 0], axis=1), nibbles[:, 1]
         return np.concatenate(parts, axis=1).reshape(-1, words.shape[1])
 
 
@@ -132,9 +136,9 @@ def fit_byte_coder(
             rounds = _FEW_ROUNDS if stop - start == 1 else _rounds(form, start)
             words.append(_fit_block(rest, stop - start, form, rounds, random, threads))
         else:
-            own = slice(word_count(start, full), word_count(stop, full))
+            own = base.layout.of_bytes(start, stop)
             words.append(_refit_block(rest, base.words[own] * np.float32(UNIT), form, threads))
-        _, rest = kernels.choose_words(
+        _, rest = kernels.choose_codewords(
             rest, prepared(words[-1], form.full), beam=BEAM, sweeps=SWEEPS, threads=threads
         )
         if progress is not None:
@@ -164,7 +168,7 @@ def _fit_block(
         noise = random.standard_normal(W.shape, dtype=np.float32) * share
         noisy = form.summed(whole(W + np.float32(level) * noise))
         some = _sample(rows, random) if level else rows
-        codes, _ = kernels.choose_words(
+        codes, _ = kernels.choose_codewords(
             some, prepared(noisy, form.full), beam=_BEAM, sweeps=_SWEEPS, threads=threads
         )
         W = _refit(W, codes, some, form, threads)
@@ -176,7 +180,9 @@ def _refit_block(rows: Int16s, known: Floats, form: _Form, threads: int) -> Int1
     W = prior = form.parted(known)
     for _ in range(_BASE_ROUNDS):
         words = prepared(form.summed(whole(W)), form.full)
-        codes, _ = kernels.choose_words(rows, words, beam=_BEAM, sweeps=_SWEEPS, threads=threads)
+        codes, _ = kernels.choose_codewords(
+            rows, words, beam=_BEAM, sweeps=_SWEEPS, threads=threads
+        )
         W = _refit(W, codes, rows, form, threads, prior)
     return form.summed(whole(W))
 
@@ -258,18 +264,19 @@ def _normal_equations(
     codes: Bytes, rows: Int16s, form: _Form, threads: int
 ) -> tuple[Floats, Floats]:
     """Return, of free words, how often each two were chosen together and each one's sum of rows."""
-    B = kernels.word_sums(codes, rows, 256 if form.full else 16, threads=threads) * UNIT
-    A = _chosen_together(codes, form.full)
+    layout = form.layout(codes.shape[1])
+    B = kernels.codeword_sums(codes, rows, full=layout.full, threads=threads) * UNIT
+    A = _chosen_together(codes, layout)
     if not form.full:
         parts = form.summed(np.eye(form.words * codes.shape[1], dtype=np.float32))
         A, B = parts.T @ A @ parts, parts.T @ B
     return A, B.astype(np.float32)
 
 
-def _chosen_together(codes: Bytes, full: bool) -> Floats:
-    """Return how many of at most 2^24 codes chose each two words: 256 a byte, or 16 a nibble."""
-    words, size = (codes if full else kernels.nibbles(codes)).astype(np.int64), 256 if full else 16
-    sections = words.shape[1]
+def _chosen_together(codes: Bytes, layout: CodebookLayout) -> Floats:
+    """Return how many of at most 2^24 codes chose each two words."""
+    words = layout.chosen(codes).astype(np.int64)
+    sections, size = layout.codebooks, 1 << layout.bits[0]
     counts = np.zeros((sections, size, sections, size), dtype=np.float32)  # exact
     for i in range(sections):
         for j in range(i + 1):

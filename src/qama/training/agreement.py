@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from qama import kernels
 from qama.checks import Floats, Ids
 from qama.encoding.grid import GridCode, GridCoder
 from qama.encoding.levels import HYBRID
@@ -69,7 +70,7 @@ class HeldOut:
         rows, queries = apply(grid.transform, self.rows), apply(grid.transform, self.queries)
         return {code.label: self._overlap(_likeness(code, queries, rows)) for code in cells}
 
-    def _overlap(self, scores: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+    def _overlap(self, scores: npt.NDArray[np.number]) -> npt.NDArray[np.float64]:
         hits = (_nearest(scores)[:, :, None] == self.wanted[:, None, :]).any(axis=1)
         return np.asarray(hits.sum(axis=1) / (self.wanted >= 0).sum(axis=1))
 
@@ -89,14 +90,12 @@ def _falls(gain: npt.NDArray[np.float64]) -> bool:
     return bool(gain.mean() < -_ALLOWED - _CHANCE * error)
 
 
-def _nearest(scores: npt.NDArray[np.floating]) -> Ids:
+def _nearest(scores: npt.NDArray[np.number]) -> Ids:
     top = min(_NEIGHBOURS, scores.shape[1])
     return np.argsort(-scores, axis=1, kind="stable")[:, :top]
 
 
-def _likeness(code: GridCode, queries: Floats, rows: Floats) -> npt.NDArray[np.float32]:
-    """Minus twice the Hamming distance, up to a constant: products of bits as -1 and +1."""
-    a, b = (
-        np.unpackbits(code.encode_z(Z), axis=1, count=code.similarity_bits) for Z in (queries, rows)
-    )
-    return (a.astype(np.float32) * 2 - 1) @ (b.astype(np.float32) * 2 - 1).T
+def _likeness(code: GridCode, queries: Floats, rows: Floats) -> npt.NDArray[np.int32]:
+    """Minus the Hamming distance."""
+    a, b = (code.encode_z(Z, compact=True) for Z in (queries, rows))
+    return -kernels.hamming_distances(a, b, bits=code.stored_bits, pairs=code.pairs)

@@ -1,0 +1,102 @@
+"""Codebooks of an additive quantizer, prepared for the choice of codewords."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from qama.kernels import _check
+from qama.kernels._arrays import I16, I32
+from qama.kernels.layout import NIBBLE_SIZE, CodebookLayout
+
+_PAIRED = 32  # codewords that lie side by side in Codebooks.paired
+
+
+@dataclass(frozen=True)
+class Codebooks:
+    """What `qama.kernels.choose_codewords` chooses from; made by `prepare_codebooks`.
+
+    Attributes:
+        codewords: int16 (w s, d): the w codewords of each of s codebooks.
+        size: w, 16 or 256.
+        paired: int32 (w s / 32, d / 2, 32): the same, as `paired` lays them out.
+        twice: int16 (w s, w s), twice the products of codewords, halved ``shift`` times.
+        squares: int32 (w s,), the codewords' squared norms, halved ``shift`` times.
+        shift: How often products are halved, each time rounding down.
+        limit: Halved products of rows and codewords are clamped to +-limit.
+    """
+
+    codewords: I16
+    size: int
+    paired: I32
+    twice: I16
+    squares: I32
+    shift: int
+    limit: int
+
+    @property
+    def layout(self) -> CodebookLayout:
+        """Which bits of a code choose from each codebook."""
+        byte = CodebookLayout.uniform(1, self.size).codewords
+        return CodebookLayout.uniform(len(self.codewords) // byte, self.size)
+
+
+def prepare_codebooks(codewords: I16, reach: float, size: int = NIBBLE_SIZE) -> Codebooks:
+    """Multiply the codewords with each other, and find the smallest shift that avoids overflow.
+
+    The shift is the smallest for which twice the products of codewords fit int16 and the products
+    of a codeword and a row of norm up to ``reach`` stay within the limit. A cost during the search
+    is a sum of at most s (s + 2) products of codewords and 2 s clamped products; the limit keeps
+    it below 2^31 - 1.
+
+    Args:
+        codewords: int16 (w s, d), d even and below 2^20; s at most 64, and even where w is 16.
+        reach: The norm of the longest row that must not be clamped, at least 0.
+        size: w, 16 or 256.
+
+    Raises:
+        ValueError: codewords of another form.
+    """
+    codewords = _check.codewords(codewords, size)
+    W = codewords.astype(np.float64)
+    gram = W @ W.T  # exact: whole numbers below 2**53
+    most, books = 2 * float(np.abs(gram).max()), len(codewords) // size
+    limit = (2**31 - 2 - books * (books + 2) * 2**15) // (2 * books)
+    longest = float(np.sqrt(np.diagonal(gram).max()))
+    shift = 0
+    while most / 2**shift >= 2**15 or limit < reach * longest / 2**shift:
+        shift += 1
+    squares = np.diagonal(gram).astype(np.int64) >> shift
+    gram *= 2.0 ** (1 - shift)
+    return Codebooks(
+        codewords,
+        size,
+        paired(codewords),
+        np.floor(gram, out=gram).astype(np.int16),
+        squares.astype(np.int32),
+        shift,
+        limit,
+    )
+
+
+def paired(codewords: I16) -> I32:
+    """Lay codewords out so that one 32-bit lane multiplies two of their entries at once.
+
+    Args:
+        codewords: int16 ``(w, d)``, d even.
+
+    Returns:
+        int32 ``(ceil(w / 32), d / 2, 32)``: entries 2 k and 2 k + 1 of 32 codewords side by side,
+        for each k; codewords of zeros fill up the last 32.
+    """
+    filled = np.zeros((-(-len(codewords) // _PAIRED) * _PAIRED, codewords.shape[1]), np.int16)
+    filled[: len(codewords)] = codewords
+    pairs = filled.view(np.int32).reshape(-1, _PAIRED, codewords.shape[1] // 2)
+    return np.ascontiguousarray(pairs.swapaxes(1, 2))
+
+
+def unpaired(pairs: I32) -> I16:
+    """Return the codewords (w, d) that `paired` laid out, with those that fill up."""
+    codewords = np.ascontiguousarray(pairs.swapaxes(1, 2)).view(np.int16)
+    return codewords.reshape(-1, codewords.shape[2])

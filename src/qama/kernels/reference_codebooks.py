@@ -1,0 +1,97 @@
+"""The part of the NumPy reference that additive quantizers use, see `qama.kernels.reference`."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from qama.kernels._arrays import CHUNK_BYTES, I16, I32, I64, U8
+from qama.kernels.codebooks import Codebooks, unpaired
+from qama.kernels.layout import CodebookLayout
+
+
+def choose_codewords(
+    rows: I16, codebooks: Codebooks, *, beam: int, sweeps: int, threads: int = 0
+) -> tuple[U8, I16]:
+    """See `qama.kernels.choose_codewords`."""
+    W, size, layout = codebooks.codewords.astype(np.float64), codebooks.size, codebooks.layout
+    step = max(1, CHUNK_BYTES // (4 * beam * len(W)))
+    codes, residuals = np.empty((len(rows), layout.nbytes), np.uint8), np.empty_like(rows)
+    twice = codebooks.twice.astype(np.int32)
+    for first in range(0, len(rows), step):
+        some = rows[first : first + step]
+        products = (some.astype(np.float64) @ W.T).astype(np.int64)  # exact: below 2**53
+        halved = products.astype(np.int32) >> codebooks.shift  # modulo 2**32 first
+        alone = codebooks.squares - 2 * np.clip(halved, -codebooks.limit, codebooks.limit)
+        chosen = _beam_search(alone.astype(np.int32), twice, size, beam)
+        chosen = _descended(alone.astype(np.int32), twice, size, chosen, sweeps)
+        packed = layout.packed(chosen)
+        codes[first : first + step] = packed
+        left = some.astype(np.int64)
+        for places in layout.places(packed):
+            left -= codebooks.codewords[places]
+        residuals[first : first + step] = np.clip(left, -(2**15), 2**15 - 1)
+    return codes, residuals
+
+
+def _beam_search(alone: I32, twice: I32, size: int, beam: int) -> U8:
+    """Choose codewords (n, s), codebook by codebook; ``alone`` is what each costs alone."""
+    n = len(alone)
+    costs, totals = alone[:, None, :], np.zeros((n, 1), np.int32)
+    chosen = np.zeros((n, 1, alone.shape[1] // size), np.uint8)
+    at = np.arange(n)[:, None]
+    for book in range(chosen.shape[2]):
+        own = slice(size * book, size * (book + 1))
+        candidates = (totals[:, :, None] + costs[:, :, own]).reshape(n, -1)
+        best = np.argsort(candidates, axis=1, kind="stable")[:, :beam]
+        parent, codeword = best // size, best % size
+        totals, chosen = np.take_along_axis(candidates, best, axis=1), chosen[at, parent]
+        chosen[:, :, book] = codeword
+        costs = costs[at, parent] + twice[size * book + codeword]
+    return chosen[:, 0]
+
+
+def _descended(alone: I32, twice: I32, size: int, chosen: U8, sweeps: int) -> U8:
+    """Let each codebook in turn take its best codeword given the others, some times over."""
+    first = size * np.arange(chosen.shape[1])
+    costs = alone + twice[first + chosen].sum(axis=1, dtype=np.int32)
+    for _ in range(sweeps):
+        before = chosen.copy()
+        for book, start in enumerate(first):
+            own = slice(start, start + size)
+            now = twice[start + chosen[:, book]]
+            best = (costs[:, own] - now[:, own]).argmin(axis=1)
+            costs += twice[start + best] - now
+            chosen[:, book] = best
+        if (chosen == before).all():
+            break
+    return chosen
+
+
+def multiply(rows: I16, paired: I32, *, threads: int = 0) -> I32:
+    """See `qama.kernels.multiply`."""
+    codewords = unpaired(paired).astype(np.float64)
+    products = rows.astype(np.float64) @ codewords.T  # exact: below 2**53
+    return products.astype(np.int64).astype(np.int32)
+
+
+def codeword_sums(codes: U8, rows: I16, *, full: int = 0, threads: int = 0) -> I64:
+    """See `qama.kernels.codeword_sums`."""
+    layout = CodebookLayout(codes.shape[1], full)
+    sums = np.zeros((layout.codewords, rows.shape[1]), np.int64)
+    for places in layout.places(codes):
+        np.add.at(sums, places, rows)
+    return sums
+
+
+def squared_norms(codes: U8, codewords: I16, start: I16, *, full: int = 0, threads: int = 0) -> I64:
+    """See `qama.kernels.squared_norms`."""
+    norms = np.empty(len(codes), np.int64)
+    step = max(1, CHUNK_BYTES // (8 * codewords.shape[1]))
+    layout = CodebookLayout(codes.shape[1], full)
+    for first in range(0, len(codes), step):
+        some = codes[first : first + step]
+        sums = np.repeat(start.astype(np.int64)[None], len(some), axis=0)
+        for places in layout.places(some):
+            sums += codewords[places]
+        norms[first : first + step] = np.square(sums).sum(axis=1)
+    return norms
