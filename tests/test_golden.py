@@ -2,7 +2,8 @@
 
 index-1: version 1, of the first release; a row was deleted before it was saved. index-2: version 2
 with a log of a delete, an upsert and an add. index-3: version 2, its codec, codec-2, with full
-bytes. index-4: version 3, whose leading bytes are apart; a row was deleted. codes-1: version 1.
+bytes. index-4: version 3, whose leading bytes are apart; a row was deleted. index-5: version 4,
+with a log of version 2, which says what was synced. codes-1: version 1.
 The vectors were drawn by `default_rng(11)`, the queries by `default_rng(12)`.
 """
 
@@ -29,7 +30,8 @@ def opened(tmp_path, name, mode="r"):
 
 
 @pytest.mark.parametrize(
-    ("name", "dims"), [("index-1", 8), ("index-2", 16), ("index-3", 8), ("index-4", 16)]
+    ("name", "dims"),
+    [("index-1", 8), ("index-2", 16), ("index-3", 8), ("index-4", 16), ("index-5", 16)],
 )
 def test_an_index_of_every_version_answers_as_recorded(tmp_path, name, dims):
     index, answers = opened(tmp_path, name), ANSWERS[name]
@@ -43,7 +45,8 @@ def test_an_index_of_every_version_answers_as_recorded(tmp_path, name, dims):
 
 
 @pytest.mark.parametrize(
-    ("name", "first"), [("index-1", 70), ("index-2", 901), ("index-3", 70), ("index-4", 70)]
+    ("name", "first"),
+    [("index-1", 70), ("index-2", 901), ("index-3", 70), ("index-4", 70), ("index-5", 904)],
 )
 def test_an_index_of_every_version_can_be_changed(tmp_path, name, first):
     with opened(tmp_path, name, "a") as index:
