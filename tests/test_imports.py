@@ -39,7 +39,7 @@ ONLY = {  # what a layer keeps away from, though it lies above
     "norms": {"checks", "errors"},
     "quantizers": {"checks", "errors", "blas", "kernels"},
     "recipe": {"checks", "errors", "quantizers"},
-    "training": {"checks", "errors", "blas", "quantizers", "recipe"},
+    "training": {"checks", "errors", "blas", "kernels", "quantizers", "recipe"},
     "tasks": {"checks", "errors", "shown", "kernels", "quantizers", "codec", "search"},
     "console": {"checks", "recipe"},
 }

@@ -482,11 +482,11 @@ def test_copies_are_refused_by_name(index, copied):
 def test_a_warning_that_is_an_error_leaves_nothing_added(codec, vectors):
     index = PartitionedIndex(codec, **CELL, nlist=2)
     index.train(vectors)
-    other = np.random.default_rng(1).standard_normal((500, 32)).astype(np.float32)
+    other = np.random.default_rng(1).standard_normal((2000, 32)).astype(np.float32)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with pytest.raises(qama.DriftWarning):
-            index.add(other, np.arange(500))
+            index.add(other, np.arange(2000))
         assert len(index) == 0
-        index.add(other, np.arange(500))  # it warns once
-    assert len(index) == 500
+        index.add(other, np.arange(2000))  # it warns once
+    assert len(index) == 2000

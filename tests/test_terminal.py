@@ -31,6 +31,8 @@ HOSTILE = {
     "letters": ("Größe 向量", "Größe 向量"),
 }
 hostile = pytest.mark.parametrize(("raw", "told"), HOSTILE.values(), ids=HOSTILE)
+STORABLE = {name: texts for name, texts in HOSTILE.items() if name != "surrogate"}  # no Unicode
+storable = pytest.mark.parametrize(("raw", "told"), STORABLE.values(), ids=STORABLE)
 
 
 def call(*arguments):
@@ -101,7 +103,7 @@ def test_errors_and_defects(raw, told, error, code, capsys):
     assert printable(err)
 
 
-@hostile
+@storable
 @pytest.mark.parametrize("kind", ["codec", "index", "partitions"])
 def test_inspect_shows_facts(golden, tmp_path, vectors, raw, told, kind):
     codec = replace(golden, facts={"model": raw})
@@ -126,7 +128,7 @@ def test_inspect_shows_facts(golden, tmp_path, vectors, raw, told, kind):
     assert json.loads(exact.stdout)["model"] == raw
 
 
-@hostile
+@storable
 def test_a_fingerprint_in_a_file_is_shown(golden, tmp_path, raw, told):
     meta, arrays = golden.parts()
     container.write(tmp_path / "codec", "codec", 1, {**meta, "fingerprint": raw}, arrays)

@@ -35,5 +35,5 @@ def warn(X: Floats) -> None:
             f"and qama ranks by cosine, which does not see them. If you rank by inner product, "
             f"bring the vectors to one length first by a further dim: see docs/inner_product.md",
             NormWarning,
-            stacklevel=3,
+            stacklevel=4,  # fit, its decorator, who called it
         )
