@@ -43,15 +43,14 @@ def trust_counts():
 def _injected(found):
     """Rows of what was let happen in the middle of changes."""
     parts = (
-        ("interrupts", "points", "exceptions at lines of every change, {stride}"),
+        ("interrupts", "points", "exceptions at lines of every kind of change"),
         ("failures", "failures", "calls of the system that fail, of every change"),
         ("power", "states judged", "states that a power cut may leave"),
     )
     for part, counted, what in parts:
         if run := found.get(part):
-            each = f"every {run['stride']}th" if run.get("stride", 1) > 1 else "at each"
-            yield (what.format(stride=each), f"{run[counted]:,}",
-                   f"memory and files apart, changes lost, files unreadable: {run['wrong']}")  # fmt: skip
+            wrong = f"memory and files apart, changes lost, files unreadable: {run['wrong']}"
+            yield what, f"{run[counted]:,}", wrong
 
 
 def trust_fuzz():
