@@ -17,7 +17,7 @@ if [ ! -x "$PYTHON" ]; then
     "${PYTHON3:-python3}" -m venv "$FOLDER/venv"
     "$PYTHON" -m pip install -qq --upgrade pip
     "$PYTHON" -m pip install -qq -c "$ROOT/constraints.txt" \
-        atheris numpy rich typer pyarrow pytrec-eval-terrier
+        atheris numpy rich typer threadpoolctl pyarrow pytrec-eval-terrier
 fi
 rm -rf "$FOLDER/site"
 CXXFLAGS="-fsanitize=address,undefined -fno-sanitize=vptr -fno-sanitize-recover=all -g" \
