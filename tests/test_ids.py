@@ -242,3 +242,10 @@ def test_a_filters_function_may_answer_with_a_column(codec, rows, queries):
     for answer in (pd.Series, pl.Series, torch.tensor, pa.array, np.ndarray.tolist):
         found = search(index, queries, filter=lambda ids, answer=answer: answer(ids < 2))
         assert set(found.flat) == {0, 1}
+
+
+@pytest.mark.parametrize("held", [list, lambda ids: np.array(ids, dtype=np.uint64)])
+def test_the_largest_id_is_one_and_the_next_is_none(held):
+    assert idmap.whole(held([0, 2**63 - 1]), "ids").tolist() == [0, 2**63 - 1]
+    with pytest.raises(ValueError, match=f"ids holds {2**63}; ids are whole numbers from 0 to"):
+        idmap.whole(held([0, 2**63]), "ids")
