@@ -564,9 +564,13 @@ def test_threads_hold_for_torch_and_numpy_and_are_set_back(rows):
         return torch.get_num_threads(), numpy_
 
     before, seen = threads(), []
-    quick(rows, threads=1, callbacks=[lambda report: seen.append(threads())], codes="all")
-    assert seen
-    assert all(now == (1, {1}) for now in seen)
+    quick(
+        rows, threads=1, callbacks=[lambda report: seen.append((report.stage, *threads()))],
+        codes="all",
+    )  # fmt: skip
+    assert {stage for stage, _, _ in seen} == {"grid", "bytes"}
+    assert all(numpy_ == {1} for _, _, numpy_ in seen)
+    assert all(torch_ == 1 for stage, torch_, _ in seen if stage == "grid")  # bytes need no torch
     assert threads() == before
 
 
