@@ -44,7 +44,7 @@ def _injected(found):
     """Rows of what was let happen in the middle of changes."""
     parts = (
         ("interrupts", "points", "exceptions at lines of every kind of change"),
-        ("failures", "failures", "calls of the system that fail, of every change"),
+        ("failures", "failures", "calls of the system that fail, of every kind of change"),
         ("power", "states judged", "states that a power cut may leave"),
     )
     for part, counted, what in parts:
