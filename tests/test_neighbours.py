@@ -131,6 +131,24 @@ def test_what_killed_writers_left_is_cleared_by_the_next(path):
     assert alive.exists()
 
 
+def test_a_log_that_a_base_contains_is_gone_before_the_next_base_takes_its_place(path, monkeypatch):
+    """A power cut left the log that a save removes; the next save is cut off amid its work."""
+    written(path)
+    old = base.log_path(path).read_bytes()
+    Index.open(path).save(path)
+    base.log_path(path).write_bytes(old)
+    assert len(Index.open(path)) == 30
+    seen, write = [], base.write
+
+    def written_and_seen(*given):
+        write(*given)
+        seen.append(len(Index.open(path)))  # what a power cut just now would leave
+
+    monkeypatch.setattr(base, "write", written_and_seen)
+    Index.open(path).save(path)
+    assert seen == [30]
+
+
 # --- what others do to them -------------------------------------------------------------------
 
 

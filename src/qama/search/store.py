@@ -49,6 +49,8 @@ def save(path: Path, codec: Codec, code: Code, rows: Snapshot) -> None:
             old = base.read(path)
         if old is None:
             _drop_orphan(path)
+        else:
+            _drop_logs(old, old.replaces)  # the new base will not know that it contains them
         base.write(path, codec, code, rows, 0, None if old is None else old.identity)
         if old is not None:
             _drop_logs(old)
@@ -332,16 +334,20 @@ def _held(state: State) -> Held:
     return state.files
 
 
-def _drop_logs(found: Base) -> None:
-    """Remove logs of a base or of the one it replaced, under the names of today and of before.
+def _drop_logs(found: Base, *of: str | None) -> None:
+    """Remove logs that count no more, under the names of today and of before.
 
-    The caller knows that they count no more.
+    Args:
+        found: The base beside which they lie.
+        of: The identities of the bases that they are of; default: that base and the one it
+            replaced.
     """
+    bases = of or (found.identity, found.replaces)
     for version in (base.FORMAT, base.OLDEST):
         path = base.log_path(found.contents.path, version)
         if files.begins(path, log.MAGIC):
             header = log.read_header(files.read(path), path)
-            if header.base in (found.identity, found.replaces):
+            if header.base in bases:
                 files.remove(path)
 
 
