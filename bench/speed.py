@@ -31,8 +31,7 @@ from speed_timing import measure  # noqa: E402
 
 import qama  # noqa: E402
 from qama import kernels  # noqa: E402
-from qama.search import scan  # noqa: E402
-from qama.search.blocks import Blocks  # noqa: E402
+from qama.search.rows.blocks import Blocks, leading_bytes  # noqa: E402
 
 BATCHES = (1, 16, 256, 1000)
 
@@ -77,7 +76,7 @@ class Codes:
         self.rows, self.bits = rows, 8 * nbytes
         Q = data.vectors(1000, seed=2)
         code = bench.codec.code(nbytes=nbytes)
-        self.apart = Blocks.of(self.codes, scan.leading_bytes(code))
+        self.apart = Blocks.of(self.codes, leading_bytes(code))
         self.queries = bench.codec.encode(Q, nbytes=nbytes)
         ready = code.query_tables(Q)
         self.offsets, self.tables = ready.offsets, ready.tables

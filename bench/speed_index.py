@@ -1,4 +1,4 @@
-"""What is measured through `qama.Index` and `qama.PartitionedIndex`, not the kernels alone."""
+"""What is measured through `qama.Index`, not the kernels alone."""
 
 import ctypes
 import os
@@ -11,6 +11,8 @@ import speed_data as data
 from speed_data import K
 
 import qama
+from qama.search.rows.lists import joined
+from qama.search.storage.loading import State
 
 
 def features(bench):
@@ -98,21 +100,19 @@ def partitions(bench):
     """Ten million vectors in lists, against the flat scan of the same pool."""
     rows, nlist = 10 * bench.million, 512 if bench.quick else 2048
     base = data.vectors(48_000, seed=3)
-    index = qama.PartitionedIndex(bench.codec, nbytes=48, nlist=nlist)
-    index.train(base)
+    index = qama.Index(bench.codec, nbytes=48, nlist=nlist)
     started = time.perf_counter()
     index.add(base)
     adding = (time.perf_counter() - started) / len(base)
-    # copies of the base codes with flipped bits join the lists of their originals' neighbours
-    lists = np.argsort(-(data.unit_rows(base) @ index.centres.T), axis=1)[:, :1].ravel()
+    # copies of the base codes with flipped bits join the lists of their originals
+    lists = index._now.lists.numbers_of(np.arange(len(base)))
     stored = bench.codec.encode(base, nbytes=48)
-    factors = bench.codec.code(nbytes=48).factor_indices(stored)
     for start in range(len(base), rows, 1_008_000):
         copies = -(-min(1_008_000, rows - start) // len(base))
         some = data.noisy(stored, copies * len(base), bench.random)
         ids = np.arange(start, start + len(some))
-        owners, steps = np.tile(lists, copies), np.tile(factors, copies)
-        index._pool = index._pool.with_rows(owners, some, ids, steps)
+        entries = joined(some, np.tile(lists, copies)[: len(some)])
+        index._state = State(index._now.changed(ids, entries), None)
     Q = data.vectors(400, seed=4) + 0.02 * bench.random.standard_normal((400, 384))
     Q = Q.astype(np.float32)
     curve = index.calibrate(Q[:200])

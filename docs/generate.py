@@ -240,11 +240,11 @@ def scale():
     some = next(r for r in results["partitions"] if r["engine"] == "recall")
     share = some["nprobe"] / some["nlist"]
     add = next(r["value"] for r in results["partitions"] if r["engine"] == "add")
-    held = rows * (nbytes + 8 + 1) + lists * 384 * 4
+    held = rows * (nbytes + 4 + 1) + lists * 384 * 4
     more = (lists / some["nlist"] - 1) * 384 * 2 * some["nlist"] / 1e11 * 1e6  # at 100 GFLOP/s
     return "\n".join((
         "| | |", "|---|--:|",
-        f"| memory: codes, ids, factors, centres | {held / 2**30:.0f} GiB |",
+        f"| memory: codes, rows, factors, centroids | {held / 2**30:.0f} GiB |",
         f"| adding, core hours (measured {add:.0f} us a row, more lists included) "
         f"| {rows * (add + more) / 3.6e9:.0f} |",
         f"| one query, flat | {full:,.0f} ms |",

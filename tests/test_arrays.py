@@ -15,7 +15,7 @@ import torch
 from conftest import mixture
 
 import qama
-from qama import Index, PartitionedIndex, arrays, checks, drift, sources, tasks
+from qama import Index, arrays, checks, drift, sources, tasks
 from qama.search.batches import batches
 
 # eighths, which every float dtype here holds exactly
@@ -125,8 +125,7 @@ def test_every_door_takes_it(held, codec):
     assert [found.ids.tolist() for found in given.range_search(held, 0.9)] == [
         found.ids.tolist() for found in expected.range_search(X, 0.9)
     ]
-    parts = PartitionedIndex(codec, **CELL, nlist=2)
-    parts.train(held)
+    parts = Index(codec, **CELL, nlist=2)
     parts.add(held)
     assert parts.search(held, 9, nprobe=2).ids.tolist() == expected.search(X, 9).ids.tolist()
     assert len(tasks.CodeSet.encode(codec, held, **CELL)) == 40

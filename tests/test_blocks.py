@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qama import checks, kernels
-from qama.search.blocks import Blocks, blocks_of, from_arrays
+from qama.search.rows.blocks import Blocks, blocks_of, from_arrays
 
 
 def some_codes(rows, columns, seed=0):

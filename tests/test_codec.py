@@ -17,7 +17,7 @@ from conftest import mixture
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qama import Codec, FormatError, Index, PartitionedIndex, container
+from qama import Codec, FormatError, Index, container
 from qama.quantizers.protocol import fingerprint
 from qama.quantizers.thermometer import levels
 from qama.quantizers.thermometer.bits import unpack
@@ -527,10 +527,8 @@ def test_facts_that_open_can_be_written_again_in_an_index_too(tmp_path, edge):
     again.save(tmp_path / "y")
     for kind in (
         Index(again, dims=8, level="2"),
-        PartitionedIndex(again, dims=8, level="2", nlist=2),
+        Index(again, dims=8, level="2", nlist=2),
     ):
-        if isinstance(kind, PartitionedIndex):
-            kind.train(mixture(50, 8))
         kind.add(mixture(50, 8))
         kind.save(tmp_path / "z")
         assert type(kind).open(tmp_path / "z").codec.facts == most

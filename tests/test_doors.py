@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import qama
-from qama import Codec, Index, PartitionedIndex, SearchResult, drift, search_many, tasks
+from qama import Codec, Index, SearchResult, drift, search_many, tasks
 
 CODES = {
     "bytes": ("byte_codec", {"nbytes": 16}),
@@ -34,8 +34,7 @@ def filled(codec, cell, X):
 
 
 def partitions(codec, cell, X):
-    index = PartitionedIndex(codec, **cell, nlist=3)
-    index.train(X)
+    index = Index(codec, **cell, nlist=3)
     index.add(X)
     return index
 
@@ -88,18 +87,17 @@ def options(index):
     yield {}, len(index)
     yield {"filter": [3, 5, 10**9]}, 2
     yield {"filter": []}, 0
-    if isinstance(index, Index):
-        yield {"exclude": range(290)}, 10
-        yield from (({"scorer": scorer}, len(index)) for scorer in index.code.scorers)
-        if index.code.prefixes():
-            yield {"funnel": True}, len(index)
+    yield {"exclude": range(290)}, 10
+    yield from (({"scorer": scorer}, len(index)) for scorer in index.code.scorers)
+    if index.nlist is None and index.code.prefixes():
+        yield {"funnel": True}, len(index)
 
 
 @pytest.mark.parametrize("none", [np.zeros((0, 32)), [], np.zeros((0, 32), np.float32)], ids=repr)
 def test_no_queries_find_nothing_in_as_many_columns_as_queries_would(kind, rows, none):
     codec, cell = kind
     for index in (filled(codec, cell, rows), partitions(codec, cell, rows)):
-        probes = {"nprobe": 3} if isinstance(index, PartitionedIndex) else {}
+        probes = {"nprobe": 3} if index.nlist else {}
         for how, most in options(index):
             for k in (1, 7, 500):
                 found = index.search(none, k, **how, **probes)
@@ -122,7 +120,6 @@ def test_where_rows_are_needed_their_lack_is_named(codec, rows):
     for refused, name in (
         (lambda: qama.fit(rows[:0]), "X"),
         (lambda: qama.fit([]), "X"),
-        (lambda: PartitionedIndex(codec, nlist=2).train(rows[:0]), "X"),
         (lambda: parts.calibrate(rows[:0]), "Q"),
         (lambda: tasks.Bridge.fit(rows[:0], rows[:0]), "here"),
     ):
@@ -137,7 +134,6 @@ def test_where_rows_are_needed_their_lack_is_named(codec, rows):
     ("made", "opener"),
     [
         (Index, "Index"),
-        (PartitionedIndex, "PartitionedIndex"),
         (lambda codec: tasks.CodeSet(codec, np.zeros((1, 8), np.uint8)), "Index"),
     ],
 )
@@ -191,10 +187,10 @@ def answers(codec, cell, X):
     yield from search_many([index, index], X[:20], 9)
     index.compact()
     yield from Index.merge([index]).search(X[:20], 9)
-    parts = PartitionedIndex(codec, **cell, nlist=3)
-    parts.train(X)
+    parts = Index(codec, **cell, nlist=3)
     parts.add(X)
     parts.delete({5})
+    parts.partition(2)
     yield parts.calibrate(X[:20])
     yield from parts.search(X[:20], 9, recall=0.9)
     given = tasks.CodeSet.encode(codec, X, **cell)
@@ -240,7 +236,7 @@ def test_every_verb_that_computes_is_shown_above():
     shown = inspect.getsource(answers)
     verbs = {
         name
-        for kind in (Codec, Index, PartitionedIndex)
+        for kind in (Codec, Index)
         for name, value in inspect.getmembers(kind, callable)
         if not name.startswith("_")
     }
@@ -254,7 +250,7 @@ def test_every_verb_that_computes_is_shown_above():
 
 
 def test_signatures_and_documentation_stay_those_of_the_verbs():
-    for verb in (Codec.encode, Index.search, PartitionedIndex.search, search_many, qama.fit):
+    for verb in (Codec.encode, Index.search, search_many, qama.fit):
         assert verb.__doc__
         assert next(iter(inspect.signature(verb).parameters)) in ("self", "indexes", "X")
     assert SearchResult.empty(3).ids.shape == (0, 3)

@@ -10,7 +10,7 @@ import pytest
 from conftest import mixture
 
 import qama
-from qama import Codec, DriftWarning, Index, PartitionedIndex, drift
+from qama import Codec, DriftWarning, Index, drift
 
 CELL = {"dims": 8, "level": "1"}
 
@@ -80,8 +80,7 @@ def test_an_index_warns_once_and_has_added_the_vectors(fitted):
 
 def test_a_partitioned_index_warns_too(fitted):
     codec, X = fitted
-    index = PartitionedIndex(codec, **CELL, nlist=4)
-    index.train(X)
+    index = Index(codec, **CELL, nlist=4)
     index.add(X)
     with pytest.warns(DriftWarning) as caught:
         add_often(index, foreign(3000))

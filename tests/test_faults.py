@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qama import Codec, Index, Names, PartitionedIndex
-from qama.search.verify import verify
+from qama import Codec, Index, Names
+from qama.search.storage.verify import verify
 
 CELL = {"dims": 8, "level": "2"}
 GOLDEN = Path(__file__).parent / "golden" / "codec.qama"
@@ -54,8 +54,7 @@ def filled(codec):
     """What can be saved."""
     index = Index(codec, **CELL)
     index.add(X[:100])
-    lists = PartitionedIndex(codec, **CELL, nlist=2)
-    lists.train(X)
+    lists = Index(codec, **CELL, nlist=2)
     lists.add(X[:100])
     return {"index": index, "lists": lists, "codec": codec, "names": Names(["a"])}
 

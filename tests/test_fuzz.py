@@ -15,7 +15,7 @@ from damage import damaged, signed
 from targets import TARGETS, place, use, whole_files
 
 from qama import Codec, FormatError
-from qama.search import log
+from qama.search.storage import log
 
 CORPUS = Path(__file__).parent / "corpus"
 GOLDEN = Path(__file__).parent / "golden"

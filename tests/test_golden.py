@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qama import Codec, Index, Names, PartitionedIndex, codefile
-from qama.search.verify import verify
+from qama import Codec, Index, Names, codefile, container
+from qama.search.storage.verify import verify
 
 GOLDEN = Path(__file__).parent / "golden"
 ANSWERS = json.loads((GOLDEN / "answers.json").read_text())
@@ -75,19 +75,36 @@ def test_a_codec_of_byte_codes_alone_answers_as_recorded():
     assert codec.score(Q[:3], codec.encode(X)).tolist() == answers["scores"]
 
 
-def test_a_partitioned_index_answers_as_recorded(tmp_path):
-    index = PartitionedIndex.open(GOLDEN / "partitions-1.qama", verify=True)
+@pytest.mark.parametrize("mode", ["r", "a"])
+def test_a_file_of_partitions_answers_as_recorded(tmp_path, mode):
+    """Of its kind are no new ones: the first compaction makes an index of it."""
+    index = opened(tmp_path, "partitions-1", mode)
     answers = ANSWERS["partitions-1"]
     queries = np.random.default_rng(12).standard_normal((3, 8)).astype(np.float32)
     assert (index.codec.fingerprint, len(index)) == (answers["codec"], answers["length"])
-    for lists, name in ((3, "all"), (1, "one")):
-        found = index.search(queries, 5, nprobe=lists)
-        assert found.ids.tolist() == answers[name]["found"]
-        assert found.scores.tolist() == answers[name]["scores"]
-    assert index.search(queries, 5).ids.tolist() == answers["all"]["found"]  # a recall of 95 %
-    assert index.add(np.eye(8, dtype=np.float32)[:2]).tolist() == [2**40 + 1, 2**40 + 2]
-    index.save(tmp_path / "changed")
-    assert verify(tmp_path / "changed").whole
+
+    def check():
+        for lists, name in ((3, "all"), (1, "one")):
+            found = index.search(queries, 5, nprobe=lists)
+            assert found.ids.tolist() == answers[name]["found"]
+            assert found.scores.tolist() == answers[name]["scores"]
+        found = index.search(queries, 5)  # a recall of 95 %
+        assert found.ids.tolist() == answers["all"]["found"]
+
+    check()
+    if mode == "a":
+        path = tmp_path / "partitions-1.qama"
+        for change in ("add", "compact"):
+            if change == "add":
+                assert index.add(queries[:2]).tolist() == [2**40 + 1, 2**40 + 2]
+                index.delete([2**40 + 1, 2**40 + 2])
+            else:
+                index.compact()
+            index.flush()
+            assert verify(path).problems == []
+            assert Index.open(path).ids.tolist() == index.ids.tolist()
+            check()
+        assert container.kind_of(path) == "index"
 
 
 def test_names_are_as_recorded():

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pytest
 import torch
 
-from qama import Index, PartitionedIndex
-from qama.search import ids as idmap
+from qama import Index
+from qama.search.rows import ids as idmap
 
 CELL = {"dims": 32, "level": "2"}
 HELD = {
@@ -43,18 +43,15 @@ def held(request):
     return request.param
 
 
-@pytest.fixture(params=[Index, lambda codec, **cell: PartitionedIndex(codec, **cell, nlist=2)],
-                ids=["index", "partitions"])  # fmt: skip
+@pytest.fixture(params=[None, 2], ids=["flat", "lists"])
 def index(request, codec, rows):
-    index = request.param(codec, **CELL)
-    if isinstance(index, PartitionedIndex):
-        index.train(rows)
+    index = Index(codec, **CELL, nlist=request.param)
     index.add(rows)
     return index
 
 
 def search(index, Q, **options):
-    probes = {"nprobe": 2} if isinstance(index, PartitionedIndex) else {}
+    probes = {"nprobe": 2} if index.nlist else {}
     return index.search(Q, 9, **options, **probes).ids
 
 

@@ -22,7 +22,8 @@ HEAVY = (
 # line and the demo share the console: what is said, and how.
 LAYERS = (
     "errors", "arrays", "shown", "checks", "forked", "locks", "files", "blas", "kernels", "mapping",
-    "quantizers", "container", "codec", "codefile", "drift", "sources", "distinct", "norms",
+    "quantizers", "kmeans", "container", "codec", "codefile", "drift", "sources", "distinct",
+    "norms",
     "search", "tasks", "evaluation", "recipe", "training", "fitting", "console", "demo", "cli",
 )  # fmt: skip
 ONLY = {  # what a layer keeps away from, though it lies above
@@ -31,6 +32,7 @@ ONLY = {  # what a layer keeps away from, though it lies above
     "locks": set(),
     "files": {"checks", "errors", "locks"},
     "mapping": {"checks", "files", "kernels"},
+    "kmeans": {"checks", "quantizers"},
     "container": {"checks", "errors", "files", "mapping"},
     "sources": {"arrays", "checks", "errors"},
     "kernels": {"checks", "errors"},
@@ -40,7 +42,7 @@ ONLY = {  # what a layer keeps away from, though it lies above
     "quantizers": {"checks", "errors", "blas", "kernels"},
     "recipe": {"checks", "errors", "quantizers"},
     "training": {"checks", "errors", "blas", "kernels", "quantizers", "recipe"},
-    "tasks": {"checks", "errors", "shown", "kernels", "quantizers", "codec", "search"},
+    "tasks": {"checks", "errors", "shown", "kernels", "kmeans", "quantizers", "codec", "search"},
     "console": {"checks", "recipe"},
 }
 MAY_IMPORT_TORCH = {"training", "demo"}

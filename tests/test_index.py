@@ -707,6 +707,15 @@ class Changes(RuleBasedStateMachine):
     def compact(self):
         self.index.compact()
 
+    @rule(nlist=st.integers(1, 5))
+    def partition(self, nlist):
+        if len(self.model) < nlist:
+            with pytest.raises(ValueError, match="lists need at least as many vectors"):
+                self.index.partition(nlist)
+            return
+        self.index.partition(nlist)
+        assert self.index.nlist == nlist
+
     @precondition(lambda self: self.model)
     @rule(
         k=st.integers(1, 30),
@@ -719,7 +728,18 @@ class Changes(RuleBasedStateMachine):
         keys = np.array(self.keys())
         allowed = None if wanted is None else np.isin(keys, wanted)
         rows, scores = oracle(self.codec, X, POOL[:3], k, scorer, cell, allowed)
-        check(self.index.search(POOL[:3], k, scorer=scorer, filter=wanted), keys[rows], scores)
+        lists = self.index.nlist
+        found = self.index.search(POOL[:3], k, scorer=scorer, filter=wanted, nprobe=lists)
+        if lists is None:
+            check(found, keys[rows], scores)
+        else:  # ties go to the lower place there
+            np.testing.assert_array_equal(found.scores, scores)
+            own = self.codec.score(POOL[:3], self.codec.encode(X, **cell), scorer=scorer, **cell)
+            for ids, got, known in zip(found.ids, found.scores, own, strict=True):
+                held = dict(zip(keys.tolist(), known, strict=True))
+                assert [held[key] for key in ids.tolist()] == got.tolist()
+                assert len(set(ids.tolist())) == len(ids)
+                assert wanted is None or set(ids.tolist()) <= set(wanted)
 
     @invariant()
     def holds_what_the_model_holds(self):

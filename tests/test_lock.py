@@ -10,7 +10,7 @@ import socket
 import pytest
 
 from qama import LockedError, files, locks
-from qama.search.lock import Lock
+from qama.search.storage.lock import Lock
 
 
 @pytest.fixture

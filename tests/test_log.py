@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qama import FormatError
-from qama.search import log
+from qama.search.storage import log
 
 HEADER = log.Header("0123456789abcdef", "fedcba9876543210", 3)
 IDS = np.array([5, 2**40], dtype=np.int64)
@@ -57,8 +57,8 @@ def test_what_was_written_is_read():
         ("add", 1, 64), ("upsert", 2, 64), ("delete", 3, 64),
     ]  # fmt: skip
     assert found.records[0].ids.tolist() == [15, 2**40 + 10]
-    assert found.records[1].codes.tolist() == CODES.tolist()
-    assert found.records[2].codes.shape == (0, 3)
+    assert found.records[1].entries.tolist() == CODES.tolist()
+    assert found.records[2].entries.shape == (0, 3)
     assert found.records[2].stop == found.stop
 
 
@@ -153,7 +153,7 @@ def test_records_outside_the_format_are_none(fields):
 def test_another_version_and_codes_of_no_bytes_are_refused():
     for raw, message in (
         (HEADER.pack()[:8] + b"\x03" + HEADER.pack()[9:], "version 3; this qama reads 1 to 2"),
-        (log.Header("0" * 16, "0" * 16, 0).pack(), "gives codes no bytes"),
+        (log.Header("0" * 16, "0" * 16, 0).pack(), "gives entries no bytes"),
     ):
         with pytest.raises(FormatError, match=message):
             read(raw)
@@ -197,7 +197,7 @@ def test_marks_within_a_record_are_not_looked_at():
     raw = b"".join(log.pack("add", number, 64, IDS, codes) for number in (1, 2, 3))
     found = log.salvage(np.frombuffer(bytes(64) + raw, dtype=np.uint8), 3)
     assert [record.number for record in found] == [1, 2, 3]
-    assert found[1].codes.tobytes() == b"QRECQR"
+    assert found[1].entries.tobytes() == b"QRECQR"
 
 
 def test_large_records_past_damage_are_within_the_bound():

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from qama import Codec, FormatError, Index, RecoveryWarning, locks
-from qama.search import base, log
-from qama.search.repair import repair
-from qama.search.verify import verify
+from qama.search.storage import base, log
+from qama.search.storage.repair import repair
+from qama.search.storage.verify import verify
 
 CELL = {"dims": 8, "level": "2"}
 GOLDEN = Path(__file__).parent / "golden" / "codec.qama"

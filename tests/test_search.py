@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 import qama
 from qama import FormatError, Index, Names, container, search_many, sources
-from qama.search import filters, names
+from qama.search import names
+from qama.search.rows import filters
 
 CELL = {"dims": 32, "level": "2"}
 
@@ -122,7 +123,7 @@ def test_the_filter_of_a_compacted_index_finds_the_same(index, queries):
 @pytest.mark.parametrize("scorer", ["asymmetric", "hamming"])
 @pytest.mark.parametrize("first_k", [1, 7, 1024])
 def test_a_range_is_what_scores_enough(index, queries, scorer, first_k, monkeypatch):
-    monkeypatch.setattr("qama.search.ranges._FIRST_K", first_k)
+    monkeypatch.setattr("qama.search.scan.ranges._FIRST_K", first_k)
     every = index.search(queries, len(index), scorer=scorer)
     least = np.quantile(every.scores, np.linspace(0, 1, len(queries)))
     found = index.range_search(queries, least, scorer=scorer)

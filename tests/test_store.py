@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from qama import Codec, FormatError, Index, LockedError, RecoveryWarning, files
-from qama.search import base, loading, store
+from qama.search.storage import base, loading, store
 
 GOLDEN = Path(__file__).parent / "golden" / "codec.qama"
 CELL = {"dims": 8, "level": "2"}
@@ -260,7 +260,7 @@ def test_a_log_of_another_index_is_refused(path, tmp_path):
     [("add", [-1], 1)], [("add", [200, 200], 2)], [("delete", [-5], 0)],
 ])  # fmt: skip
 def test_a_log_that_cannot_follow_is_refused(path, records):
-    from qama.search import log
+    from qama.search.storage import log
 
     found = base.read(path)
     raw = log.Header(found.identity, found.codec.fingerprint, 2).pack()
@@ -676,20 +676,22 @@ def test_two_threads_that_change_one_index_wait_for_each_other(path):
     assert len(Index.open(path)) == 340
 
 
-def test_readers_beside_a_writer():
+@pytest.mark.parametrize("nlist", [None, 3], ids=["flat", "lists"])
+def test_readers_beside_a_writer(nlist):
     from readers import run
 
-    counts = run(2.0, 4, 0)
+    counts = run(2.0, 4, 0, nlist)
     assert counts["wrong"] == []
     assert counts["searches"] > 10
 
 
-def test_a_few_kills():
+@pytest.mark.parametrize("nlist", [None, 3], ids=["flat", "lists"])
+def test_a_few_kills(nlist):
     """`tests/long/kills.py` does it 300 times."""
     from kills import run
 
-    kills = int(os.environ.get("QAMA_KILLS", "15"))
-    counts = run(kills, kills)
+    kills = int(os.environ.get("QAMA_KILLS", "10"))
+    counts = run(kills, kills, nlist)
     assert (counts["kills"], counts["wrong"]) == (kills, 0)
 
 
@@ -726,7 +728,7 @@ def test_a_base_that_is_replaced_at_every_look_is_read_all_the_same(path, monkey
 
 
 def test_the_last_default_ids(tmp_path):
-    from qama.search.ids import counted
+    from qama.search.rows.ids import counted
 
     top = 2**63 - 1
     assert counted(top - 2, 2).tolist() == [top - 2, top - 1]

@@ -193,20 +193,20 @@ def test_kmeans_finds_what_is_apart(byte_codec, request_):
     table = np.zeros((4, 4), int)
     np.add.at(table, (truth, found.labels), 1)
     assert (table.max(axis=1) == table.sum(axis=1)).all()
-    assert np.linalg.norm(found.centers, axis=1) == pytest.approx(1, abs=1e-5)
+    assert np.linalg.norm(found.centroids, axis=1) == pytest.approx(1, abs=1e-5)
 
 
 def test_kmeans_ends_where_no_row_and_no_center_moves(byte_codec, rows):
     codes = CodeSet.encode(byte_codec, rows, nbytes=8)
     found = kmeans(codes, 6, iterations=200)
     U = unit(codes.vectors())
-    assert (found.labels == (U @ found.centers.T).argmax(axis=1)).all()
+    assert (found.labels == (U @ found.centroids.T).argmax(axis=1)).all()
     for cluster in range(6):
         mean = U[found.labels == cluster].sum(axis=0)
-        assert found.centers[cluster] == pytest.approx(mean / np.linalg.norm(mean), abs=1e-5)
-    own = (U * found.centers[found.labels]).sum(axis=1)
-    assert found.likeness == pytest.approx(own.mean(), abs=1e-5)
-    assert found.likeness >= kmeans(codes, 6, starts=1).likeness - 1e-6
+        assert found.centroids[cluster] == pytest.approx(mean / np.linalg.norm(mean), abs=1e-5)
+    own = (U * found.centroids[found.labels]).sum(axis=1)
+    assert found.cosine == pytest.approx(own.mean(), abs=1e-5)
+    assert found.cosine >= kmeans(codes, 6, starts=1).cosine - 1e-6
 
 
 def test_kmeans_in_chunks_is_kmeans(byte_codec, rows, monkeypatch):
@@ -219,14 +219,14 @@ def test_kmeans_in_chunks_is_kmeans(byte_codec, rows, monkeypatch):
 def test_more_centers_than_distinct_rows_take_rows_twice():
     X = np.repeat(np.eye(8, dtype=np.float32)[:2], 5, axis=0)
     found = kmeans(X, 4, seed=0)
-    assert found.centers.shape == (4, 8)
-    assert found.likeness == pytest.approx(1)
-    assert {tuple(center) for center in found.centers.round(6)} == {tuple(X[0]), tuple(X[9])}
+    assert found.centroids.shape == (4, 8)
+    assert found.cosine == pytest.approx(1)
+    assert {tuple(center) for center in found.centroids.round(6)} == {tuple(X[0]), tuple(X[9])}
 
 
 def test_kmeans_of_few_or_equal_rows():
     same = np.ones((5, 8), np.float32)
-    assert kmeans(same, 3).likeness == pytest.approx(1)
+    assert kmeans(same, 3).cosine == pytest.approx(1)
     assert sorted(kmeans(np.eye(5, 8, dtype=np.float32), 5).labels) == [0, 1, 2, 3, 4]
     with pytest.raises(ValueError, match="k is 6"):
         kmeans(same, 6)

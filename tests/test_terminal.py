@@ -16,7 +16,7 @@ import typer
 from rich.table import Table
 from typer.testing import CliRunner
 
-from qama import Codec, Index, PartitionedIndex, console, container
+from qama import Codec, Index, console, container
 from qama.cli.main import app
 from qama.evaluation import page, provenance, report
 
@@ -115,8 +115,7 @@ def test_inspect_shows_facts(golden, tmp_path, vectors, raw, told, kind):
         index.add(vectors)
         index.save(file)
     else:
-        lists = PartitionedIndex(codec, nlist=2)
-        lists.train(vectors)
+        lists = Index(codec, nlist=2)
         lists.add(vectors)
         lists.save(file)
     found = call("inspect", file)

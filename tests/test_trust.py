@@ -13,9 +13,9 @@ from test_container import forge, with_section
 
 from qama import Codec, FormatError, Index, codefile, container
 from qama.errors import LockedError
-from qama.search import base, log
-from qama.search.repair import repair
-from qama.search.verify import verify
+from qama.search.storage import base, log
+from qama.search.storage.repair import repair
+from qama.search.storage.verify import verify
 
 GOLDEN = Path(__file__).parent / "golden" / "codec.qama"
 CELL = {"dims": 8, "level": "2"}

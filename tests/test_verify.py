@@ -9,9 +9,10 @@ import pytest
 from test_cli import call, done
 from test_trust import CELL, GOLDEN, damage, sections
 
-from qama import Codec, FormatError, Index, Names, PartitionedIndex, container
-from qama.search import base, partitioned
-from qama.search.verify import verify
+from qama import Codec, FormatError, Index, Names, container
+from qama.search.storage import base
+from qama.search.storage.repair import repair
+from qama.search.storage.verify import verify
 
 X = np.random.default_rng(0).standard_normal((600, 8)).astype(np.float32)
 
@@ -19,8 +20,7 @@ X = np.random.default_rng(0).standard_normal((600, 8)).astype(np.float32)
 @pytest.fixture
 def path(tmp_path):
     """A partitioned index of 500 vectors in 4 lists, every seventh deleted."""
-    index = PartitionedIndex(Codec.load(GOLDEN), **CELL, nlist=4)
-    index.train(X)
+    index = Index(Codec.load(GOLDEN), **CELL, nlist=4)
     index.add(X[:500])
     index.delete(np.arange(0, 500, 7))
     index.save(tmp_path / "partitions")
@@ -29,12 +29,12 @@ def path(tmp_path):
 
 def rewrite(path, meta=None, **arrays):
     """Write a file again with other values, its checksums right."""
-    whole = container.read(path, partitioned.KIND, partitioned.FORMAT)
+    whole = container.read(path, base.KIND, base.FORMAT)
     meta, arrays = (
         whole.meta | (meta or {}),
         {n: np.array(a) for n, a in whole.arrays.items()} | arrays,
     )
-    container.write(path, partitioned.KIND, partitioned.FORMAT, meta, arrays)
+    container.write(path, base.KIND, base.FORMAT, meta, arrays)
 
 
 def test_a_whole_partitioned_index_is_whole(path):
@@ -61,40 +61,63 @@ def test_other_vectors_are_noticed(path):
 
 
 def test_rows_that_contradict_each_other_are_noticed(path):
-    whole = container.read(path, partitioned.KIND, partitioned.FORMAT)
-    ids, factors = np.array(whole.arrays["ids"]), np.array(whole.arrays["factors"])
-    live = np.flatnonzero(PartitionedIndex.open(path)._pool.view.in_use())
+    whole = container.read(path, base.KIND, base.FORMAT)
+    arrays = {name: np.array(whole.arrays[name]) for name in ("ids", "rows", "factors", "blocks")}
+    live = np.flatnonzero(arrays["rows"] >= 0)
     raw = path.read_bytes()
-    twice = ids.copy()
-    twice[live[0]] = ids[live[1]]
-    rewrite(path, ids=twice)
-    assert verify(path).problems == [f"{path}: ids repeat or are negative"]
-    path.write_bytes(raw)
-    below = ids.copy()
-    below[live[0]] = -1
-    rewrite(path, ids=below)
-    assert verify(path).problems == [f"{path}: ids repeat or are negative"]
-    path.write_bytes(raw)
-    other = factors.copy()
-    other[live[:3]] ^= 1
-    rewrite(path, factors=other)
-    assert verify(path).problems == [f"{path}: factors of 3 vectors do not follow from their codes"]
-    path.write_bytes(raw)
-    rewrite(path, {"following": 499})
-    assert verify(path).problems == [f"{path}: id 499 would be given a second time"]
+
+    def problems(name, change):
+        made = arrays[name].copy()
+        change(made)
+        rewrite(path, **{name: made})
+        found = verify(path).problems
+        path.write_bytes(raw)
+        return found
+
+    def set_to(at, value):
+        return lambda made: made.__setitem__(at, value)
+
+    proofs = f"{path}: places 0 to 511 are not proven"
+    unlike = f"{path}: ids repeat or are negative"
+    assert problems("ids", set_to(0, arrays["ids"][1])) == [proofs, unlike]
+    assert problems("ids", set_to(0, -1)) == [proofs, unlike]
+    assert problems("rows", set_to(live[0], arrays["rows"][live[1]])) == [
+        proofs,
+        f"{path}: rows without a place",
+    ]
+    assert problems("blocks", lambda made: made.__ixor__(1))[0] == proofs
+    assert problems("factors", lambda made: made[live[:3]].__ixor__(1)) == []  # a copy
+    assert problems("factors", lambda made: made.__setitem__(live[:3], made[live[:3]] ^ 1)) == [
+        f"{path}: factors of 3 vectors do not follow from their codes"
+    ]
+    assert verify(path).whole
 
 
-def test_an_empty_partitioned_index_is_whole(tmp_path):
-    index = PartitionedIndex(Codec.load(GOLDEN), **CELL, nlist=4)
-    index.train(X)
-    index.save(tmp_path / "empty")
-    assert verify(tmp_path / "empty", None, X).problems == []
+def test_an_empty_partitioned_index_is_whole(path):
+    with Index.open(path, mode="a") as index:
+        index.delete(index.ids)
+        index.compact()
+        assert (len(index), index.nlist) == (0, 4)
+    assert verify(path, None, X).problems == []
+    assert len(Index.open(path).search(X[:2], 3).ids[0]) == 0
 
 
-def test_a_number_of_lists_that_the_file_cannot_hold_allocates_nothing(path):
-    rewrite(path, {"nlist": 2**50})
-    with pytest.raises(FormatError, match=f"nlist is {2**50}"):
-        PartitionedIndex.open(path)
+@pytest.mark.parametrize("damaged", ["rows", "blocks", "owners", "centroids", "live"])
+def test_a_repair_of_a_partitioned_index_keeps_what_is_proven(path, tmp_path, damaged):
+    whole = Index.open(path)
+    with Index.open(path, mode="a") as index:
+        index.add(X[500:520])
+    damage(path, sections(path)[damaged]["offset"])
+    found = repair(path, tmp_path / "repaired")
+    made = Index.open(tmp_path / "repaired", verify=True)
+    assert verify(tmp_path / "repaired").whole
+    lost = {"rows": 428, "blocks": 428}.get(damaged, 0)  # all rows lie in one chunk
+    assert (found.lost_rows, found.vectors) == (lost, 448 - lost)
+    assert made.nlist == (None if damaged in ("owners", "centroids") else 4)
+    if not lost:
+        found = [index.search(X[:5], 448, nprobe=index.nlist).scores for index in (index, made)]
+        np.testing.assert_array_equal(*found)
+        assert len(whole) == 428
 
 
 def test_names_are_verified(tmp_path):
@@ -138,7 +161,7 @@ def test_a_kind_that_is_not_known_is_refused(tmp_path):
 
 def test_the_command_line_inspects_and_verifies_them(path, tmp_path):
     facts = json.loads(done("inspect", path, "--json").stdout)
-    assert (facts["kind"], facts["vectors"], facts["lists"]) == ("partitions", 428, 4)
+    assert (facts["kind"], facts["vectors"], facts["lists"]) == ("index", 428, 4)
     assert facts["fingerprint"] == Codec.load(GOLDEN).fingerprint
     Names(["a", "b"]).save(tmp_path / "names")
     assert json.loads(done("inspect", tmp_path / "names", "--json").stdout)["names"] == 2

@@ -23,12 +23,11 @@ from qama.errors import (
     RecoveryWarning,
 )
 from qama.fitting import fit
-from qama.search.filters import Filter
 from qama.search.index import Index
 from qama.search.many import search_many
 from qama.search.names import Names
-from qama.search.partitioned import PartitionedIndex
-from qama.search.results import SearchResult
+from qama.search.rows.filters import Filter
+from qama.search.scan.results import SearchResult
 
 if TYPE_CHECKING:
     from qama import tasks
@@ -44,7 +43,6 @@ __all__ = [
     "MissingExtraError",
     "Names",
     "NormWarning",
-    "PartitionedIndex",
     "RecoveryWarning",
     "SearchResult",
     "fit",

@@ -171,7 +171,16 @@ def kind_of(path: str | os.PathLike[str]) -> str:
         FormatError: not a file of qama.
         OSError: the file cannot be opened.
     """
-    return str(_read_header(Path(path), mapping.mapped(path)).get("kind"))
+    return kind_in(Path(path), mapping.mapped(path))
+
+
+def kind_in(target: Path, data: Bytes) -> str:
+    """Return what the bytes of a file, uint8 (size,), say that it is: see `kind_of`.
+
+    Raises:
+        FormatError: not a file of qama.
+    """
+    return str(_read_header(target, data).get("kind"))
 
 
 def claimed_size(path: str | os.PathLike[str]) -> int:

@@ -23,7 +23,7 @@ from damage import damaged
 from targets import place, sanitized, use, whole_files
 
 from qama import DriftWarning, RecoveryWarning
-from qama.search.base import log_path
+from qama.search.storage.base import log_path
 
 SLOWEST = 5.0  # seconds of processor that one file may take, and
 LONGEST = 60.0  # of the clock: syncing waits for whatever else the disk does

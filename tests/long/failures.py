@@ -1,6 +1,6 @@
 """Let every call of the system that a change makes fail, go on, and see what memory and files hold.
 
-    python tests/long/failures.py [--stride 1] [--ways 16] [--seed 0]
+    python tests/long/failures.py [--stride 1] [--ways 16] [--seed 0] [--nlist N]
 
 The n-th call that qama makes while it opens, changes, saves or closes an index raises OSError, for
 n = 1, 2, 3 and so on until nothing is left to fail; with each of several error numbers, once, and
@@ -173,11 +173,11 @@ def all_cases():
     yield from (Case(state, "open", "first") for state in STATES if state != "tail")
 
 
-def run(stride, ways, seed):
+def run(stride, ways, seed, nlist=None):
     """Let calls fail; returns counts. "wrong" counts where memory or files were not right."""
     counts, first, dice = Counter(failures=0, wrong=0), {}, random.Random(seed)
     with quiet(), tempfile.TemporaryDirectory(dir=memory_folder()) as root:
-        grounds = Grounds(Path(root))
+        grounds = Grounds(Path(root), nlist)
         for case in all_cases():
             for way in dice.sample(WAYS, ways):
                 at, came = 1 + dice.randrange(stride), None
@@ -209,5 +209,6 @@ if __name__ == "__main__":
     parser.add_argument("--stride", type=int, default=1)
     parser.add_argument("--ways", type=int, default=len(WAYS), help="drawn for each change")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--nlist", type=int, help="inverted lists of the indexes")
     given = parser.parse_args()
-    print(json.dumps(run(given.stride, given.ways, given.seed), indent=1))
+    print(json.dumps(run(given.stride, given.ways, given.seed, given.nlist), indent=1))

@@ -40,7 +40,7 @@ def fuzz(kind, arguments):
         from damage import damaged, signed
         from targets import place, use, whole_files
 
-        from qama.search.base import log_path
+        from qama.search.storage.base import log_path
 
     warnings.simplefilter("ignore")
     folder = Path(tempfile.mkdtemp(dir="/dev/shm" if Path("/dev/shm").is_dir() else None))

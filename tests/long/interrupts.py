@@ -1,6 +1,6 @@
 """Raise an exception at every line of every change, go on, and see what memory and files hold.
 
-    python tests/long/interrupts.py [--stride 1] [--twice 8] [--seed 0]
+    python tests/long/interrupts.py [--stride 1] [--twice 8] [--seed 0] [--nlist N]
 
 A tracer raises KeyboardInterrupt, and in a second pass MemoryError, at the n-th line of qama that a
 change runs, for n = 1, 2, 3 and so on until the change comes to its end; so for each kind of change
@@ -131,11 +131,11 @@ def points(stride, twice, seed):
             yield case, KeyboardInterrupt, dice.randrange(stride * 8), stride * 8, later
 
 
-def run(stride, twice, seed):
+def run(stride, twice, seed, nlist=None):
     """Interrupt changes; returns counts. "wrong" counts where memory or files were not right."""
     counts, first = Counter(points=0, wrong=0), {}
     with quiet(), tempfile.TemporaryDirectory(dir=memory_folder()) as root:
-        grounds = Grounds(Path(root))
+        grounds = Grounds(Path(root), nlist)
         for case, error, start, step, interruption in points(stride, twice, seed):
             line, came = 1 + start, None
             while came != "not hit":
@@ -164,5 +164,6 @@ if __name__ == "__main__":
     parser.add_argument("--stride", type=int, default=1)
     parser.add_argument("--twice", type=int, default=8)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--nlist", type=int, help="inverted lists of the indexes")
     given = parser.parse_args()
-    print(json.dumps(run(given.stride, given.twice, given.seed), indent=1))
+    print(json.dumps(run(given.stride, given.twice, given.seed, given.nlist), indent=1))

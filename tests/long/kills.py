@@ -1,6 +1,6 @@
 """Kill a writer at random moments and see what its files hold.
 
-    python tests/long/kills.py [--kills 300] [--seed 0]
+    python tests/long/kills.py [--kills 300] [--seed 0] [--nlist N]
 
 A writer changes an index as fast as it can and says, through a pipe, what it begins and what it has
 done. It gets SIGKILL at a random moment. The files must then open and hold what was done, and may
@@ -23,13 +23,11 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+from storage_model import CELL, CODEC, POOL, fresh
 
-from qama import Codec, Index, RecoveryWarning
-from qama.search.verify import verify
+from qama import Index, RecoveryWarning
+from qama.search.storage.verify import verify
 
-GOLDEN = Path(__file__).parent.parent / "golden" / "codec.qama"
-CELL = {"dims": 8, "level": "2"}
-POOL = np.random.default_rng(7).standard_normal((512, 8)).astype(np.float32)
 KINDS = ("add", "add", "add", "upsert", "delete", "flush", "compact", "save")
 LONGEST = 0.15  # seconds that a writer lives once it is ready
 
@@ -156,13 +154,13 @@ def judge(codec, path, before, said, counts):
     return fitting[-1]
 
 
-def run(kills, seed):
+def run(kills, seed, nlist=None):
     """Kill writers; returns counts. "wrong" counts losses, half changes and unreadable files."""
-    dice, counts, codec = random.Random(seed), Counter(kills=0, wrong=0), Codec.load(GOLDEN)
+    dice, counts, codec = random.Random(seed), Counter(kills=0, wrong=0), CODEC
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder) / "index")
         model = {}
-        Index(codec, **CELL).save(path)
+        fresh(nlist).save(path)
         for number in range(kills):
             said = killed(path, seed * 1_000_003 + number, dice)
             counts["kills"] += 1
@@ -172,7 +170,7 @@ def run(kills, seed):
                 counts["wrong"] += 1
                 print(f"kill {number}: {error!r}", file=sys.stderr)
                 path, model = str(Path(folder) / f"after {number}"), {}
-                Index(codec, **CELL).save(path)
+                fresh(nlist).save(path)
         counts["vectors at the end"] = len(model)
     return dict(sorted(counts.items()))
 
@@ -182,8 +180,9 @@ if __name__ == "__main__":
     parser.add_argument("--kills", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--write")
+    parser.add_argument("--nlist", type=int, help="inverted lists of the indexes")
     given = parser.parse_args()
     if given.write:
-        write(given.write, given.seed)
+        write(given.write, given.seed, given.nlist)
     else:
-        print(json.dumps(run(given.kills, given.seed), indent=1))
+        print(json.dumps(run(given.kills, given.seed, given.nlist), indent=1))

@@ -47,9 +47,10 @@ MEMORY = 12 * 2**30  # bytes that a mutant may map
 SLOWER = 5  # times as long as without a mutant may a test take, and as many seconds more
 
 MODULES = (
-    "encoding/bits", "locks", "files", "mapping", "container", "codefile", "search/base",
-    "search/log", "search/lock", "search/loading", "search/store", "search/collection",
-    "search/index", "search/ids", "search/snapshot", "search/blocks",
+    "quantizers/thermometer/bits", "locks", "files", "mapping", "container", "codefile",
+    "search/storage/base", "search/storage/log", "search/storage/lock", "search/storage/loading",
+    "search/storage/store", "search/index", "search/rows/ids", "search/rows/snapshot",
+    "search/rows/lists", "search/rows/blocks",
 )  # fmt: skip
 FILES = ("bits", "golden", "container", "log", "lock", "store", "neighbours", "faults", "trust",
          "index", "search", "drift", "blocks")  # fmt: skip

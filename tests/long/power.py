@@ -1,6 +1,6 @@
 """Cut the power at any moment of a run of changes and see what the files hold.
 
-    python tests/long/power.py [--states 20000] [--seed 0]
+    python tests/long/power.py [--states 20000] [--seed 0] [--nlist N]
 
 A run of random changes is recorded: every write, sync, truncation, creation, renaming and removal,
 and what was acknowledged by then, as lasting or not. Between any two of these calls the power may
@@ -37,7 +37,7 @@ from pathlib import Path
 
 from interrupts import memory_folder, quiet
 from storage_cases import check_folder, go_on
-from storage_model import CELL, CODEC, Change, Model, WrongError, held_of, mixed, places
+from storage_model import Change, Model, WrongError, fresh, held_of, mixed, places
 from system_calls import intercepted
 
 from qama import FormatError, Index
@@ -375,14 +375,14 @@ def _found(path, models):
 # --- all together -----------------------------------------------------------------------------
 
 
-def fresh(folder):
+def beginning(folder, nlist):
     """Where the first run begins: an empty index and no copy."""
-    Index(CODEC, **CELL).save(folder / "index")
+    fresh(nlist).save(folder / "index")
     files = {path.name: File([(0, path.read_bytes())]) for path in folder.iterdir()}
     return Begin(files, files, {"index": [Model()], "copy": [None]})
 
 
-def run(states, seed):
+def run(states, seed, nlist=None):
     """Cut the power; returns counts. "wrong" counts states with losses, halves, or unreadable."""
     dice, first = random.Random(seed), {}
     counts = Counter({"states judged": 0, "states drawn": 0, "wrong": 0})
@@ -391,7 +391,7 @@ def run(states, seed):
         while counts["states judged"] < states:
             with tempfile.TemporaryDirectory(dir=root) as folder:
                 try:
-                    made = Run(Path(folder), begin or fresh(Path(folder)), dice, counts)
+                    made = Run(Path(folder), begin or beginning(Path(folder), nlist), dice, counts)
                 except WrongError:  # a wrong one was judged before, as a state of the last run
                     begin = None
                     continue
@@ -438,5 +438,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--states", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--nlist", type=int, help="inverted lists of the indexes")
     given = parser.parse_args()
-    print(json.dumps(run(given.states, given.seed), indent=1))
+    print(json.dumps(run(given.states, given.seed, given.nlist), indent=1))

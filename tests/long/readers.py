@@ -1,6 +1,6 @@
 """Readers beside a writer: every answer belongs to some committed state.
 
-    python tests/long/readers.py [--seconds 300] [--readers 8] [--seed 0]
+    python tests/long/readers.py [--seconds 300] [--readers 8] [--seed 0] [--nlist N]
 
 One thread adds, replaces, deletes and compacts; it remembers the ids of every state before that
 state can be seen. Threads search it meanwhile, and a process reads the files. A search for all
@@ -21,12 +21,10 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+from storage_model import CELL, CODEC, POOL, every_list, fresh
 
-from qama import Codec, Index
+from qama import Index
 
-GOLDEN = Path(__file__).parent.parent / "golden" / "codec.qama"
-CELL = {"dims": 8, "level": "2"}
-POOL = np.random.default_rng(7).standard_normal((512, 8)).astype(np.float32)
 MOST = 1500  # vectors in the index
 KEPT = 500  # states that are remembered
 
@@ -103,7 +101,9 @@ def read(writer, codec, stop, counts, errors, seed):
         first = writer.committed
         filter_ = None if dice.random() < 0.7 else (lambda ids: ids >= 0)
         try:
-            found = writer.index.search(POOL[:1], 10 * MOST, threads=1, filter=filter_)
+            found = writer.index.search(
+                POOL[:1], 10 * MOST, threads=1, filter=filter_, **every_list(writer.index)
+            )
             right = check(codec, found, writer, first)
             counts["searches" if right else "searches too slow to check"] += right is not False
             if right is False:
@@ -120,7 +120,7 @@ index, turns, began = qama.Index.open(path), 0, time.time()
 Q = np.ones((1, 8), dtype=np.float32)
 while time.time() < began + seconds:
     index.refresh()
-    found = index.search(Q, 10000, threads=1)
+    found = index.search(Q, 10000, threads=1, nprobe=index.nlist)
     assert sorted(found.ids[0].tolist()) == sorted(index.ids.tolist())
     assert (np.diff(found.scores[0]) <= 0).all()
     turns += 1
@@ -128,13 +128,13 @@ print(turns)
 """
 
 
-def run(seconds, readers, seed):
+def run(seconds, readers, seed, nlist=None):
     """Search and change for so many seconds; returns counts and what went wrong."""
-    codec, counts, errors = Codec.load(GOLDEN), Counter(), []
+    codec, counts, errors = CODEC, Counter(), []
     stop = threading.Event()
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder) / "index")
-        Index(codec, **CELL).save(path)
+        fresh(nlist).save(path)
         with Index.open(path, mode="a") as index:
             writer = Writer(index, seed)
             threads = [
@@ -167,5 +167,6 @@ if __name__ == "__main__":
     parser.add_argument("--seconds", type=float, default=300)
     parser.add_argument("--readers", type=int, default=8)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--nlist", type=int, help="inverted lists of the indexes")
     given = parser.parse_args()
-    print(json.dumps(run(given.seconds, given.readers, given.seed), indent=1))
+    print(json.dumps(run(given.seconds, given.readers, given.seed, given.nlist), indent=1))

@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from storage_model import CELL, CODEC, POOL, Change, Model, WrongError, held_of, mixed, places
+from storage_model import POOL, Change, Model, WrongError, fresh, held_of, mixed, places
 
 from qama import Index
-from qama.search.verify import verify
+from qama.search.storage.verify import verify
 
 STATES = ("empty", "rows", "ids", "deleted", "torn", "tail")
 KINDS = (
@@ -61,10 +61,11 @@ class Grounds:
 
     Args:
         root: An empty folder.
+        nlist: Inverted lists of each index; None: none.
     """
 
-    def __init__(self, root):
-        self._root = root
+    def __init__(self, root, nlist=None):
+        self._root, self.nlist = root, nlist
         self._dice = random.Random(5)
         self.models = {state: self._build(state) for state in STATES}
         self.old = Change("add", None, (1, 2, 3)).after(Model())
@@ -97,7 +98,7 @@ class Grounds:
     def _build(self, state):
         folder = self._root / state
         folder.mkdir()
-        model, index = Model(), Index(CODEC, **CELL)
+        model, index = Model(), fresh(self.nlist)
         stored, logged = self._contents(state)
         for change in stored:
             change.make(index)
@@ -118,7 +119,7 @@ class Grounds:
         return model
 
     def _save_old(self, path):
-        index = Index(CODEC, **CELL)
+        index = fresh(self.nlist)
         index.add(POOL[[1, 2]])
         index.save(path)
         with Index.open(path, mode="a") as opened:
@@ -163,7 +164,7 @@ class Trial:
         self.stored = grounds.models[case.state]
         self.old = grounds.old if case.kind == "save over" else None
         if case.turn == "memory":
-            self.index = Index(CODEC, **CELL)
+            self.index = fresh(grounds.nlist)
             fill = Change("add", tuple(self.stored.rows), tuple(self.stored.rows.values()))
             following = max((key + 1 for key in self.stored.rows), default=0)
             self.stored = Model(self.stored.rows, following)

@@ -7,13 +7,30 @@ from pathlib import Path
 
 import numpy as np
 
-from qama import Codec
+from qama import Codec, Index
+from qama.search.rows import partitioning
+from qama.search.storage.loading import State
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "codec.qama"
 CELL = {"dims": 8, "level": "2"}
 POOL = np.random.default_rng(7).standard_normal((512, 8)).astype(np.float32)
 CODEC = Codec.load(GOLDEN)
 SCORES = CODEC.score(POOL[:3], CODEC.encode(POOL, **CELL), **CELL)
+
+
+def fresh(nlist=None):
+    """An index without vectors; with so many inverted lists, whose centroids are of the pool."""
+    index = Index(CODEC, **CELL)
+    if nlist:
+        codes = CODEC.encode(POOL, compact=True, **CELL)
+        rows = partitioning.partitioned(index.code, index._now, codes, nlist, 0, 1)
+        index._state = State(rows, None)
+    return index
+
+
+def every_list(index):
+    """The options of a search for everything."""
+    return {"nprobe": index.nlist} if index.nlist else {}
 
 
 class WrongError(AssertionError):
@@ -111,7 +128,7 @@ def difference(index, model):
         return "other ids, or in another order"
     if not len(ids):
         return None
-    found = index.search(POOL[:3], len(ids), threads=1)
+    found = index.search(POOL[:3], len(ids), threads=1, **every_list(index))
     order = np.argsort(ids)
     if (np.sort(found.ids, axis=1) != ids[order]).any():
         return "a search finds other ids than the index lists"

@@ -17,14 +17,14 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
-from qama import Codec, FormatError, Index, Names, PartitionedIndex, codefile, container, sources
+from qama import Codec, FormatError, Index, Names, codefile, container, sources
 from qama.cli.inspecting import describe
 from qama.evaluation import beir, judge
-from qama.search import log
-from qama.search.base import log_path
-from qama.search.lock import Lock
-from qama.search.repair import repair
-from qama.search.verify import verify
+from qama.search.storage import log
+from qama.search.storage.base import log_path
+from qama.search.storage.lock import Lock
+from qama.search.storage.repair import repair
+from qama.search.storage.verify import verify
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 CELLS = (
@@ -109,7 +109,11 @@ def use_index(path):
             index.search(X[:3], 5, threads=1, scorer=scorer)
             index.range_search(X[:3], 0.5, threads=1, scorer=scorer)
         index.search(X[:3], 400, threads=1, filter=index.ids[::2])
-        if index.code.prefixes():
+        if index.nlist:
+            index.search(X[:3], 400, nprobe=index.nlist, threads=1)
+        if index.nlist and len(index):
+            index.calibrate(X[:3])
+        if index.nlist is None and index.code.prefixes():
             index.search(X[:3], 5, threads=1, funnel=7)
         index.add(X[:3])
         index.upsert(index.ids[:2], X[:2])
@@ -124,25 +128,9 @@ def use_log(path):
     log.salvage(raw, 6)
     base = path.with_name("base")
     shutil.copy(GOLDEN / "index-2.qama", base)
-    shutil.copy(path, log_path(base, version=2))
+    shutil.copy(path, log_path(base, old=True))
     repair(base, path.with_name("repaired"))
     Index.open(base).search(POOL[:2], 100, threads=1)
-
-
-def use_partitions(path):
-    verify(path)
-    describe(path)
-    index = PartitionedIndex.open(path)
-    X = np.resize(POOL, (9, index.codec.dims_in))
-    for scorer in index.code.scorers:
-        index.search(X[:3], 5, nprobe=1, threads=1, scorer=scorer)
-        index.search(X[:3], 400, nprobe=index.nlist, threads=1, scorer=scorer)
-    index.search(X[:3], 5, nprobe=1, threads=1, filter=np.arange(0, 300, 2))
-    index.add(X)
-    index.delete(np.arange(9))
-    if len(index):
-        index.calibrate(X[:3])
-        index.search(X[:3], 5, threads=1)
 
 
 def use_names(path):
@@ -184,7 +172,7 @@ def use_lock(path):
 
 TARGETS = {
     "container": use_container, "codec": use_codec, "codes": use_codes, "index": use_index,
-    "log": use_log, "partitions": use_partitions, "names": use_names, "npy": use_vectors,
+    "log": use_log, "partitions": use_index, "names": use_names, "npy": use_vectors,
     "parquet": use_vectors, "ids": use_ids, "ids-npy": use_ids, "folder": use_folder,
     "lock": use_lock,
 }  # fmt: skip
@@ -213,14 +201,8 @@ def whole_files(folder):
         index = Index(codec, **cell)
         codefile.write(folder / "codes", codec, index.code, codec.encode(POOL, **cell), False)
         made["codes"].append(((folder / "codes").read_bytes(), b""))
-    for cell in (CELLS[0], CELLS[3]):
-        partitioned = PartitionedIndex(codec, **cell, nlist=4)
-        partitioned.train(POOL)
-        partitioned.add(POOL[:300])
-        partitioned.delete(np.arange(0, 300, 7))
-        partitioned.calibrate(POOL[300:310])
-        partitioned.save(folder / "partitions")
-        made["partitions"].append(((folder / "partitions").read_bytes(), b""))
+    for number, cell in enumerate((CELLS[0], CELLS[3])):
+        made["index"].append(changed_index(folder / f"lists{number}", codec, cell, number > 0, 4))
     Names(["a", "b\u00e9", "", "a long name" * 9]).save(folder / "names")
     made["names"].append(((folder / "names").read_bytes(), b""))
     for kind, texts in plain_files(folder).items():
@@ -228,10 +210,12 @@ def whole_files(folder):
     return made
 
 
-def changed_index(path, codec, cell, given):
+def changed_index(path, codec, cell, given, nlist=None):
     """The bytes of an index and of a log of every kind of change."""
-    index = Index(codec, **cell)
+    index = Index(codec, **cell, nlist=nlist)
     index.add(POOL[:300], ids=range(1000, 1300) if given else None)
+    if nlist:
+        index.calibrate(POOL[300:310])
     index.save(path)
     with Index.open(path, mode="a") as opened:
         opened.add(POOL[300:330])

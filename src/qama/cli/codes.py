@@ -13,8 +13,8 @@ from qama.checks import CHUNK_ROWS, finite, matrix
 from qama.cli import options
 from qama.codec import Codec
 from qama.console import check_output, command, emit, progress, say
-from qama.search import ids as idmap
 from qama.search.index import Index
+from qama.search.rows import ids as idmap
 
 CodecFile = Annotated[Path, typer.Argument(help="A codec that `qama fit` wrote.")]
 
@@ -68,6 +68,9 @@ def index(
     ids: Annotated[
         Path | None, typer.Option(help="Ids: a .npy file, or text with one number a line.")
     ] = None,
+    nlist: Annotated[
+        int | None, typer.Option(min=1, help="Inverted lists, of which a search reads a few.")
+    ] = None,
 ) -> None:
     """Encode vectors into a searchable index file."""
     check_output(output, codec, vectors, ids)
@@ -77,6 +80,8 @@ def index(
     else:
         built = Index(loaded, dims=dims, level=level, nbytes=nbytes)
         _fill(built, vectors, ids)
+    if nlist is not None:
+        built.partition(nlist)
     built.save(output)
     say(f"{output}: {built!r}; as thermometer codes {built.code.nbytes} B each")
 
@@ -115,13 +120,16 @@ def search(
     k: Annotated[int, typer.Option("-k", help="Results per query.")] = 10,
     scorer: Annotated[str, typer.Option(help="asymmetric or hamming.")] = "asymmetric",
     funnel: Annotated[bool, typer.Option(help="A prefix of the codes first, then all.")] = False,
+    nprobe: Annotated[
+        int | None, typer.Option(min=1, help="Inverted lists to read, of an index that has some.")
+    ] = None,
     threads: options.Threads = 0,
     json: options.Json = False,
 ) -> None:
     """Print the nearest ids of each query: query, rank, id, score, separated by tabs."""
     opened = Index.open(index)
     Q = sources.open_vectors(queries)
-    found = opened.search(Q, k, scorer=scorer, threads=threads, funnel=funnel)
+    found = opened.search(Q, k, scorer=scorer, threads=threads, funnel=funnel, nprobe=nprobe)
     for number, (ids, scores) in enumerate(zip(found.ids, found.scores, strict=True)):
         if json:
             emit({"query": number, "ids": ids.tolist(), "scores": scores.tolist()})

@@ -12,10 +12,9 @@ from qama import codefile, container, files, kernels
 from qama.cli import options
 from qama.codec import Codec
 from qama.console import command, data, emit, tell
-from qama.search import loading, log
-from qama.search.base import Base
 from qama.search.names import Names
-from qama.search.partitioned import PartitionedIndex
+from qama.search.storage import loading, log, partitions
+from qama.search.storage.base import Base
 
 
 @command
@@ -53,14 +52,10 @@ def describe(file: Path) -> dict[str, Any]:
         return facts | {"fingerprint": codefile.codec_of(file), "kernel": kernels.info()}
     if kind == "names":
         return facts | {"names": len(Names.load(file))}
-    if kind == "index":
+    if kind in ("index", partitions.KIND):
         base, record, _ = loading.read(file)
         codec = base.codec
         facts |= _index_facts(base, record, len(loading.load(file).rows))
-    elif kind == "partitions":
-        partitioned = PartitionedIndex.open(file)
-        codec = partitioned.codec
-        facts |= _partition_facts(partitioned)
     else:
         codec = Codec.load(file)
     facts |= {
@@ -80,21 +75,13 @@ def describe(file: Path) -> dict[str, Any]:
     return facts
 
 
-def _partition_facts(index: PartitionedIndex) -> dict[str, Any]:
-    return {
-        "vectors": len(index),
-        "lists": index.nlist,
-        "code": index.code.label,
-        "stored_bytes": index.code.stored_bytes,
-    }
-
-
 def _index_facts(base: Base, record: log.Log | None, vectors: int) -> dict[str, Any]:
     records = [] if record is None else record.records
     changes = {kind: sum(r.kind == kind for r in records) for kind in log.KINDS.values()}
     return {
         "version": base.contents.version,
         "vectors": vectors,
+        "lists": base.lists.nlist if base.lists else None,
         "code": base.code.label,
         "stored_bytes": base.code.stored_bytes,
         "thermometer_bytes": base.code.nbytes,

@@ -12,8 +12,8 @@ from qama import sources
 from qama.cli import options
 from qama.codec import Codec
 from qama.console import check_output, command, emit, say
-from qama.search import repair as repairing
-from qama.search import verify as verifying
+from qama.search.storage import repair as repairing
+from qama.search.storage import verify as verifying
 
 DAMAGED = 1  # the exit code of a file that is not whole
 

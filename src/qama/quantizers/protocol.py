@@ -51,6 +51,10 @@ class Code(Protocol):
         """Leading pairs of bits of a compact code that stand for three thermometer bits."""
 
     @property
+    def width(self) -> int:
+        """Dims of what `decode` returns."""
+
+    @property
     def similarity_bits(self) -> int:
         """The largest Hamming distance of two codes."""
 
@@ -80,6 +84,9 @@ class Code(Protocol):
 
     def decode(self, stored: Bytes) -> Floats:
         """Return the vectors float32 (n, width) that compact codes stand for."""
+
+    def coordinates(self, X: Floats) -> Floats:
+        """Return vectors float32 (n, d) as float32 (n, width), in the space of `decode`."""
 
     def fidelity(self, X: Floats, stored: Bytes) -> npt.NDArray[np.float64]:
         """Return the score float64 (n,) of each vector float32 (n, d) with its own compact code."""

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from qama import checks, sources
 from qama.checks import Floats, Ids
-from qama.search import ids as idmap
+from qama.search.rows import ids as idmap
 
 Batch = tuple[Floats, Ids | None]
 _END = object()

@@ -1,39 +1,290 @@
-"""The index: codes with ids, searched, changed, saved and opened."""
+"""The index: codes with ids that are added, changed, searched, and kept in memory or in files."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
-from typing import Self
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from qama import checks, mapping
-from qama.search import filters, merging, ranges, scan
-from qama.search.collection import Collection
-from qama.search.filters import Choice, Filter
-from qama.search.loading import State
-from qama.search.results import SearchResult
-from qama.search.snapshot import Snapshot
+from qama import checks, drift, files, mapping
+from qama.checks import Bytes, Floats, Ids
+from qama.codec import Codec, checked
+from qama.search import merging
+from qama.search.batches import batches
+from qama.search.rows import filters, partitioning
+from qama.search.rows import ids as idmap
+from qama.search.rows.blocks import leading_bytes
+from qama.search.rows.filters import Choice, Filter
+from qama.search.rows.ids import NONE
+from qama.search.rows.lists import Lists, joined
+from qama.search.rows.snapshot import Snapshot, compacted
+from qama.search.scan import probing, ranges, topk
+from qama.search.scan.results import SearchResult
+from qama.search.storage import loading, store
+from qama.search.storage.copying import NotCopied
+from qama.search.storage.loading import State
+from qama.search.storage.turns import WriterLock
+
+DEFAULT_RECALL = 0.95
+DEFAULT_NPROBE = 16  # lists read, or a sixteenth of all if that is more, where none was calibrated
 
 
-class Index(Collection):
+class Index(NotCopied):
     """Codes of one kind from one codec, held in memory or kept in files.
 
     Any number of threads may search while one changes the index: a search answers from the state
     that was committed last when it began. Changes wait for each other. Several processes may have
     one file open; a second one that changes it is refused.
 
+    Without ``nlist`` a search scans all codes. With it, codes lie in inverted lists around
+    centroids, and a search reads only the lists nearest to the query (IVF; Sivic and Zisserman,
+    ICCV 2003): for ten million vectors and more. Centroids are found by k-means from the codes of
+    the first addition, or of all vectors by `partition`; both follow from the codes alone.
+
     Args:
         codec: What encodes documents and queries.
         dims: Dims of a grid code.
         level: Level of a grid code.
         nbytes: Length of a byte code; excludes dims and level.
+        nlist: Inverted lists; about 2 to 4 times the square root of the number of vectors does
+            well. None: none.
 
     Raises:
-        ValueError: a code that the codec does not have.
+        ValueError: a code that the codec does not have, or nlist < 1.
     """
+
+    def __init__(
+        self,
+        codec: Codec,
+        *,
+        dims: int | None = None,
+        level: object | None = None,
+        nbytes: int | None = None,
+        nlist: int | None = None,
+    ) -> None:
+        self.codec = checked(codec, "Index")
+        self.code = self.codec.code(dims, level, nbytes)
+        self._wanted = None if nlist is None else checks.integer(nlist, "nlist", 1)
+        self._read_only = False
+        self._path: Path | None = None
+        self._store: store.Store | None = None
+        self._writer = WriterLock()
+        self._watch = drift.Watch(codec)
+        self._state = State(Snapshot.empty(self.code.stored_bytes, leading_bytes(self.code)), None)
+
+    def __len__(self) -> int:
+        """Vectors that can be found."""
+        return len(self._now)
+
+    def __repr__(self) -> str:
+        lists = f", {self.nlist} lists" if self.nlist else ""
+        return (
+            f"<qama.Index: {len(self)} vectors, {self.code.label}, {self.code_size} B each{lists}>"
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def code_size(self) -> int:
+        """Bytes that the index stores per vector: the compact form of the code."""
+        return self.code.stored_bytes
+
+    @property
+    def nlist(self) -> int | None:
+        """Inverted lists; None: a search scans all codes."""
+        lists = self._now.lists
+        return self._wanted if lists is None else lists.nlist
+
+    @property
+    def centroids(self) -> Floats | None:
+        """Of the inverted lists, float32 (nlist, width), in the space of `Codec.decode`, or None.
+
+        They have length 1.
+        """
+        lists = self._now.lists
+        return None if lists is None else lists.centroids.vectors
+
+    @property
+    def ids(self) -> Ids:
+        """Ids of the vectors that can be found, int64 (len,), in insertion order."""
+        return self._now.live_ids()
+
+    # -- changing ---------------------------------------------------------------------------
+
+    def add(self, X: object, ids: object = None, durable: bool = False) -> Ids:
+        """Encode and append vectors.
+
+        Args:
+            X: Floats (n, d), n >= 0; see `Codec.encode`.
+            ids: n whole numbers >= 0 (an array, a list, a range, a column, ...), new to the index;
+                default: counted on behind all that were ever given, from 0, so that an id of a
+                deleted vector does not return.
+            durable: Return when the change is on the disk; otherwise `flush` waits for it.
+
+        Returns:
+            The ids, int64 (n,).
+
+        Raises:
+            ValueError: unfitting vectors, or ids that repeat or exist; nothing was added.
+            OSError: the change could not be written; nothing was added.
+        """
+        with self._changing("add", durable):
+            A = checks.matrix(X, "X", self.codec.dims_in, empty=True)
+            fresh = self._new_ids(ids, len(A))
+            codes = self._encoded(A)
+            self._watch.look(A)  # before the change: a warning may be an error
+            self._commit("add", fresh, codes, durable)
+        return fresh
+
+    def add_codes(
+        self,
+        codes: npt.NDArray[np.uint8],
+        ids: object = None,
+        durable: bool = False,
+        *,
+        compact: bool | None = None,
+    ) -> Ids:
+        """Append vectors that this index's codec encoded already.
+
+        Args:
+            codes: uint8 (n, bytes): what ``codec.encode`` returns for the index's code, compact
+                (code_size bytes, the faster way) or as thermometer codes.
+            ids: See `add`.
+            durable: See `add`.
+            compact: Which of the two they are; default: as their length says. Needed where both
+                forms are as long.
+
+        Returns:
+            The ids, int64 (n,).
+
+        Raises:
+            ValueError: no such codes, or of a length that both forms have; or ids that repeat or
+                exist; nothing was added.
+            OSError: the change could not be written; nothing was added.
+        """
+        with self._changing("add_codes", durable):
+            stored = self._stored(codes, compact)
+            fresh = self._new_ids(ids, len(stored))
+            self._commit("add", fresh, stored, durable)
+        return fresh
+
+    def add_from(self, source: object, ids: object = None, durable: bool = False) -> int:
+        """Encode and append vectors batch by batch, in bounded memory.
+
+        Args:
+            source: What `Codec.encode` takes, memory-mapped or not; the path of a .npy or Parquet
+                file; or an iterator, a list or a tuple of batches, each of the same kinds. Batches
+                without rows are passed over.
+            ids: See `add`; for an iterator, one array of ids for each batch.
+            durable: See `add`.
+
+        Returns:
+            How many were added.
+
+        Raises:
+            ValueError, OSError: see `add`; the batches before the unfitting one were added. The
+                message names the row of the source, and says how many are in.
+        """
+        added = 0
+        try:
+            for X, some in batches(source, ids, self.codec.dims_in):
+                self.add(X, some, durable)
+                added += len(X)
+        except ValueError as error:
+            if not added:
+                raise
+            raise ValueError(f"{error}; the {added} rows before that batch were added") from error
+        return added
+
+    def upsert(self, ids: object, X: object, durable: bool = False) -> Ids:
+        """Replace the vectors of ids that exist and add the others; returns the ids.
+
+        Args:
+            ids: n whole numbers >= 0.
+            X: Floats (n, d), n >= 0; see `Codec.encode`.
+            durable: See `add`.
+
+        Raises:
+            ValueError: unfitting vectors or repeated ids; nothing was changed.
+            OSError: the change could not be written; nothing was changed.
+        """
+        with self._changing("upsert", durable):
+            A = checks.matrix(X, "X", self.codec.dims_in, empty=True)
+            given = idmap.checked(ids, "ids", len(A))
+            codes = self._encoded(A)
+            self._watch.look(A)
+            self._commit("upsert", given, codes, durable)
+        return given
+
+    def delete(self, ids: object, durable: bool = False) -> int:
+        """Remove vectors by id; ids that are not there are ignored.
+
+        Args:
+            ids: Whole numbers >= 0: one, or an array, a list, a set, ...
+            durable: See `add`.
+
+        Returns:
+            How many were removed.
+
+        Raises:
+            ValueError: ids are not whole numbers >= 0, or repeat.
+            OSError: the change could not be written; nothing was removed.
+        """
+        with self._changing("delete", durable):
+            given = idmap.checked(ids, "ids")
+            held = given[self._now.find(given) >= 0]
+            if len(held):
+                self._commit("delete", held, None, durable)
+        return len(held)
+
+    def compact(self) -> None:
+        """Leave deleted vectors out for good, in memory and on the disk; rows keep their order.
+
+        An opened index writes a new file in place of the old one and its log; readers that have
+        the old one open keep it.
+
+        Raises:
+            ValueError: opened read-only.
+            OSError: the new file could not be written; the old one is intact.
+        """
+        with self._changing("compact"):
+            self._replace(compacted(self._now) if self._store is None else self._now)
+
+    def partition(self, nlist: int, *, seed: int = 0, threads: int = 0) -> None:
+        """Put all vectors into inverted lists around centroids found anew; rows keep their order.
+
+        Deleted vectors are left out for good, as by `compact`; an opened index writes a new file.
+
+        Args:
+            nlist: How many lists.
+            seed: Of the sample of codes and the start of k-means.
+            threads: 0 uses all cores.
+
+        Raises:
+            ValueError: nlist < 1, fewer vectors than lists, or opened read-only.
+            OSError: the new file could not be written; the old one is intact.
+        """
+        nlist, threads = checks.integer(nlist, "nlist", 1), checks.threads(threads)
+        with self._changing("partition"):
+            stored = self._now.live_codes()
+            rows = partitioning.partitioned(self.code, self._now, stored, nlist, seed, threads)
+            self._replace(rows)
 
     # -- searching --------------------------------------------------------------------------
 
@@ -48,6 +299,8 @@ class Index(Collection):
         exclude: object = None,
         threads: int = 0,
         funnel: bool | int = False,
+        nprobe: int | None = None,
+        recall: float | None = None,
     ) -> SearchResult:
         """Find the k nearest vectors of each query.
 
@@ -67,21 +320,37 @@ class Index(Collection):
                 bytes of the prefix, but at least a thousandth of the rows and 20 k). Approximate.
                 Codes without a shorter prefix (hybrid) refuse it. Worth it from about a million
                 byte codes on: see docs/kernels.md.
+            nprobe: Of an index with inverted lists: how many lists are read for each query, the
+                nearest ones, and further ones where these hold fewer than k vectors that may be
+                returned; ``nlist`` is the search of everything.
+            recall: Instead, a share of the k best vectors to be found on average, above 0 and at
+                most 1: as many lists as `calibrate` saw were needed. Default: 0.95 once calibrated,
+                before that 16 lists or a sixteenth of all, whichever is more.
+
+        Returns:
+            ids and scores, best first. Ties go to the vector that was added first; in inverted
+            lists to the lower place, see docs/scale.md.
 
         Raises:
-            ValueError: unfitting queries, k < 1, threads < 0, unknown scorer, unfitting filter.
+            ValueError: unfitting queries, k < 1, threads < 0, unknown scorer, unfitting filter; or
+                an option that an index with, or without, inverted lists does not have.
         """
         queries = checks.vectors(Q, "Q", self.codec.dims_in, empty=True)
         k = checks.integer(k, "k", 1)
         checks.one_of(scorer, "scorer", self.code.scorers)
         threads = checks.threads(threads)
         now = self._now  # one state for the whole search
-        mask = filters.allowed(now, filter, exclude)
-        rows = scan.Rows(now.blocks, now.rows, mask, now.factors)
-        candidates = scan.candidates(self.code, funnel, k, now.rows)
-        found, scores = scan.search(self.code, queries, rows, k, scorer, threads, candidates)
+        lists = self._probes(now, nprobe, recall, funnel)
+        rows = topk.Rows.of(now, filters.allowed(now, filter, exclude))
+        if now.lists is not None:
+            found, scores = probing.search(
+                self.code, queries, now.lists, rows, k, scorer, lists, threads
+            )
+        else:
+            candidates = topk.candidates(self.code, funnel, k, now.rows)
+            found, scores = topk.search(self.code, queries, rows, k, scorer, threads, candidates)
         self._check_files(now)
-        return SearchResult(now.ids.of_rows(found), scores)
+        return SearchResult(now.ids.of_rows(now.rows_at(found)), scores)
 
     @checks.default_errstate()
     def range_search(
@@ -94,7 +363,7 @@ class Index(Collection):
         exclude: object = None,
         threads: int = 0,
     ) -> list[SearchResult]:
-        """Find every vector that scores at least ``score``.
+        """Find every vector that scores at least ``score``; all inverted lists are read.
 
         Args:
             Q: Floats (m, d).
@@ -116,10 +385,43 @@ class Index(Collection):
         checks.one_of(scorer, "scorer", self.code.scorers)
         threads = checks.threads(threads)
         now = self._now
-        rows = scan.Rows(now.blocks, now.rows, filters.allowed(now, filter, exclude), now.factors)
+        rows = topk.Rows.of(now, filters.allowed(now, filter, exclude))
         found = ranges.search(self.code, queries, least, rows, scorer, threads)
         self._check_files(now)
-        return [SearchResult(now.ids.of_rows(r), scores) for r, scores in found]
+        return [SearchResult(now.ids.of_rows(now.rows_at(r)), scores) for r, scores in found]
+
+    @checks.default_errstate()
+    def calibrate(
+        self, Q: object, k: int = 10, *, scorer: str = "asymmetric", threads: int = 0
+    ) -> Floats:
+        """Measure, on sample queries, how many inverted lists a recall needs.
+
+        `search` takes a recall from then on; in files it is kept by the next `save`, `compact` or
+        `partition`.
+
+        Args:
+            Q: Floats (m, d), like the queries to come.
+            k: How many results the recall counts.
+            scorer: See `search`.
+            threads: See `search`.
+
+        Returns:
+            float32 (nlist,): at i, the share of the k best vectors of all that i + 1 lists hold.
+
+        Raises:
+            ValueError: see `search`; or an index that is empty or has no lists.
+        """
+        queries = checks.vectors(Q, "Q", self.codec.dims_in)
+        k = checks.integer(k, "k", 1)
+        checks.one_of(scorer, "scorer", self.code.scorers)
+        threads = checks.threads(threads)
+        now = self._now
+        if now.lists is None or not len(now):
+            raise ValueError("calibrate needs an index with inverted lists and vectors in them")
+        rows = topk.Rows.of(now, now.live)
+        curve = probing.recall_by_lists(self.code, queries, now.lists, rows, k, scorer, threads)
+        now.lists.centroids.recall = curve
+        return curve
 
     @checks.default_errstate()
     def filter(self, choice: Choice = None, *, exclude: object = None) -> Filter:
@@ -134,18 +436,110 @@ class Index(Collection):
         """
         return filters.compiled(self._now, choice, exclude)
 
-    def _check_files(self, now: Snapshot) -> None:
-        """Refuse what was read from a file that changed in place meanwhile."""
-        if any(mapping.changed(part) for part in now.blocks.parts):
-            raise OSError(
-                f"{self._path} was changed in place while it was open, as cp and rsync --inplace "
-                f"do: open it again, and replace such files by renaming (mv, rsync without "
-                f"--inplace)"
-            )
+    # -- files ------------------------------------------------------------------------------
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a copy of the index, its codec included, atomically; deleted rows are left out.
+
+        The index stays bound to the file it was opened from, if any. Saving over that file in
+        mode "a" is `compact`.
+
+        Raises:
+            ValueError: nlist was given, and no vector was added yet to find centroids from.
+            LockedError: another index is open for writing at that path.
+            OSError: the file cannot be written; what stood there before is intact.
+        """
+        if self._wanted is not None and self._now.lists is None:
+            raise ValueError("the index has no centroids yet; add vectors before save")
+        target = files.real(path)
+        if self._store is not None and target == self._store.path:
+            self.compact()
+        else:
+            store.save(target, self.codec, self.code, self._now)
+
+    @classmethod
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        mode: str = "r",
+        *,
+        model: str | None = None,
+        verify: bool = False,
+    ) -> Self:
+        """Open a saved index by mapping its file and replaying its log.
+
+        Args:
+            path: A file that `save` wrote.
+            mode: "r" to search: nothing is ever written. "a" to change it too: every change goes
+                to ``path.qama-log``; the first one takes the lock ``path.qama-lock``.
+            model: Name of the model whose vectors will be searched and added, to be checked.
+            verify: Compare the checksums of the whole file; it is read once from end to end.
+
+        Raises:
+            FormatError: not an index file, damaged, or of another version.
+            OSError: the file cannot be opened.
+            ValueError: another mode, or the codec was fitted on vectors of another model.
+        """
+        checks.one_of(mode, "mode", ("r", "a"))
+        target = files.real(path)
+        state = loading.load(target, verify)
+        assert state.files is not None
+        found = state.files.base
+        found.codec.check_model(model)
+        index = cls(found.codec, **found.code.request)
+        index._state = state
+        index._read_only = mode == "r"
+        index._path = target
+        index._store = store.Store(target) if mode == "a" else None
+        return index
+
+    def refresh(self) -> None:
+        """See what other processes changed in the file since this index was opened.
+
+        In mode "a" nothing has to be done: no one else can change it, and the first change sees
+        what was changed before.
+
+        Raises:
+            ValueError: the index was not opened from a file.
+            FormatError, OSError: see `open`; the index stays as it was.
+        """
+        if self._path is None:
+            raise ValueError("refresh needs an index that was opened from a file")
+        with self._writer:
+            if self._store is None:
+                held = self._state.files
+                self._state = loading.load(self._path, like=held.base if held else None)
+
+    def flush(self) -> None:
+        """Return when every change so far is on the disk.
+
+        Raises:
+            ValueError: the index was not opened with mode="a".
+            OSError: the disk failed; open the index again to see what it kept.
+        """
+        with self._writer:
+            self._flush(self._writable_store("flush"))
+
+    def close(self) -> None:
+        """Flush and give up the lock; searching goes on, and a later change takes it again.
+
+        Raises:
+            OSError: the disk failed.
+        """
+        if self._store is None or self._store.elsewhere:
+            return
+        with self._writer:
+            try:
+                if not self._store.broken:
+                    self._flush(self._store)
+            finally:
+                self._store.close()
 
     @classmethod
     def merge(cls, indexes: Iterable[Index], *, renumber: bool = False) -> Self:
         """Return a new index, in memory, of all vectors of others, in their order.
+
+        It has the inverted lists of the first one, if any.
 
         Args:
             indexes: Indexes of the same codec and code, at least one.
@@ -156,9 +550,145 @@ class Index(Collection):
         """
         parts = merging.checked(list(indexes))
         merged = cls(parts[0].codec, **parts[0].code.request)
+        first = parts[0]._now
+        if first.lists is not None:
+            empty = Lists.empty(first.lists.centroids)
+            merged._state = State(merged._now.partitioned(empty, NONE), None)
         for stored, ids in merging.pieces([part._now for part in parts], renumber):
             merged.add_codes(stored, ids, compact=True)
         if not renumber:
             following = max(part._now.following for part in parts)
             merged._state = State(replace(merged._now, following=following), None)
         return merged
+
+    # -- inside -----------------------------------------------------------------------------
+
+    @contextmanager
+    def _changing(self, verb: str, durable: bool = False) -> Iterator[None]:
+        """Let one thread at a time change the index, by the files as they are now."""
+        with self._writer, checks.default_errstate():
+            if self._read_only:
+                raise ValueError(
+                    f'this index was opened read-only; to {verb}, open it with mode="a"'
+                )
+            if durable:
+                self._writable_store("durable=True")
+            if self._store is not None:
+                self._state = self._store.claim(self._state)
+            yield
+
+    def _writable_store(self, what: str) -> store.Store:
+        if self._store is None:
+            raise ValueError(
+                f"{what} needs an index that is kept in a file: save it, and open that with "
+                f'mode="a"'
+            )
+        return self._store
+
+    def _encoded(self, A: npt.NDArray[Any]) -> Bytes:
+        return self.codec.encode(A, compact=True, **self.code.request)
+
+    def _stored(self, codes: npt.NDArray[np.uint8], compact: bool | None) -> Bytes:
+        """Check codes and bring them to the compact form."""
+        if compact is None:
+            if self.code.pairs and self.code.nbytes == self.code_size:
+                raise ValueError(
+                    f"{self.code.label} takes {self.code_size} bytes as a thermometer code and in "
+                    f"the compact form; say which with compact=True or compact=False"
+                )
+            width = np.shape(codes)[1] if np.ndim(codes) == 2 else self.code_size
+            compact = width != self.code.nbytes or width == self.code_size
+        given = checks.codes(codes, "codes", self.code_size if compact else self.code.nbytes)
+        return given if compact else self.code.stored_form(given)
+
+    def _new_ids(self, ids: object, count: int) -> Ids:
+        now = self._now
+        if ids is None:
+            fresh = idmap.counted(now.following, count)
+        else:
+            fresh = idmap.checked(ids, "ids", count)
+        known = fresh[now.find(fresh) >= 0]
+        if len(known):
+            raise ValueError(
+                f"id {known[0]} is in the index already; upsert replaces, or give new ids"
+            )
+        return fresh
+
+    @property
+    def _now(self) -> Snapshot:
+        """The rows that a search sees: all of a change or nothing of it."""
+        return self._state.rows
+
+    def _replace(self, rows: Snapshot) -> None:
+        """Let rows take the place of all, in a new file where the index is kept in one."""
+        if self._store is None:
+            self._state = State(rows, None)
+            return
+        try:
+            state = replace(self._state, rows=rows)
+            self._state = self._store.compact(self.codec, self.code, state)
+        finally:
+            self._store.settle(self._state)
+
+    def _commit(self, kind: str, ids: Ids, codes: Bytes | None, durable: bool) -> None:
+        """Prepare a change, log it, and make it by one assignment; one of no rows is none."""
+        if not len(ids):
+            return
+        now, entries = self._now, codes
+        if codes is not None:
+            if now.lists is None and self._wanted is not None:
+                now = partitioning.partitioned(self.code, now, codes, self._wanted, 0, 0)
+            if now.lists is not None:
+                entries = joined(codes, partitioning.numbers(self.code, codes, now.lists.centroids))
+        rows = now.changed(ids, entries)
+        if self._store is None:
+            self._state = State(rows, None)
+            return
+        try:
+            held = self._store.append(self._state, kind, ids, entries, durable)
+            self._state = State(rows, held)
+        finally:
+            self._store.settle(self._state)
+
+    def _flush(self, store: store.Store) -> None:
+        try:
+            self._state = State(self._now, store.flush(self._state))
+        finally:
+            store.settle(self._state)
+
+    def _probes(
+        self, now: Snapshot, nprobe: int | None, recall: float | None, funnel: bool | int
+    ) -> int:
+        """Return how many inverted lists a search reads; 0 where there are none."""
+        if nprobe is not None and recall is not None:
+            raise ValueError("nprobe excludes recall; give one of them")
+        lists = now.lists
+        if lists is None:
+            if nprobe is None and recall is None:
+                return 0
+            raise ValueError(
+                "nprobe and recall are for an index with inverted lists, and this one has none: "
+                "search without them, or call partition before"
+            )
+        if funnel is not False:
+            raise ValueError("funnel is for an index without inverted lists; give nprobe or recall")
+        if nprobe is not None:
+            return checks.integer(nprobe, "nprobe", 1, lists.nlist)
+        curve = lists.centroids.recall
+        if curve is None:
+            if recall is not None:
+                raise ValueError("a recall needs calibrate with sample queries; or give nprobe")
+            return min(lists.nlist, max(DEFAULT_NPROBE, lists.nlist // 16))
+        wanted = DEFAULT_RECALL if recall is None else recall
+        if not 0 < wanted <= 1:
+            raise ValueError(f"recall is {wanted}; give a share above 0 and at most 1")
+        return min(int(np.searchsorted(curve, np.float32(wanted))) + 1, lists.nlist)
+
+    def _check_files(self, now: Snapshot) -> None:
+        """Refuse what was read from a file that changed in place meanwhile."""
+        if any(mapping.changed(part) for part in now.blocks.parts):
+            raise OSError(
+                f"{self._path} was changed in place while it was open, as cp and rsync --inplace "
+                f"do: open it again, and replace such files by renaming (mv, rsync without "
+                f"--inplace)"
+            )

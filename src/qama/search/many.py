@@ -11,7 +11,7 @@ import numpy as np
 from qama import checks
 from qama.checks import Floats, Ids
 from qama.search.index import Index
-from qama.search.results import SearchResult
+from qama.search.scan.results import SearchResult
 from qama.shown import one_line
 
 

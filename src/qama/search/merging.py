@@ -9,7 +9,7 @@ import numpy as np
 
 from qama.checks import Bytes, Ids
 from qama.codec import Code, Codec
-from qama.search.snapshot import Snapshot
+from qama.search.rows.snapshot import Snapshot
 
 _ROWS = 1 << 20  # whose codes are held twice at a time
 

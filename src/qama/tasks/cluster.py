@@ -1,14 +1,12 @@
 """Clusters of codes: spherical k-means over what the codes stand for.
 
 Codes are decoded a chunk at a time and never held as vectors all at once: memory is that of the
-codes. Dhillon and Modha, Machine Learning 42 (2001): rows and centers have length 1, a row belongs
-to the center of highest cosine. The start is k-means++ (Arthur and Vassilvitskii, SODA 2007) on a
+codes. The start is k-means++ (Arthur and Vassilvitskii, SODA 2007) on a
 sample of the rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -16,13 +14,12 @@ import numpy.typing as npt
 
 from qama import checks
 from qama.checks import Floats, Ids
+from qama.kmeans import Part, lloyd, slices
 from qama.quantizers.vectors import unit
 from qama.shown import one_line
 from qama.tasks.codeset import CodeSet
 
 _SAMPLE = 8192  # rows that starts are drawn from
-
-Part = Callable[[slice], Floats]
 
 
 class Clusters(NamedTuple):
@@ -30,13 +27,13 @@ class Clusters(NamedTuple):
 
     Attributes:
         labels: int64 (n,), the cluster of each row.
-        centers: float32 (k, width), of length 1, in the space of the decoded vectors.
-        likeness: The mean cosine of the rows with their centers.
+        centroids: float32 (k, width), of length 1, in the space of the decoded vectors.
+        cosine: The mean cosine of the rows with their centroids.
     """
 
     labels: Ids
-    centers: Floats
-    likeness: float
+    centroids: Floats
+    cosine: float
 
     def __repr__(self) -> str:
         return one_line("Clusters", **self._asdict())
@@ -58,7 +55,7 @@ def kmeans(
         k: Clusters, at most as many as rows.
         seed: Of the starts.
         iterations: At most, of each start; fewer where no row changes its cluster.
-        starts: Starts tried; the one of the highest likeness is returned.
+        starts: Starts tried; the one of the highest mean cosine is returned.
 
     Raises:
         ValueError: k, iterations or starts below 1, k above the number of rows, unfitting floats.
@@ -68,9 +65,11 @@ def kmeans(
     checks.integer(starts, "starts", 1)
     part = _parts(codes)
     random = np.random.default_rng(seed)
-    runs = (_run(part, len(codes), _start(part, len(codes), k, random), iterations)
-            for _ in range(starts))  # fmt: skip
-    return max(runs, key=lambda found: found.likeness)
+    runs = (
+        lloyd(part, len(codes), _start(part, len(codes), k, random), iterations)
+        for _ in range(starts)
+    )
+    return Clusters(*max(runs, key=lambda found: found.cosine))
 
 
 def _parts(codes: CodeSet | npt.NDArray[np.floating]) -> Part:
@@ -84,7 +83,7 @@ def _parts(codes: CodeSet | npt.NDArray[np.floating]) -> Part:
 def _start(part: Part, n: int, k: int, random: np.random.Generator) -> Floats:
     """Draw k rows, each with a chance that grows with its distance from those before."""
     step = max(1, n // max(_SAMPLE, k))
-    U = np.concatenate([part(rows)[::step] for rows in _slices(n)])
+    U = np.concatenate([part(rows)[::step] for rows in slices(n)])
     chosen = [int(random.integers(len(U)))]
     away = np.full(len(U), np.inf)
     while len(chosen) < k:
@@ -97,27 +96,3 @@ def _start(part: Part, n: int, k: int, random: np.random.Generator) -> Floats:
             left = away.sum()
         chosen.append(int(random.choice(len(U), p=away / left)))
     return U[chosen]
-
-
-def _run(part: Part, n: int, centers: Floats, iterations: int) -> Clusters:
-    labels = np.full(n, -1, dtype=np.int64)
-    for _ in range(iterations):
-        sums = np.zeros(centers.shape, dtype=np.float64)
-        before, likeness = labels.copy(), 0.0
-        for rows in _slices(n):
-            U = part(rows)
-            cosines = U @ centers.T
-            labels[rows] = cosines.argmax(axis=1)
-            likeness += float(cosines.max(axis=1).sum())
-            members = labels[rows] == np.arange(len(centers))[:, None]
-            sums += members.astype(np.float32) @ U
-        if (labels == before).all():
-            break
-        empty = ~np.isin(np.arange(len(centers)), labels)
-        sums[empty] = centers[empty]  # a center without rows stays where it is
-        centers = unit(sums.astype(np.float32))
-    return Clusters(labels, centers, likeness / n)
-
-
-def _slices(n: int) -> list[slice]:
-    return [slice(i, min(i + checks.CHUNK_ROWS, n)) for i in range(0, n, checks.CHUNK_ROWS)]

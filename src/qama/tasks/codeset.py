@@ -10,8 +10,8 @@ import numpy.typing as npt
 from qama import checks, kernels
 from qama.checks import Bytes, Floats
 from qama.codec import Code, Codec, checked
-from qama.search import scan
-from qama.search.blocks import Blocks
+from qama.search.rows.blocks import Blocks
+from qama.search.scan import topk
 
 
 class CodeSet:
@@ -61,7 +61,7 @@ class CodeSet:
         return self.code.decode(self.stored[rows])
 
     @cached_property
-    def rows(self) -> scan.Rows:
+    def rows(self) -> topk.Rows:
         """The codes as scans read them."""
         factors: dict[int, Bytes] = {}
 
@@ -70,9 +70,9 @@ class CodeSet:
                 factors[code.stored_bytes] = code.factor_indices(self.stored)
             return factors[code.stored_bytes]
 
-        return scan.Rows(Blocks(kernels.to_blocks(self.stored)), len(self), None, factors_of)
+        return topk.Rows(Blocks(kernels.to_blocks(self.stored)), len(self), None, factors_of)
 
-    def scorer(self, queries: CodeSet | Floats, threads: int = 0) -> scan.Scorer:
+    def scorer(self, queries: CodeSet | Floats, threads: int = 0) -> topk.Scorer:
         """Return what compares queries with these codes.
 
         Floats (m, d) are compared asymmetrically. Codes with codes: grid codes by Hamming
@@ -83,13 +83,13 @@ class CodeSet:
         """
         if not isinstance(queries, CodeSet):
             Q = checks.vectors(queries, "queries", self.codec.dims_in)
-            return scan.Asymmetric.of(self.code, Q, checks.threads(threads))
+            return topk.Asymmetric.of(self.code, Q, checks.threads(threads))
         if queries.code != self.code:
             raise ValueError(
                 f"the codes are of two kinds: {queries.code.label} by {queries.codec!r}, and "
                 f"{self.code.label} by {self.codec!r}"
             )
-        return scan.scorer_between(self.code, queries.stored, checks.threads(threads))
+        return topk.scorer_between(self.code, queries.stored, checks.threads(threads))
 
     def comparable(self, a: CodeSet | npt.NDArray[Any]) -> CodeSet | npt.NDArray[Any]:
         """Return what will be compared with these codes batch by batch, its floats all checked.

@@ -325,6 +325,11 @@ class AdditiveCode(CodeValue):
         return 8 * self.nbytes
 
     @property
+    def width(self) -> int:
+        """Dims of what `decode` returns."""
+        return self.quantizer.dims_in
+
+    @property
     def similarity_bits(self) -> int:
         """True bits of a code; no scorer takes their Hamming distance."""
         return 8 * self.nbytes
@@ -344,6 +349,10 @@ class AdditiveCode(CodeValue):
     def decode(self, stored: Bytes) -> Floats:
         """Return x_hat float32 (n, d), estimates of the unit vectors."""
         return self.quantizer.decode(stored)
+
+    def coordinates(self, X: Floats) -> Floats:
+        """Return the vectors: codes stand for vectors of their own space."""
+        return X
 
     def fidelity(self, X: Floats, stored: Bytes) -> npt.NDArray[np.float64]:
         """Return the cosine float64 (n,) of each vector float32 (n, d) with its own x_hat."""

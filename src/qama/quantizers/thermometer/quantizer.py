@@ -282,6 +282,11 @@ class ThermometerCode(CodeValue):
         return self.plan.pairs
 
     @property
+    def width(self) -> int:
+        """Dims of what `decode` returns."""
+        return self.dims
+
+    @property
     def similarity_bits(self) -> int:
         """The largest Hamming distance: thermometer bits, padding excluded."""
         return self.plan.bits()
@@ -316,10 +321,13 @@ class ThermometerCode(CodeValue):
             parts.append(values.reshape(len(q), segment.stop - segment.start))
         return np.concatenate(parts, axis=1)
 
+    def coordinates(self, X: Floats) -> Floats:
+        """Return the adapted z[:, :dims] of vectors float32 (n, d)."""
+        return apply(self.quantizer.transform, X)[:, : self.dims]
+
     def fidelity(self, X: Floats, stored: Bytes) -> npt.NDArray[np.float64]:
         """Return the cosine float64 (n,) of each adapted prefix with its own code, by the slope."""
-        Z = apply(self.quantizer.transform, X)[:, : self.dims]
-        return self.slope * cosines(Z, self.decode(stored))
+        return self.slope * cosines(self.coordinates(X), self.decode(stored))
 
     def indices(self, Z: Floats) -> list[Bytes]:
         """Return the level indices of z, one array (n, values) per segment."""
@@ -344,7 +352,7 @@ class ThermometerCode(CodeValue):
 
     def query_weights(self, Q: Floats) -> scoring.QueryWeights:
         """Weigh queries float32 (m, d): per thermometer bit, what setting it adds to q . z_hat."""
-        Z = apply(self.quantizer.transform, Q)[:, : self.dims]
+        Z = self.coordinates(Q)
         norms = np.linalg.norm(Z, axis=1, keepdims=True)
         Z = np.asarray(Z / np.where(norms > 0, norms, 1), dtype=np.float32)
         parts, offsets = [], np.zeros(len(Z), dtype=np.float32)

@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from qama import checks, kernels
-from qama.checks import Bytes
+from qama.checks import Bytes, Ids
+from qama.quantizers.protocol import Code
 
 WORD = 64  # rows per block, and bits per word of the mask of live rows
 
@@ -73,6 +74,28 @@ class Blocks:
                     to[:] = kernels.from_blocks(blocks, len(to))[:, : to.shape[1]]
                 at += part.shape[1]
         return codes
+
+    def codes_at(self, places: Ids, columns: int | None = None) -> Bytes:
+        """Return the first bytes (None: all) of the codes at places, uint8 (n, columns)."""
+        columns = self.columns if columns is None else columns
+        codes = np.empty((len(places), columns), dtype=np.uint8)
+        for some in checks.chunks(codes):
+            block, lane = np.divmod(places[some], WORD)
+            at = 0
+            for part in self.parts:
+                to = codes[some, at : at + part.shape[1]]
+                to[:] = part[block, : to.shape[1], lane]
+                at += part.shape[1]
+        return codes
+
+    def write_at(self, codes: Bytes, places: Ids) -> None:
+        """Write codes uint8 (n, bytes) at places int64 (n,)."""
+        for some in checks.chunks(codes):
+            block, lane = np.divmod(places[some], WORD)
+            at = 0
+            for part in self.parts:
+                part[block, :, lane] = codes[some, at : at + part.shape[1]]
+                at += part.shape[1]
 
     def write(self, codes: Bytes, row: int) -> None:
         """Write codes uint8 (n, bytes) into the rows from ``row`` on; those before it stay."""
@@ -146,3 +169,20 @@ def from_arrays(arrays: dict[str, npt.NDArray[Any]], rows: int, columns: int) ->
     if sum(widths) != columns:
         raise ValueError(f"blocks hold {sum(widths)} bytes a code; codes have {columns}")
     return Blocks(*found)
+
+
+def coarse_code(code: Code) -> Code | None:
+    """Return the prefix that a progressive search scans first: about a quarter of the bytes."""
+    prefixes = code.prefixes()
+    within = [short for short in prefixes if 4 * short.stored_bytes <= code.stored_bytes]
+    fitting = within or prefixes[:1]
+    return fitting[-1] if fitting else None
+
+
+def leading_bytes(code: Code) -> int:
+    """Return how many bytes of a code an index keeps apart: of byte codes those scanned first.
+
+    Codes that are not nested lie in one piece, as Hamming distances read them.
+    """
+    short = coarse_code(code) if code.nested else None
+    return short.stored_bytes if short else code.stored_bytes

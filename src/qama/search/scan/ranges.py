@@ -6,7 +6,7 @@ import numpy as np
 
 from qama.checks import Floats, Ids
 from qama.codec import Code
-from qama.search import scan
+from qama.search.scan import topk
 
 _FIRST_K = 1024  # results that most ranges stay below
 _GROWTH = 16
@@ -30,7 +30,7 @@ def checked(score: object, queries: int) -> Floats:
 
 
 def search(
-    code: Code, queries: Floats, least: Floats, rows: scan.Rows, scorer: str, threads: int
+    code: Code, queries: Floats, least: Floats, rows: topk.Rows, scorer: str, threads: int
 ) -> list[tuple[Ids, Floats]]:
     """Return rows int64 (n,) and scores float32 (n,) of each query, best first.
 
@@ -41,7 +41,7 @@ def search(
     )
     open_queries, k = np.arange(len(queries)), _FIRST_K
     while len(open_queries):
-        best, scores = scan.search(code, queries[open_queries], rows, k, scorer, threads, 0)
+        best, scores = topk.search(code, queries[open_queries], rows, k, scorer, threads, 0)
         enough = scores >= least[open_queries, None]
         counts = np.count_nonzero(enough, axis=1)  # scores fall, so these are the first ones
         for i, query in enumerate(open_queries):

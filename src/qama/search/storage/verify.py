@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from qama import checks, codefile, container, files
+from qama import checks, codefile, container, files, mapping
 from qama.checks import Bytes, Ids
 from qama.codec import Code, Codec
 from qama.errors import FormatError
-from qama.search import base, loading, log, partitioned
-from qama.search import ids as idmap
-from qama.search.base import CHUNK_BLOCKS, Base
 from qama.search.names import Names
-from qama.search.snapshot import WORD
+from qama.search.rows.snapshot import WORD
+from qama.search.storage import base, loading, log
+from qama.search.storage.base import CHUNK_BLOCKS, Base
 
 _SAMPLE = 1000  # vectors that are encoded again
 
@@ -79,9 +78,10 @@ def damaged_chunks(found: Base) -> Ids:
     """
     stored = found.contents.arrays.get("chunks")
     if found.contents.version == 1 or stored is None:
-        whole = not set(found.contents.damaged()) & {"blocks", "rest", "ids"}
+        whole = not set(found.contents.damaged()) & {"blocks", "rest", "ids", "rows"}
         return np.arange(0 if whole else -(-len(found.blocks) // CHUNK_BLOCKS), dtype=np.int64)
-    return np.flatnonzero(base.chunk_checksums(found.blocks, found.ids) != stored)
+    rows_at = None if found.lists is None else found.lists.rows_at
+    return np.flatnonzero(base.chunk_checksums(found.blocks, found.ids, rows_at) != stored)
 
 
 def _verify_codec(path: Path, findings: Findings, *_: object) -> None:
@@ -100,21 +100,27 @@ def _verify_log(path: Path, findings: Findings, *_: object) -> None:
 def _verify_index(
     path: Path, findings: Findings, _: object, vectors: npt.NDArray[Any] | None
 ) -> None:
-    found = base.read(path)
-    _note_damaged(found.contents, findings)
+    contents = base.contents(path, mapping.mapped(path))
+    _note_damaged(contents, findings)
+    found = base.parse(contents)
     lost = damaged_chunks(found)
-    lines = ", ".join(_rows_of(chunk, found.rows) for chunk in lost[:10].tolist())
+    lines = ", ".join(_places_of(chunk, found) for chunk in lost[:10].tolist())
     more = f" and {len(lost) - 10} more" if len(lost) > 10 else ""
     findings.note(
-        f"{path}: rows {lines}{more} are not proven" if len(lost) else None,
+        f"{path}: {'rows' if found.lists is None else 'places'} {lines}{more} are not proven"
+        if len(lost)
+        else None,
         f"base {found.identity}: {found.rows} rows of codec {found.codec.fingerprint}",
     )
     if found.ids is not None:
         _note_ids(path, found.ids, findings)
-    behind = found.blocks.has_behind(found.rows)
-    findings.note(
-        f"{path}: bytes past the last row are not zero" if behind else None, "padding is zero"
-    )
+    if found.lists is None:
+        behind = found.blocks.has_behind(found.rows)
+        findings.note(
+            f"{path}: bytes past the last row are not zero" if behind else None, "padding is zero"
+        )
+    else:
+        _note_lists(path, found, findings)
     if not findings.whole:
         return
     _, record, _ = loading.read(path)
@@ -127,25 +133,6 @@ def _verify_index(
     if vectors is not None:
         ids, stored = now.live_ids(), now.live_codes()
         _compare(ids, stored, vectors, found.codec, found.code, findings)
-
-
-def _verify_partitions(
-    path: Path, findings: Findings, _: object, vectors: npt.NDArray[Any] | None
-) -> None:
-    _note_damaged(container.read(path, partitioned.KIND, partitioned.FORMAT), findings)
-    index = partitioned.PartitionedIndex.open(path)
-    findings.passed.append(f"{index.nlist} lists of codec {index.codec.fingerprint}")
-    ids, stored, factors = index._pool.view.rows()
-    _note_ids(path, ids, findings)
-    if index._pool.following < idmap.after(0, ids):
-        findings.problems.append(f"{path}: id {ids.max()} would be given a second time")
-    wrong = int((index.code.factor_indices(stored) != factors).sum()) if len(ids) else 0
-    findings.note(
-        f"{path}: factors of {wrong} vectors do not follow from their codes" if wrong else None,
-        f"{len(index)} vectors can be found",
-    )
-    if vectors is not None:
-        _compare(ids, stored, vectors, index.codec, index.code, findings)
 
 
 def _verify_codes(
@@ -173,11 +160,31 @@ def _verify_codes(
 _KINDS: dict[str, Callable[..., None]] = {
     "codec": _verify_codec,
     "index": _verify_index,
-    "partitions": _verify_partitions,
+    "partitions": _verify_index,
     "codes": _verify_codes,
     "names": _verify_names,
     "log": _verify_log,
 }
+
+
+def _note_lists(path: Path, found: Base, findings: Findings) -> None:
+    """Note whether every row has a place, and its own factor step."""
+    assert found.lists is not None
+    now = found.snapshot()
+    live = now.live_rows()
+    findings.note(
+        None if np.array_equal(live, np.arange(found.rows)) else f"{path}: rows without a place",
+        f"{found.lists.nlist} lists hold every row",
+    )
+    if not findings.whole:
+        return
+    kept, made = now.factors(found.code), replace(now, cache={}).factors(found.code)
+    places = now.places(live)
+    wrong = int((kept[places] != made[places]).sum())
+    findings.note(
+        f"{path}: factors of {wrong} vectors do not follow from their codes" if wrong else None,
+        "factors follow from the codes",
+    )
 
 
 # -- what several kinds have ----------------------------------------------------------------
@@ -231,6 +238,6 @@ def _note_differences(encoded: Bytes, stored: Bytes, findings: Findings) -> None
     )
 
 
-def _rows_of(chunk: int, rows: int) -> str:
+def _places_of(chunk: int, found: Base) -> str:
     first = chunk * CHUNK_BLOCKS * WORD
-    return f"{first} to {min(first + CHUNK_BLOCKS * WORD, rows) - 1}"
+    return f"{first} to {min(first + CHUNK_BLOCKS * WORD, found.extent) - 1}"

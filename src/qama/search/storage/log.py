@@ -17,8 +17,9 @@ r"""The write-ahead log beside an index file: its bytes, and what they prove.
                u32 LE    zero
                u64 LE    count
                u64 LE    bytes of the payload
-               payload   count ids (i64 LE), then, if it adds or upserts, count codes
+               payload   count ids (i64 LE), then, if it adds or upserts, count entries
 
+An entry is a code, in an index with inverted lists followed by the number of its list (u32 LE).
 A record of kind sync changes nothing (its count is 0): it is written behind what was synced, and
 says so. Version 1 has none.
 
@@ -41,7 +42,7 @@ MAGIC = b"\x93QAMALOG"
 VERSION, OLDEST = 2, 1  # 2: records of syncs
 MARK = b"QREC"
 KINDS = {1: "add", 2: "upsert", 3: "delete", 4: "sync"}
-_WITH_CODES = ("add", "upsert")
+_WITH_ENTRIES = ("add", "upsert")
 
 _HEADER = struct.Struct("<8sII8s8sI28x")
 _RECORD = struct.Struct("<4sIQQIIQQ")
@@ -56,19 +57,19 @@ class Header:
     Attributes:
         base: Identity of the base file, 16 hex digits.
         codec: Fingerprint of the codec, 16 hex digits.
-        code_bytes: Bytes per code.
+        entry_bytes: Bytes per entry.
         version: Of the log.
     """
 
     base: str
     codec: str
-    code_bytes: int
+    entry_bytes: int
     version: int = VERSION
 
     def pack(self) -> bytes:
         """Return the first 64 bytes of the log."""
         base, codec = bytes.fromhex(self.base), bytes.fromhex(self.codec)
-        packed = _HEADER.pack(MAGIC, self.version, 0, base, codec, self.code_bytes)
+        packed = _HEADER.pack(MAGIC, self.version, 0, base, codec, self.entry_bytes)
         return packed[:12] + zlib.crc32(packed[16:]).to_bytes(4, "little") + packed[16:]
 
 
@@ -84,7 +85,7 @@ class Record:
         number: Its number in the log, from 1.
         synced: Bytes of the log that were on the disk for certain when it was written.
         ids: int64 (count,).
-        codes: uint8 (count, bytes); no rows unless it adds or upserts.
+        entries: uint8 (count, bytes); none unless it adds or upserts.
         stop: Where it ends in the log.
     """
 
@@ -92,7 +93,7 @@ class Record:
     number: int
     synced: int
     ids: Ids
-    codes: Bytes
+    entries: Bytes
     stop: int
 
 
@@ -154,10 +155,10 @@ class Log:
         return End(self.stop, len(self.records), HEADER_BYTES, pending=bool(self.records))
 
 
-def pack(kind: str, number: int, synced: int, ids: Ids, codes: Bytes | None) -> bytes:
+def pack(kind: str, number: int, synced: int, ids: Ids, entries: Bytes | None) -> bytes:
     """Return the bytes of a record."""
     payload = np.ascontiguousarray(ids, dtype="<i8").tobytes()
-    payload += b"" if codes is None else np.ascontiguousarray(codes).tobytes()
+    payload += b"" if entries is None else np.ascontiguousarray(entries).tobytes()
     fields = (number, synced, _NUMBERS[kind], 0, len(ids), len(payload))
     body = _RECORD.pack(MARK, 0, *fields)[8:] + payload
     return MARK + zlib.crc32(body).to_bytes(4, "little") + body
@@ -179,19 +180,19 @@ def read(data: Bytes, name: object) -> Log:
     header = read_header(data, name)
     records: list[Record] = []
     at = HEADER_BYTES
-    while (record := _record(data, at, header.code_bytes)) and record.number == len(records) + 1:
+    while (record := _record(data, at, header.entry_bytes)) and record.number == len(records) + 1:
         records.append(record)
         at = record.stop
-    later = [] if at == len(data) else list(_later(data, at, header.code_bytes, len(records) + 1))
+    later = [] if at == len(data) else list(_later(data, at, header.entry_bytes, len(records) + 1))
     damage = None
     if any(record.synced > at for record in later):
         damage = f"record {len(records) + 1} at byte {at} is damaged"
     return Log(header, records, at, len(data), damage, later)
 
 
-def salvage(data: Bytes, code_bytes: int) -> list[Record]:
+def salvage(data: Bytes, entry_bytes: int) -> list[Record]:
     """Return every whole record of a log whose header cannot be read, ascending."""
-    return list(_later(data, 0, code_bytes, 0))
+    return list(_later(data, 0, entry_bytes, 0))
 
 
 def read_header(data: Bytes, name: object) -> Header:
@@ -205,25 +206,25 @@ def read_header(data: Bytes, name: object) -> Header:
         raise FormatError(f"{name} is not a log of qama (its first bytes are {raw[:8]!r})")
     if len(raw) < HEADER_BYTES:
         raise FormatError(f"{name} is truncated: {len(raw)} bytes")
-    _, version, crc, base, codec, code_bytes = _HEADER.unpack(raw)
+    _, version, crc, base, codec, entry_bytes = _HEADER.unpack(raw)
     if not OLDEST <= version <= VERSION:
         raise FormatError(
             f"{name} is a log of version {version}; this qama reads {OLDEST} to {VERSION}"
         )
     if crc != zlib.crc32(raw[16:]) or any(raw[36:]):
         raise FormatError(f"{name}: the header of the log is damaged (checksum differs)")
-    if code_bytes == 0:
-        raise FormatError(f"{name}: the header of the log gives codes no bytes")
-    return Header(base.hex(), codec.hex(), code_bytes, version)
+    if entry_bytes == 0:
+        raise FormatError(f"{name}: the header of the log gives entries no bytes")
+    return Header(base.hex(), codec.hex(), entry_bytes, version)
 
 
-def _record(data: Bytes, at: int, code_bytes: int) -> Record | None:
+def _record(data: Bytes, at: int, entry_bytes: int) -> Record | None:
     """Return the record that starts there, or None if no whole one does."""
     head = data[at : at + _RECORD.size].tobytes()
     if len(head) < _RECORD.size:
         return None
     mark, crc, number, synced, kind, zero, count, payload = _RECORD.unpack(head)
-    each = 8 + (code_bytes if KINDS.get(kind) in _WITH_CODES else 0)
+    each = 8 + (entry_bytes if KINDS.get(kind) in _WITH_ENTRIES else 0)
     start = at + _RECORD.size
     stop = start + payload
     if mark != MARK or kind not in KINDS or zero or payload != count * each or stop > len(data):
@@ -233,11 +234,11 @@ def _record(data: Bytes, at: int, code_bytes: int) -> Record | None:
     if crc != zlib.crc32(data[at + 8 : stop].data) or synced > at:
         return None
     ids = data[start : start + 8 * count].view("<i8").astype(np.int64)
-    codes = data[start + 8 * count : stop].reshape(-1, code_bytes)
-    return Record(KINDS[kind], number, synced, ids, codes, stop)
+    entries = data[start + 8 * count : stop].reshape(-1, entry_bytes)
+    return Record(KINDS[kind], number, synced, ids, entries, stop)
 
 
-def _later(data: Bytes, at: int, code_bytes: int, number: int) -> Iterator[Record]:
+def _later(data: Bytes, at: int, entry_bytes: int, number: int) -> Iterator[Record]:
     """Yield whole records of higher numbers past a place where none starts.
 
     Of hostile bytes, in which every mark claims a long record, only so many are looked at that the
@@ -253,7 +254,7 @@ def _later(data: Bytes, at: int, code_bytes: int, number: int) -> Iterator[Recor
         budget -= _RECORD.size + (claimed if claimed <= len(data) - start else 0)
         if budget < 0:
             return
-        record = _record(data, start, code_bytes)
+        record = _record(data, start, entry_bytes)
         if record and record.number > number:
             yield record
             number, at = record.number, record.stop

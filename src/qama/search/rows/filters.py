@@ -1,7 +1,7 @@
 """What a search may return: compiled to one bit per row, applied inside the scan.
 
-A scan skips every block of 64 rows that has no bit set without reading it, so that its cost falls
-with the share of rows that are allowed.
+A bit is that of a row's place. A scan skips every block of 64 rows that has no bit set without
+reading it, so that its cost falls with the share of rows that are allowed.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from qama import arrays
 from qama.checks import Ids
-from qama.search import ids as idmap
-from qama.search.snapshot import Mask, Snapshot, live_bits, mask_of, with_bits
+from qama.search.rows import ids as idmap
+from qama.search.rows.snapshot import Mask, Snapshot, live_bits, mask_of, with_bits
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -27,7 +27,7 @@ class Filter:
     compacted or read anew, rows move and the filter is refused.
 
     Attributes:
-        words: uint64 (blocks,), bit i of word b allows row 64 b + i.
+        words: uint64 (blocks,), bit i of word b allows the row at place 64 b + i.
         rows: How many rows it allows.
     """
 
@@ -56,7 +56,7 @@ def compiled(now: Snapshot, choice: Choice, exclude: object = None) -> Filter:
     if exclude is not None:
         advice = "of a mask, give filter=np.asarray(exclude) == 0"
         rows = now.find(ids_of(exclude, "exclude", (len(now), now.rows), advice))
-        words = with_bits(words, rows[rows >= 0], False)
+        words = with_bits(words, now.places(rows[rows >= 0]), False)
     return Filter(words, int(np.bitwise_count(words).sum()), now.cache)
 
 
@@ -77,7 +77,7 @@ def _chosen(now: Snapshot, choice: Choice) -> Mask:
         advice = "a mask is np.asarray(filter).astype(bool)"
         rows = now.find(ids_of(choice, "filter", (len(now), now.rows), advice))
         none = np.zeros(len(now.blocks), dtype=np.uint64)
-        return with_bits(none, rows[rows >= 0], True)
+        return with_bits(none, now.places(rows[rows >= 0]), True)
     if chosen.shape != (len(now),):
         raise ValueError(
             f"filter has shape {chosen.shape}; a boolean filter has one entry for each of "
@@ -85,8 +85,8 @@ def _chosen(now: Snapshot, choice: Choice) -> Mask:
         )
     if now.live is None:
         return mask_of(chosen)
-    every = np.zeros(now.rows, dtype=bool)
-    every[now.live_rows()[chosen]] = True
+    every = np.zeros(now.extent, dtype=bool)
+    every[now.places(now.live_rows()[chosen])] = True
     return mask_of(every)
 
 

@@ -161,7 +161,7 @@ class IdColumn:
             runs = IdColumn.of(self.count, given).runs
         if not len(ids):
             return self
-        given = _grown(given, end)
+        given = grown(given, end)
         given[self.count : end] = ids
         return IdColumn(end, given, _with(runs, Run(self.count, end)))
 
@@ -209,9 +209,10 @@ def _order(given: Ids) -> Ids | None:
     return None if ascend else np.argsort(given, kind="stable")
 
 
-def _grown(array: Ids, rows: int) -> npt.NDArray[np.int64]:
-    if rows <= len(array) and array.flags.writeable:
+def grown(array: npt.NDArray[Any], size: int, fill: int = 0) -> npt.NDArray[Any]:
+    """Return an array that can be written, with room for so many: this one, or a larger copy."""
+    if size <= len(array) and array.flags.writeable:
         return array
-    larger = np.empty(max(rows, len(array) + len(array) // 4), dtype=np.int64)
+    larger = np.full(max(size, len(array) + len(array) // 4), fill, dtype=array.dtype)
     larger[: len(array)] = array
     return larger

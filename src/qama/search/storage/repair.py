@@ -8,13 +8,15 @@ from pathlib import Path
 import numpy as np
 
 from qama import container, files
-from qama.checks import Bytes
+from qama.checks import Bytes, Ids
 from qama.codec import Codec
 from qama.errors import FormatError
-from qama.search import base, loading, log, store
-from qama.search.base import CHUNK_BLOCKS, Base
-from qama.search.snapshot import WORD, Snapshot
-from qama.search.verify import damaged_chunks
+from qama.search.rows.blocks import WORD
+from qama.search.rows.lists import Lists
+from qama.search.rows.snapshot import Snapshot, mask_of
+from qama.search.storage import base, loading, log, store
+from qama.search.storage.base import CHUNK_BLOCKS, Base
+from qama.search.storage.verify import damaged_chunks
 
 _MOST_MISSING = 16  # a file may have lost all but this part of what its header claims
 
@@ -75,33 +77,61 @@ def _base(path: Path, codec: Codec | None, salvage: Salvage) -> Base:
         whole[: len(data)] = data
         salvage.notes.append(f"{path} lacks {claimed - len(data)} bytes at its end")
         data = whole
-    contents = container.parse(path, data, base.KIND, base.FORMAT, base.OLDEST)
+    contents = base.contents(path, data)
     salvage.notes += [f"section {name!r} is damaged" for name in contents.damaged()]
     if codec is not None:
         meta = contents.meta.get("codec")
         wanted = meta.get("fingerprint") if isinstance(meta, dict) else None
         if codec.fingerprint != wanted:
             raise ValueError(f"the codec is {codec.fingerprint}; {path} was made with {wanted}")
-    return base.parse(contents, codec)
+    return base.parse(_mended(contents), codec)
+
+
+def _mended(contents: container.Contents) -> container.Contents:
+    """Return contents whose damaged sections do not keep the others from being read."""
+    damaged, arrays = set(contents.damaged()), dict(contents.arrays)
+    if "owners" in damaged:
+        arrays["owners"] = np.zeros_like(arrays["owners"])
+    if "live" in damaged:
+        arrays["live"] = mask_of(arrays["rows"] >= 0)
+    return replace(contents, arrays=arrays)
 
 
 def _proven(found: Base, salvage: Salvage) -> Snapshot:
     """Return the rows of the base that its checksums prove, in their order."""
     chunks = np.ones(-(-len(found.blocks) // CHUNK_BLOCKS), dtype=bool)
     damaged = set(found.contents.damaged())
-    if damaged & {"blocks", "rest", "ids"}:
+    if damaged & {"blocks", "rest", "ids", "rows"}:
         chunks[:] = False
         if "chunks" not in damaged:
             chunks[:] = True
             chunks[damaged_chunks(found)] = False
-    rows = np.flatnonzero(np.repeat(chunks, CHUNK_BLOCKS * WORD)[: found.rows])
-    stored = Snapshot.of(found.blocks, found.rows).codes()[rows]
+    proven_places = np.flatnonzero(np.repeat(chunks, CHUNK_BLOCKS * WORD)[: found.extent])
+    places, rows = _places(found, proven_places)
     ids = rows if found.ids is None else np.array(found.ids[rows])
     first = np.sort(np.unique(ids, return_index=True)[1])
     first = first[ids[first] >= 0]
     salvage.rows, salvage.lost_rows = len(first), found.rows - len(first)
-    proven = Snapshot.empty(found.code.stored_bytes).changed(ids[first], stored[first])
-    return replace(proven, following=max(proven.following, found.following))
+    stored = found.blocks.codes_at(places[first])
+    proven = Snapshot.empty(found.code.stored_bytes).changed(ids[first], stored)
+    proven = replace(proven, following=max(proven.following, found.following))
+    if found.lists is None:
+        return proven
+    if damaged & {"owners", "centroids"}:
+        salvage.notes.append("the lists are lost: partition the new index again")
+        return proven
+    numbers = found.lists.owners[places[first] // WORD].astype(np.int64)
+    return proven.partitioned(Lists.empty(found.lists.centroids), numbers)
+
+
+def _places(found: Base, places: Ids) -> tuple[Ids, Ids]:
+    """Return the places, of some, that hold a row of the base, and these rows, ascending."""
+    if found.lists is None:
+        return places, places
+    rows = found.lists.rows_at[places].astype(np.int64)
+    held = (rows >= 0) & (rows < found.rows)
+    order = np.argsort(rows[held], kind="stable")
+    return places[held][order], rows[held][order]
 
 
 def _replayed(rows: Snapshot, found: Base, salvage: Salvage) -> Snapshot:
@@ -116,6 +146,8 @@ def _replayed(rows: Snapshot, found: Base, salvage: Salvage) -> Snapshot:
     missing = (records[-1].number if records else 0) - len(records)
     salvage.lost_records += missing
     for record in records:
+        if rows.lists is None:  # which a partitioned index may have lost
+            record = replace(record, entries=record.entries[:, : found.code.stored_bytes])
         try:
             rows = loading.replay(rows, [record], name, strict=False)
             salvage.records += record.kind != "sync"
@@ -130,7 +162,7 @@ def _records(data: Bytes, found: Base, name: Path, salvage: Salvage) -> list[log
         record = log.read(data, name)
     except FormatError as error:
         salvage.notes.append(f"{error}; its records are taken one by one")
-        return log.salvage(data, found.code.stored_bytes)
+        return log.salvage(data, found.entry_bytes)
     if record.header.base == found.replaces:
         salvage.notes.append(f"{name} is of an older base, which {found.identity} contains")
         return []

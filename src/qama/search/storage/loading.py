@@ -9,10 +9,10 @@ from pathlib import Path
 
 from qama import files
 from qama.errors import FormatError
-from qama.search import base, log
-from qama.search import ids as idmap
-from qama.search.base import Base
-from qama.search.snapshot import Snapshot
+from qama.search.rows import ids as idmap
+from qama.search.rows.snapshot import Snapshot
+from qama.search.storage import base, log
+from qama.search.storage.base import Base
 
 _TRIES = 10  # a reader may meet a writer that just replaced base or log
 
@@ -128,15 +128,15 @@ def replay(
     """
     changes = [record for record in records if record.kind != "sync"]
     if changes:
-        rows = rows.with_room(sum(len(record.codes) for record in changes))
+        rows = rows.with_room(sum(len(record.entries) for record in changes))
     for record in changes:
         try:
             idmap.checked(record.ids, "ids")
             if strict and record.kind == "add" and (rows.find(record.ids) >= 0).any():
                 raise ValueError("it adds an id that is there already")
+            rows = rows.changed(record.ids, None if record.kind == "delete" else record.entries)
         except ValueError as error:
             raise FormatError(f"{name}: record {record.number} is inconsistent: {error}") from None
-        rows = rows.changed(record.ids, None if record.kind == "delete" else record.codes)
     return rows
 
 
@@ -144,7 +144,7 @@ def read_log(path: Path) -> log.Log | None:
     """Read a log; None if there is none.
 
     Raises:
-        FormatError: see `qama.search.log.read`.
+        FormatError: see `qama.search.storage.log.read`.
     """
     try:
         data = files.read(path)
@@ -158,11 +158,11 @@ def _belonging(found: Base, record: log.Log | None) -> log.Log | None:
     if record is None or record.header.base == found.replaces:
         return None
     header = record.header
-    wanted = (found.identity, found.codec.fingerprint, found.code.stored_bytes)
-    if (header.base, header.codec, header.code_bytes) != wanted:
+    wanted = (found.identity, found.codec.fingerprint, found.entry_bytes)
+    if (header.base, header.codec, header.entry_bytes) != wanted:
         raise FormatError(
             f"{found.log_path} belongs to the index {header.base} of codec {header.codec}, "
-            f"{header.code_bytes} B a code; {found.contents.path} is {wanted[0]} of codec "
+            f"{header.entry_bytes} B a row; {found.contents.path} is {wanted[0]} of codec "
             f"{wanted[1]}, {wanted[2]} B: move the log away if the file is to be used without it"
         )
     return record

@@ -1,13 +1,13 @@
 """Top k of stored codes for a batch of queries: flat, or coarse first (progressive).
 
-Pure functions over row numbers. The index above knows ids, filters and deletes; the kernels below
-know bytes.
+Pure functions over places, which the kernels below call rows. The index above knows rows, ids,
+filters and deletes; the kernels know bytes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,7 +17,8 @@ from qama import checks, kernels
 from qama.checks import Bytes, Floats, Ids
 from qama.codec import Code
 from qama.quantizers import scoring
-from qama.search.blocks import Blocks
+from qama.search.rows.blocks import Blocks, coarse_code
+from qama.search.rows.snapshot import Snapshot
 
 Mask = npt.NDArray[np.uint64]
 Keys = npt.NDArray[Any]  # int32 distances, or float32 minus the score: smaller is better
@@ -32,7 +33,7 @@ class Rows:
 
     Attributes:
         blocks: The stored codes.
-        count: Rows in use.
+        count: Places in use.
         mask: uint64 (blocks,), bit i of word b allows row 64 b + i; None allows all.
         factors: Gives the factor steps uint8 (count,) of a code or of a prefix of it, which
             asymmetric scoring needs.
@@ -44,6 +45,15 @@ class Rows:
     mask: Mask | None
     factors: Callable[[Code], Bytes]
     visited: Ids | None = None
+
+    @classmethod
+    def of(cls, now: Snapshot, mask: Mask | None) -> Rows:
+        """Return the rows of a moment, those of places that a mask allows."""
+        return cls(now.blocks, now.extent, mask, now.factors)
+
+    def visiting(self, blocks: Ids) -> Rows:
+        """Return the rows of some blocks alone."""
+        return replace(self, visited=blocks)
 
 
 class Scorer(Protocol):
@@ -220,23 +230,6 @@ def scorer_of(code: Code, queries: Floats, scorer: str, threads: int) -> Scorer:
 def scorer_between(code: Code, stored: Bytes, threads: int) -> Scorer:
     """Return what scores whole codes for compact codes that serve as queries."""
     return SCORERS[code.between].of_codes(code, stored, threads)
-
-
-def coarse_code(code: Code) -> Code | None:
-    """Return the prefix that a progressive search scans first: about a quarter of the bytes."""
-    prefixes = code.prefixes()
-    within = [short for short in prefixes if 4 * short.stored_bytes <= code.stored_bytes]
-    fitting = within or prefixes[:1]
-    return fitting[-1] if fitting else None
-
-
-def leading_bytes(code: Code) -> int:
-    """Return how many bytes of a code an index keeps apart: of byte codes those scanned first.
-
-    Codes that are not nested lie in one piece, as Hamming distances read them.
-    """
-    short = coarse_code(code) if code.nested else None
-    return short.stored_bytes if short else code.stored_bytes
 
 
 def _progressive(

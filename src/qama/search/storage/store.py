@@ -26,12 +26,12 @@ from qama import files
 from qama.checks import Bytes, Ids
 from qama.codec import Code, Codec
 from qama.errors import FormatError, RecoveryWarning
-from qama.search import base, log
-from qama.search.base import Base
-from qama.search.ids import NONE
-from qama.search.loading import Held, State, load, stamp_of
-from qama.search.lock import Lock
-from qama.search.snapshot import Snapshot
+from qama.search.rows.ids import NONE
+from qama.search.rows.snapshot import Snapshot
+from qama.search.storage import base, log
+from qama.search.storage.base import Base
+from qama.search.storage.loading import Held, State, load, stamp_of
+from qama.search.storage.lock import Lock
 
 
 def save(path: Path, codec: Codec, code: Code, rows: Snapshot) -> None:
@@ -119,7 +119,9 @@ class Store:
             self._check()
         return state
 
-    def append(self, state: State, kind: str, ids: Ids, codes: Bytes | None, durable: bool) -> Held:
+    def append(
+        self, state: State, kind: str, ids: Ids, entries: Bytes | None, durable: bool
+    ) -> Held:
         """Write one change to the log; `settle` must follow, whatever happens.
 
         Returns:
@@ -132,7 +134,7 @@ class Store:
         with files.naming(held.base.log_path):
             self._settled = False
             end = held.end or self._started(held.base)
-            packed = log.pack(kind, end.number + 1, end.synced, ids, codes)
+            packed = log.pack(kind, end.number + 1, end.synced, ids, entries)
             files.write_all(self._descriptor, packed)
             end = end.after(packed)
             return replace(held, end=self._synced(end) if durable else end)
@@ -289,9 +291,8 @@ class Store:
                 f"{path} is in the way of the changes of {found.contents.path}: it is not the log "
                 f"of this index; move it away"
             )
-        version = log.VERSION if found.contents.version > 3 else log.OLDEST
         header = log.Header(
-            found.identity, found.codec.fingerprint, found.code.stored_bytes, version
+            found.identity, found.codec.fingerprint, found.entry_bytes, found.log_version
         )
         packed = header.pack()
         with files.replacing(path, like=found.contents.path) as file:
@@ -343,8 +344,8 @@ def _drop_logs(found: Base, *of: str | None) -> None:
             replaced.
     """
     bases = of or (found.identity, found.replaces)
-    for version in (base.FORMAT, base.OLDEST):
-        path = base.log_path(found.contents.path, version)
+    for old in (False, True):
+        path = base.log_path(found.contents.path, old)
         if files.begins(path, log.MAGIC):
             header = log.read_header(files.read(path), path)
             if header.base in bases:

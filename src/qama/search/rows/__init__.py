@@ -1,0 +1,1 @@
+"""Rows in memory: their codes in blocks, their ids, which are deleted, which may be returned."""

@@ -1,0 +1,288 @@
+"""The index file itself: a codec, the rows and their ids, never changed once written."""
+
+from __future__ import annotations
+
+import os
+import zlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from qama import checks, container, mapping
+from qama.checks import Bytes, Ids
+from qama.codec import Code, Codec
+from qama.errors import FormatError
+from qama.search.rows.blocks import WORD, Blocks, from_arrays, leading_bytes
+from qama.search.rows.lists import Centroids, Int32s, Lists
+from qama.search.rows.snapshot import Snapshot, compacted
+from qama.search.storage import log, partitions
+
+KIND = "index"
+FORMAT, FLAT = 5, 4  # 4: the log has a name of its own; 5: inverted lists, of those that have some
+OLDEST = 1
+CHUNK_BLOCKS = 16  # blocks whose rows share an entry of the section "chunks"
+
+_PREFIX = "codec."
+
+
+@dataclass(frozen=True, eq=False)
+class Base:
+    """An opened index file.
+
+    Attributes:
+        contents: The file.
+        codec: Its codec.
+        code: Which of the codec's codes it holds.
+        rows: Rows.
+        blocks: The stored codes, mapped.
+        ids: int64 (rows,), mapped; None where ids are row numbers.
+        lists: The inverted lists, mapped; None where row i is at place i.
+        following: The id that the next row gets by default.
+        generation: How often the file at this path was replaced by a newer state of it.
+        replaces: Identity of the file whose place it took; None if there was none.
+    """
+
+    contents: container.Contents
+    codec: Codec
+    code: Code
+    rows: int
+    blocks: Blocks
+    ids: Ids | None
+    lists: Lists | None
+    following: int
+    generation: int
+    replaces: str | None
+
+    @property
+    def identity(self) -> str:
+        """16 hex digits that follow from every byte of the file."""
+        return self.contents.identity
+
+    def same_codes(self, other: Base) -> bool:
+        """Whether both hold the same kind of codes of the same codec."""
+        same_codec = self.codec.fingerprint == other.codec.fingerprint
+        return same_codec and self.code.request == other.code.request
+
+    @property
+    def log_path(self) -> Path:
+        """Where its log is."""
+        return log_path(self.contents.path, self._is_old)
+
+    @property
+    def extent(self) -> int:
+        """Places: rows, or with lists the lanes of all blocks."""
+        return self.rows if self.lists is None else WORD * self.lists.blocks
+
+    @property
+    def log_version(self) -> int:
+        """Which version its log is of."""
+        return log.OLDEST if self._is_old else log.VERSION
+
+    @property
+    def entry_bytes(self) -> int:
+        """Bytes that its log keeps of a row."""
+        return self.snapshot().entry_bytes
+
+    def snapshot(self) -> Snapshot:
+        """Return its rows."""
+        now = Snapshot.of(self.blocks, self.rows, self.ids, self.following)
+        if self.lists is None:
+            return now
+        arrays = self.contents.arrays
+        cache = {self.code.stored_bytes: (arrays["factors"], self.rows)}
+        return replace(now, live=arrays["live"], cache=cache, lists=self.lists)
+
+    @property
+    def _is_old(self) -> bool:
+        """Whether its log has the name of before."""
+        return self.contents.kind == KIND and self.contents.version <= 3
+
+
+def log_path(path: Path, old: bool = False) -> Path:
+    """Return where the log of an index is, under the name of today or of before."""
+    return path.with_name(path.name + (".log" if old else ".qama-log"))
+
+
+def read(path: str | os.PathLike[str]) -> Base:
+    """Open an index file by mapping it; no section of rows is read.
+
+    Raises:
+        FormatError: not an index file, damaged, or of another version.
+        OSError: the file cannot be opened.
+    """
+    return parse(contents(Path(path), mapping.mapped(path)))
+
+
+def contents(target: Path, data: Bytes) -> container.Contents:
+    """Return what the bytes of an index file, uint8 (size,), hold; target is what messages call it.
+
+    Raises:
+        FormatError: not an index file, damaged, or of another version.
+    """
+    if container.kind_in(target, data) == partitions.KIND:
+        return container.parse(target, data, partitions.KIND, partitions.FORMAT)
+    return container.parse(target, data, KIND, FORMAT, OLDEST)
+
+
+def parse(contents: container.Contents, codec: Codec | None = None) -> Base:
+    """Return what the contents of an index file say.
+
+    Args:
+        contents: The contents.
+        codec: Used instead of the one in the file.
+
+    Raises:
+        FormatError: its parts do not fit each other.
+    """
+    try:
+        return _base(contents, codec or _codec(contents))
+    except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
+        raise FormatError(f"{contents.path}: the index is inconsistent: {error}") from error
+
+
+def write(
+    path: Path, codec: Codec, code: Code, snapshot: Snapshot, generation: int, replaces: str | None
+) -> None:
+    """Write the rows that can be found, in their order, atomically.
+
+    The new file is opened before it takes the place of the old one.
+
+    Raises:
+        FormatError: it would not open; what stood there before is intact.
+        OSError: the file cannot be written; what stood there before is intact.
+    """
+    rows = compacted(snapshot)
+    meta, codec_arrays = codec.parts()
+    arrays: dict[str, npt.NDArray[Any]] = {_PREFIX + n: a for n, a in codec_arrays.items()}
+    leading = leading_bytes(code) if rows.lists is None else code.stored_bytes
+    blocks = rows.blocks.apart(leading).padded(rows.extent)
+    ids, lists = rows.ids.given, rows.lists
+    rows_at = None if lists is None else lists.rows_at[: rows.extent]
+    # first: it proves what is left of a torso
+    arrays["chunks"] = chunk_checksums(blocks, ids, rows_at)
+    arrays["blocks"] = blocks.leading
+    if blocks.rest is not None:
+        arrays["rest"] = blocks.rest
+    if ids is not None:
+        arrays["ids"] = ids
+    if lists is not None:
+        arrays |= _sections(rows, lists, code)
+    header = {
+        "codec": meta, "code": code.request, "rows": rows.rows, "following": rows.following,
+        "generation": generation, "replaces": replaces,
+    }  # fmt: skip
+    container.write(path, KIND, FLAT if lists is None else FORMAT, header, arrays, check=read)
+
+
+def chunk_checksums(
+    blocks: Blocks, ids: Ids | None, rows_at: Int32s | None = None
+) -> npt.NDArray[np.uint64]:
+    """Return what proves each 16 blocks: CRC-32 of their codes, and of whose they are times 2^32.
+
+    Args:
+        blocks: The codes.
+        ids: int64 (rows,); None where they are row numbers.
+        rows_at: int32 (64 blocks,), the row at each place; None: row i is at place i.
+    """
+    sums = []
+    for start in range(0, len(blocks), CHUNK_BLOCKS):
+        sums.append(blocks.checksum(start, start + CHUNK_BLOCKS))
+        some, crc = slice(WORD * start, WORD * (start + CHUNK_BLOCKS)), 0
+        own = None if ids is None else ids[some]
+        if rows_at is not None:
+            crc = zlib.crc32(np.ascontiguousarray(rows_at[some]).data)
+            own = None if ids is None else ids[rows_in(rows_at[some], len(ids))]
+        if own is not None:
+            crc = zlib.crc32(np.ascontiguousarray(own).data, crc)
+        sums[-1] |= crc << 32
+    return np.array(sums, dtype=np.uint64)
+
+
+def rows_in(rows_at: Int32s, count: int) -> Ids:
+    """Return the rows int64 (n,) of places that hold one of so many."""
+    return rows_at[(rows_at >= 0) & (rows_at < count)].astype(np.int64)
+
+
+def _sections(rows: Snapshot, lists: Lists, code: Code) -> dict[str, npt.NDArray[Any]]:
+    """Return what a file has of inverted lists."""
+    live = rows.live
+    assert live is not None
+    arrays: dict[str, npt.NDArray[Any]] = {
+        "centroids": lists.centroids.vectors, "owners": lists.owners[: lists.blocks],
+        "rows": lists.rows_at[: rows.extent], "live": live, "factors": rows.factors(code),
+    }  # fmt: skip
+    recall = lists.centroids.recall
+    return arrays if recall is None else arrays | {"recall": recall}
+
+
+def _codec(contents: container.Contents) -> Codec:
+    parts = {
+        name.removeprefix(_PREFIX): array
+        for name, array in contents.arrays.items()
+        if name.startswith(_PREFIX)
+    }
+    return Codec.from_parts(contents.meta["codec"], parts)
+
+
+def _base(contents: container.Contents, codec: Codec) -> Base:
+    meta, arrays, code = contents.meta, contents.arrays, codec.code(**contents.meta["code"])
+    is_old = contents.kind == partitions.KIND
+    if is_old:
+        meta, arrays = partitions.of_today(contents, codec, code)
+    rows = checks.integer(meta["rows"], "rows", 0, 2**62)
+    if "rest" in arrays and contents.version < 3:
+        raise ValueError('a section "rest" belongs to version 3')
+    lists = _lists(arrays, code, rows) if is_old or contents.version > 4 else None
+    extent = rows if lists is None else WORD * lists.blocks
+    blocks, ids = from_arrays(arrays, extent, code.stored_bytes), arrays.get("ids")
+    if ids is not None and (ids.shape != (rows,) or ids.dtype != np.int64):
+        raise ValueError(f"ids have shape {ids.shape} for {rows} rows")
+    following, generation, replaces = rows, 0, None
+    if is_old or contents.version > 1:
+        following = checks.integer(meta["following"], "following", rows, 2**63 - 1)
+    elif ids is not None and rows:
+        following = max(rows, int(ids.max()) + 1)
+    if contents.version > 1:
+        generation = checks.integer(meta["generation"], "generation", 0, 2**62)
+        replaces = _identity(meta["replaces"])
+        _check_chunks(arrays["chunks"], len(blocks))
+    if ids is None and following != rows:
+        raise ValueError(f"ids are missing, though {following} were given out for {rows} rows")
+    return Base(contents, codec, code, rows, blocks, ids, lists, following, generation, replaces)
+
+
+def _lists(arrays: dict[str, npt.NDArray[Any]], code: Code, rows: int) -> Lists:
+    centroids, owners = arrays["centroids"], arrays["owners"]
+    used, nlist = len(owners), len(centroids)
+    wanted = {
+        "centroids": ((nlist, code.width), np.float32), "owners": ((used,), np.int32),
+        "rows": ((WORD * used,), np.int32), "live": ((used,), np.uint64),
+        "factors": ((WORD * used,), np.uint8), "recall": ((nlist,), np.float32),
+    }  # fmt: skip
+    for name, (shape, dtype) in wanted.items():
+        found = arrays.get(name) if name == "recall" else arrays[name]
+        if found is not None and (found.shape != shape or found.dtype != dtype):
+            raise ValueError(f"{name}: {found.dtype} {found.shape}, not {np.dtype(dtype)} {shape}")
+    if not nlist or (used and not 0 <= owners.min() <= owners.max() < nlist):
+        raise ValueError("owners name lists that do not exist")
+    around = Centroids(centroids, arrays.get("recall"))
+    lists = Lists.of(around, owners, arrays["rows"], arrays["live"])
+    if lists.count != rows:
+        raise ValueError(f"lists hold {lists.count} rows of {rows}")
+    return lists
+
+
+def _check_chunks(chunks: npt.NDArray[Any], blocks: int) -> None:
+    if chunks.shape != (-(-blocks // CHUNK_BLOCKS),) or chunks.dtype != np.uint64:
+        raise ValueError(f"chunks have shape {chunks.shape} for {blocks} blocks")
+
+
+def _identity(value: object) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str) or len(value) != 16 or set(value) - set("0123456789abcdef"):
+        raise ValueError(f"replaces is {value!r}, no identity of a file")
+    return value
