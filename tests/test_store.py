@@ -249,7 +249,7 @@ def test_a_log_of_another_index_is_refused(path, tmp_path):
         Index.open(tmp_path / "other")
     assert str(refused.value) == (
         f"{tmp_path / 'other.qama-log'} belongs to the index {identity} of codec {fingerprint}, "
-        f"2 B a code; {tmp_path / 'other'} is {base.read(tmp_path / 'other').identity} of codec "
+        f"2 B a row; {tmp_path / 'other'} is {base.read(tmp_path / 'other').identity} of codec "
         f"{fingerprint}, 2 B: move the log away if the file is to be used without it"
     )
 
@@ -619,14 +619,14 @@ def test_a_snapshot_never_changes(path):
     with Index.open(path, mode="a") as index:
         index.add(X[100:130])
         seen = index._now
-        before = seen.codes().copy(), seen.live_ids().copy()
+        before = seen.live_codes().copy(), seen.live_ids().copy()
         index.upsert([5, 120], X[:2])
         index.add(X[130:300])
         index.delete([0, 110])
         found = seen.find(np.array([5, 120, 0, 110, 131]))
         assert found.tolist() == [5, 120, 0, 110, -1]
         index.compact()
-        np.testing.assert_array_equal(seen.codes(), before[0])
+        np.testing.assert_array_equal(seen.live_codes(), before[0])
         np.testing.assert_array_equal(seen.live_ids(), before[1])
 
 

@@ -270,10 +270,10 @@ def test_meta_that_does_not_fit_is_refused(tmp_path, changes):
     index = Index(Codec.load(GOLDEN), **CELL)
     index.add(X[:3000])
     index.save(tmp_path / "index")
-    found = container.read(tmp_path / "index", "index", base.FORMAT)
+    found = container.read(tmp_path / "index", "index", base.FLAT)
     chunks = {**found.arrays, "chunks": np.zeros(2, np.uint64)}
     for meta, arrays in ((found.meta | changes, found.arrays), (found.meta, chunks)):
-        container.write(tmp_path / "forged", "index", base.FORMAT, meta, arrays)
+        container.write(tmp_path / "forged", "index", base.FLAT, meta, arrays)
         with pytest.raises(FormatError, match="the index is inconsistent"):
             Index.open(tmp_path / "forged")
 
@@ -282,7 +282,7 @@ def test_meta_that_does_not_fit_is_refused(tmp_path, changes):
 def test_other_versions_of_the_index_are_refused(tmp_path, version):
     index = Index(Codec.load(GOLDEN), **CELL)
     index.save(tmp_path / "index")
-    found = container.read(tmp_path / "index", "index", base.FORMAT)
+    found = container.read(tmp_path / "index", "index", base.FLAT)
     container.write(tmp_path / "other", "index", version, found.meta, found.arrays)
     with pytest.raises(FormatError, match=f"index of version {version}; this qama reads"):
         Index.open(tmp_path / "other")
@@ -413,8 +413,8 @@ def test_a_few_hundred_damaged_files():
     from corrupt import run
     from targets import TARGETS
 
-    counts = run(400, 1)
-    assert counts["files"] == 400
+    counts = run(500, 1)
+    assert counts["files"] == 500
     for kind in TARGETS:
         assert counts.get(f"{kind} refused", 0) + counts.get(f"{kind} used", 0) > 10
     assert counts["index refused"] > 5

@@ -183,6 +183,6 @@ if __name__ == "__main__":
     parser.add_argument("--nlist", type=int, help="inverted lists of the indexes")
     given = parser.parse_args()
     if given.write:
-        write(given.write, given.seed, given.nlist)
+        write(given.write, given.seed)
     else:
         print(json.dumps(run(given.kills, given.seed, given.nlist), indent=1))
