@@ -84,7 +84,8 @@ class OpenFile(io.FileIO):
 
 def opened(path: Path, flags: int, mode: str = "r+b") -> OpenFile:
     """Open a file with the flags of `os.open`."""
-    return OpenFile(os.open(path, flags | getattr(os, "O_BINARY", 0), 0o666), mode)
+    with naming(path):
+        return OpenFile(os.open(path, flags | getattr(os, "O_BINARY", 0), 0o666), mode)
 
 
 def opened_to_append(path: Path) -> OpenFile:
@@ -99,11 +100,12 @@ def real(path: str | os.PathLike[str]) -> Path:
 
 def remove(path: Path) -> None:
     """Remove a file, if it is there, for good."""
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        return
-    sync_folder(path.parent)
+    with naming(path):
+        try:
+            os.unlink(path)
+        except FileNotFoundError:
+            return
+        sync_folder(path.parent)
 
 
 @contextmanager
@@ -205,7 +207,7 @@ def ours(path: Path, start: bytes) -> bool:
 def _first_bytes(path: Path, count: int) -> bytes | None:
     """Return the first bytes of a regular file; None for a link, another file, or none."""
     try:
-        with opened(path, os.O_RDONLY | _NO_LINK | _NO_WAIT, "rb") as file:
+        with naming(path), opened(path, os.O_RDONLY | _NO_LINK | _NO_WAIT, "rb") as file:
             regular = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
             return os.read(file.fileno(), count) if regular else None
     except OSError as error:
@@ -227,7 +229,7 @@ def read(path: str | os.PathLike[str]) -> Bytes:
         FormatError: not a regular file.
         OSError: the file cannot be opened or read.
     """
-    with opened_to_read(path) as file:
+    with naming(path), opened_to_read(path) as file:
         data = np.empty(os.fstat(file.fileno()).st_size, dtype=np.uint8)
         done = 0
         while done < len(data) and (count := file.readinto(data[done : done + 2**30].data)):
@@ -244,7 +246,7 @@ def opened_to_read(path: str | os.PathLike[str]) -> OpenFile:
     """
     with naming(path):
         file = opened(Path(path), os.O_RDONLY | _NO_WAIT, "rb")
-    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            return file
         file.close()
-        raise FormatError(f"{path} is not a regular file")
-    return file
+    raise FormatError(f"{path} is not a regular file")

@@ -37,7 +37,7 @@ def mapped(path: str | os.PathLike[str]) -> Bytes:
         FormatError: not a regular file.
         OSError: the file cannot be opened.
     """
-    with files.opened_to_read(path) as file:
+    with files.naming(path), files.opened_to_read(path) as file:
         if os.fstat(file.fileno()).st_size == 0:
             return np.zeros(0, dtype=np.uint8)
         made = _Map(file.fileno(), 0, access=mmap.ACCESS_READ)

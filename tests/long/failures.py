@@ -176,6 +176,7 @@ def all_cases():
 def run(stride, ways, seed, nlist=None):
     """Let calls fail; returns counts. "wrong" counts where memory or files were not right."""
     counts, first, dice = Counter(failures=0, wrong=0), {}, random.Random(seed)
+    counts["errors that name no file"] = 0
     with quiet(), tempfile.TemporaryDirectory(dir=memory_folder()) as root:
         grounds = Grounds(Path(root), nlist)
         for case in all_cases():

@@ -110,7 +110,8 @@ class Lock:
 
     def _is_there(self, file: files.OpenFile) -> bool:
         try:
-            return os.path.samestat(os.fstat(file.fileno()), os.lstat(self.path))
+            with files.naming(self.path):
+                return os.path.samestat(os.fstat(file.fileno()), os.lstat(self.path))
         except FileNotFoundError:
             return False
 
