@@ -98,7 +98,7 @@ class Code(Protocol):
     def factor_steps(self) -> Floats:
         """The 256 factors float32 that a code can have."""
 
-    def factor_indices(self, stored: Bytes) -> Bytes:
+    def factor_indices(self, stored: Bytes, threads: int = 0) -> Bytes:
         """Return uint8 (n,): which of the steps is the factor of each compact code."""
 
     def scores(self, Q: Floats, stored: Bytes, scorer: str) -> Floats:

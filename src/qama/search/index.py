@@ -127,7 +127,7 @@ class Index(NotCopied):
 
     # -- changing ---------------------------------------------------------------------------
 
-    def add(self, X: object, ids: object = None, durable: bool = False) -> Ids:
+    def add(self, X: object, ids: object = None, durable: bool = False, *, threads: int = 0) -> Ids:
         """Encode and append vectors.
 
         Args:
@@ -136,6 +136,7 @@ class Index(NotCopied):
                 default: counted on behind all that were ever given, from 0, so that an id of a
                 deleted vector does not return.
             durable: Return when the change is on the disk; otherwise `flush` waits for it.
+            threads: CPU threads; 0 uses all cores, fewer for little work.
 
         Returns:
             The ids, int64 (n,).
@@ -147,9 +148,9 @@ class Index(NotCopied):
         with self._changing("add", durable):
             A = checks.matrix(X, "X", self.codec.dims_in, empty=True)
             fresh = self._new_ids(ids, len(A))
-            codes = self._encoded(A)
+            codes = self._encoded(A, threads)
             self._watch.look(A)  # before the change: a warning may be an error
-            self._commit("add", fresh, codes, durable)
+            self._commit("add", fresh, codes, durable, threads)
         return fresh
 
     def add_codes(
@@ -159,6 +160,7 @@ class Index(NotCopied):
         durable: bool = False,
         *,
         compact: bool | None = None,
+        threads: int = 0,
     ) -> Ids:
         """Append vectors that this index's codec encoded already.
 
@@ -169,6 +171,7 @@ class Index(NotCopied):
             durable: See `add`.
             compact: Which of the two they are; default: as their length says. Needed where both
                 forms are as long.
+            threads: See `add`: of finding the inverted lists, if any.
 
         Returns:
             The ids, int64 (n,).
@@ -181,10 +184,12 @@ class Index(NotCopied):
         with self._changing("add_codes", durable):
             stored = self._stored(codes, compact)
             fresh = self._new_ids(ids, len(stored))
-            self._commit("add", fresh, stored, durable)
+            self._commit("add", fresh, stored, durable, threads)
         return fresh
 
-    def add_from(self, source: object, ids: object = None, durable: bool = False) -> int:
+    def add_from(
+        self, source: object, ids: object = None, durable: bool = False, *, threads: int = 0
+    ) -> int:
         """Encode and append vectors batch by batch, in bounded memory.
 
         Args:
@@ -193,6 +198,7 @@ class Index(NotCopied):
                 without rows are passed over.
             ids: See `add`; for an iterator, one array of ids for each batch.
             durable: See `add`.
+            threads: See `add`.
 
         Returns:
             How many were added.
@@ -204,7 +210,7 @@ class Index(NotCopied):
         added = 0
         try:
             for X, some in batches(source, ids, self.codec.dims_in):
-                self.add(X, some, durable)
+                self.add(X, some, durable, threads=threads)
                 added += len(X)
         except ValueError as error:
             if not added:
@@ -212,13 +218,14 @@ class Index(NotCopied):
             raise ValueError(f"{error}; the {added} rows before that batch were added") from error
         return added
 
-    def upsert(self, ids: object, X: object, durable: bool = False) -> Ids:
+    def upsert(self, ids: object, X: object, durable: bool = False, *, threads: int = 0) -> Ids:
         """Replace the vectors of ids that exist and add the others; returns the ids.
 
         Args:
             ids: n whole numbers >= 0.
             X: Floats (n, d), n >= 0; see `Codec.encode`.
             durable: See `add`.
+            threads: See `add`.
 
         Raises:
             ValueError: unfitting vectors or repeated ids; nothing was changed.
@@ -227,9 +234,9 @@ class Index(NotCopied):
         with self._changing("upsert", durable):
             A = checks.matrix(X, "X", self.codec.dims_in, empty=True)
             given = idmap.checked(ids, "ids", len(A))
-            codes = self._encoded(A)
+            codes = self._encoded(A, threads)
             self._watch.look(A)
-            self._commit("upsert", given, codes, durable)
+            self._commit("upsert", given, codes, durable, threads)
         return given
 
     def delete(self, ids: object, durable: bool = False) -> int:
@@ -341,7 +348,7 @@ class Index(NotCopied):
         threads = checks.threads(threads)
         now = self._now  # one state for the whole search
         lists = self._probes(now, nprobe, recall, funnel)
-        rows = topk.Rows.of(now, filters.allowed(now, filter, exclude))
+        rows = topk.Rows.of(now, filters.allowed(now, filter, exclude), threads)
         if now.lists is not None:
             found, scores = probing.search(
                 self.code, queries, now.lists, rows, k, scorer, lists, threads
@@ -385,7 +392,7 @@ class Index(NotCopied):
         checks.one_of(scorer, "scorer", self.code.scorers)
         threads = checks.threads(threads)
         now = self._now
-        rows = topk.Rows.of(now, filters.allowed(now, filter, exclude))
+        rows = topk.Rows.of(now, filters.allowed(now, filter, exclude), threads)
         found = ranges.search(self.code, queries, least, rows, scorer, threads)
         self._check_files(now)
         return [SearchResult(now.ids.of_rows(now.rows_at(r)), scores) for r, scores in found]
@@ -418,7 +425,7 @@ class Index(NotCopied):
         now = self._now
         if now.lists is None or not len(now):
             raise ValueError("calibrate needs an index with inverted lists and vectors in them")
-        rows = topk.Rows.of(now, now.live)
+        rows = topk.Rows.of(now, now.live, threads)
         curve = probing.recall_by_lists(self.code, queries, now.lists, rows, k, scorer, threads)
         now.lists.centroids.recall = curve
         return curve
@@ -585,8 +592,8 @@ class Index(NotCopied):
             )
         return self._store
 
-    def _encoded(self, A: npt.NDArray[Any]) -> Bytes:
-        return self.codec.encode(A, compact=True, **self.code.request)
+    def _encoded(self, A: npt.NDArray[Any], threads: int) -> Bytes:
+        return self.codec.encode(A, compact=True, threads=threads, **self.code.request)
 
     def _stored(self, codes: npt.NDArray[np.uint8], compact: bool | None) -> Bytes:
         """Check codes and bring them to the compact form."""
@@ -630,16 +637,19 @@ class Index(NotCopied):
         finally:
             self._store.settle(self._state)
 
-    def _commit(self, kind: str, ids: Ids, codes: Bytes | None, durable: bool) -> None:
+    def _commit(
+        self, kind: str, ids: Ids, codes: Bytes | None, durable: bool, threads: int = 0
+    ) -> None:
         """Prepare a change, log it, and make it by one assignment; one of no rows is none."""
         if not len(ids):
             return
         now, entries = self._now, codes
         if codes is not None:
             if now.lists is None and self._wanted is not None:
-                now = partitioning.partitioned(self.code, now, codes, self._wanted, 0, 0)
+                now = partitioning.partitioned(self.code, now, codes, self._wanted, 0, threads)
             if now.lists is not None:
-                entries = joined(codes, partitioning.numbers(self.code, codes, now.lists.centroids))
+                centroids = now.lists.centroids
+                entries = joined(codes, partitioning.numbers(self.code, codes, centroids, threads))
         rows = now.changed(ids, entries)
         if self._store is None:
             self._state = State(rows, None)

@@ -247,11 +247,11 @@ class AdditiveQuantizer:
         high = self.layout.later(self.codewords)[:, 0].astype(np.int32)
         return bool((high == split_sums(*split_terms(high, axis=1), axis=1)).all())
 
-    def squared_lengths(self, codes: Bytes) -> Doubles:
+    def squared_lengths(self, codes: Bytes, threads: int = 0) -> Doubles:
         """Return |x_hat|^2 of codes uint8 (n, bytes) as float64 (n,)."""
         layout = self.layout.leading(codes.shape[1])
         words = self.codewords[: layout.codewords]
-        norms = kernels.squared_norms(codes, words, self.center, full=layout.full)
+        norms = kernels.squared_norms(codes, words, self.center, full=layout.full, threads=threads)
         return norms.astype(np.float64) * UNIT**2
 
     # -- files ------------------------------------------------------------------------------
@@ -367,9 +367,9 @@ class AdditiveCode(CodeValue):
         """The 256 inverse norms that codes of this length can have."""
         return scoring.factor_steps(1 / float(self.quantizer.lengths[self.nbytes - 1]))
 
-    def factor_indices(self, stored: Bytes) -> Bytes:
+    def factor_indices(self, stored: Bytes, threads: int = 0) -> Bytes:
         """Return uint8 (n,): the step of each code's inverse norm, 1 / |x_hat|."""
-        square = self.quantizer.squared_lengths(stored)
+        square = self.quantizer.squared_lengths(stored, threads)
         return scoring.nearest_step(1 / np.sqrt(np.maximum(square, 1e-12)), self.factor_steps)
 
     def scores(self, Q: Floats, stored: Bytes, scorer: str = "asymmetric") -> Floats:

@@ -381,7 +381,7 @@ class ThermometerCode(CodeValue):
         ]
         return scoring.factor_steps(self.slope / max(float(np.sqrt(sum(lengths))), 1e-6))
 
-    def factor_indices(self, stored: Bytes) -> Bytes:
+    def factor_indices(self, stored: Bytes, threads: int = 0) -> Bytes:
         """Return uint8 (n,): the step of the slope over each compact code's decoded length."""
         square = np.zeros(len(stored), dtype=np.float64)
         indices = bits.unpack(stored, self.plan, compact=True)

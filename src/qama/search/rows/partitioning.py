@@ -44,15 +44,16 @@ def partitioned(
         )
     with blas.at_most(threads):
         centroids = Centroids(_centroids(code, stored, nlist, seed))
-        found = numbers(code, rows.live_codes(), centroids)
-        return rows.partitioned(Lists.empty(centroids), found)
+    found = numbers(code, rows.live_codes(), centroids, threads)
+    return rows.partitioned(Lists.empty(centroids), found)
 
 
-def numbers(code: Code, stored: Bytes, centroids: Centroids) -> Ids:
+def numbers(code: Code, stored: Bytes, centroids: Centroids, threads: int = 0) -> Ids:
     """Return the number of the list int64 (n,) that each code uint8 (n, bytes) belongs to."""
     found = np.empty(len(stored), dtype=np.int64)
-    for rows in kmeans.slices(len(stored)):
-        found[rows] = kmeans.nearest(unit(code.decode(stored[rows])), centroids.vectors)[0]
+    with blas.at_most(threads):
+        for rows in kmeans.slices(len(stored)):
+            found[rows] = kmeans.nearest(unit(code.decode(stored[rows])), centroids.vectors)[0]
     return found
 
 

@@ -138,7 +138,7 @@ class Snapshot:
         codes = self.codes(0, self.rows)
         return codes if not self.deleted else codes[self.live_rows()]
 
-    def factors(self, code: Code) -> Bytes:
+    def factors(self, code: Code, threads: int = 0) -> Bytes:
         """Return the factor steps uint8 (extent,), by place, of a code or of a prefix of it.
 
         They follow from the codes and are made when first needed.
@@ -148,7 +148,7 @@ class Snapshot:
             held = idmap.grown(held, self.extent)
             for first in range(done, self.rows, checks.CHUNK_ROWS):
                 stop = min(first + checks.CHUNK_ROWS, self.rows)
-                made = code.factor_indices(self.codes(first, stop, code.stored_bytes))
+                made = code.factor_indices(self.codes(first, stop, code.stored_bytes), threads)
                 held[self.places(np.arange(first, stop))] = made
             self.cache[code.stored_bytes] = held, self.rows
         return held[: self.extent]

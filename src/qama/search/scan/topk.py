@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -47,9 +48,9 @@ class Rows:
     visited: Ids | None = None
 
     @classmethod
-    def of(cls, now: Snapshot, mask: Mask | None) -> Rows:
+    def of(cls, now: Snapshot, mask: Mask | None, threads: int) -> Rows:
         """Return the rows of a moment, those of places that a mask allows."""
-        return cls(now.blocks, now.extent, mask, now.factors)
+        return cls(now.blocks, now.extent, mask, partial(now.factors, threads=threads))
 
     def visiting(self, blocks: Ids) -> Rows:
         """Return the rows of some blocks alone."""
