@@ -23,8 +23,8 @@ coverage: $(VENV)/dev.stamp
 	$(RUN) -m coverage report
 
 lint: $(VENV)/dev.stamp
-	$(RUN) -m ruff check src tests bench docs
-	$(RUN) -m ruff format --check src tests bench docs
+	$(RUN) -m ruff check src tests bench
+	$(RUN) -m ruff format --check src tests bench
 	$(RUN) -m mypy
 	$(VENV)/bin/clang-format --dry-run --Werror csrc/*.h csrc/*.cpp tests/*.cpp
 
@@ -62,7 +62,7 @@ emulated:
 	tests/emulated.sh
 
 docs: $(VENV)/dev.stamp
-	$(RUN) docs/generate.py
+	$(RUN) bench/tables/generate.py
 
 clean:
 	rm -rf $(VENV) build demo-out

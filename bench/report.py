@@ -1,6 +1,6 @@
 """How well does `qama report` foretell what real queries keep? Its estimates, for each collection.
 
-`docs/generate.py` sets them beside the retention of nDCG@10 in bench/results/default.json, whose
+`make docs` sets them beside the retention of nDCG@10 in bench/results/default.json, whose
 codecs were fitted on the whole collections and judged with real queries.
 
     python bench/report.py --collections cranfield cisi

@@ -12,9 +12,9 @@ import pytest
 from test_cli import done, refused
 
 import qama
-from qama.demo import docstrings
-from qama.demo.docstrings import Docstring, collect
-from qama.demo.run import run
+from qama.examples import docstrings
+from qama.examples.demo import run
+from qama.examples.docstrings import Docstring, collect
 
 BODY = " ".join(f"word{i}" for i in range(30))
 SUMMARY = "Say something about the thing that follows."

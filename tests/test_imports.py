@@ -24,7 +24,7 @@ LAYERS = (
     "errors", "arrays", "shown", "checks", "forked", "locks", "files", "blas", "kernels", "mapping",
     "quantizers", "kmeans", "container", "codec", "codefile", "drift", "sources", "distinct",
     "norms",
-    "search", "tasks", "evaluation", "recipe", "training", "fitting", "console", "demo", "cli",
+    "search", "tasks", "evaluation", "recipe", "training", "fitting", "console", "examples", "cli",
 )  # fmt: skip
 ONLY = {  # what a layer keeps away from, though it lies above
     "arrays": set(),
@@ -45,7 +45,7 @@ ONLY = {  # what a layer keeps away from, though it lies above
     "tasks": {"checks", "errors", "shown", "kernels", "kmeans", "quantizers", "codec", "search"},
     "console": {"checks", "recipe"},
 }
-MAY_IMPORT_TORCH = {"training", "demo"}
+MAY_IMPORT_TORCH = {"training", "examples"}
 FILES = sorted(
     file for file in PACKAGE.rglob("*.py") if file.parent != PACKAGE or file.stem[0] != "_"
 )
@@ -97,7 +97,7 @@ def test_imports_only_point_up(file):
         target = layer_of(module)
         # the package itself is public: what it offers lies above the demo and the command line
         if target is None:
-            assert layer in ("demo", "cli"), f"{layer} imports {name}"
+            assert layer in ("examples", "cli"), f"{layer} imports {name}"
         else:
             assert target in allowed, f"{layer} imports {name}"
 
@@ -145,7 +145,7 @@ def test_no_module_imports_itself_through_others():
 
 
 @pytest.mark.parametrize("file", FILES, ids=module_of)
-def test_only_training_and_demo_import_torch(file):
+def test_only_training_and_the_examples_import_torch(file):
     tree = ast.parse(file.read_text())
     at_import = ast.Module(list(top_level(tree)), [])
     if any(name.partition(".")[0] == "torch" for name in imported(at_import)):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "docs"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "bench" / "tables"))
 import paper_figures
 import paper_results
 import paper_tables
@@ -120,7 +120,7 @@ def test_tables_say_what_was_not_measured(results):
 def test_the_ablation_is_drawn_for_the_cumulative_variants(results, tmp_path, monkeypatch):
     figures = {name: [0.1, 0.2, 0.3] for name in ("variance", "imbalance", "margin")}
     results("paper_ablation", [row("a", variant=v, diagnostics=figures) for v in ("+ x", "- y")])
-    monkeypatch.setattr(paper_figures, "__file__", str(tmp_path / "paper_figures.py"))
+    monkeypatch.setattr(paper_figures, "DOCS", tmp_path)
     assert "![by dims, for each variant](paper_ablation.svg)" in paper_figures.ablation_figure()
     drawn = (tmp_path / "paper_ablation.svg").read_text()
     assert "<svg" in drawn
@@ -129,7 +129,7 @@ def test_the_ablation_is_drawn_for_the_cumulative_variants(results, tmp_path, mo
 
 
 def test_pictures_are_drawn_of_what_was_measured(results, tmp_path, monkeypatch):
-    monkeypatch.setattr(paper_figures, "__file__", str(tmp_path / "paper_figures.py"))
+    monkeypatch.setattr(paper_figures, "DOCS", tmp_path)
     for name in paper_figures.__all__:
         assert "Not measured yet" in getattr(paper_figures, name)()
     results("paper_main", [row("a", cell(0.95), cell(0.7, method="int8", level="int8"))])

@@ -19,6 +19,6 @@ def demo(
     seed: Annotated[int, typer.Option(help="Of every random draw.")] = 0,
 ) -> None:
     """Search the docstrings of the packages installed here: the whole job on real text."""
-    from qama.demo.run import run
+    from qama.examples.demo import run
 
     run(docs, folder, seed)

@@ -5,7 +5,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-RESULTS = Path(__file__).parent.parent / "bench" / "results"
+RESULTS = Path(__file__).parent.parent.parent / "bench" / "results"
 MINILM, WORDLLAMA, LSA = "all-minilm-l6-v2", "wordllama-l2-supercat-256", "lsa-768"
 
 

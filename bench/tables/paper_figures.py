@@ -8,6 +8,8 @@ from matplotlib.figure import Figure
 from paper_results import LSA, MINILM, WORDLLAMA, averages, rows, timings
 from paper_verdicts import LEVELS, PUBLISHED, TIMES
 
+DOCS = Path(__file__).parent.parent.parent / "docs"
+
 __all__ = ["ablation_figure", "dynamic_figure", "main_figure", "speed_figure"]
 TITLES = {MINILM: "all-MiniLM-L6-v2, 384 d", LSA: "LSA, 768 d", WORDLLAMA: "WordLlama, 256 d"}
 LINES = {  # method and scorer of a line: label, style
@@ -29,7 +31,7 @@ def _picture(name, size, draw, measured, what):
         return f"*Not measured yet: `python bench/paper.py {name}`.*"
     figure = Figure(figsize=size, layout="constrained")
     draw(figure, measured)
-    figure.savefig(Path(__file__).parent / f"paper_{name}.svg")
+    figure.savefig(DOCS / f"paper_{name}.svg")
     return f"![{what}](paper_{name}.svg)"
 
 

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-RESULTS = Path(__file__).parent.parent / "bench" / "results"
+RESULTS = Path(__file__).parent.parent.parent / "bench" / "results"
 
 __all__ = ["trust_counts", "trust_fuzz", "trust_mutants", "trust_survivors"]
 

@@ -1,7 +1,7 @@
 """Fill the tables and plots of README.md and docs/ from bench/results/ (`make docs`).
 
 A table stands between `<!-- table: NAME -->` and `<!-- end -->`; NAME is a function here or in
-paper_tables.py, paper_figures.py, quality_tables.py, target_tables.py or trust_tables.py.
+another module of this folder.
 """
 
 import json
@@ -24,7 +24,7 @@ from qama.evaluation.records import Record
 from qama.evaluation.report import plot
 from qama.evaluation.study import macro
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 RESULTS = ROOT / "bench" / "results"
 LEVELS = ("1", "1.5", "hybrid", "2")
 DRAWN = (  # level and scorer of the lines in the README's picture

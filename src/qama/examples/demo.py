@@ -17,12 +17,12 @@ import qama
 from qama import checks
 from qama.checks import Floats
 from qama.console import data, fit_progress, progress, say
-from qama.demo.docstrings import Docstring, collect
 from qama.errors import MissingExtraError
 from qama.evaluation import report
 from qama.evaluation.beir import Collection
 from qama.evaluation.records import Record
 from qama.evaluation.runner import evaluate
+from qama.examples.docstrings import Docstring, collect
 
 QUESTIONS = (
     "how do I find the eigenvalues of a symmetric matrix?",
