@@ -96,37 +96,51 @@ def fit(
     chosen = _recipe(preset, codes, for_grid, options)
     _check_base(base, chosen, model)
     wanted = _wanted(chosen, base, callbacks, for_grid) if chosen.has_grid else None
-    if wanted is not None:
-        forked.check_threads(checks.threads(threads))
     seed, count = checks.integer(seed, "seed", 0, 2**31), checks.threads(threads)
-    most = checks.integer(chosen.max_rows, "max_rows", sources.MIN_ROWS)
-    loaded, total = sources.load(X, most, seed)
-    counted = distinct.distinct(loaded)
-    rows = counted.rows
-    norms.warn(rows)
-    if base is not None and base.dims_in != rows.shape[1]:
-        raise ValueError(
-            f"vectors have {rows.shape[1]} dims, but the base was fitted on {base.dims_in}"
-        )
-    kept, held_out = _split(rows, chosen.held_out, seed)
+    if wanted is not None:
+        forked.check_threads(count)
+    counted, total = _rows(X, chosen, seed, base)
+    kept, held_out = _split(counted.rows, chosen.held_out, seed)
     with blas.at_most(count):
         thermometer, found = _grid(wanted, kept, held_out, seed, count)
         agreement = found.get("agreement_best")
         additive = _bytes(chosen, base, kept, seed, count, callbacks, agreement)
         codec = Codec(additive, thermometer, preset)
         found[drift.FACT] = drift.reference(codec, held_out)
-    found |= {
+    found |= _facts(counted, total, seed, chosen, model, base)
+    return replace(codec, facts=found | {"seconds": round(time.perf_counter() - began, 1)})
+
+
+def _rows(
+    X: object, chosen: TrainConfig, seed: int, base: Codec | None
+) -> tuple[distinct.Distinct, int]:
+    """Return the rows that the fit learns from, each once, and how many there were."""
+    most = checks.integer(chosen.max_rows, "max_rows", sources.MIN_ROWS)
+    loaded, total = sources.load(X, most, seed)
+    counted = distinct.distinct(loaded)
+    norms.warn(counted.rows)
+    if base is not None and base.dims_in != counted.rows.shape[1]:
+        raise ValueError(
+            f"vectors have {counted.rows.shape[1]} dims, but the base was fitted on {base.dims_in}"
+        )
+    return counted, total
+
+
+def _facts(
+    counted: distinct.Distinct, total: int, seed: int, chosen: TrainConfig, model: str | None,
+    base: Codec | None,
+) -> dict[str, Any]:  # fmt: skip
+    """Return what is recorded of any fit."""
+    return {
         "rows": total,
-        "rows_used": len(rows),
+        "rows_used": len(counted.rows),
         "zero_rows": counted.zeros,
         "copies": counted.copies,
         "seed": seed,
-        "seconds": round(time.perf_counter() - began, 1),
         "config": chosen.json(),
         "model": model if base is None or model is not None else base.model,
         "base": None if base is None else base.fingerprint,
     }
-    return replace(codec, facts=found)
 
 
 _DEFAULTS: dict[str, object] = {"fractions": QUARTERS, "device": "auto"}

@@ -60,6 +60,17 @@ class _State:
     best_step: int = 0
     refused: tuple[str, ...] = ()
 
+    def facts(self) -> dict[str, Any]:
+        """See `train`."""
+        return {
+            "steps": self.step,
+            "best_step": self.best_step,
+            "shipped": "trained" if self.best_step else "untrained start",
+            "agreement_start": round(self.start, 4),
+            "agreement_best": round(self.best, 4),
+            "refused": list(self.refused),
+        }
+
 
 def train(
     adapter: Adapter,
@@ -109,12 +120,7 @@ def train(
         _set_rate(optimizer, config, progress)
         with torch.autocast(where.type, torch.bfloat16, enabled=half):
             parts = objective(adapter, progress)
-        weights = objective.weights(progress)
-        total = torch.stack([weights[name] * loss.float() for name, loss in parts.items()]).sum()
-        optimizer.zero_grad()
-        total.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(adapter.parameters(), config.clip)
-        optimizer.step()
+        _descend(adapter, optimizer, parts, objective.weights(progress), config.clip)
         state.step += 1
         adapter.retract(state.step)
         if state.step % config.evaluate_every == 0 or state.step == steps:
@@ -126,14 +132,19 @@ def train(
             callback(Report(state.step, steps, losses, state.agreement))
     adapter.load_state_dict(best)
     adapter.cpu()
-    return {
-        "steps": state.step,
-        "best_step": state.best_step,
-        "shipped": "trained" if state.best_step else "untrained start",
-        "agreement_start": round(state.start, 4),
-        "agreement_best": round(state.best, 4),
-        "refused": list(state.refused),
-    }
+    return state.facts()
+
+
+def _descend(
+    adapter: Adapter, optimizer: torch.optim.Optimizer, parts: dict[str, Tensor],
+    weights: dict[str, float], clip: float,
+) -> None:  # fmt: skip
+    """Take one step down the weighted sum of some losses."""
+    total = torch.stack([weights[name] * loss.float() for name, loss in parts.items()]).sum()
+    optimizer.zero_grad()
+    total.backward()  # type: ignore[no-untyped-call]
+    torch.nn.utils.clip_grad_norm_(adapter.parameters(), clip)
+    optimizer.step()
 
 
 def check_checkpoint(path: str | os.PathLike[str]) -> None:
