@@ -100,6 +100,7 @@ def fit(
     if wanted is not None:
         forked.check_threads(count)
     counted, total = _rows(X, chosen, seed, base)
+    norms.warn(counted.rows)
     kept, held_out = _split(counted.rows, chosen.held_out, seed)
     with blas.at_most(count):
         thermometer, found = _grid(wanted, kept, held_out, seed, count)
@@ -118,7 +119,6 @@ def _rows(
     most = checks.integer(chosen.max_rows, "max_rows", sources.MIN_ROWS)
     loaded, total = sources.load(X, most, seed)
     counted = distinct.distinct(loaded)
-    norms.warn(counted.rows)
     if base is not None and base.dims_in != counted.rows.shape[1]:
         raise ValueError(
             f"vectors have {counted.rows.shape[1]} dims, but the base was fitted on {base.dims_in}"
