@@ -2,6 +2,7 @@
 
     python bench/trust.py                       everything; without atheris, all but the fuzzing
     python bench/trust.py --only kills readers  some parts; the others stay as the file has them
+    python bench/trust.py --only kills --nlist 3  the same of indexes with inverted lists
 
 Each part says how and with what it was run. Fuzzing is for `tests/sanitized_python.sh`.
 """
@@ -22,6 +23,7 @@ from qama.evaluation import provenance
 
 ROOT = Path(__file__).parent.parent
 RECORD = ROOT / "bench" / "results" / "trust.json"
+CHANGES = ("kills", "interrupts", "failures", "power", "readers")  # of an index
 
 
 def counts(script: str, *arguments: object) -> dict[str, object]:
@@ -43,13 +45,15 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=300)
     parser.add_argument("--readers", type=int, default=8)
     parser.add_argument("--fuzz", type=int, default=3600, help="seconds, of all kinds together")
-    names = ["kills", "interrupts", "failures", "power", "readers", "corrupt", "fuzz"]
+    parser.add_argument("--stride", type=int, default=1, help="of interrupts and failures")
+    parser.add_argument("--nlist", type=int, help="inverted lists, of what changes an index")
+    names = [*CHANGES, "corrupt", "fuzz"]
     parser.add_argument("--only", nargs="+", choices=names)
     given = parser.parse_args()
     parts = {
         "kills": ("kills.py", "--kills", given.kills),
-        "interrupts": ("interrupts.py",),
-        "failures": ("failures.py",),
+        "interrupts": ("interrupts.py", "--stride", given.stride),
+        "failures": ("failures.py", "--stride", given.stride),
         "power": ("power.py", "--states", given.states),
         "readers": ("readers.py", "--seconds", given.seconds, "--readers", given.readers),
         "corrupt": ("corrupt.py", "--files", given.files),
@@ -59,7 +63,9 @@ def main() -> None:
     for name in given.only or parts:
         if name not in parts:
             raise SystemExit("fuzzing needs atheris: see tests/sanitized_python.sh")
-        found = counts(*parts[name])
+        lists = ("--nlist", given.nlist) if given.nlist and name in CHANGES else ()
+        found = counts(*parts[name], *lists)
+        name += " with lists" if lists else ""
         kept = json.loads(RECORD.read_text())["results"] if RECORD.exists() else {}
         write_record(RECORD, kept | {name: found})  # read late: parts may run side by side
         print(name, json.dumps(found), flush=True)

@@ -16,16 +16,11 @@ def results(name):
 def trust_counts():
     """What was done to the files, and what went wrong."""
     found = results("trust")
-    kills, readers = found["kills"], found["readers"]
     corrupt, fuzz = found["corrupt"], found["fuzz"]
     used = sum(count for name, count in corrupt.items() if name.endswith(" used"))
     watched = [", kernels under sanitizers" * run["sanitized"] for run in (corrupt, fuzz)]
     done = [
-        ("kill -9 at random moments of a writer", f"{kills['kills']:,}",
-         f"changes lost or files unreadable: {kills['wrong']}"),
-        *_injected(found),
-        (f"seconds of {readers['readers']} readers beside a writer", f"{readers['seconds']:,.0f}",
-         f"{readers['searches']:,} searches, answers of no state: {len(readers['wrong'])}"),
+        *(row for lists in ("", " with lists") for row in _changed(found, lists)),
         (f"corrupted files{watched[0]}", f"{corrupt['files']:,}",
          f"{corrupt['files'] - used:,} refused, {used:,} used, slowest "
          f"{corrupt['slowest_processor_seconds']} s"),
@@ -40,17 +35,25 @@ def trust_counts():
     return "\n".join(lines + [f"| {what} | {often} | {then} |" for what, often, then in done])
 
 
-def _injected(found):
-    """Rows of what was let happen in the middle of changes."""
+def _changed(found, lists):
+    """Rows of what was let happen to indexes that change, of those without or with lists."""
+    told = ", inverted lists" * bool(lists)
+    if run := found.get(f"kills{lists}"):
+        yield (f"kill -9 at random moments of a writer{told}", f"{run['kills']:,}",
+               f"changes lost or files unreadable: {run['wrong']}")  # fmt: skip
     parts = (
         ("interrupts", "points", "exceptions at lines of every kind of change"),
         ("failures", "failures", "calls of the system that fail, of every kind of change"),
         ("power", "states judged", "states that a power cut may leave"),
     )
     for part, counted, what in parts:
-        if run := found.get(part):
+        if run := found.get(part + lists):
             wrong = f"memory and files apart, changes lost, files unreadable: {run['wrong']}"
-            yield what, f"{run[counted]:,}", wrong
+            yield what + told, f"{run[counted]:,}", wrong
+    if run := found.get(f"readers{lists}"):
+        yield (f"seconds of {run['readers']} readers beside a writer{told}",
+               f"{run['seconds']:,.0f}",
+               f"{run['searches']:,} searches, answers of no state: {len(run['wrong'])}")  # fmt: skip
 
 
 def trust_fuzz():
