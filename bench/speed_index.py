@@ -42,7 +42,24 @@ def features(bench):
     kept = np.mean([len(set(a) & set(b)) / K for a, b in zip(full, short, strict=True)])
     found.append({"engine": "funnel recall", "value": float(kept)})
     found.append({"engine": "add codes", "value": codes.nbytes / adding / 1e9, "unit": "GB/s"})
-    return [*found, *funnels(bench), memory(bench, codes), *opening(bench, codes)]
+    return [*found, *funnels(bench), memory(bench, codes), *opening(bench, codes), *single(bench)]
+
+
+def single(bench):
+    """A thousand additions of one row, without lists and with 64: milliseconds each."""
+    X, found = data.vectors(3000, seed=3), []
+    for nlist in (None, 64):
+        index, times = qama.Index(bench.codec, nbytes=48, nlist=nlist), []
+        index.add(X[:2000])
+        for row in range(2000, 3000):
+            started = time.perf_counter()
+            index.add(X[row : row + 1], threads=1)
+            times.append(1e3 * (time.perf_counter() - started))
+        found.append({
+            "engine": "add one row", "nlist": nlist, "value": float(np.mean(times)), "unit": "ms",
+            "median": float(np.median(times)), "p99": float(np.quantile(times, 0.99)),
+        })  # fmt: skip
+    return found
 
 
 def funnels(bench):
