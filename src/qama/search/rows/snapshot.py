@@ -18,7 +18,7 @@ from qama import checks
 from qama.checks import Bytes, Ids
 from qama.codec import Code
 from qama.search.rows import ids as idmap
-from qama.search.rows.blocks import WORD as WORD
+from qama.search.rows.blocks import BLOCK_ROWS as BLOCK_ROWS
 from qama.search.rows.blocks import Blocks
 from qama.search.rows.blocks import blocks_of as blocks_of
 from qama.search.rows.lists import NUMBER_BYTES, Lists, joined, parted
@@ -77,7 +77,7 @@ class Snapshot:
     @property
     def extent(self) -> int:
         """Places in use: the free lanes of lists count too."""
-        return self.rows if self.lists is None else WORD * self.lists.blocks
+        return self.rows if self.lists is None else BLOCK_ROWS * self.lists.blocks
 
     @cached_property
     def blocks(self) -> Blocks:
@@ -129,8 +129,8 @@ class Snapshot:
         """
         if self.lists is not None:
             return self.blocks.codes_at(self.lists.places[first:stop].astype(np.int64), columns)
-        begun = first % WORD  # whole blocks are read
-        blocks = self.blocks[first // WORD : blocks_of(stop)]
+        begun = first % BLOCK_ROWS  # whole blocks are read
+        blocks = self.blocks[first // BLOCK_ROWS : blocks_of(stop)]
         return blocks.codes(begun + stop - first, columns)[begun:]
 
     def live_codes(self) -> Bytes:
@@ -228,7 +228,9 @@ class Snapshot:
         """Return whether the row at each place was not deleted; False for -1."""
         if self.live is None or not len(self.live):
             return places >= 0
-        bits = self.live[places // WORD] >> (places % WORD).astype(np.uint64) & np.uint64(1)
+        bits = self.live[places // BLOCK_ROWS] >> (places % BLOCK_ROWS).astype(
+            np.uint64
+        ) & np.uint64(1)
         return np.asarray((places >= 0) & (bits == 1))
 
 
@@ -262,17 +264,17 @@ def live_bits(snapshot: Snapshot) -> Mask:
     if snapshot.live is not None:
         return snapshot.live
     words = np.full(blocks_of(snapshot.rows), ~np.uint64(0))
-    if snapshot.rows % WORD:
-        words[-1] >>= np.uint64(WORD - snapshot.rows % WORD)
+    if snapshot.rows % BLOCK_ROWS:
+        words[-1] >>= np.uint64(BLOCK_ROWS - snapshot.rows % BLOCK_ROWS)
     return words
 
 
 def with_bits(words: Mask, places: Ids, value: bool) -> Mask:
     """Return a copy of the words with the bits of places set or cleared."""
     changed = words.copy()
-    bits = np.uint64(1) << (places % WORD).astype(np.uint64)
+    bits = np.uint64(1) << (places % BLOCK_ROWS).astype(np.uint64)
     if value:
-        np.bitwise_or.at(changed, places // WORD, bits)
+        np.bitwise_or.at(changed, places // BLOCK_ROWS, bits)
     else:
-        np.bitwise_and.at(changed, places // WORD, ~bits)
+        np.bitwise_and.at(changed, places // BLOCK_ROWS, ~bits)
     return changed

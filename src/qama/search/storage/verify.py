@@ -15,7 +15,7 @@ from qama.checks import Bytes, Ids
 from qama.codec import Code, Codec
 from qama.errors import FormatError
 from qama.search.names import Names
-from qama.search.rows.snapshot import WORD
+from qama.search.rows.snapshot import BLOCK_ROWS
 from qama.search.storage import base, loading, log
 from qama.search.storage.base import CHUNK_BLOCKS, Base
 
@@ -239,5 +239,5 @@ def _note_differences(encoded: Bytes, stored: Bytes, findings: Findings) -> None
 
 
 def _places_of(chunk: int, found: Base) -> str:
-    first = chunk * CHUNK_BLOCKS * WORD
-    return f"{first} to {min(first + CHUNK_BLOCKS * WORD, found.extent) - 1}"
+    first = chunk * CHUNK_BLOCKS * BLOCK_ROWS
+    return f"{first} to {min(first + CHUNK_BLOCKS * BLOCK_ROWS, found.extent) - 1}"
