@@ -32,8 +32,8 @@ NEVER = 1 << 30
 
 
 def flat_start(rows, nbytes, form, random):
-    """Words drawn with the rows' mean variance, in no direction of its own."""
-    drawn = random.standard_normal((nbytes * form.words, rows.shape[1]), dtype=np.float32)
+    """Codewords drawn with the rows' mean variance, in no direction of its own."""
+    drawn = random.standard_normal((nbytes * form.free_codewords, rows.shape[1]), dtype=np.float32)
     return drawn * np.float32(rows.std() * bytecode.UNIT / np.sqrt(nbytes * len(form.sizes)))
 
 
@@ -45,11 +45,11 @@ BYTE_PARTS = {
         (additive, "_FULL_ROUNDS", 8), (additive, "_ROUNDS", {0: 15, 12: 6, 48: 3}),
     ],
     "- start by water-filling": [(additive, "_start", flat_start)],
-    "- bytes of 256 words": [(additive, "_LEAST_ROWS", NEVER)],
+    "- bytes of 256 codewords": [(additive, "_LEAST_ROWS", NEVER)],
     "- sweeps after the beam": [
         (additive, "_SWEEPS", 0), (additive, "SWEEPS", 0), (bytecode, "SWEEPS", 0),
     ],
-    "- joint choice: one word after the other": [
+    "- joint choice: one codeword after the other": [
         (module, name, value)
         for module in (additive, bytecode)
         for name, value in (("BEAM", 1), ("SWEEPS", 0))
@@ -61,7 +61,7 @@ BYTE_PARTS = {
         ),
     ],
     "- nesting: 23 bytes chosen together": [
-        (bytecode, "BLOCK_ENDS", tuple(end for end in bytecode.BLOCK_ENDS if end >= 23)),
+        (bytecode, "STAGE_ENDS", tuple(end for end in bytecode.STAGE_ENDS if end >= 23)),
     ],
 }  # fmt: skip
 GRID_PARTS = {

@@ -23,7 +23,7 @@
 
 namespace qama {
 
-// Words used throughout: a block holds 64 rows. A column is one byte of each row of a block. A tile
+// Terms used throughout: a block holds 64 rows. A column is one byte of each row of a block. A tile
 // is the queries that one pass over a block serves. A group is the blocks that all tiles visit
 // before any tile goes on, so that the blocks stay in a cache.
 

@@ -436,62 +436,67 @@ def test_blocks_and_back(path, columns):
             )
 
 
-# ------------------------------------------------------------------------------- choosing words
+# --------------------------------------------------------------------------- choosing codewords
 
 
-def random_choice(rng, n, sections, d=10, kind="normal", codebook_size=16):
-    """Draw rows, and words made ready."""
+def random_choice(rng, n, books, d=10, kind="normal", codebook_size=16):
+    """Draw rows, and codebooks made ready."""
     size = 2**15 if kind == "extreme" else 40 if kind == "coarse" else 2000
     rows = np.clip(rng.normal(size=(n, d)) * size, -(2**15), 2**15 - 1).astype(np.int16)
-    words = rng.normal(size=(codebook_size * sections, d)) * size / np.sqrt(sections)
-    words = np.clip(words, -(2**15), 2**15 - 1).astype(np.int16)
-    words *= kind != "zero words"
+    codewords = rng.normal(size=(codebook_size * books, d)) * size / np.sqrt(books)
+    codewords = np.clip(codewords, -(2**15), 2**15 - 1).astype(np.int16)
+    codewords *= kind != "zero codewords"
     reach = np.linalg.norm(rows.astype(float), axis=1).max(initial=0) / 2  # some are clamped
-    ready = kernels.prepare_codebooks(words, reach, codebook_size)
+    ready = kernels.prepare_codebooks(codewords, reach, codebook_size)
     return rows * np.int16(kind != "zero rows"), ready
 
 
-def compare_choice(path, rows, words, threads=1, **options):
-    expected = kernels.choose_codewords(rows, words, path="numpy", **options)
-    found = kernels.choose_codewords(rows, words, path=path, threads=threads, **options)
+def compare_choice(path, rows, codebooks, threads=1, **options):
+    expected = kernels.choose_codewords(rows, codebooks, path="numpy", **options)
+    found = kernels.choose_codewords(rows, codebooks, path=path, threads=threads, **options)
     assert_same(found, expected)
-    assert found[0].shape == (len(rows), words.layout.nbytes)
+    assert found[0].shape == (len(rows), codebooks.layout.nbytes)
     return found
 
 
 @pytest.mark.parametrize("path", ALL)
 def test_choice_by_hand(path):
-    words = np.zeros((32, 2), np.int16)
-    words[:, 0] = [8 * k for k in range(16)] + list(range(16))
+    codewords = np.zeros((32, 2), np.int16)
+    codewords[:, 0] = [8 * k for k in range(16)] + list(range(16))
     rows = np.array([[77, 0], [-5, 3], [400, -2], [20, 0]], np.int16)
-    codes, rest = kernels.choose_codewords(
-        rows, kernels.prepare_codebooks(words, 500), beam=2, sweeps=2, path=path
+    codes, residuals = kernels.choose_codewords(
+        rows, kernels.prepare_codebooks(codewords, 500), beam=2, sweeps=2, path=path
     )
-    assert codes.tolist() == [[0x95], [0x00], [0xFF], [0x24]]  # ties by the lower word: 24, not 1C
-    assert rest.tolist() == [[0, 0], [-5, 3], [265, -2], [0, 0]]
+    assert codes.tolist() == [
+        [0x95],
+        [0x00],
+        [0xFF],
+        [0x24],
+    ]  # ties by the lower codeword: 24, not 1C
+    assert residuals.tolist() == [[0, 0], [-5, 3], [265, -2], [0, 0]]
 
 
-def choice_by_definition(row, words, beam, sweeps):
+def choice_by_definition(row, codebooks, beam, sweeps):
     """Search as documented, computing every cost anew with Python's integers."""
     W, r, limit, shift = (
-        words.codewords.astype(object),
+        codebooks.codewords.astype(object),
         row.astype(object),
-        words.limit,
-        words.shift,
+        codebooks.limit,
+        codebooks.shift,
     )
     gram = W @ W.T
 
     def cost(chosen):
-        at = [words.size * t + word for t, word in enumerate(chosen)]
+        at = [codebooks.size * t + codeword for t, codeword in enumerate(chosen)]
         products = [min(max((int(W[j] @ r) + 2**31) % 2**32 - 2**31 >> shift, -limit), limit)
                     for j in at]  # fmt: skip
         alone = sum((int(gram[j, j]) >> shift) - 2 * p for j, p in zip(at, products, strict=True))
         return alone + sum(2 * int(gram[i, j]) >> shift for i in at for j in at if i < j)
 
     prefixes = [()]
-    every = range(words.size)
-    for _ in range(len(words.layout.bits)):
-        longer = [(*p, word) for p in prefixes for word in every]
+    every = range(codebooks.size)
+    for _ in range(len(codebooks.layout.bits)):
+        longer = [(*p, codeword) for p in prefixes for codeword in every]
         prefixes = sorted(longer, key=cost)[:beam]
     chosen = list(prefixes[0])
     for _ in range(sweeps):
@@ -502,50 +507,52 @@ def choice_by_definition(row, words, beam, sweeps):
 
 @pytest.mark.parametrize("kind", ["normal", "coarse", "extreme"])
 @pytest.mark.parametrize(
-    ("size", "sections", "beam", "sweeps"),
+    ("size", "books", "beam", "sweeps"),
     [(16, 2, 1, 0), (16, 4, 3, 2), (16, 6, 2, 1), (256, 1, 3, 1), (256, 3, 2, 2)],
 )
-def test_reference_choice_is_the_definition(kind, size, sections, beam, sweeps):
-    rows, words = random_choice(np.random.default_rng(sections), 4, sections, 4, kind, size)
-    codes, rest = kernels.choose_codewords(rows, words, beam=beam, sweeps=sweeps, path="numpy")
-    for row, code, left in zip(rows, codes, rest, strict=True):
-        expected = choice_by_definition(row, words, beam, sweeps)
+def test_reference_choice_is_the_definition(kind, size, books, beam, sweeps):
+    rows, codebooks = random_choice(np.random.default_rng(books), 4, books, 4, kind, size)
+    codes, residuals = kernels.choose_codewords(
+        rows, codebooks, beam=beam, sweeps=sweeps, path="numpy"
+    )
+    for row, code, left in zip(rows, codes, residuals, strict=True):
+        expected = choice_by_definition(row, codebooks, beam, sweeps)
         read = list(code) if size == 256 else [int(n, 16) for n in code.tobytes().hex()]
         assert read == expected
-        chosen = words.codewords[size * np.arange(sections) + expected].astype(int)
+        chosen = codebooks.codewords[size * np.arange(books) + expected].astype(int)
         assert left.tolist() == np.clip(row - chosen.sum(0), -(2**15), 2**15 - 1).tolist()
 
 
 def test_reference_choice_does_not_depend_on_its_chunks(monkeypatch):
-    rows, words = random_choice(np.random.default_rng(1), 20, 6)
-    whole = kernels.choose_codewords(rows, words, beam=3, sweeps=2, path="numpy")
+    rows, codebooks = random_choice(np.random.default_rng(1), 20, 6)
+    whole = kernels.choose_codewords(rows, codebooks, beam=3, sweeps=2, path="numpy")
     monkeypatch.setattr(reference_codebooks, "CHUNK_BYTES", 4 * 3 * 96 * 3)
-    again = kernels.choose_codewords(rows, words, beam=3, sweeps=2, path="numpy")
+    again = kernels.choose_codewords(rows, codebooks, beam=3, sweeps=2, path="numpy")
     assert_same(again, whole)
 
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize(
-    ("size", "sections", "d"),
+    ("size", "books", "d"),
     [
         *[(16, 2, 2), (16, 2, 384), (16, 4, 6), (16, 22, 50), (16, 32, 64), (16, 64, 8)],
         *[(256, 1, 2), (256, 1, 50), (256, 3, 8), (256, 11, 6)],
     ],
 )
-def test_choice_widths(path, size, sections, d):
-    rng = np.random.default_rng(sections)
-    for kind in ("normal", "coarse", "extreme", "zero words", "zero rows"):
+def test_choice_widths(path, size, books, d):
+    rng = np.random.default_rng(books)
+    for kind in ("normal", "coarse", "extreme", "zero codewords", "zero rows"):
         for beam, sweeps in [(1, 0), (1, 3), (2, 1), (4, 4), (16, 2)]:
             n = int(rng.integers(1, 9)) if size == 16 else 3
-            rows, words = random_choice(rng, n, sections, d, kind, size)
-            compare_choice(path, rows, words, beam=beam, sweeps=sweeps)
+            rows, codebooks = random_choice(rng, n, books, d, kind, size)
+            compare_choice(path, rows, codebooks, beam=beam, sweeps=sweeps)
 
 
 @pytest.mark.parametrize("path", ALL)
 def test_products_by_hand(path):
-    words = np.array([[1, 2], [-3, 4], [2**15 - 1, -(2**15)]], np.int16)
+    codewords = np.array([[1, 2], [-3, 4], [2**15 - 1, -(2**15)]], np.int16)
     rows = np.array([[1, 0], [0, -1], [-(2**15), -(2**15)]], np.int16)
-    products = kernels.multiply(rows, kernels.paired(words), path=path)
+    products = kernels.multiply(rows, kernels.paired(codewords), path=path)
     assert products[:, :3].tolist() == [
         [1, -3, 32767], [-2, -4, 32768], [-98304, -32768, 2**15]
     ]  # fmt: skip
@@ -558,14 +565,14 @@ def test_products_by_hand(path):
 def test_products(path, n, width, d):
     rng = np.random.default_rng(width)
     rows = rng.integers(-1000, 1001, (n, d)).astype(np.int16)
-    words = rng.integers(-1000, 1001, (width, d)).astype(np.int16)
-    products = kernels.multiply(rows, kernels.paired(words), threads=2, path=path)
-    assert (products[:, :width] == rows.astype(int) @ words.astype(int).T).all()
+    codewords = rng.integers(-1000, 1001, (width, d)).astype(np.int16)
+    products = kernels.multiply(rows, kernels.paired(codewords), threads=2, path=path)
+    assert (products[:, :width] == rows.astype(int) @ codewords.astype(int).T).all()
 
 
 @pytest.mark.parametrize("path", ALL)
 @pytest.mark.parametrize("full", [0, 1, 3])
-def test_word_sums(path, full):
+def test_codeword_sums(path, full):
     rng = np.random.default_rng(full)
     codes = rng.integers(0, 256, (90, 3)).astype(np.uint8)
     rows = rng.integers(-(2**15), 2**15, (90, 6)).astype(np.int16)
@@ -586,45 +593,48 @@ def test_more_full_bytes_than_there_are_cannot_be_summed(full):
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_choice_of_anything(path, data):
-    rows, words = random_choice(
+    rows, codebooks = random_choice(
         np.random.default_rng(data.draw(st.integers(0, 99))), data.draw(st.integers(0, 200)),
         2 * data.draw(st.integers(1, 12)), 2 * data.draw(st.integers(1, 40)),
-        data.draw(st.sampled_from(["normal", "coarse", "extreme", "zero words", "zero rows"])),
+        data.draw(st.sampled_from(["normal", "coarse", "extreme", "zero codewords", "zero rows"])),
     )  # fmt: skip
     compare_choice(
-        path, rows, words, threads=data.draw(st.sampled_from([0, 1, 3])),
+        path, rows, codebooks, threads=data.draw(st.sampled_from([0, 1, 3])),
         beam=data.draw(st.integers(1, 16)), sweeps=data.draw(st.integers(0, 4)),
     )  # fmt: skip
 
 
 @pytest.mark.parametrize("path", ALL)
 def test_a_choice_depends_on_its_row_alone(path):
-    rows, words = random_choice(np.random.default_rng(5), 70, 10)
+    rows, codebooks = random_choice(np.random.default_rng(5), 70, 10)
     options = {"beam": 4, "sweeps": 3, "path": path}
-    whole = kernels.choose_codewords(rows, words, threads=3, **options)
+    whole = kernels.choose_codewords(rows, codebooks, threads=3, **options)
     for i in (0, 1, 33, 69):
-        one = kernels.choose_codewords(rows[i : i + 1], words, **options)
+        one = kernels.choose_codewords(rows[i : i + 1], codebooks, **options)
         assert_same([part[0] for part in one], [part[i] for part in whole])
 
 
 @pytest.mark.parametrize("path", ALL)
-def test_choices_of_two_words_against_all_256(path):
+def test_choices_of_two_codewords_against_all_256(path):
     every = np.arange(256)
     for seed in range(5):
-        rows, words = random_choice(np.random.default_rng(seed), 20, 2)
-        W = words.codewords.astype(int)
+        rows, codebooks = random_choice(np.random.default_rng(seed), 20, 2)
+        W = codebooks.codewords.astype(int)
         decoded = (W[every >> 4] + W[16 + (every & 15)])[None]
         costs = np.square(rows[:, None].astype(int) - decoded).sum(axis=2)
         at = np.arange(len(rows))
 
-        def chosen(beam, sweeps, rows=rows, words=words):
+        def chosen(beam, sweeps, rows=rows, codebooks=codebooks):
             options = {"beam": beam, "sweeps": sweeps, "path": path}
-            return kernels.choose_codewords(rows, words, **options)[0][:, 0]
+            return kernels.choose_codewords(rows, codebooks, **options)[0][:, 0]
 
-        slack = 2 ** (words.shift + 3)  # products are rounded
+        slack = 2 ** (codebooks.shift + 3)  # products are rounded
         greedy, swept, wide = chosen(1, 0), chosen(1, 9), chosen(16, 0)
         assert (costs[at, swept] <= costs[at, greedy] + slack).all()
-        for change in (*range(1, 16), *range(16, 256, 16)):  # no single word improves on descent
+        for change in (
+            *range(1, 16),
+            *range(16, 256, 16),
+        ):  # no single codeword improves on descent
             assert (costs[at, swept] <= costs[at, swept ^ change] + slack).all()
         assert (costs[at, wide] <= costs.min(axis=1) + slack).all()  # 16 prefixes are all there are
 
@@ -637,17 +647,19 @@ def test_choices_of_two_words_against_all_256(path):
 def test_squared_norms(path, n, columns, full, d):
     rng = np.random.default_rng(columns)
     codes = random_codes(rng, n, columns)
-    words = rng.integers(-(2**15), 2**15, (256 * full + 32 * (columns - full), d)).astype(np.int16)
+    codewords = rng.integers(-(2**15), 2**15, (256 * full + 32 * (columns - full), d)).astype(
+        np.int16
+    )
     start = rng.integers(-(2**15), 2**15, d).astype(np.int16)
-    found = kernels.squared_norms(codes, words, start, full=full, path=path)
+    found = kernels.squared_norms(codes, codewords, start, full=full, path=path)
     assert found.dtype == np.int64
     first = 256 * full + 16 * np.arange(2 * (columns - full))
     for code, norm in zip(codes[:9], found[:9], strict=True):
         nibbles = [int(x, 16) for x in code[full:].tobytes().hex()]
         at = np.concatenate([256 * np.arange(full) + code[:full], first + nibbles]).astype(int)
-        chosen = words[at].astype(object)
+        chosen = codewords[at].astype(object)
         assert norm == ((start.astype(object) + chosen.sum(axis=0)) ** 2).sum()
-    expected = kernels.squared_norms(codes, words, start, full=full, path="numpy")
+    expected = kernels.squared_norms(codes, codewords, start, full=full, path="numpy")
     np.testing.assert_array_equal(found, expected)
 
 
@@ -819,7 +831,7 @@ def test_choice_refuses(changes, message):
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("codewords", "message"),
     [
         (np.zeros((32, 8), np.int32), "codewords is int32"),
         (np.zeros((16, 8), np.int16), "codewords has 16 rows; 32 for each byte"),
@@ -829,21 +841,21 @@ def test_choice_refuses(changes, message):
         (np.zeros((32, 7), np.int16), "codewords has 7 columns"),
     ],
 )
-def test_unfitting_words_are_refused(words, message):
+def test_unfitting_codewords_are_refused(codewords, message):
     with pytest.raises(ValueError, match=message):
-        kernels.prepare_codebooks(words, 1.0)
+        kernels.prepare_codebooks(codewords, 1.0)
 
 
 @pytest.mark.parametrize(("rows", "size"), [(32, 256), (300, 256), (256 * 65, 256), (32, 8)])
-def test_unfitting_sections_are_refused(rows, size):
+def test_unfitting_codebooks_are_refused(rows, size):
     with pytest.raises(ValueError, match=r"256 for each byte|can hold 16 or 256"):
         kernels.prepare_codebooks(np.zeros((rows, 2), np.int16), 1.0, size)
 
 
 @pytest.mark.parametrize("size", [16, 256])
-def test_words_are_halved_just_enough(size):
-    words = np.full((256, 4), 2**14, np.int16)  # norms of 2^15, so twice their product is 2^31
-    made = kernels.prepare_codebooks(words, 2.0**15, size)
+def test_codewords_are_halved_just_enough(size):
+    codewords = np.full((256, 4), 2**14, np.int16)  # norms of 2^15, so twice their product is 2^31
+    made = kernels.prepare_codebooks(codewords, 2.0**15, size)
     assert made.shift == 17  # 2^14 fits 16 bits, 2^15 does not
     assert made.limit >= 2**30 >> made.shift
     assert (made.twice == 2 * 2**30 >> made.shift).all()
