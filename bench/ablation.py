@@ -26,7 +26,7 @@ from qama.quantizers.additive import quantizer as bytecode
 from qama.quantizers.thermometer.quantizer import ThermometerCode
 from qama.training import distillation
 
-BYTES = (12, 24, 48, 96)  # a factor byte among them
+BYTES = (12, 24, 48, 96)  # the byte of the inverse norm among them
 DIMS = (1, 2, 4)  # d over these
 NEVER = 1 << 30
 
@@ -56,7 +56,7 @@ BYTE_PARTS = {
     ] + [(additive, "_BEAM", 1), (additive, "_SWEEPS", 0)],
     "- normalised score": [
         (
-            bytecode.AdditiveCode, "factor_indices",
+            bytecode.AdditiveCode, "inverse_norm_indices",
             lambda code, stored: np.full(len(stored), 128, "u1"),
         ),
     ],

@@ -39,7 +39,7 @@ def speed(dims: int, kind: str, threads: int):
     }
     rows = []
     for scorer, operations in work.items():
-        index.search(Q[:8], 10, scorer=scorer, threads=threads)  # factors are cached by now
+        index.search(Q[:8], 10, scorer=scorer, threads=threads)  # inverse norms are cached by now
         started = time.perf_counter()
         index.search(Q, 10, scorer=scorer, threads=threads)
         rows.append({"method": f"qama {kind}", "scorer": scorer, "bytes": index.code.nbytes,

@@ -174,7 +174,10 @@ def of_parts(arrays):
         ({"words": np.zeros((4, 15, 8), np.int16)}, r"of shape \(4, 15, 8\)"),
         ({"words": np.zeros((3, 16, 8), np.int16)}, "48 codewords do not fill"),
         ({"words": np.zeros((96, 8), np.int16)}, "96 codewords do not fill"),
-        ({"words": np.zeros((288, 8), np.int16)}, "288 codewords"),  # the only full byte ends no stage
+        (
+            {"words": np.zeros((288, 8), np.int16)},
+            "288 codewords",
+        ),  # a full byte that ends no stage
         ({"center": np.zeros(7, np.int16)}, "bytes.center is int16"),
         ({"lengths": np.ones(3, np.float32)}, "64 codewords do not fill the codebooks of 3"),
         ({"lengths": np.float32(1)}, "words are int16"),
@@ -224,7 +227,7 @@ def test_scores_are_the_cosine_with_the_decoded_vector(codec):
     codes = codec.encode(X, nbytes=16)
     scores = codec.score(Q, codes, nbytes=16)
     wanted = unit(Q) @ unit(decoded(codec.additive, codes)).T
-    assert np.abs(scores - wanted).max() < 0.005  # a factor step is 0.5 % wide
+    assert np.abs(scores - wanted).max() < 0.005  # an inverse norm step is 0.5 % wide
 
 
 def test_an_index_of_bytes_says_what_score_says(codec):

@@ -129,8 +129,8 @@ def test_a_score_estimates_the_cosine_of_the_query_and_the_decoded_code(level, d
     z = apply(coder.transform, Q)[:, :dims].astype(np.float64)
     lengths = np.linalg.norm(z, axis=1)[:, None] * np.linalg.norm(decoded, axis=1)
     stored = code.encode(X, compact=True)
-    steps = code.factor_indices(stored)
-    found = scoring.scores(code.query_tables(Q), stored, code.factor_steps[steps])
+    steps = code.inverse_norm_indices(stored)
+    found = scoring.scores(code.query_tables(Q), stored, code.inverse_norm_steps[steps])
     within = (steps > 0) & (steps < 255)  # shorter decodings than the last step's are clamped
     assert within.mean() > 0.98
     # steps are 0.5 % apart, weights are rounded to 12 bits

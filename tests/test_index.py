@@ -237,7 +237,7 @@ def test_adding_in_pieces_is_adding_at_once(codec, queries, piece):
     index = Index(codec, **CELL)
     for start in range(0, len(X), piece):
         index.add(X[start : start + piece])
-        if start % (3 * piece) == 0:  # searches between make the cached factors grow too
+        if start % (3 * piece) == 0:  # searches between make the cached inverse norms grow too
             index.search(queries[:1], 1)
             index.search(queries[:1], 1, scorer="hamming", filter=np.array([0]))
     once = Index(codec, **CELL)

@@ -33,7 +33,7 @@ def test_decoding_gives_what_scores_are_the_cosine_with(byte_codec, rows, querie
     slope = 1.0 if "nbytes" in request_ else byte_codec.code(**request_).slope
     scores = byte_codec.score(queries, codes, **request_)
     assert decoded.dtype == np.float32
-    # factors have steps of .5 %
+    # inverse norms have steps of .5 %
     assert scores == pytest.approx(slope * cosine(floats, decoded), abs=6e-3 * slope)
 
 

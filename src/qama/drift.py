@@ -29,7 +29,7 @@ LIMIT = 1.0  # deviations
 STRIDE = 64  # of so many added rows one is looked at
 LOOK = 16  # rows, at least, that are looked at together: a look costs more than its rows
 WINDOW = 128  # rows looked at last that are judged together; of one addition at most so many
-_LEAST_DEVIATION = 0.0015  # the rounding of a score, whose factors are 0.5 % apart
+_LEAST_DEVIATION = 0.0015  # the rounding of a score, whose inverse norms are 0.5 % apart
 
 
 @dataclass(frozen=True)

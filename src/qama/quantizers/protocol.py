@@ -95,11 +95,11 @@ class Code(Protocol):
         """Weigh queries float32 (m, d) for asymmetric scoring of compact codes."""
 
     @property
-    def factor_steps(self) -> Floats:
-        """The 256 factors float32 that a code can have."""
+    def inverse_norm_steps(self) -> Floats:
+        """The 256 inverse norms float32 that a code can have."""
 
-    def factor_indices(self, stored: Bytes) -> Bytes:
-        """Return uint8 (n,): which of the steps is the factor of each compact code."""
+    def inverse_norm_indices(self, stored: Bytes) -> Bytes:
+        """Return uint8 (n,): which of the steps is the inverse norm of each compact code."""
 
     def scores(self, Q: Floats, stored: Bytes, scorer: str) -> Floats:
         """Return the scores float32 (m, n) of queries float32 (m, d): what a search must say."""

@@ -2,15 +2,16 @@
 
 A coder turns a query into an offset and tables, of 256 entries for each leading ("full") byte of a
 stored code and of 16 for each nibble of the other bytes: the score of a code is the offset + the
-sum of its bytes' and nibbles' entries, times one factor of the code. Entries are whole
+sum of its bytes' and nibbles' entries, times the code's inverse norm. Entries are whole
 numbers with one scale per query, so every kernel, thread count and machine gives the same sums;
 this file is the one home of that rounding.
 
     S = offset + sum of the entries                   int32
-    score = (float32(S) * factor of the code) * scale of the query
+    score = (float32(S) * inverse norm of the code) * scale of the query
 
-The factor, one over the length of the decoded vector, is a function of the code alone. It is one
-of 256 steps, so that an index may cache it in one byte per row.
+The inverse norm, one over the length of the decoded vector (of grid codes times their calibration
+scale), is a function of the code alone. It is one of 256 steps, so that an index may cache it in
+one byte per row.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from qama.kernels.layout import CodebookLayout, split_sums, split_terms
 ENTRY_LIMIT = 2**15 - 1  # of a table
 WEIGHT_LIMIT = 5461  # of a thermometer bit: the six weights of a nibble (two pairs) sum to an entry
 OFFSET_LIMIT = 2**30
-FACTOR_STEPS = 256
+NORM_STEPS = 256
 
 
 @dataclass(frozen=True)
@@ -176,12 +177,12 @@ def nibble_tables(queries: QueryWeights, stored_bits: int, pairs: int) -> QueryT
     return QueryTables(flat, queries.offsets, queries.scales)
 
 
-def scores(queries: QueryTables, stored: Bytes, factors: Floats) -> Floats:
+def scores(queries: QueryTables, stored: Bytes, inverse_norms: Floats) -> Floats:
     """Return float32 (m, n) scores of stored codes uint8 (n, bytes): the definition itself."""
     sums = np.repeat(queries.offsets[:, None], len(stored), axis=1)
     for places in queries.layout.places(stored):
         sums += queries.tables[:, places]
-    return (sums.astype(np.float32) * factors) * queries.scales[:, None]
+    return (sums.astype(np.float32) * inverse_norms) * queries.scales[:, None]
 
 
 def similarity(distances: npt.NDArray[Any], bits: int) -> Floats:
@@ -189,12 +190,12 @@ def similarity(distances: npt.NDArray[Any], bits: int) -> Floats:
     return np.asarray(1 - distances / np.float64(bits), dtype=np.float32)
 
 
-def factor_steps(typical: float) -> Floats:
-    """Return the 256 factors float32 that a code can have: 0.5 % apart, around a typical one."""
-    return (typical * 1.005 ** (np.arange(FACTOR_STEPS) - FACTOR_STEPS / 2)).astype(np.float32)
+def inverse_norm_steps(typical: float) -> Floats:
+    """Return the 256 inverse norms float32 of a code: 0.5 % apart, around a typical one."""
+    return (typical * 1.005 ** (np.arange(NORM_STEPS) - NORM_STEPS / 2)).astype(np.float32)
 
 
-def nearest_step(factors: npt.NDArray[np.floating], steps: Floats) -> Bytes:
-    """Return uint8 (n,): the index of the step nearest to each factor, the lower one in a tie."""
+def nearest_step(inverse_norms: npt.NDArray[np.floating], steps: Floats) -> Bytes:
+    """Return uint8 (n,): the step nearest to each inverse norm, the lower one in a tie."""
     middles = (steps[1:].astype(np.float64) + steps[:-1]) / 2
-    return np.searchsorted(middles, factors, side="left").astype(np.uint8)
+    return np.searchsorted(middles, inverse_norms, side="left").astype(np.uint8)

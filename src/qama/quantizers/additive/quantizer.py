@@ -364,16 +364,16 @@ class AdditiveCode(CodeValue):
         return self.quantizer.query_tables(Q, self.nbytes, threads)
 
     @property
-    def factor_steps(self) -> Floats:
+    def inverse_norm_steps(self) -> Floats:
         """The 256 inverse norms that codes of this length can have."""
-        return scoring.factor_steps(1 / float(self.quantizer.lengths[self.nbytes - 1]))
+        return scoring.inverse_norm_steps(1 / float(self.quantizer.lengths[self.nbytes - 1]))
 
-    def factor_indices(self, stored: Bytes) -> Bytes:
+    def inverse_norm_indices(self, stored: Bytes) -> Bytes:
         """Return uint8 (n,): the step of each code's inverse norm, 1 / |x_hat|."""
         square = self.quantizer.squared_lengths(stored)
-        return scoring.nearest_step(1 / np.sqrt(np.maximum(square, 1e-12)), self.factor_steps)
+        return scoring.nearest_step(1 / np.sqrt(np.maximum(square, 1e-12)), self.inverse_norm_steps)
 
     def scores(self, Q: Floats, stored: Bytes, scorer: str = "asymmetric") -> Floats:
         """Return the cosines float32 (m, n) of queries float32 (m, d) with each x_hat."""
-        factors = self.factor_steps[self.factor_indices(stored)]
-        return scoring.scores(self.query_tables(Q), stored, factors)
+        inverse_norms = self.inverse_norm_steps[self.inverse_norm_indices(stored)]
+        return scoring.scores(self.query_tables(Q), stored, inverse_norms)

@@ -374,14 +374,14 @@ class ThermometerCode(CodeValue):
         return np.asarray(np.einsum("mvg,vsg->mvs", values, centers), dtype=np.float32)
 
     @property
-    def factor_steps(self) -> Floats:
-        """The 256 factors that codes of this cell can have."""
+    def inverse_norm_steps(self) -> Floats:
+        """The 256 inverse norms that codes of this cell can have."""
         lengths = [
             self._state_lengths(segment).mean(axis=1).sum() for segment in self.plan.segments
         ]
-        return scoring.factor_steps(self.slope / max(float(np.sqrt(sum(lengths))), 1e-6))
+        return scoring.inverse_norm_steps(self.slope / max(float(np.sqrt(sum(lengths))), 1e-6))
 
-    def factor_indices(self, stored: Bytes) -> Bytes:
+    def inverse_norm_indices(self, stored: Bytes) -> Bytes:
         """Return uint8 (n,): the step of the slope over each compact code's decoded length."""
         square = np.zeros(len(stored), dtype=np.float64)
         indices = bits.unpack(stored, self.plan, compact=True)
@@ -389,8 +389,8 @@ class ThermometerCode(CodeValue):
             lengths = self._state_lengths(segment)
             for state in range(lengths.shape[1]):
                 square += (q == state) @ lengths[:, state]
-        factors = self.slope / np.sqrt(np.maximum(square, 1e-12))
-        return scoring.nearest_step(factors, self.factor_steps)
+        inverse_norms = self.slope / np.sqrt(np.maximum(square, 1e-12))
+        return scoring.nearest_step(inverse_norms, self.inverse_norm_steps)
 
     def _state_lengths(self, segment: levels.Segment) -> npt.NDArray[np.float64]:
         centers = self._rows(self.quantizer.centers, segment)
@@ -406,8 +406,8 @@ class ThermometerCode(CodeValue):
                 encoded, stored, bits=self.stored_bits, pairs=self.pairs
             )
             return scoring.similarity(distances, self.similarity_bits)
-        factors = self.factor_steps[self.factor_indices(stored)]
-        return scoring.scores(self.query_tables(Q), stored, factors)
+        inverse_norms = self.inverse_norm_steps[self.inverse_norm_indices(stored)]
+        return scoring.scores(self.query_tables(Q), stored, inverse_norms)
 
 
 def _state_means(grouped: Floats, q: Bytes, states: int, known: Floats | None) -> Floats:

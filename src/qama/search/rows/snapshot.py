@@ -41,7 +41,8 @@ class Snapshot:
         deleted: How many were.
         ids: The ids of the rows.
         following: The id that the next row gets by default.
-        cache: Factor steps by stored bytes, and of how many rows, for all snapshots of these rows.
+        cache: Inverse norm indices by stored bytes, and of how many rows; all snapshots of these
+            rows share it.
         lists: The inverted lists; None: row i is at place i.
     """
 
@@ -138,8 +139,8 @@ class Snapshot:
         codes = self.codes(0, self.rows)
         return codes if not self.deleted else codes[self.live_rows()]
 
-    def factors(self, code: Code) -> Bytes:
-        """Return the factor steps uint8 (extent,), by place, of a code or of a prefix of it.
+    def inverse_norms(self, code: Code) -> Bytes:
+        """Return the inverse norm indices uint8 (extent,), by place, of a code or a prefix of it.
 
         They follow from the codes and are made when first needed.
         """
@@ -148,7 +149,7 @@ class Snapshot:
             held = idmap.grown(held, self.extent)
             for first in range(done, self.rows, checks.CHUNK_ROWS):
                 stop = min(first + checks.CHUNK_ROWS, self.rows)
-                made = code.factor_indices(self.codes(first, stop, code.stored_bytes))
+                made = code.inverse_norm_indices(self.codes(first, stop, code.stored_bytes))
                 held[self.places(np.arange(first, stop))] = made
             self.cache[code.stored_bytes] = held, self.rows
         return held[: self.extent]

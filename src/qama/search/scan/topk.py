@@ -35,21 +35,21 @@ class Rows:
         blocks: The stored codes.
         count: Places in use.
         mask: uint64 (blocks,), bit i of word b allows row 64 b + i; None allows all.
-        factors: Gives the factor steps uint8 (count,) of a code or of a prefix of it, which
-            asymmetric scoring needs.
+        inverse_norms: Gives the inverse norm indices uint8 (count,) of a code or a prefix,
+            which asymmetric scoring needs.
         visited: int64 (v,), ascending: the only blocks to scan; None scans all.
     """
 
     blocks: Blocks
     count: int
     mask: Mask | None
-    factors: Callable[[Code], Bytes]
+    inverse_norms: Callable[[Code], Bytes]
     visited: Ids | None = None
 
     @classmethod
     def of(cls, now: Snapshot, mask: Mask | None) -> Rows:
         """Return the rows of a moment, those of places that a mask allows."""
-        return cls(now.blocks, now.extent, mask, now.factors)
+        return cls(now.blocks, now.extent, mask, now.inverse_norms)
 
     def visiting(self, blocks: Ids) -> Rows:
         """Return the rows of some blocks alone."""
@@ -158,8 +158,8 @@ class Asymmetric:
     def _scan(self, rows: Rows) -> kernels.TableScan:
         return kernels.TableScan(
             rows.blocks.leading, rows.count, self.queries.tables, self.queries.offsets,
-            self.queries.full, rows.blocks.rest, inverse_norms=rows.factors(self.code),
-            steps=self.code.factor_steps, mask=rows.mask, visited=rows.visited,
+            self.queries.full, rows.blocks.rest, inverse_norms=rows.inverse_norms(self.code),
+            steps=self.code.inverse_norm_steps, mask=rows.mask, visited=rows.visited,
         )  # fmt: skip
 
     def scores(self, keys: Keys) -> Floats:

@@ -212,7 +212,7 @@ def _sections(rows: Snapshot, lists: Lists, code: Code) -> dict[str, npt.NDArray
     assert live is not None
     arrays: dict[str, npt.NDArray[Any]] = {
         "centroids": lists.centroids.vectors, "owners": lists.owners[: lists.blocks],
-        "rows": lists.rows_at[: rows.extent], "live": live, "factors": rows.factors(code),
+        "rows": lists.rows_at[: rows.extent], "live": live, "factors": rows.inverse_norms(code),
     }  # fmt: skip
     recall = lists.centroids.recall
     return arrays if recall is None else arrays | {"recall": recall}
