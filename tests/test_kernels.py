@@ -43,9 +43,9 @@ def random_tables(rng, m, columns, kind="normal", full=0):
         tables = np.full(shape, 7)
     elif kind == "steep":  # the first columns weigh most
         tables = rng.normal(size=shape) * 8000 / (1 + np.arange(shape[1]) // 16)
-    elif kind == "split":  # high nibbles are sums over their pairs of bits, see bit_tables
+    elif kind == "split":  # high nibbles are sums over their bit pairs, see bit_tables
         bytes_ = rng.normal(size=(m, 256 * full)) * 300
-        tables = np.hstack([bytes_, bit_tables(rng, m, columns - full, pairs=True)])
+        tables = np.hstack([bytes_, bit_tables(rng, m, columns - full, bit_pairs=True)])
     else:
         tables = rng.normal(size=shape) * 300
     return np.clip(np.round(tables), -32768, 32767).astype(np.int16)
@@ -112,20 +112,20 @@ def test_hamming_by_hand(path):
     # the bits past the first three do not count: row 2 is 000 there
     found = hamming_topk(blocks, 3, query, 3, bits=3, path=path)
     assert [a.tolist() for a in found] == [[[0, 1, 2]], [[1, 1, 2]]]
-    # as one pair: levels 2, 3, 0 against 3
-    found = hamming_topk(blocks, 3, query, 2, bits=2, pairs=1, path=path)
+    # as one bit pair: levels 2, 3, 0 against 3
+    found = hamming_topk(blocks, 3, query, 2, bits=2, bit_pairs=1, path=path)
     assert [a.tolist() for a in found] == [[[1, 0]], [[0, 1]]]
 
 
 @pytest.mark.parametrize("path", ALL)
 @pytest.mark.parametrize("place", range(4))
-def test_all_sixteen_pairs_differ_by_their_levels(path, place):
+def test_all_sixteen_bit_pairs_differ_by_their_levels(path, place):
     levels = np.arange(4, dtype=np.uint8)[:, None] << (6 - 2 * place)
     blocks = kernels.to_blocks(levels)
     rows = np.tile(np.arange(4), (4, 1))
     expected = [[0, 1, 2, 3], [1, 0, 1, 2], [2, 1, 0, 1], [3, 2, 1, 0]]
     for bits in {8, 2 * place + 2}:
-        options = {"bits": bits, "pairs": place + 1, "path": path}
+        options = {"bits": bits, "bit_pairs": place + 1, "path": path}
         assert hamming_rows(blocks, rows, levels, **options).tolist() == expected
         found, distances = hamming_topk(blocks, 4, levels, 4, **options)
         assert np.take_along_axis(np.array(expected), found, 1).tolist() == distances.tolist()
@@ -175,21 +175,23 @@ def test_a_full_column_by_hand(path):
 # --------------------------------------------------- the reference against its definition
 
 
-@pytest.mark.parametrize(("bits", "pairs"), [(40, 0), (37, 0), (40, 20), (39, 7), (17, 3), (8, 4)])
-def test_reference_hamming_is_the_definition(bits, pairs):
-    rng = np.random.default_rng(bits + pairs)
+@pytest.mark.parametrize(
+    ("bits", "bit_pairs"), [(40, 0), (37, 0), (40, 20), (39, 7), (17, 3), (8, 4)]
+)
+def test_reference_hamming_is_the_definition(bits, bit_pairs):
+    rng = np.random.default_rng(bits + bit_pairs)
     codes, queries = random_codes(rng, 130, 6), random_codes(rng, 3, 5)
     one, two = (np.unpackbits(x, axis=1)[:, :bits].astype(int) for x in (codes, queries))
-    level = [2 * x[:, : 2 * pairs : 2] + x[:, 1 : 2 * pairs : 2] for x in (one, two)]
+    level = [2 * x[:, : 2 * bit_pairs : 2] + x[:, 1 : 2 * bit_pairs : 2] for x in (one, two)]
     expected = np.abs(level[1][:, None] - level[0][None]).sum(2)
-    expected = expected + (two[:, None, 2 * pairs :] != one[None, :, 2 * pairs :]).sum(2)
+    expected = expected + (two[:, None, 2 * bit_pairs :] != one[None, :, 2 * bit_pairs :]).sum(2)
     order = np.argsort(expected, axis=1, kind="stable")[:, :50]
     found = hamming_topk(
-        kernels.to_blocks(codes), 130, queries, 50, bits=bits, pairs=pairs, path="numpy"
+        kernels.to_blocks(codes), 130, queries, 50, bits=bits, bit_pairs=bit_pairs, path="numpy"
     )
     np.testing.assert_array_equal(found[0], order)
     np.testing.assert_array_equal(found[1], np.take_along_axis(expected, order, 1))
-    distances = kernels.hamming_distances(queries, codes, bits=bits, pairs=pairs)
+    distances = kernels.hamming_distances(queries, codes, bits=bits, bit_pairs=bit_pairs)
     assert distances.dtype == np.int32
     np.testing.assert_array_equal(distances, expected)
 
@@ -200,7 +202,7 @@ def test_reference_hamming_is_the_definition(bits, pairs):
         ({"codes": np.zeros((2, 3))}, "codes is float64"),
         ({"queries": np.zeros((1, 4), np.uint8)}, "queries has 4 columns; only 3 are stored"),
         ({"bits": 25}, "bits is 25"),
-        ({"pairs": 13}, "24 bits hold at most 12 pairs"),
+        ({"bit_pairs": 13}, "24 bits hold at most 12 of them"),
     ],
 )
 def test_distances_refuse(changes, message):
@@ -230,9 +232,9 @@ def test_reference_table_is_the_definition():
 def test_reference_results_do_not_depend_on_its_chunks(monkeypatch):
     rng = np.random.default_rng(2)
     blocks, queries = kernels.to_blocks(random_codes(rng, 500, 3, "ties")), random_codes(rng, 4, 3)
-    whole = hamming_topk(blocks, 500, queries, 77, bits=24, pairs=5, path="numpy")
+    whole = hamming_topk(blocks, 500, queries, 77, bits=24, bit_pairs=5, path="numpy")
     monkeypatch.setattr(reference, "CHUNK_BYTES", 64)
-    assert_same(hamming_topk(blocks, 500, queries, 77, bits=24, pairs=5, path="numpy"), whole)
+    assert_same(hamming_topk(blocks, 500, queries, 77, bits=24, bit_pairs=5, path="numpy"), whole)
 
 
 # ------------------------------------------------------------- every path equals the reference
@@ -240,10 +242,12 @@ def test_reference_results_do_not_depend_on_its_chunks(monkeypatch):
 WIDTHS = [1, 2, 3, 7, 8, 15, 16, 24, 30, 31, 32, 33, 47, 48, 61, 62, 63, 93, 96, 156, 257, 560]
 
 
-def compare_hamming(path, rng, n, m, columns, bits, pairs, k, mask, threads, kind="even", more=0):
+def compare_hamming(
+    path, rng, n, m, columns, bits, bit_pairs, k, mask, threads, kind="even", more=0
+):
     blocks = kernels.to_blocks(random_codes(rng, n, columns + more, kind))
     queries = random_codes(rng, m, columns)
-    options = {"bits": bits, "pairs": pairs, "mask": random_mask(rng, n, mask)}
+    options = {"bits": bits, "bit_pairs": bit_pairs, "mask": random_mask(rng, n, mask)}
     expected = hamming_topk(blocks, n, queries, k, path="numpy", **options)
     found = hamming_topk(blocks, n, queries, k, threads=threads, path=path, **options)
     assert_same(found, expected)
@@ -257,9 +261,11 @@ def compare_hamming(path, rng, n, m, columns, bits, pairs, k, mask, threads, kin
 def test_hamming_widths(path, columns):
     rng = np.random.default_rng(columns)
     full = 8 * columns
-    for bits, pairs in [(full, 0), (full - 3, 0), (full, full // 2), (full - 1, full // 3)]:
+    for bits, bit_pairs in [(full, 0), (full - 3, 0), (full, full // 2), (full - 1, full // 3)]:
         m = int(rng.integers(1, 20))
-        compare_hamming(path, rng, 200, m, columns, bits, pairs, 10, "none", 1, more=columns % 2)
+        compare_hamming(
+            path, rng, 200, m, columns, bits, bit_pairs, 10, "none", 1, more=columns % 2
+        )
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -267,11 +273,11 @@ def test_hamming_widths(path, columns):
 def test_hamming_of_opposite_codes_does_not_overflow(path, columns):
     blocks = np.full((2, columns, 64), 255, np.uint8)
     queries = np.zeros((9, columns), np.uint8)
-    for pairs in (0, 4 * columns):
-        options = {"bits": 8 * columns, "pairs": pairs, "path": path}
+    for bit_pairs in (0, 4 * columns):
+        options = {"bits": 8 * columns, "bit_pairs": bit_pairs, "path": path}
         rows, distances = hamming_topk(blocks, 128, queries, 70, **options)
         assert (rows == np.arange(70)).all()
-        assert (distances == 8 * columns + pairs).all()
+        assert (distances == 8 * columns + bit_pairs).all()
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -279,9 +285,9 @@ def test_hamming_of_one_to_seventy_words(path):
     rng = np.random.default_rng(7)
     for words in range(1, 71):
         n, bits = int(rng.integers(0, 301)), 64 * words - int(rng.integers(0, 64))
-        pairs = int(rng.integers(0, bits // 2 + 1))
+        bit_pairs = int(rng.integers(0, bits // 2 + 1))
         for k in {1, max(1, n)}:
-            compare_hamming(path, rng, n, 2, 8 * words, bits, pairs, k, "none", 1)
+            compare_hamming(path, rng, n, 2, 8 * words, bits, bit_pairs, k, "none", 1)
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -293,7 +299,7 @@ def test_hamming_of_anything(path, data):
     compare_hamming(
         path, np.random.default_rng(data.draw(st.integers(0, 99))), n,
         m=data.draw(st.integers(0, 40)), columns=columns, bits=bits,
-        pairs=data.draw(st.integers(0, bits // 2)), k=data.draw(st.integers(1, max(n, 1))),
+        bit_pairs=data.draw(st.integers(0, bits // 2)), k=data.draw(st.integers(1, max(n, 1))),
         mask=data.draw(st.sampled_from(["none", "empty", "full", "sparse", "half"])),
         threads=data.draw(st.sampled_from([0, 1, 2, 5])),
         kind=data.draw(st.sampled_from(["even", "ties", "sparse"])),
@@ -552,7 +558,7 @@ def test_choice_widths(path, size, books, d):
 def test_products_by_hand(path):
     codewords = np.array([[1, 2], [-3, 4], [2**15 - 1, -(2**15)]], np.int16)
     rows = np.array([[1, 0], [0, -1], [-(2**15), -(2**15)]], np.int16)
-    products = kernels.multiply(rows, kernels.paired(codewords), path=path)
+    products = kernels.multiply(rows, kernels.panels(codewords), path=path)
     assert products[:, :3].tolist() == [
         [1, -3, 32767], [-2, -4, 32768], [-98304, -32768, 2**15]
     ]  # fmt: skip
@@ -566,7 +572,7 @@ def test_products(path, n, width, d):
     rng = np.random.default_rng(width)
     rows = rng.integers(-1000, 1001, (n, d)).astype(np.int16)
     codewords = rng.integers(-1000, 1001, (width, d)).astype(np.int16)
-    products = kernels.multiply(rows, kernels.paired(codewords), threads=2, path=path)
+    products = kernels.multiply(rows, kernels.panels(codewords), threads=2, path=path)
     assert (products[:, :width] == rows.astype(int) @ codewords.astype(int).T).all()
 
 
@@ -714,7 +720,7 @@ def hamming_arguments(**changes):
         ({"k": 2.5}, "k is 2.5"),
         ({"bits": 25}, "bits is 25; the 3 columns of queries hold 24"),
         ({"bits": 0}, "bits is 0"),
-        ({"pairs": 13}, "24 bits hold at most 12 pairs"),
+        ({"bit_pairs": 13}, "24 bits hold at most 12 of them"),
         ({"mask": np.zeros(3, np.uint64)}, r"mask is uint64 of shape \(3,\)"),
         ({"mask": np.zeros(2, bool)}, "mask is bool"),
         ({"threads": -1}, "threads is -1"),
@@ -927,9 +933,9 @@ def test_visited_blocks_are_a_mask(path, kind, threads):
         options = {"threads": threads, "path": path}
         assert_same(
             hamming_topk(
-                blocks, n, queries, 40, bits=100, pairs=9, mask=mask, visited=visited, **options
+                blocks, n, queries, 40, bits=100, bit_pairs=9, mask=mask, visited=visited, **options
             ),
-            hamming_topk(blocks, n, queries, 40, bits=100, pairs=9, mask=words, path="numpy"),
+            hamming_topk(blocks, n, queries, 40, bits=100, bit_pairs=9, mask=words, path="numpy"),
         )
         assert_same(
             table_topk(
@@ -958,9 +964,9 @@ def test_unfitting_visited_blocks_are_refused(visited, message):
 # --------------------------------------------------- tables of weighted bits, and arbitrary ones
 
 
-def bit_tables(rng, m, columns, scale=300, pairs=False):
-    """Tables whose nibbles are sums over their bits, or over their two pairs of bits."""
-    if pairs:
+def bit_tables(rng, m, columns, scale=300, bit_pairs=False):
+    """Tables whose nibbles are sums over their bits, or over their two bit pairs."""
+    if bit_pairs:
         quarters = np.round(np.clip(rng.normal(size=(m, 2 * columns, 2, 4)), -4, 4) * scale)
         tables = quarters[:, :, 0, :, None] + quarters[:, :, 1, None, :]
         return tables.reshape(m, 32 * columns).astype(np.int16)
@@ -976,15 +982,15 @@ def expected(*args, **options):
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("columns", WIDTHS)
-@pytest.mark.parametrize("pairs", [False, True])
-def test_tables_of_weighted_bits(path, columns, pairs):
+@pytest.mark.parametrize("bit_pairs", [False, True])
+def test_tables_of_weighted_bits(path, columns, bit_pairs):
     rng = np.random.default_rng(columns)
     n = 64 * 40 + 5
     blocks = kernels.to_blocks(random_codes(rng, n, columns + 1))
     for scale in (1, 300, 4000):
         for kind in ("none", "steps", "near", "tiny", "huge"):
             m = int(rng.integers(1, 11))
-            tables = bit_tables(rng, m, columns, scale, pairs)
+            tables = bit_tables(rng, m, columns, scale, bit_pairs)
             offsets = rng.integers(-(2**20), 2**20, m).astype(np.int32)
             options = random_inverse_norms(rng, n, kind)
             assert_same(

@@ -146,31 +146,31 @@ def test_tables_sum_to_the_definition(level, dims, seed, extreme):
     if extreme:
         W = WEIGHT_LIMIT * random.choice([-1, 1], size=size)
     queries = whole_weights(W)
-    tables = scoring.nibble_tables(queries, plan.bits(compact=True), plan.pairs).tables
+    tables = scoring.nibble_tables(queries, plan.bits(compact=True), plan.bit_pairs).tables
     assert tables.shape == (3, 32 * plan.nbytes(compact=True))
     np.testing.assert_array_equal(nibble_sums(tables, stored), W @ thermometer.T.astype(int))
 
 
 @pytest.mark.parametrize("sign", [-1, 1])
 def test_the_largest_weights_of_a_nibble_stay_within_int16(sign):
-    """Two compact pairs in one nibble carry six weights."""
+    """Two bit pairs in one nibble carry six weights."""
     plan = levels.plan(8, "2")
     queries = whole_weights(np.full((1, 24), sign * WEIGHT_LIMIT))
-    tables = scoring.nibble_tables(queries, 16, plan.pairs).tables
+    tables = scoring.nibble_tables(queries, 16, plan.bit_pairs).tables
     assert tables[0, 15] == sign * 6 * WEIGHT_LIMIT
     full = np.full((1, 2), 255, dtype=np.uint8)
     assert nibble_sums(tables, full) == sign * 24 * WEIGHT_LIMIT
 
 
 def test_padding_bits_weigh_nothing():
-    tables = scoring.nibble_tables(whole_weights([[1, 2, 4]]), stored_bits=3, pairs=0).tables
+    tables = scoring.nibble_tables(whole_weights([[1, 2, 4]]), stored_bits=3, bit_pairs=0).tables
     assert tables[0, :16].tolist() == [0, 0, 4, 4, 2, 2, 6, 6, 1, 1, 5, 5, 3, 3, 7, 7]
     assert not tables[0, 16:].any()
 
 
-def test_the_table_of_a_pair_by_hand():
+def test_the_table_of_a_bit_pair_by_hand():
     """Weights come as those of q >= 3, q >= 2, q >= 1; hi and lo are the two bits of q."""
-    tables = scoring.nibble_tables(whole_weights([[100, 10, 1, 0, 0, 0]]), 4, pairs=2).tables
+    tables = scoring.nibble_tables(whole_weights([[100, 10, 1, 0, 0, 0]]), 4, bit_pairs=2).tables
     assert tables[0, [0b0000, 0b0100, 0b1000, 0b1100]].tolist() == [0, 1, 11, 111]
 
 

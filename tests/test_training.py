@@ -120,7 +120,7 @@ def test_a_fit_for_some_levels_has_only_those(rows, preset, wanted):
     with pytest.raises(ValueError, match="level is 'hybrid'; choose one of"):
         codec.encode(rows, level="hybrid", dims=32)
     if "0.5" not in codec.levels:
-        assert codec.thermometer.pair is None
+        assert codec.thermometer.pair_net is None
 
 
 def test_hybrid_asks_for_all_four_levels(rows):
@@ -217,7 +217,7 @@ def test_questions_that_do_not_fit_are_refused(rows, given, message):
 def test_asymmetric_scores_of_the_grid_estimate_the_cosine(preset):
     X = mixture(700, 32)
     codec = quick(X[:600], preset)
-    plain = replace(codec, thermometer=replace(codec.thermometer, slopes={}))
+    plain = replace(codec, thermometer=replace(codec.thermometer, calibration_scales={}))
     cosines = unit(X[600:]) @ unit(X[:600]).T
     near = np.argsort(-cosines, axis=1)[:, :20]
 
@@ -228,15 +228,15 @@ def test_asymmetric_scores_of_the_grid_estimate_the_cosine(preset):
     for level in ("1", "hybrid", "2"):
         request = {"dims": 32, "level": level}
         assert error(codec, **request) < 0.9 * error(plain, **request)
-        slope = codec.code(**request).slope
+        scale = codec.code(**request).calibration_scale
         expected = np.sort(plain.score(X[600:], plain.encode(X[:600], **request), **request))
         found = np.sort(codec.score(X[600:], codec.encode(X[:600], **request), **request))
-        np.testing.assert_allclose(found, slope * expected, rtol=0.02, atol=0.02)
+        np.testing.assert_allclose(found, scale * expected, rtol=0.02, atol=0.02)
 
 
 def test_rows_without_any_likeness_leave_scores_as_they_are():
     codec = quick(np.eye(16))
-    assert all((slopes == 1).all() for slopes in codec.thermometer.slopes.values())
+    assert all((scales == 1).all() for scales in codec.thermometer.calibration_scales.values())
 
 
 def test_a_random_start_is_another_codec(rows):
@@ -502,14 +502,14 @@ def test_a_fit_starts_from_its_base(rows, queries, codec, paper_codec, preset):
         np.testing.assert_array_equal(fitted.encode(rows, **cell), base.encode(rows, **cell))
 
 
-def test_centers_of_a_base_count_for_16_rows(queries, codec):
+def test_reconstruction_values_of_a_base_count_for_16_rows(queries, codec):
     grid = codec.thermometer
     fitted = quick(queries, base=codec, steps=0)
     Z = apply(grid.transform, _split(queries, 0.05, 0)[0])
     above = digitize(Z, grid.thresholds["1"])
-    wanted = (Z * above).sum(axis=0) + 16 * grid.centers["1"][:, 1, 0]
+    wanted = (Z * above).sum(axis=0) + 16 * grid.reconstruction["1"][:, 1, 0]
     wanted /= above.sum(axis=0) + 16
-    np.testing.assert_allclose(fitted.thermometer.centers["1"][:, 1, 0], wanted, rtol=1e-5)
+    np.testing.assert_allclose(fitted.thermometer.reconstruction["1"][:, 1, 0], wanted, rtol=1e-5)
 
 
 def test_a_base_hands_on_its_model(rows, queries):
@@ -565,12 +565,12 @@ def test_threads_hold_for_torch_and_numpy_and_are_set_back(rows):
 
     before, seen = threads(), []
     quick(
-        rows, threads=1, callbacks=[lambda report: seen.append((report.stage, *threads()))],
+        rows, threads=1, callbacks=[lambda report: seen.append((report.codes, *threads()))],
         codes="all",
     )  # fmt: skip
-    assert {stage for stage, _, _ in seen} == {"grid", "bytes"}
+    assert {codes for codes, _, _ in seen} == {"grid", "bytes"}
     assert all(numpy_ == {1} for _, _, numpy_ in seen)
-    assert all(torch_ == 1 for stage, torch_, _ in seen if stage == "grid")  # bytes need no torch
+    assert all(torch_ == 1 for codes, torch_, _ in seen if codes == "grid")  # bytes need no torch
     assert threads() == before
 
 

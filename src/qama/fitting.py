@@ -203,9 +203,9 @@ def _bytes(
     if known is not None:
         longest = min(longest, known.max_bytes)
 
-    def tell(done: int, blocks: int, distortion: float) -> None:
+    def tell(done: int, stages: int, distortion: float) -> None:
         for callback in callbacks:
-            callback(Report(done, blocks, {"distortion": distortion}, agreement, "bytes"))
+            callback(Report(done, stages, {"distortion": distortion}, agreement, "bytes"))
 
     return fit_additive(kept, longest, seed, threads, tell, known)
 

@@ -135,20 +135,20 @@ class Report:
     """What callbacks see after a step.
 
     Attributes:
-        step: Steps done in this stage.
+        step: Steps done with these codes.
         steps: Steps planned.
-        losses: The itemised, unweighted losses of the batch; of the byte stage, the distortion
+        losses: The itemised, unweighted losses of the batch; of byte codes, the distortion
             |x - x_hat|^2 left.
         agreement: Held-out neighbour agreement of the grid codes at the last look; None where
             there are none.
-        stage: "grid" while the adapter trains, "bytes" while byte codes are fitted.
+        codes: "grid" while the adapter trains, "bytes" while byte codes are fitted.
     """
 
     step: int
     steps: int
     losses: dict[str, float]
     agreement: float | None
-    stage: str = "grid"
+    codes: str = "grid"
 
 
 def preset(name: str, codes: str | None = None, **changes: object) -> TrainConfig:

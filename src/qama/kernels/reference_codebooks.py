@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from qama.kernels._arrays import CHUNK_BYTES, I16, I32, I64, U8
-from qama.kernels.codebooks import Codebooks, unpaired
+from qama.kernels.codebooks import Codebooks, from_panels
 from qama.kernels.layout import CodebookLayout
 
 
@@ -67,9 +67,9 @@ def _descended(alone: I32, twice: I32, size: int, chosen: U8, sweeps: int) -> U8
     return chosen
 
 
-def multiply(rows: I16, paired: I32, *, threads: int = 0) -> I32:
+def multiply(rows: I16, panels: I32, *, threads: int = 0) -> I32:
     """See `qama.kernels.multiply`."""
-    codewords = unpaired(paired).astype(np.float64)
+    codewords = from_panels(panels).astype(np.float64)
     products = rows.astype(np.float64) @ codewords.T  # exact: below 2**53
     return products.astype(np.int64).astype(np.int32)
 

@@ -47,8 +47,8 @@ class Code(Protocol):
         """True bits of a compact code: the others are padding."""
 
     @property
-    def pairs(self) -> int:
-        """Leading pairs of bits of a compact code that stand for three thermometer bits."""
+    def bit_pairs(self) -> int:
+        """Leading bit pairs of a compact code: each stands for three thermometer bits."""
 
     @property
     def width(self) -> int:

@@ -27,7 +27,9 @@ from qama.checks import Bytes, Floats
 from qama.kernels.layout import CodebookLayout, split_sums, split_terms
 
 ENTRY_LIMIT = 2**15 - 1  # of a table
-WEIGHT_LIMIT = 5461  # of a thermometer bit: the six weights of a nibble (two pairs) sum to an entry
+WEIGHT_LIMIT = (
+    5461  # of a thermometer bit: the six weights of a nibble (two bit pairs) sum to an entry
+)
 OFFSET_LIMIT = 2**30
 NORM_STEPS = 256
 
@@ -150,29 +152,29 @@ def _rounded(
     )
 
 
-def nibble_tables(queries: QueryWeights, stored_bits: int, pairs: int) -> QueryTables:
+def nibble_tables(queries: QueryWeights, stored_bits: int, bit_pairs: int) -> QueryTables:
     """Turn weights of thermometer bits into tables; a nibble's first bit is the most significant.
 
     Args:
-        queries: The weights, three per leading compact pair and one per other stored bit.
+        queries: The weights, three per leading bit pair and one per other stored bit.
         stored_bits: True bits of a stored code; padding bits weigh nothing.
-        pairs: Leading two-bit pairs (hi, lo) of compact 4-state indices.
+        bit_pairs: Leading bit pairs (hi, lo) of compact 4-state indices.
     """
     W = queries.weights
     stored = np.zeros((len(W), 8 * -(-stored_bits // 8), 2), dtype=np.int16)
     both = np.zeros((len(W), stored.shape[1] // 2), dtype=np.int16)  # extra where hi and lo are set
-    three = W[:, : 3 * pairs].reshape(len(W), pairs, 3)  # weights of q >= 3, q >= 2, q >= 1
+    three = W[:, : 3 * bit_pairs].reshape(len(W), bit_pairs, 3)  # weights of q >= 3, q >= 2, q >= 1
     # q = 1 adds w1; q = 2 adds w2 + w1; q = 3 adds all: hi -> w2 + w1, lo -> w1, both -> w3 - w1.
     single = stored[:, :, 0]
-    single[:, 0 : 2 * pairs : 2] = three[:, :, 1] + three[:, :, 2]
-    single[:, 1 : 2 * pairs : 2] = three[:, :, 2]
-    single[:, 2 * pairs : stored_bits] = W[:, 3 * pairs :]
-    both[:, :pairs] = three[:, :, 0] - three[:, :, 2]
+    single[:, 0 : 2 * bit_pairs : 2] = three[:, :, 1] + three[:, :, 2]
+    single[:, 1 : 2 * bit_pairs : 2] = three[:, :, 2]
+    single[:, 2 * bit_pairs : stored_bits] = W[:, 3 * bit_pairs :]
+    both[:, :bit_pairs] = three[:, :, 0] - three[:, :, 2]
     patterns = np.unpackbits(np.arange(16, dtype=np.uint8)[:, None], axis=1)[:, 4:]
-    set_pairs = patterns[:, 0::2] & patterns[:, 1::2]
+    both_set = patterns[:, 0::2] & patterns[:, 1::2]
     count = single.shape[1] // 4
     nibbles = single.reshape(len(W), count, 4) @ patterns.T.astype(np.int16)
-    tables = nibbles + both.reshape(len(W), count, 2) @ set_pairs.T.astype(np.int16)
+    tables = nibbles + both.reshape(len(W), count, 2) @ both_set.T.astype(np.int16)
     flat = np.ascontiguousarray(tables.reshape(len(W), 16 * count), np.int16)
     return QueryTables(flat, queries.offsets, queries.scales)
 

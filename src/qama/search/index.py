@@ -591,7 +591,7 @@ class Index(NotCopied):
     def _stored(self, codes: npt.NDArray[np.uint8], compact: bool | None) -> Bytes:
         """Check codes and bring them to the compact form."""
         if compact is None:
-            if self.code.pairs and self.code.nbytes == self.code_size:
+            if self.code.bit_pairs and self.code.nbytes == self.code_size:
                 raise ValueError(
                     f"{self.code.label} takes {self.code_size} bytes as a thermometer code and in "
                     f"the compact form; say which with compact=True or compact=False"

@@ -30,14 +30,14 @@ class Bridge:
 
     Attributes:
         weights: float32 (d_here, d_there).
-        center_here: float32 (d_here,), the mean unit vector of the one model.
-        center_there: float32 (d_there,), of the other.
+        mean_here: float32 (d_here,), the mean unit vector of the one model.
+        mean_there: float32 (d_there,), of the other.
         found: Share of held-out vectors whose nearest vector, once mapped, was their own twin.
     """
 
     weights: Floats
-    center_here: Floats
-    center_there: Floats
+    mean_here: Floats
+    mean_there: Floats
     found: float
 
     def __repr__(self) -> str:
@@ -50,8 +50,8 @@ class Bridge:
         Raises:
             ValueError: X is not finite floats (n, d_here).
         """
-        U = unit(checks.vectors(X, "X", len(self.center_here), empty=True))
-        mapped = (U - self.center_here) @ self.weights + self.center_there
+        U = unit(checks.vectors(X, "X", len(self.mean_here), empty=True))
+        mapped = (U - self.mean_here) @ self.weights + self.mean_there
         return unit(np.asarray(mapped, dtype=np.float32))
 
     @classmethod

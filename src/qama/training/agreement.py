@@ -99,4 +99,4 @@ def _nearest(scores: npt.NDArray[np.number]) -> Ids:
 def _likeness(code: ThermometerCode, queries: Floats, rows: Floats) -> npt.NDArray[np.int32]:
     """Minus the Hamming distance."""
     a, b = (code.encode_z(Z, compact=True) for Z in (queries, rows))
-    return -kernels.hamming_distances(a, b, bits=code.stored_bits, pairs=code.pairs)
+    return -kernels.hamming_distances(a, b, bits=code.stored_bits, bit_pairs=code.bit_pairs)

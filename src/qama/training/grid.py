@@ -140,7 +140,7 @@ def fit_grid(
         adapter = adapter_of(wanted.config, rows, dims, seed, wanted.base)
         held = agreement.HeldOut.make(held_out, rows, seed, held_back)
         facts = _trained(wanted, adapter, rows, known, held, seed)
-        grid = adapter.to_numpy(wanted.fractions).with_centers(rows, wanted.base)
+        grid = adapter.to_numpy(wanted.fractions).with_reconstruction(rows, wanted.base)
         grid = calibrated(grid, rows, seed)
     facts["queries"] = sum(len(some.queries) for some in questions if some.answers is None)
     facts["pairs"] = sum(len(some.queries) for some in questions if some.answers is not None)

@@ -117,11 +117,12 @@ def quantization_regularisation(
     progress: float,
     low: float = -3.0,
     high: float = 3.0,
-    slope: float = 0.1,
+    outside_weight: float = 0.1,
 ) -> Tensor:
     """Stay away from thresholds and inside the range, mean over values.
 
-    w (exp(-min_i |x - theta_i|) + slope (relu(low - x)^2 + relu(x - high)^2)), w from 0.2 to 1.
+    w (exp(-min_i |x - theta_i|) + outside_weight (relu(low - x)^2 + relu(x - high)^2)), w rising
+    from 0.2 to 1.
 
     Args:
         values: (batch, n).
@@ -129,11 +130,11 @@ def quantization_regularisation(
         progress: Step over steps, 0 to 1.
         low: Lower end of the range.
         high: Upper end of the range.
-        slope: lambda, the weight of leaving the range.
+        outside_weight: lambda, the weight of leaving the range.
     """
     nearest = (values.unsqueeze(2) - thresholds).abs().amin(dim=2)
     outside = F.relu(low - values).square() + F.relu(values - high).square()
-    return (0.2 + 0.8 * progress) * (torch.exp(-nearest) + slope * outside).mean()
+    return (0.2 + 0.8 * progress) * (torch.exp(-nearest) + outside_weight * outside).mean()
 
 
 def sample_triples(rows: int, count: int, generator: torch.Generator) -> Tensor:

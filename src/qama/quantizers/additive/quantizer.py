@@ -228,7 +228,7 @@ class AdditiveQuantizer:
         count = layout.codewords
         offsets = queries.astype(np.float64) @ self.mean * UNIT**2
         products = kernels.multiply(
-            evened(queries), self._paired[: -(-count // 32)], threads=threads
+            evened(queries), self._panels[: -(-count // 32)], threads=threads
         )
         few = [slice(first, first + _QUERIES) for first in range(0, len(Q), _QUERIES)]
 
@@ -239,8 +239,8 @@ class AdditiveQuantizer:
         return scoring.joined(rounded(some) for some in few or [slice(0)])
 
     @cached_property
-    def _paired(self) -> npt.NDArray[np.int32]:
-        return kernels.paired(evened(self.codewords))
+    def _panels(self) -> npt.NDArray[np.int32]:
+        return kernels.panels(evened(self.codewords))
 
     @cached_property
     def splits(self) -> bool:
@@ -303,7 +303,7 @@ class AdditiveCode(CodeValue):
     scorers = ("asymmetric",)
     between = "asymmetric"
     nested = True
-    pairs = 0
+    bit_pairs = 0
 
     @property
     def label(self) -> str:

@@ -110,8 +110,8 @@ class Hamming:
 
     def _scan(self, rows: Rows) -> kernels.HammingScan:
         return kernels.HammingScan(
-            rows.blocks.leading, rows.count, self.queries, self.code.stored_bits, self.code.pairs,
-            mask=rows.mask, visited=rows.visited,
+            rows.blocks.leading, rows.count, self.queries, self.code.stored_bits,
+            self.code.bit_pairs, mask=rows.mask, visited=rows.visited,
         )  # fmt: skip
 
     def scores(self, keys: Keys) -> Floats:
