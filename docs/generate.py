@@ -248,7 +248,7 @@ def scale():
         f"| adding, core hours (measured {add:.0f} us a row, more lists included) "
         f"| {rows * (add + more) / 3.6e9:.0f} |",
         f"| one query, flat | {full:,.0f} ms |",
-        f"| one query, {100 * share:.1f} % of the bytes (measured recall {some['value']:.2f}) "
+        f"| one query, {100 * share:.2g} % of the bytes (measured recall {some['value']:.2f}) "
         f"| {full * share:,.1f} ms |",
     ))  # fmt: skip
 

@@ -86,22 +86,22 @@ def test_torch_and_numpy_agree_and_differing_cells_are_rare(rows, preset):
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_a_fit_is_never_worse_than_its_start_on_the_held_out_rows(rows, preset):
+def test_a_fit_is_never_worse_than_its_start_on_the_validation_rows(rows, preset):
     shaken = quick(rows, preset, learning_rate=5.0, evaluate_every=1)
     start = quick(rows, preset, steps=0)
     assert shaken.facts["agreement_start"] == start.facts["agreement_start"]
     assert shaken.facts["agreement_best"] >= shaken.facts["agreement_start"]
     assert start.facts["steps"] == start.facts["best_step"] == 0
     for codec in (shaken, start):
-        kept, held_out = _split(rows, codec.facts["config"]["held_out"], 0)
-        again = agreement.mean(agreement.HeldOut.make(held_out, kept, 0).of(codec.thermometer))
+        kept, validation = _split(rows, codec.facts["config"]["held_out"], 0)
+        again = agreement.mean(agreement.Validation.make(validation, kept, 0).of(codec.thermometer))
         assert codec.facts["agreement_best"] == pytest.approx(again, abs=1e-3)
 
 
-def test_held_out_rows_are_never_trained_on(rows):
-    kept, held_out = _split(rows, 0.05, seed=0)
-    assert (len(kept), len(held_out)) == (285, 15)
-    both = {row.tobytes() for row in kept}, {row.tobytes() for row in held_out}
+def test_validation_rows_are_never_trained_on(rows):
+    kept, validation = _split(rows, 0.05, seed=0)
+    assert (len(kept), len(validation)) == (285, 15)
+    both = {row.tobytes() for row in kept}, {row.tobytes() for row in validation}
     assert not both[0] & both[1]
     assert both[0] | both[1] == {row.tobytes() for row in rows}
 
@@ -176,11 +176,11 @@ def test_real_queries_take_part_in_the_fit(rows):
     assert codec.fingerprint != quick(rows).fingerprint
 
 
-def test_held_out_questions_are_never_trained_on():
-    known, held = asked.Asked(mixture(40, 8), mixture(40, 8)).split(seed=1)
-    assert (len(known.queries), len(held.queries)) == (36, 4)
+def test_validation_questions_are_never_trained_on():
+    known, unseen = asked.Asked(mixture(40, 8), mixture(40, 8)).split(seed=1)
+    assert (len(known.queries), len(unseen.queries)) == (36, 4)
     for side in ("queries", "answers"):
-        both = [{row.tobytes() for row in getattr(part, side)} for part in (known, held)]
+        both = [{row.tobytes() for row in getattr(part, side)} for part in (known, unseen)]
         assert not both[0] & both[1]
         assert both[0] | both[1] == {row.tobytes() for row in mixture(40, 8)}
     assert len(asked.Asked(mixture(9, 8)).split(0)[1].queries) == 0
@@ -188,12 +188,12 @@ def test_held_out_questions_are_never_trained_on():
 
 def test_the_look_wants_the_answers_of_pairs(rows):
     pairs = asked.Asked(rows[:3], rows[3:6])
-    held = agreement.HeldOut.make(rows[6:8], rows[8:], 0, (asked.Asked(rows[:2]), pairs))
-    assert held.wanted.shape == (7, 10)
-    np.testing.assert_array_equal(held.rows[held.wanted[4:, 0]], unit(rows[3:6]))
-    assert (held.wanted[4:, 1:] == -1).all()
-    nearest = np.argsort(-unit(rows[:2]) @ held.rows.T, axis=1, kind="stable")[:, :10]
-    np.testing.assert_array_equal(held.wanted[2:4], nearest)
+    judged_by = agreement.Validation.make(rows[6:8], rows[8:], 0, (asked.Asked(rows[:2]), pairs))
+    assert judged_by.wanted.shape == (7, 10)
+    np.testing.assert_array_equal(judged_by.rows[judged_by.wanted[4:, 0]], unit(rows[3:6]))
+    assert (judged_by.wanted[4:, 1:] == -1).all()
+    nearest = np.argsort(-unit(rows[:2]) @ judged_by.rows.T, axis=1, kind="stable")[:, :10]
+    np.testing.assert_array_equal(judged_by.wanted[2:4], nearest)
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ class Codec:
         additive: Maker of byte codes; None where none were fitted.
         thermometer: Maker of grid codes; None where none were fitted.
         preset: The name of the recipe that fitted it.
-        facts: What the fit recorded (rows, seed, steps, held-out agreement); plain JSON values.
+        facts: What the fit recorded (rows, seed, steps, validation agreement); plain JSON values.
     """
 
     additive: AdditiveQuantizer | None = None

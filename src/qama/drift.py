@@ -75,14 +75,14 @@ def quality(codec: Codec, X: Floats) -> npt.NDArray[np.float64]:
     return code.fidelity(X, code.encode(X, compact=True))
 
 
-def reference(codec: Codec, held_out: Floats) -> dict[str, Any]:
+def reference(codec: Codec, validation: Floats) -> dict[str, Any]:
     """Return what a fit records: JSON values for `Codec.facts` under the key `FACT`.
 
     Args:
         codec: The codec.
-        held_out: Vectors like the fitted ones that it was not fitted on, float32 (n, d).
+        validation: Vectors like the fitted ones that it was not fitted on, float32 (n, d).
     """
-    found = quality(codec, held_out)
+    found = quality(codec, validation)
     return {
         "rows": len(found),
         "mean": round(float(found.mean()), 6),

@@ -19,7 +19,7 @@ from qama.quantizers.additive.quantizer import AdditiveQuantizer
 from qama.quantizers.thermometer.levels import QUARTERS
 from qama.recipe import Callback, Report, TrainConfig
 
-_MAX_HELD_OUT = 512
+_MAX_VALIDATION = 512
 
 
 @checks.default_errstate()
@@ -108,13 +108,13 @@ def fit(
         raise ValueError(
             f"vectors have {rows.shape[1]} dims, but the base was fitted on {base.dims_in}"
         )
-    kept, held_out = _split(rows, chosen.held_out, seed)
+    kept, validation = _split(rows, chosen.held_out, seed)
     with blas.at_most(count):
-        thermometer, found = _grid(wanted, kept, held_out, seed, count)
+        thermometer, found = _grid(wanted, kept, validation, seed, count)
         agreement = found.get("agreement_best")
         additive = _bytes(chosen, base, kept, seed, count, callbacks, agreement)
         codec = Codec(additive, thermometer, preset)
-        found[drift.FACT] = drift.reference(codec, held_out)
+        found[drift.FACT] = drift.reference(codec, validation)
     found |= {
         "rows": total,
         "rows_used": len(rows),
@@ -177,13 +177,13 @@ def _wanted(
     return Wanted.of(chosen, known, callbacks=callbacks, **for_grid)
 
 
-def _grid(wanted: Any, kept: Floats, held_out: Floats, seed: int, threads: int) -> Any:
+def _grid(wanted: Any, kept: Floats, validation: Floats, seed: int, threads: int) -> Any:
     """Fit grid codes, where they are asked for; returns the quantizer and facts."""
     if wanted is None:
         return None, {}
     from qama.training.grid import fit_grid
 
-    return fit_grid(wanted, kept, held_out, seed, threads)
+    return fit_grid(wanted, kept, validation, seed, threads)
 
 
 def _bytes(
@@ -211,7 +211,7 @@ def _bytes(
 
 
 def _split(rows: Floats, share: float, seed: int) -> tuple[Floats, Floats]:
-    """Split off the held-out slice, which is never trained on."""
-    count = min(_MAX_HELD_OUT, max(1, int(len(rows) * share)))
+    """Split off the validation rows, which are never trained on."""
+    count = min(_MAX_VALIDATION, max(1, int(len(rows) * share)))
     order = np.random.default_rng(seed).permutation(len(rows))
     return rows[np.sort(order[count:])], rows[np.sort(order[:count])]

@@ -26,10 +26,10 @@ def choose_codewords(
         chosen = _descended(alone.astype(np.int32), twice, size, chosen, sweeps)
         packed = layout.packed(chosen)
         codes[first : first + step] = packed
-        left = some.astype(np.int64)
+        residual = some.astype(np.int64)
         for places in layout.places(packed):
-            left -= codebooks.codewords[places]
-        residuals[first : first + step] = np.clip(left, -(2**15), 2**15 - 1)
+            residual -= codebooks.codewords[places]
+        residuals[first : first + step] = np.clip(residual, -(2**15), 2**15 - 1)
     return codes, residuals
 
 

@@ -70,7 +70,7 @@ class Code(Protocol):
     def nested(self) -> bool:
         """Whether the tables of a prefix are the first of the code's own.
 
-        An index then keeps the bytes that a progressive search scans first apart from the others.
+        An index then keeps the bytes that a coarse-to-fine search scans first apart.
         """
 
     def prefixes(self) -> Sequence[Code]:
@@ -92,7 +92,7 @@ class Code(Protocol):
         """Return the score float64 (n,) of each vector float32 (n, d) with its own compact code."""
 
     def query_tables(self, Q: Floats, threads: int = 0) -> QueryTables:
-        """Weigh queries float32 (m, d) for asymmetric scoring of compact codes."""
+        """Return lookup tables of queries float32 (m, d), for asymmetric scores of compact codes."""
 
     @property
     def inverse_norm_steps(self) -> Floats:

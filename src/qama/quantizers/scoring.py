@@ -1,6 +1,6 @@
 """Asymmetric scores: a float query against codes, defined as integers.
 
-A coder turns a query into an offset and tables, of 256 entries for each leading ("full") byte of a
+A code turns a query into an offset and lookup tables, of 256 entries for each leading ("full") byte of a
 stored code and of 16 for each nibble of the other bytes: the score of a code is the offset + the
 sum of its bytes' and nibbles' entries, times the code's inverse norm. Entries are whole
 numbers with one scale per query, so every kernel, thread count and machine gives the same sums;
@@ -54,8 +54,8 @@ class QueryTables:
     """Queries made ready for asymmetric scoring.
 
     Attributes:
-        tables: int16 (m, entries), what each value of each byte or nibble adds to S, in the order
-            of `layout`.
+        tables: int16 (m, entries), the lookup tables: what each value of each byte or nibble adds
+            to S, in the order of `layout`.
         offsets: int32 (m,), within +-2^30.
         scales: float32 (m,), powers of two.
         full: Leading bytes with one table of 256 entries each.

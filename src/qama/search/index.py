@@ -315,9 +315,10 @@ class Index(NotCopied):
                 ones, as many as there are vectors, are refused: they are a mask, and not ids.
             exclude: Ids that may not be returned; unknown ones are ignored.
             threads: 0 uses all cores; more than there are is clamped.
-            funnel: Progressive search: scan a prefix of the codes first and finish only the
-                best candidates on all of them; a number says how many (True: 12,000 over the
-                bytes of the prefix, but at least a thousandth of the rows and 20 k). Approximate.
+            funnel: Coarse-to-fine search with rescoring: scan a prefix of the codes first, then
+                score the best candidates by all of their bytes; a number says how many (True:
+                12,000 over the bytes of the prefix, but at least a thousandth of the rows and
+                20 k). Approximate.
                 Codes without a shorter prefix (hybrid) refuse it. Worth it from about a million
                 byte codes on: see docs/kernels.md.
             nprobe: Of an index with inverted lists: how many lists are read for each query, the

@@ -22,7 +22,7 @@ _NEAR = 50  # nearest rows of each query
 
 
 def calibrated(grid: ThermometerQuantizer, X: Floats, seed: int) -> ThermometerQuantizer:
-    """Return the coder with calibration scales, by least squares through zero.
+    """Return the quantizer with calibration scales, by least squares through zero.
 
     They bring the cosines of codes to those of floats.
 

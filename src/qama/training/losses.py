@@ -2,8 +2,8 @@
 
 Shapes: X (batch, d) base embeddings; Z (batch, d) adapted ones in training's scale (rows of length
 sqrt(d)); Y a prefix of Z. Gram matrices are of L2-normalised rows. Every function returns a scalar
-tensor to be minimised. Sums over pairs are divided by their number, so that a loss weight means
-the same at every batch size.
+tensor to be minimised. Sums over pairs of rows are divided by their number, so that a loss weight
+means the same at every batch size.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def similarity_mse(base: Tensor, adapted: Tensor) -> Tensor:
 def symmetric_kl(base: Tensor, adapted: Tensor, temperature: float) -> Tensor:
     """Keep the distribution over neighbours: (KL(P_X|P_Y) + KL(P_Y|P_X)) / 2, mean over rows.
 
-    P is the row softmax of S / temperature; the diagonal, a row's likeness to itself, is masked.
+    P is the row softmax of S / temperature; the diagonal, a row's cosine with itself, is masked.
     """
     p = F.log_softmax(_off_diagonal(base) / temperature, dim=1)
     q = F.log_softmax(_off_diagonal(adapted) / temperature, dim=1)

@@ -310,7 +310,7 @@ def _chosen_together(codes: Bytes, layout: CodebookLayout) -> Floats:
     return counts.reshape(books * size, -1)
 
 
-def _prefix_lengths(coder: AdditiveQuantizer, U: Floats, threads: int) -> Floats:
+def _prefix_lengths(made: AdditiveQuantizer, U: Floats, threads: int) -> Floats:
     """Return the mean |x_hat| of every byte prefix over unit rows U: float32 (bytes,)."""
-    lengths = coder.prefix_lengths(coder.encode(U, coder.max_bytes, threads)).mean(axis=1)
+    lengths = made.prefix_lengths(made.encode(U, made.max_bytes, threads)).mean(axis=1)
     return np.asarray(np.maximum(lengths, 1e-6), dtype=np.float32)

@@ -223,7 +223,7 @@ class AdditiveQuantizer:
     # -- scoring ----------------------------------------------------------------------------
 
     def query_tables(self, Q: Floats, nbytes: int, threads: int = 0) -> scoring.QueryTables:
-        """Weigh queries float32 (m, d): per byte or nibble and value, what it adds to q . x_hat."""
+        """Return lookup tables of queries float32 (m, d): what each codeword adds to q . x_hat."""
         queries, layout = whole(unit(Q)), self.layout.leading(nbytes)
         count = layout.codewords
         offsets = queries.astype(np.float64) @ self.mean * UNIT**2
@@ -360,7 +360,7 @@ class AdditiveCode(CodeValue):
         return cosines(X, self.decode(stored))
 
     def query_tables(self, Q: Floats, threads: int = 0) -> scoring.QueryTables:
-        """Weigh queries float32 (m, d), see `AdditiveQuantizer.query_tables`."""
+        """Return lookup tables, see `AdditiveQuantizer.query_tables`."""
         return self.quantizer.query_tables(Q, self.nbytes, threads)
 
     @property

@@ -140,7 +140,7 @@ class ThermometerQuantizer:
     def with_reconstruction(
         self, X: Floats, base: ThermometerQuantizer | None = None
     ) -> ThermometerQuantizer:
-        """Return this coder with reconstruction values: means of z over X float32 (n, d) by state.
+        """Return the quantizer with reconstruction values: by state the mean of z over X (n, d).
 
         Those of a base count for some rows of their states.
         """
@@ -370,7 +370,7 @@ class ThermometerCode(CodeValue):
         return scoring.integer_weights(np.concatenate(parts, axis=1), offsets)
 
     def query_tables(self, Q: Floats, threads: int = 0) -> scoring.QueryTables:
-        """Weigh queries float32 (m, d) for codes in their stored form, by NumPy's own threads."""
+        """Return lookup tables of queries float32 (m, d), by NumPy's own threads."""
         return scoring.nibble_tables(self.query_weights(Q), self.stored_bits, self.bit_pairs)
 
     def _by_state(self, Z: Floats, segment: levels.Segment) -> Floats:

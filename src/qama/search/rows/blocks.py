@@ -1,8 +1,8 @@
 """Codes in blocks of 64 rows, as the kernels read them, the leading bytes of each code apart.
 
-A progressive search scans the leading bytes of all rows: they lie in an array of their own, since
-reading them in order is several times as fast as jumping from block to block (docs/kernels.md).
-Where nothing is scanned first, one array holds all bytes.
+A coarse-to-fine search scans the leading bytes of all rows first: they lie in an array of their
+own, since reading them in order is several times as fast as jumping from block to block
+(docs/kernels.md). Where nothing is scanned first, one array holds all bytes.
 """
 
 from __future__ import annotations
@@ -178,7 +178,7 @@ def from_arrays(arrays: dict[str, npt.NDArray[Any]], rows: int, columns: int) ->
 
 
 def coarse_code(code: Code) -> Code | None:
-    """Return the prefix that a progressive search scans first: about a quarter of the bytes."""
+    """Return the prefix that a coarse-to-fine search scans first: about a quarter of the bytes."""
     prefixes = code.prefixes()
     within = [short for short in prefixes if 4 * short.stored_bytes <= code.stored_bytes]
     fitting = within or prefixes[:1]

@@ -56,7 +56,7 @@ class Lists:
         places_given: int32 (at least count,), the place of each row; None: follows from
             ``rows_at`` and is made when it is first needed.
         last: int64 (nlist,), the last block of each list, or -1.
-        room: int64 (nlist,), lanes free in it; those of deleted rows before others are not used
+        room: int64 (nlist,), lanes free in it; those of tombstones before others are not used
             again.
     """
 

@@ -1,9 +1,10 @@
 """Rows in memory: what a search reads, and what a change makes of them.
 
 A `Snapshot` never changes. A change makes the next one: it writes new rows where no snapshot looks
-(behind the rows of them all) and makes a new bitmap of deleted rows, so that any number of searches
-may run beside one writer. A row that a snapshot can see is never written again, and a change that
-fails midway leaves nothing that can be seen. Only one snapshot may follow another.
+(behind the rows of them all) and marks deleted ones by tombstones in a new bitmap, so that any
+number of searches may run beside one writer. A row that a snapshot can see is never written again,
+and a change that fails midway leaves nothing that can be seen. Only one snapshot may follow
+another.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ class Snapshot:
         rows: Rows, the deleted ones included.
         room: The stored codes, at least ``blocks`` of them, mapped from a file or not; what lies at
             no row's place is not defined.
-        live: uint64 (blocks,), the places of rows that were not deleted; None: of all.
+        live: uint64 (blocks,), a bit for each place: 1 for a row that can be found, 0 for a
+            tombstone, the mark of a deleted row; None: no row was deleted.
         deleted: How many were.
         ids: The ids of the rows.
         following: The id that the next row gets by default.

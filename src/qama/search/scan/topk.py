@@ -1,4 +1,6 @@
-"""Top k of stored codes for a batch of queries: flat, or coarse first (progressive).
+"""Top k of stored codes for a batch of queries: flat, or coarse to fine.
+
+A coarse-to-fine search scans a prefix of every code, then rescores the best candidates.
 
 Pure functions over places, which the kernels below call rows. The index above knows rows, ids,
 filters and deletes; the kernels know bytes.
@@ -24,7 +26,7 @@ Mask = npt.NDArray[np.uint64]
 Keys = npt.NDArray[Any]  # int32 distances, or float32 minus the score: smaller is better
 
 _QUERY_BATCH = 256  # queries whose tables are held together
-_CANDIDATE_BYTES = 12_000  # of the prefixes of a progressive search's candidates, at least
+_CANDIDATE_BYTES = 12_000  # of the prefixes of a coarse-to-fine search's candidates, at least
 
 
 @dataclass(frozen=True)
@@ -186,7 +188,7 @@ def search(
         scorer: "hamming" or "asymmetric".
         threads: Threads, at least 1.
         candidates: 0 scans every row at full length; otherwise that many survivors of a coarse
-            scan over a prefix are finished at full length.
+            scan over a prefix are rescored at full length.
     """
     parts = []
     for start in range(0, max(1, len(queries)), _QUERY_BATCH):  # no queries too have a k'
@@ -197,13 +199,13 @@ def search(
             found, keys = fine.top(rows, k, threads)
         else:
             coarse = fine.prefix(short, Q, threads)
-            found, keys = _progressive(fine, coarse, rows, k, threads, max(candidates, k))
+            found, keys = _coarse_to_fine(fine, coarse, rows, k, threads, max(candidates, k))
         parts.append((found, fine.scores(keys)))
     return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
 
 
 def candidates(code: Code, funnel: bool | int, k: int, rows: int) -> int:
-    """Return how many candidates a progressive search of so many rows finishes; 0: all of them.
+    """Return how many candidates a coarse-to-fine search of so many rows rescores; 0: a flat one.
 
     Raises:
         ValueError: not a bool or a whole number >= 1; or a code without a prefix.
@@ -232,7 +234,7 @@ def scorer_between(code: Code, stored: Bytes, threads: int) -> Scorer:
     return SCORERS[code.between].of_codes(code, stored, threads)
 
 
-def _progressive(
+def _coarse_to_fine(
     fine: Scorer, coarse: Scorer, rows: Rows, k: int, threads: int, candidates: int
 ) -> tuple[Ids, Keys]:
     survivors, _ = coarse.top(rows, candidates, threads)
