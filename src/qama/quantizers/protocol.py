@@ -92,7 +92,7 @@ class Code(Protocol):
         """Return the score float64 (n,) of each vector float32 (n, d) with its own compact code."""
 
     def query_tables(self, Q: Floats, threads: int = 0) -> QueryTables:
-        """Return lookup tables of queries float32 (m, d), for asymmetric scores of compact codes."""
+        """Return lookup tables of queries float32 (m, d), which score compact codes."""
 
     @property
     def inverse_norm_steps(self) -> Floats:

@@ -1,10 +1,10 @@
 """Asymmetric scores: a float query against codes, defined as integers.
 
-A code turns a query into an offset and lookup tables, of 256 entries for each leading ("full") byte of a
-stored code and of 16 for each nibble of the other bytes: the score of a code is the offset + the
-sum of its bytes' and nibbles' entries, times the code's inverse norm. Entries are whole
-numbers with one scale per query, so every kernel, thread count and machine gives the same sums;
-this file is the one home of that rounding.
+A code turns a query into an offset and lookup tables, of 256 entries for each leading ("full") byte
+of a stored code and of 16 for each nibble of the other bytes: the score of a code is the offset +
+the sum of its bytes' and nibbles' entries, times the code's inverse norm. Entries are whole numbers
+with one scale per query, so every kernel, thread count and machine gives the same sums; this file
+is the one home of that rounding.
 
     S = offset + sum of the entries                   int32
     score = (float32(S) * inverse norm of the code) * scale of the query
