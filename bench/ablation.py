@@ -26,14 +26,14 @@ from qama.quantizers.additive import quantizer as bytecode
 from qama.quantizers.thermometer.quantizer import ThermometerCode
 from qama.training import distillation
 
-BYTES = (12, 24, 48, 96)  # a factor byte among them
+BYTES = (12, 24, 48, 96)  # the byte of the inverse norm among them
 DIMS = (1, 2, 4)  # d over these
 NEVER = 1 << 30
 
 
 def flat_start(rows, nbytes, form, random):
-    """Words drawn with the rows' mean variance, in no direction of its own."""
-    drawn = random.standard_normal((nbytes * form.words, rows.shape[1]), dtype=np.float32)
+    """Codewords drawn with the rows' mean variance, in no direction of its own."""
+    drawn = random.standard_normal((nbytes * form.free_codewords, rows.shape[1]), dtype=np.float32)
     return drawn * np.float32(rows.std() * bytecode.UNIT / np.sqrt(nbytes * len(form.sizes)))
 
 
@@ -45,23 +45,23 @@ BYTE_PARTS = {
         (additive, "_FULL_ROUNDS", 8), (additive, "_ROUNDS", {0: 15, 12: 6, 48: 3}),
     ],
     "- start by water-filling": [(additive, "_start", flat_start)],
-    "- bytes of 256 words": [(additive, "_LEAST_ROWS", NEVER)],
+    "- bytes of 256 codewords": [(additive, "_LEAST_ROWS", NEVER)],
     "- sweeps after the beam": [
         (additive, "_SWEEPS", 0), (additive, "SWEEPS", 0), (bytecode, "SWEEPS", 0),
     ],
-    "- joint choice: one word after the other": [
+    "- joint choice: one codeword after the other": [
         (module, name, value)
         for module in (additive, bytecode)
         for name, value in (("BEAM", 1), ("SWEEPS", 0))
     ] + [(additive, "_BEAM", 1), (additive, "_SWEEPS", 0)],
     "- normalised score": [
         (
-            bytecode.AdditiveCode, "factor_indices",
+            bytecode.AdditiveCode, "inverse_norm_indices",
             lambda code, stored: np.full(len(stored), 128, "u1"),
         ),
     ],
     "- nesting: 23 bytes chosen together": [
-        (bytecode, "BLOCK_ENDS", tuple(end for end in bytecode.BLOCK_ENDS if end >= 23)),
+        (bytecode, "STAGE_ENDS", tuple(end for end in bytecode.STAGE_ENDS if end >= 23)),
     ],
 }  # fmt: skip
 GRID_PARTS = {

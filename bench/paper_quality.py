@@ -187,7 +187,9 @@ def _ablated(X, variant, seed):
         return _thresholds_only(X, seed)
     codec = qama.fit(X, "paper", seed, dims=None if nested else [d], threads=1, **options)
     # a fit for all dims alone is still judged at fewer
-    return replace(codec, thermometer=replace(codec.thermometer, dims=dims_grid(d), slopes={}))
+    return replace(
+        codec, thermometer=replace(codec.thermometer, dims=dims_grid(d), calibration_scales={})
+    )
 
 
 def _thresholds_only(X, seed):
@@ -199,7 +201,7 @@ def _thresholds_only(X, seed):
         name: quantile_thresholds(plain.values(Z, LEVELS[name]), LEVELS[name].thresholds)
         for name in plain.thresholds
     }
-    grid = replace(plain, thresholds=thresholds).with_centers(X)
+    grid = replace(plain, thresholds=thresholds).with_reconstruction(X)
     return Codec(thermometer=grid, preset="paper")
 
 

@@ -11,7 +11,7 @@ from quality_data import Scene, load_scene
 import qama
 from qama.quantizers.thermometer.levels import plan
 
-ROWS, QUERIES, BLOCK = 1_000_000, 1_000, 50_000
+ROWS, QUERIES, CHUNK = 1_000_000, 1_000, 50_000
 FLOATS = {"float32": np.float32, "float16": np.float16, "int8": np.int8}
 BUDGETS = (12, 24, 48, 96, 192)
 FUNNELS = (20, 50, 100, 200, 500, 1000, 2000)
@@ -29,8 +29,8 @@ def speed(dims: int, kind: str, threads: int):
         return [_float_row(dims, kind, threads)]
     codec = qama.fit(synthetic(2_000, dims, 0), "paper", steps=0, epochs=0, architecture="linear")
     index = qama.Index(codec, dims=dims, level=kind)
-    for block in range(ROWS // BLOCK):
-        index.add(synthetic(BLOCK, dims, block))
+    for chunk in range(ROWS // CHUNK):
+        index.add(synthetic(CHUNK, dims, chunk))
     Q = synthetic(QUERIES, dims, ROWS)
     bits = plan(dims, kind).bits()
     work = {
@@ -39,7 +39,7 @@ def speed(dims: int, kind: str, threads: int):
     }
     rows = []
     for scorer, operations in work.items():
-        index.search(Q[:8], 10, scorer=scorer, threads=threads)  # factors are cached by now
+        index.search(Q[:8], 10, scorer=scorer, threads=threads)  # inverse norms are cached by now
         started = time.perf_counter()
         index.search(Q, 10, scorer=scorer, threads=threads)
         rows.append({"method": f"qama {kind}", "scorer": scorer, "bytes": index.code.nbytes,
@@ -49,14 +49,14 @@ def speed(dims: int, kind: str, threads: int):
 
 
 def _float_row(dims: int, kind: str, threads: int):
-    """Exact search by FAISS, block by block; int8 and float16 are widened a block at a time."""
+    """Exact search by FAISS, chunk by chunk; int8 and float16 are widened a chunk at a time."""
     import faiss
 
     faiss.omp_set_num_threads(threads)
     Q = synthetic(QUERIES, dims, ROWS)
     seconds = 0.0
-    for block in range(ROWS // BLOCK):
-        X = synthetic(BLOCK, dims, block)
+    for chunk in range(ROWS // CHUNK):
+        X = synthetic(CHUNK, dims, chunk)
         scale = np.abs(X).max() / 127 if kind == "int8" else 1
         X = np.rint(X / scale).astype(np.int8) if kind == "int8" else X.astype(FLOATS[kind])
         started = time.perf_counter()

@@ -363,11 +363,11 @@ def _sign_runner(
 ) -> Callable[[Floats, Floats, Floats, int, int], Outcome]:
     def run(fit: Floats, docs: Floats, queries: Floats, k: int, seed: int) -> Outcome:
         turn = _directions(kind, fit, bits, seed)
-        centre = np.zeros(fit.shape[1], np.float32)
+        mean = np.zeros(fit.shape[1], np.float32)
         if kind in ("principal", "rotated", "itq"):
-            centre = fit.mean(axis=0)
-        signs = np.where((docs - centre) @ turn > 0, np.float32(1), np.float32(-1))
-        turned = (queries - centre) @ turn if scorer == "hamming" else queries @ turn
+            mean = fit.mean(axis=0)
+        signs = np.where((docs - mean) @ turn > 0, np.float32(1), np.float32(-1))
+        turned = (queries - mean) @ turn if scorer == "hamming" else queries @ turn
         if scorer == "hamming":
             turned = np.where(turned > 0, np.float32(1), np.float32(-1))
         hits = chunked_top_k(lambda part: turned[part] @ signs.T, len(queries), len(docs), k)

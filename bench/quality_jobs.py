@@ -69,7 +69,7 @@ def _peer_run(variant: peers.Variant, scene: Scene, seed: int) -> Callable[[], t
 
 
 def _ours(budgets: Sequence[int], scene: Scene, seed: int, threads: int) -> Iterator[Job]:
-    """One of the bytes is the cached factor of the row.
+    """One of the bytes is the cached inverse norm of the row.
 
     The codec is fitted when the first job runs, so a finished scene costs nothing.
     """

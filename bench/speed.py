@@ -81,8 +81,8 @@ class Codes:
         ready = code.query_tables(Q)
         self.offsets, self.tables = ready.offsets, ready.tables
         self.full = ready.full
-        some = code.factor_indices(self.codes[:20_000])
-        self.factors, self.steps = np.resize(some, rows), code.factor_steps
+        some = code.inverse_norm_indices(self.codes[:20_000])
+        self.norm_indices, self.steps = np.resize(some, rows), code.inverse_norm_steps
 
     def hamming(self, batch, threads=1, path=None):
         scan = kernels.HammingScan(self.blocks, self.rows, self.queries[:batch], self.bits)
@@ -91,7 +91,7 @@ class Codes:
     def asymmetric(self, batch, threads=1, path=None):
         scan = kernels.TableScan(
             self.apart.leading, self.rows, self.tables[:batch], self.offsets[:batch],
-            self.full, self.apart.rest, self.factors, self.steps,
+            self.full, self.apart.rest, self.norm_indices, self.steps,
         )  # fmt: skip
         return lambda: kernels.table_topk(scan, K, threads=threads, path=path)
 

@@ -24,7 +24,7 @@ def features(bench):
     index.add_codes(codes)
     adding = time.perf_counter() - started
     Q = data.vectors(256, seed=2)
-    index.search(Q[:1], K)  # makes the factors
+    index.search(Q[:1], K)  # makes the inverse norms
     share = bench.random.random(rows)
     chosen = {
         "all": None,

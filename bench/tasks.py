@@ -115,8 +115,8 @@ def scope(say, labels):
     inside, outside = say("val"), say("oos_val")
     right = inside.labels == labels["val"]
     cuts = np.unique(np.concatenate([inside.scores, outside.scores]))
-    worth = [(right & (inside.scores >= c)).mean() + (outside.scores < c).mean() for c in cuts]
-    cut = cuts[int(np.argmax(worth))]
+    accuracy = [(right & (inside.scores >= c)).mean() + (outside.scores < c).mean() for c in cuts]
+    cut = cuts[int(np.argmax(accuracy))]
     inside, outside = say("test"), say("oos_test")
     right = inside.labels == labels["test"]
     truth = np.repeat([1, 0], [len(inside.scores), len(outside.scores)])

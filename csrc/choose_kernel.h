@@ -21,7 +21,7 @@ namespace qama {
 
 constexpr std::int32_t kNever = 0x7FFFFFFF; // above every cost
 constexpr int kTileVectors = 2;             // vectors of codewords in a tile
-constexpr int kTilePairs = 96;              // pairs of entries that are read of a tile at a time
+constexpr int kTileDimPairs = 96;           // dim pairs that are read of a tile at a time
 
 template <int N> struct Number {
     static constexpr int value = N;
@@ -36,17 +36,18 @@ static inline void put_lane(std::int32_t* values, int index, std::int32_t value)
     L::select(here, L::splat(value), L::load(at)).store(at);
 }
 
-static inline std::int32_t pair_at(const std::int16_t* row, int pair) {
+static inline std::int32_t dim_pair_at(const std::int16_t* row, int number) {
     std::int32_t both;
-    std::memcpy(&both, row + 2 * pair, sizeof both);
+    std::memcpy(&both, row + 2 * number, sizeof both);
     return both;
 }
 
-// Adds to `sums` the products of R rows with the codewords of a tile, of `pairs` pairs of entries
-// (see Choice.paired). The rows lie `dims` apart.
+// Adds to `sums` the products of R rows with the codewords of a tile, in so many dim pairs (see
+// Choice.panels). The rows lie `dims` apart.
 template <class I, int R>
-static inline void add_products(const std::int32_t* codewords, int pairs, const std::int16_t* rows,
-                                int dims, typename I::Lanes (&sums)[R][kTileVectors]) {
+static inline void add_products(const std::int32_t* codewords, int dim_pairs,
+                                const std::int16_t* rows, int dims,
+                                typename I::Lanes (&sums)[R][kTileVectors]) {
     using L = typename I::Lanes;
     constexpr int chains = R == 1 ? 4 : 1; // sums that need not wait for each other
     L some[chains][R][kTileVectors];
@@ -56,16 +57,16 @@ static inline void add_products(const std::int32_t* codewords, int pairs, const 
                 some[c][r][v] = c == 0 ? sums[r][v] : L::splat(0);
     const auto add = [&](int k, L(&to)[R][kTileVectors]) {
         for (int r = 0; r < R; ++r) {
-            const L entries = L::splat(pair_at(rows + std::int64_t{r} * dims, k));
+            const L entries = L::splat(dim_pair_at(rows + std::int64_t{r} * dims, k));
             for (int v = 0; v < kTileVectors; ++v)
-                to[r][v] = to[r][v].add_products(L::load(codewords + k * kPaired + v * L::kLanes),
-                                                 entries);
+                to[r][v] =
+                    to[r][v].add_products(L::load(codewords + k * kPanel + v * L::kLanes), entries);
         }
     };
     int k = 0;
-    for (; k + chains <= pairs; k += chains)
+    for (; k + chains <= dim_pairs; k += chains)
         for (int c = 0; c < chains; ++c) add(k + c, some[c]);
-    for (; k < pairs; ++k) add(k, some[0]);
+    for (; k < dim_pairs; ++k) add(k, some[0]);
     for (int r = 0; r < R; ++r)
         for (int v = 0; v < kTileVectors; ++v) {
             sums[r][v] = some[0][r][v];
@@ -73,10 +74,10 @@ static inline void add_products(const std::int32_t* codewords, int pairs, const 
         }
 }
 
-// The same for pairs from `first` on. `waiting` keeps the sums between calls, unless these pairs
+// The same for dim pairs from `first` on. `waiting` keeps the sums between calls, unless these
 // are the last ones: then take(r, v, sums) is called for each row r and vector v.
 template <class I, int R, class Take>
-static inline void products_of_rows(const std::int32_t* codewords, int first, int pairs,
+static inline void products_of_rows(const std::int32_t* codewords, int first, int dim_pairs,
                                     const std::int16_t* rows, int dims, std::int32_t* waiting,
                                     Take take) {
     using L = typename I::Lanes;
@@ -85,28 +86,28 @@ static inline void products_of_rows(const std::int32_t* codewords, int first, in
     for (int r = 0; r < R; ++r)
         for (int v = 0; v < V; ++v)
             sums[r][v] = first == 0 ? L::splat(0) : L::load(waiting + (r * V + v) * L::kLanes);
-    add_products<I, R>(codewords + std::int64_t{first} * kPaired, pairs, rows + 2 * first, dims,
+    add_products<I, R>(codewords + std::int64_t{first} * kPanel, dim_pairs, rows + 2 * first, dims,
                        sums);
     for (int r = 0; r < R; ++r)
         for (int v = 0; v < V; ++v)
-            if (2 * (first + pairs) == dims) take(r, v, sums[r][v]);
+            if (2 * (first + dim_pairs) == dims) take(r, v, sums[r][v]);
             else sums[r][v].store(waiting + (r * V + v) * L::kLanes);
 }
 
 // Calls take(r, at, products) with the products of row r and the vector of codewords from `at` on,
-// for all codewords and `count` rows, at most kChoiceRows. Some pairs of entries of a tile at a
+// for all codewords and `count` rows, at most kChoiceRows. Some dim pairs of a tile at a
 // time serve all rows, so that they stay in the L1 cache.
 template <class I, class Take>
-static inline void all_products(const std::int32_t* pairs, int dims, int width,
+static inline void all_products(const std::int32_t* panels, int dims, int width,
                                 const std::int16_t* rows, std::int64_t count, Take take) {
     using L = typename I::Lanes;
     constexpr int V = kTileVectors, R = L::kTileRows, tile = V * L::kLanes;
     alignas(64) std::int32_t waiting[kChoiceRows * tile];
     for (int column = 0; column < width; column += tile) {
         const std::int32_t* codewords =
-            pairs + std::int64_t{column} / kPaired * (dims / 2) * kPaired + column % kPaired;
-        for (int first = 0; first < dims / 2; first += kTilePairs) {
-            const int some = dims / 2 - first < kTilePairs ? dims / 2 - first : kTilePairs;
+            panels + std::int64_t{column} / kPanel * (dims / 2) * kPanel + column % kPanel;
+        for (int first = 0; first < dims / 2; first += kTileDimPairs) {
+            const int some = dims / 2 - first < kTileDimPairs ? dims / 2 - first : kTileDimPairs;
             const auto products = [&](auto number, std::int64_t r) {
                 products_of_rows<I, decltype(number)::value>(
                     codewords, first, some, rows + r * dims, dims, waiting + r * tile,
@@ -123,7 +124,7 @@ template <class I> static void multiply(const Products& p, Range rows) {
     for (std::int64_t i = rows.first; i < rows.last; i += kChoiceRows) {
         const std::int64_t count = rows.last - i < kChoiceRows ? rows.last - i : kChoiceRows;
         std::int32_t* out = p.products + i * p.width;
-        all_products<I>(p.paired, p.dims, p.width, p.rows + i * p.dims, count,
+        all_products<I>(p.panels, p.dims, p.width, p.rows + i * p.dims, count,
                         [&](std::int64_t r, int at, typename I::Lanes products) {
                             products.store(out + r * p.width + at);
                         });
@@ -137,7 +138,7 @@ static inline void costs_alone(const Choice& c, const std::int16_t* rows, std::i
     using L = typename I::Lanes;
     const L low = L::splat(-c.limit), high = L::splat(c.limit);
     all_products<I>(
-        c.paired, c.dims, c.width, rows, count, [&](std::int64_t r, int at, L products) {
+        c.panels, c.dims, c.width, rows, count, [&](std::int64_t r, int at, L products) {
             const L product = products.halved(c.shift).max(low).min(high);
             L::load(c.squares + at).sub(product).sub(product).store(costs + r * c.width + at);
         });

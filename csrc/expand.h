@@ -1,13 +1,13 @@
-// A pair of bits (hi, lo) holds a level q from 0 to 3 in natural binary. The distance |q - q'| is
+// A bit pair (hi, lo) holds a level q from 0 to 3 in natural binary. The distance |q - q'| is
 // the Hamming distance of the thermometer bits hi|lo, hi, hi&lo. This header writes those bits: a
-// byte of four pairs needs twelve, so two bytes become three:
+// byte of four bit pairs needs twelve, so two bytes become three:
 //
 //     byte 0: hi|lo at the hi bits, hi&lo at the lo bits, of the first
 //     byte 1: the same of the second
 //     byte 2: hi of the first at the hi bits, hi of the second at the lo bits
 //
-// A last odd byte becomes two; a byte of pairs followed by plain bits keeps the latter in place.
-// B is one byte (of a query) or a vector of bytes (of 64 rows): the two expand alike.
+// A last odd byte becomes two; a byte of bit pairs followed by plain bits keeps the latter in
+// place. B is one byte (of a query) or a vector of bytes (of 64 rows): the two expand alike.
 #pragma once
 
 #include "scan.h"
@@ -17,7 +17,7 @@ namespace qama {
 constexpr std::uint8_t kHigh = 0xAA, kLow = 0x55;
 
 static inline int expanded_width(const Expansion& e) {
-    return e.columns + (e.pair_columns + 1) / 2 + (e.mixed ? 1 : 0);
+    return e.columns + (e.bit_pair_columns + 1) / 2 + (e.mixed ? 1 : 0);
 }
 
 template <class B> static inline B levels(B x) {
@@ -33,13 +33,13 @@ static inline void expand(const Expansion& e, const std::uint8_t* in, int in_ste
     int c = 0;
     auto read = [&] { return B::load(in + in_step * c++); };
     auto write = [&](B value) { value.store(out), out += out_step; };
-    while (c + 1 < e.pair_columns) {
+    while (c + 1 < e.bit_pair_columns) {
         const B a = read(), b = read();
         write(levels(a));
         write(levels(b));
         write((a & high) | (b & high).shr1());
     }
-    if (c < e.pair_columns) {
+    if (c < e.bit_pair_columns) {
         const B a = read();
         write(levels(a));
         write(a & high);

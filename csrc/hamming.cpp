@@ -30,7 +30,7 @@ std::uint8_t leading(int count) { return static_cast<std::uint8_t>(0xFF00 >> cou
 
 Expansion expansion_of(const HammingQueries& q) {
     const int rest = q.bits % 8;
-    return {q.columns, q.pairs / 4, leading(2 * (q.pairs % 4)),
+    return {q.columns, q.bit_pairs / 4, leading(2 * (q.bit_pairs % 4)),
             rest ? leading(rest) : std::uint8_t{0xFF}};
 }
 
@@ -88,7 +88,7 @@ void hamming_topk(const Kernels& kernels, const HammingArgs& args, int threads,
     const Expansion expansion = expansion_of(q);
     const int width = expanded_width(expansion);
     const auto patterns = tiled_patterns(q, expansion, width, kernels);
-    const HammingScan scan{args, expansion, q.pairs > 0, width, patterns.data()};
+    const HammingScan scan{args, expansion, q.bit_pairs > 0, width, patterns.data()};
     const std::int64_t scratch_bytes =
         scan.expands ? group_blocks(width, kGroupBytes) * width * kRows : 0;
     const double work =

@@ -1,4 +1,4 @@
-// Hamming distances, plain and of compact pairs.
+// Hamming distances, plain and of bit pairs.
 #pragma once
 
 #include <cstdint>

@@ -97,23 +97,23 @@ class PyHammingScan {
   public:
     explicit PyHammingScan(nb::handle scan)
         : stored_(scan), queries_(attribute<decltype(queries_)>(scan, "queries")),
-          bits_(attribute<int>(scan, "bits")), pairs_(attribute<int>(scan, "pairs")) {}
+          bits_(attribute<int>(scan, "bits")), bit_pairs_(attribute<int>(scan, "bit_pairs")) {}
 
     HammingArgs args() const {
         const Blocks blocks = blocks_of(stored_.blocks);
         const std::int64_t columns = size(queries_, 1);
         require(bits_ > 0 && columns == (bits_ + 7) / 8 && columns <= blocks.columns,
                 "bits, queries and blocks do not fit");
-        require(pairs_ >= 0 && 2 * pairs_ <= bits_, "pairs do not fit bits");
+        require(bit_pairs_ >= 0 && 2 * bit_pairs_ <= bits_, "bit_pairs do not fit bits");
         return {blocks,
                 rows_of(blocks, stored_.n, stored_.mask, stored_.visited),
-                {queries_.data(), size(queries_, 0), static_cast<int>(columns), bits_, pairs_}};
+                {queries_.data(), size(queries_, 0), static_cast<int>(columns), bits_, bit_pairs_}};
     }
 
   private:
     Stored stored_;
     Array<const std::uint8_t, 2> queries_;
-    int bits_, pairs_;
+    int bits_, bit_pairs_;
 };
 
 class PyTableScan {
@@ -257,7 +257,7 @@ void py_table_rows(nb::object scan, Array<const std::int64_t, 2> rows, int threa
 
 void py_choose_codewords(const std::string& path, Array<const std::int16_t, 2> rows,
                          Array<const std::int16_t, 2> codewords,
-                         Array<const std::int32_t, 3> paired, Array<const std::int16_t, 2> twice,
+                         Array<const std::int32_t, 3> panels, Array<const std::int16_t, 2> twice,
                          Array<const std::int32_t, 1> squares, int book_size, int beam, int sweeps,
                          int shift, std::int32_t limit, int threads,
                          Array<std::uint8_t, 2> codes_out, Array<std::int16_t, 2> residuals_out) {
@@ -268,10 +268,10 @@ void py_choose_codewords(const std::string& path, Array<const std::int16_t, 2> r
     const std::int64_t bytes = book_size == kNibbleSize ? codebooks / 2 : codebooks;
     require(dims > 0 && dims % 2 == 0 && dims < (1 << 20), "dims do not fit");
     require(size(codewords, 1) == dims && width == book_size * codebooks && bytes > 0 &&
-                width % kPaired == 0 && codebooks <= kMostCodebooks,
+                width % kPanel == 0 && codebooks <= kMostCodebooks,
             "codewords and rows do not fit");
-    require(size(paired, 0) == width / kPaired && size(paired, 1) == dims / 2 &&
-                size(paired, 2) == kPaired && size(twice, 0) == width && size(twice, 1) == width &&
+    require(size(panels, 0) == width / kPanel && size(panels, 1) == dims / 2 &&
+                size(panels, 2) == kPanel && size(twice, 0) == width && size(twice, 1) == width &&
                 size(squares, 0) == width,
             "products and codewords do not fit");
     require(beam > 0 && beam <= kBeam && sweeps >= 0, "beam or sweeps do not fit");
@@ -281,7 +281,7 @@ void py_choose_codewords(const std::string& path, Array<const std::int16_t, 2> r
             "outputs do not fit");
     nb::gil_scoped_release release;
     choose_codewords(kernels,
-                     {rows.data(), codewords.data(), paired.data(), twice.data(), squares.data(),
+                     {rows.data(), codewords.data(), panels.data(), twice.data(), squares.data(),
                       static_cast<int>(dims), static_cast<int>(codebooks), book_size,
                       static_cast<int>(width), beam, sweeps, shift, limit, codes_out.data(),
                       residuals_out.data()},
@@ -289,18 +289,18 @@ void py_choose_codewords(const std::string& path, Array<const std::int16_t, 2> r
 }
 
 void py_multiply(const std::string& path, Array<const std::int16_t, 2> rows,
-                 Array<const std::int32_t, 3> paired, int threads,
+                 Array<const std::int32_t, 3> panels, int threads,
                  Array<std::int32_t, 2> products_out) {
     const Kernels& kernels = kernels_named(path);
-    const std::int64_t dims = size(rows, 1), width = size(paired, 0) * kPaired;
-    require(dims < (1 << 20) && size(paired, 1) == dims / 2 && size(paired, 2) == kPaired &&
+    const std::int64_t dims = size(rows, 1), width = size(panels, 0) * kPanel;
+    require(dims < (1 << 20) && size(panels, 1) == dims / 2 && size(panels, 2) == kPanel &&
                 dims % 2 == 0 && width < (1 << 24),
             "codewords and rows do not fit");
     require(size(products_out, 0) == size(rows, 0) && size(products_out, 1) == width,
             "outputs do not fit");
     nb::gil_scoped_release release;
     multiply(kernels,
-             {rows.data(), paired.data(), static_cast<int>(dims), static_cast<int>(width),
+             {rows.data(), panels.data(), static_cast<int>(dims), static_cast<int>(width),
               products_out.data()},
              size(rows, 0), threads);
 }
@@ -357,13 +357,13 @@ NB_MODULE(_native, m) {
     m.def("table_rows", &py_table_rows, nb::arg("scan"), nb::arg("rows").noconvert(),
           nb::arg("threads"), nb::arg("scores_out").noconvert());
     m.def("choose_codewords", &py_choose_codewords, nb::arg("path"), nb::arg("rows").noconvert(),
-          nb::arg("codewords").noconvert(), nb::arg("paired").noconvert(),
+          nb::arg("codewords").noconvert(), nb::arg("panels").noconvert(),
           nb::arg("twice").noconvert(), nb::arg("squares").noconvert(), nb::arg("size"),
           nb::arg("beam"), nb::arg("sweeps"), nb::arg("shift"), nb::arg("limit"),
           nb::arg("threads"), nb::arg("codes_out").noconvert(),
           nb::arg("residuals_out").noconvert());
     m.def("multiply", &py_multiply, nb::arg("path"), nb::arg("rows").noconvert(),
-          nb::arg("paired").noconvert(), nb::arg("threads"), nb::arg("products_out").noconvert());
+          nb::arg("panels").noconvert(), nb::arg("threads"), nb::arg("products_out").noconvert());
     m.def("codeword_sums", &py_codeword_sums, nb::arg("codes").noconvert(),
           nb::arg("rows").noconvert(), nb::arg("full"), nb::arg("threads"),
           nb::arg("sums_out").noconvert());

@@ -44,10 +44,10 @@ class Work {
 
 int thread_count(int asked, double work) {
     if (asked > 0) return asked;
-    const double worth = 1 + work / kWorkPerThread;
-    if (worth < 2) return 1; // counting the cores takes 10 us
+    const double useful = 1 + work / kWorkPerThread;
+    if (useful < 2) return 1; // counting the cores takes 10 us
     const double cores = std::max(1u, std::thread::hardware_concurrency());
-    return static_cast<int>(std::min(cores, worth));
+    return static_cast<int>(std::min(cores, useful));
 }
 
 void parallel_for(std::int64_t count, int threads, const std::function<void(std::int64_t)>& task) {

@@ -45,7 +45,7 @@ static inline int tile_width(std::int64_t left, int tile) {
 // The queries that one pass over a group of blocks serves.
 template <class Entry> struct Tile {
     std::int64_t query;   // the first one's number
-    const Entry* entries; // what the pass reads of them: filter tables, or words to compare with
+    const Entry* entries; // what the pass reads of them: filter tables, or patterns to compare
     Sink* sinks;
 };
 

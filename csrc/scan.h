@@ -23,7 +23,7 @@
 
 namespace qama {
 
-// Words used throughout: a block holds 64 rows. A column is one byte of each row of a block. A tile
+// Terms used throughout: a block holds 64 rows. A column is one byte of each row of a block. A tile
 // is the queries that one pass over a block serves. A group is the blocks that all tiles visit
 // before any tile goes on, so that the blocks stay in a cache.
 
@@ -85,18 +85,18 @@ template <class Value> struct Best {
 
 // Which bits of a code are compared, and how its columns become columns to XOR (see expand.h).
 struct Expansion {
-    int columns;        // columns that are compared
-    int pair_columns;   // leading columns that hold four pairs each
-    std::uint8_t mixed; // mask: the bits of the next column that belong to pairs
-    std::uint8_t last;  // mask: the bits of the last column that are compared
+    int columns;          // columns that are compared
+    int bit_pair_columns; // leading columns that hold four bit pairs each
+    std::uint8_t mixed;   // mask: the bits of the next column that belong to bit pairs
+    std::uint8_t last;    // mask: the bits of the last column that are compared
 };
 
 struct HammingQueries {
     const std::uint8_t* codes; // (count, columns)
     std::int64_t count;
-    int columns; // bytes per query = (bits + 7) / 8
-    int bits;    // compared
-    int pairs;   // the first 2 * pairs bits are levels, see expand.h
+    int columns;   // bytes per query = (bits + 7) / 8
+    int bits;      // compared
+    int bit_pairs; // the first 2 * bit_pairs bits are levels, see expand.h
 };
 
 // What a caller asks of a Hamming scan: qama.kernels.HammingScan. The queries are compared with the
@@ -198,13 +198,13 @@ struct Range {
 constexpr int kMostCodebooks = 64; // of a Choice
 constexpr int kBeam = 16;          // prefixes that a beam can keep
 constexpr int kChoiceRows = 32;    // rows that are multiplied with the codewords together
-constexpr int kPaired = 32;        // codewords that lie side by side in Choice.paired
+constexpr int kPanel = 32;         // codewords that lie side by side in Choice.panels
 
 // What choose_codewords minimises: |row - sum of one codeword per codebook|^2.
 struct Choice {
     const std::int16_t* rows;      // (rows, dims)
     const std::int16_t* codewords; // (width, dims)
-    const std::int32_t* paired;    // (width / 32, dims / 2, 32): their entries 2k and 2k + 1
+    const std::int32_t* panels;    // (width / 32, dims / 2, 32): their dim pairs (2k, 2k + 1)
     const std::int16_t* twice;     // (width, width): 2 w_i . w_j, halved `shift` times
     const std::int32_t* squares;   // (width): |w_i|^2, halved `shift` times
     int dims;
@@ -220,7 +220,7 @@ struct Choice {
 // Products of all rows and all codewords.
 struct Products {
     const std::int16_t* rows;   // (rows, dims)
-    const std::int32_t* paired; // as in Choice
+    const std::int32_t* panels; // as in Choice
     int dims, width;
     std::int32_t* products; // out: (rows, width)
 };

@@ -13,7 +13,7 @@
 //     add_full(columns, entries, sums) per row of B blocks and query of T: the entries at its
 //                                      bytes of G columns, added up in 8 bits; [G][T] tables of 256
 //     kWide                            whether it has these three, for tables of 64 entries:
-//     tops(columns)                    the top bit pairs of up to three columns, in six bits
+//     tops(columns)                    the top two bits of up to three columns, in six bits
 //     wide_table<Kept>(entries)        64 entries, kept in a register where blocks share them
 //     find(column, table)              per row: the entry at its low six bits
 //     Lanes                            int32 lanes: see choose_kernel.h

@@ -19,7 +19,8 @@ constexpr std::int64_t kSampleRows = 16; // and there are so many rows per row w
 
 std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
-// Blocks are split into shards, the tiles of a batch of queries into parts: one task for each pair.
+// Blocks are split into shards, the tiles of a batch of queries into parts: one task for each shard
+// and part.
 struct Grid {
     std::int64_t shards, parts;
 };

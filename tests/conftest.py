@@ -67,10 +67,10 @@ def byte_codec(codec):
     from qama.quantizers.additive.quantizer import AdditiveQuantizer, whole
 
     signs = np.unpackbits(np.arange(16, dtype=np.uint8)[:, None], axis=1)[:, 4:] * 2.0 - 1
-    axes = np.eye(32).reshape(8, 4, 32)  # a word steps along four axes
-    words = np.concatenate([signs @ axes / step for step in (6, 12, 24, 48)])
+    axes = np.eye(32).reshape(8, 4, 32)  # a codeword steps along four axes
+    codewords = np.concatenate([signs @ axes / step for step in (6, 12, 24, 48)])
     lengths = np.ones(16, np.float32)
-    coder = AdditiveQuantizer(whole(np.zeros(32)), whole(words).reshape(-1, 32), lengths)
+    coder = AdditiveQuantizer(whole(np.zeros(32)), whole(codewords).reshape(-1, 32), lengths)
     return Codec(coder, codec.thermometer)
 
 

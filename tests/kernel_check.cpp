@@ -23,7 +23,7 @@ std::mt19937 random_bits(1);
 int draw(int most) { return static_cast<int>(random_bits() % static_cast<unsigned>(most)); }
 
 struct Case {
-    int rows, columns, full, bits, pairs, queries, k, threads;
+    int rows, columns, full, bits, bit_pairs, queries, k, threads;
     int kind; // 0: random, 1: few different rows, 2: extreme tables
     bool masked, visits;
     int split; // leading columns that the tables find apart from the others
@@ -106,12 +106,13 @@ bool may_return(const Case& c, const Data& d, int row) {
     return !c.visits || std::binary_search(d.visited.begin(), d.visited.end(), block);
 }
 
-int level(const std::uint8_t* code, int pair) { return code[pair / 4] >> (6 - 2 * (pair % 4)) & 3; }
+int level(const std::uint8_t* code, int at) { return code[at / 4] >> (6 - 2 * (at % 4)) & 3; }
 
 int plain_distance(const Case& c, const std::uint8_t* a, const std::uint8_t* b) {
     int sum = 0;
-    for (int p = 0; p < c.pairs; ++p) sum += std::abs(level(a, p) - level(b, p));
-    for (int i = 2 * c.pairs; i < c.bits; ++i) sum += ((a[i / 8] ^ b[i / 8]) >> (7 - i % 8)) & 1;
+    for (int p = 0; p < c.bit_pairs; ++p) sum += std::abs(level(a, p) - level(b, p));
+    for (int i = 2 * c.bit_pairs; i < c.bits; ++i)
+        sum += ((a[i / 8] ^ b[i / 8]) >> (7 - i % 8)) & 1;
     return sum;
 }
 
@@ -143,10 +144,11 @@ std::vector<std::pair<V, std::int64_t>> plain_best(const Case& c, const Data& d,
 
 void require(bool holds, const Case& c, const Kernels& kernels, const char* what) {
     if (holds) return;
-    std::printf("FAILED %s on %s: rows %d columns %d split %d full %d bits %d pairs %d k %d kind "
-                "%d norms %d\n",
-                what, kernels.name, c.rows, c.columns, c.split, c.full, c.bits, c.pairs, c.k,
-                c.kind, c.norms);
+    std::printf(
+        "FAILED %s on %s: rows %d columns %d split %d full %d bits %d bit pairs %d k %d kind "
+        "%d norms %d\n",
+        what, kernels.name, c.rows, c.columns, c.split, c.full, c.bits, c.bit_pairs, c.k, c.kind,
+        c.norms);
     std::exit(1);
 }
 
@@ -159,7 +161,7 @@ void check(const Case& c, const Data& d, const Kernels& kernels) {
     const InverseNorms norms{d.values.empty() ? nullptr : d.values.data(),
                              d.indices.empty() ? nullptr : d.indices.data(), c.norms == 2};
     const HammingArgs hamming{
-        stored, rows, {d.queries.data(), c.queries, (c.bits + 7) / 8, c.bits, c.pairs}};
+        stored, rows, {d.queries.data(), c.queries, (c.bits + 7) / 8, c.bits, c.bit_pairs}};
     const TableArgs tables{
         apart, rows, {d.tables.data(), d.offsets.data(), c.queries, {c.columns, c.full}}, norms};
     const auto any = plain_best<int>(c, d, [](int) { return 0; });
@@ -202,12 +204,12 @@ void check_choice(int codebooks, int book_size) {
     std::vector<std::int16_t> codewords(size(width * dims)), rows(size(count * dims));
     for (auto& x : codewords) x = static_cast<std::int16_t>(draw(400) - 200);
     for (auto& x : rows) x = static_cast<std::int16_t>(draw(2000) - 1000);
-    std::vector<std::int32_t> pairs(size(width * dims / 2)), squares(size(width));
+    std::vector<std::int32_t> panels(size(width * dims / 2)), squares(size(width));
     std::vector<std::int16_t> twice(size(width * width));
     for (int i = 0; i < width; ++i) {
         for (int k = 0; k < dims / 2; ++k) {
-            const int tile = i / kPaired * (dims / 2) + k;
-            std::memcpy(&pairs[size(tile * kPaired + i % kPaired)],
+            const int tile = i / kPanel * (dims / 2) + k;
+            std::memcpy(&panels[size(tile * kPanel + i % kPanel)],
                         &codewords[size(i * dims + 2 * k)], sizeof(std::int32_t));
         }
         for (int j = 0; j < width; ++j) {
@@ -225,11 +227,11 @@ void check_choice(int codebooks, int book_size) {
         std::vector<std::int16_t> rest(rows.size());
         std::vector<std::int32_t> products(size(count * width));
         choose_codewords(*kernels,
-                         {rows.data(), codewords.data(), pairs.data(), twice.data(), squares.data(),
-                          dims, codebooks, book_size, width, 2, 2, shift, 16000, codes.data(),
-                          rest.data()},
+                         {rows.data(), codewords.data(), panels.data(), twice.data(),
+                          squares.data(), dims, codebooks, book_size, width, 2, 2, shift, 16000,
+                          codes.data(), rest.data()},
                          count, 2);
-        multiply(*kernels, {rows.data(), pairs.data(), dims, width, products.data()}, count, 2);
+        multiply(*kernels, {rows.data(), panels.data(), dims, width, products.data()}, count, 2);
         if (first.empty()) first = codes, multiplied = products;
         if (codes == first && products == multiplied) continue;
         std::printf("FAILED choice of %d codebooks of %d codewords on %s\n", codebooks, book_size,
@@ -258,7 +260,7 @@ int main(int count, char** words) {
         c.split = draw(2) ? 1 + draw(c.columns) : c.columns;
         c.rows = 1 + draw(i % 5 ? 400 : 3000);
         c.bits = 8 * c.columns - (c.columns > 1 ? draw(8) : 0);
-        c.pairs = draw(2) ? draw(c.bits / 2 + 1) : 0;
+        c.bit_pairs = draw(2) ? draw(c.bits / 2 + 1) : 0;
         c.queries = 1 + draw(draw(3) ? 11 : 140);
         c.k = 1 + draw(draw(2) ? 10 : 500);
         c.threads = 1 + draw(3);

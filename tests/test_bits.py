@@ -66,7 +66,7 @@ def test_two_states_are_one_bit_and_padding_is_zero(level, values):
 
 
 def test_hybrid_joins_its_segments_without_gaps():
-    plan = levels.plan(8, "hybrid")  # two dims each; the last two dims are one pair
+    plan = levels.plan(8, "hybrid")  # two dims each; the last two dims are one dim pair
     q = [np.array([v], dtype=np.uint8) for v in ([3, 1], [2, 0], [1, 0], [1])]
     assert binary(bits.pack(q, plan, compact=False)) == ["1110011100101000"]
     assert binary(bits.pack(q, plan, compact=True)) == ["1101110010100000"]

@@ -29,8 +29,8 @@ def decoded(coder, codes):
     nibbles = np.stack([later >> 4, later & 15], axis=2).reshape(len(codes), -1)
     first = 256 * full.shape[1]
     at = [256 * np.arange(full.shape[1]) + full, first + 16 * np.arange(nibbles.shape[1]) + nibbles]
-    words = coder.codewords[np.concatenate(at, axis=1)].astype(float)
-    return (coder.center + words.sum(axis=1)) / 2**14
+    codewords = coder.codewords[np.concatenate(at, axis=1)].astype(float)
+    return (coder.mean + codewords.sum(axis=1)) / 2**14
 
 
 def unit(X):
@@ -69,7 +69,7 @@ def test_byte_codes_do_not_depend_on_the_training_of_the_grid(codec):
         qama.fit(rows(1100), max_bytes=257)
 
 
-def test_words_of_wide_vectors_are_sums_of_their_leading_axes(monkeypatch):
+def test_codewords_of_wide_vectors_are_sums_of_their_leading_axes(monkeypatch):
     turn = np.linalg.qr(np.random.default_rng(4).standard_normal((32, 32)))[0].astype(np.float32)
     strong = np.where(np.arange(32) < 12, 1, 0.01).astype(np.float32)
     X, Y = ((rows(n, seed=n) * strong) @ turn for n in (2000, 200))
@@ -107,14 +107,14 @@ def test_lengths_of_all_prefixes_are_those_of_each(coder):
         np.testing.assert_allclose(lengths[nbytes - 1], by_hand, rtol=1e-6)
 
 
-@pytest.mark.parametrize(("block", "widest"), [((0, 11), 255), ((24, 31), 15)])
-def test_hardly_any_other_word_would_come_closer(coder, block, widest):
+@pytest.mark.parametrize(("stage", "widest"), [((0, 11), 255), ((24, 31), 15)])
+def test_hardly_any_other_codeword_would_come_closer(coder, stage, widest):
     X = rows(60, seed=4)
-    codes = coder.encode(X, block[1])
+    codes = coder.encode(X, stage[1])
     chosen = ((unit(X) - decoded(coder, codes)) ** 2).sum(axis=1)
     changes = [
         (byte, change << shift)
-        for byte in range(*block)
+        for byte in range(*stage)
         for shift in ((0,) if widest == 255 else (0, 4))
         for change in range(1, widest + 1, 7)
     ]
@@ -127,7 +127,7 @@ def test_hardly_any_other_word_would_come_closer(coder, block, widest):
     assert better < 0.001 * len(changes) * len(X)
 
 
-def test_high_nibbles_of_later_bytes_are_sums_of_two_words(coder):
+def test_high_nibbles_of_later_bytes_are_sums_of_two_codewords(coder):
     assert coder.full == 23
     high = coder.codewords[256 * 23 :].reshape(-1, 32, coder.dims_in)[:, :16].astype(int)
     i, j = np.divmod(np.arange(16), 4)
@@ -143,7 +143,7 @@ def test_tables_of_high_nibbles_are_sums_of_two_entries(coder):
 
 
 @pytest.mark.parametrize("nbytes", [5, 23, 24, 32])
-def test_tables_hold_the_products_of_query_and_words(coder, nbytes):
+def test_tables_hold_the_products_of_query_and_codewords(coder, nbytes):
     Q = rows(5, seed=12)
     ready = coder.query_tables(Q, nbytes)
     products = (
@@ -153,10 +153,10 @@ def test_tables_hold_the_products_of_query_and_words(coder, nbytes):
     assert np.abs(entries - products).max() < 1.6 * ready.scales.max() + 1e-3
 
 
-def test_a_fit_beats_random_words(coder):
+def test_a_fit_beats_random_codewords(coder):
     X = rows(300, seed=5)
     random = np.random.default_rng(0).permuted(coder.codewords, axis=1)
-    naive = AdditiveQuantizer(coder.center, random, coder.lengths)
+    naive = AdditiveQuantizer(coder.mean, random, coder.lengths)
     lost = [
         ((unit(X) - decoded(c, c.encode(X, 8))) ** 2).sum(axis=1).mean() for c in (coder, naive)
     ]
@@ -174,7 +174,10 @@ def of_parts(arrays):
         ({"words": np.zeros((4, 15, 8), np.int16)}, r"of shape \(4, 15, 8\)"),
         ({"words": np.zeros((3, 16, 8), np.int16)}, "48 codewords do not fill"),
         ({"words": np.zeros((96, 8), np.int16)}, "96 codewords do not fill"),
-        ({"words": np.zeros((288, 8), np.int16)}, "288 words"),  # the only full byte ends no block
+        (
+            {"words": np.zeros((288, 8), np.int16)},
+            "288 codewords",
+        ),  # a full byte that ends no stage
         ({"center": np.zeros(7, np.int16)}, "bytes.center is int16"),
         ({"lengths": np.ones(3, np.float32)}, "64 codewords do not fill the codebooks of 3"),
         ({"lengths": np.float32(1)}, "words are int16"),
@@ -194,10 +197,10 @@ def test_parts_that_do_not_fit_are_refused(changes, message):
 
 
 @pytest.mark.parametrize("full", [0, 2])
-def test_the_largest_words_that_a_file_may_hold_encode_and_score(full):
-    words = np.full((256 * full or 64, 8), -(2**15), np.int16)
-    words[::2] = 2**15 - 1
-    coder = AdditiveQuantizer(np.full(8, 2**15 - 1, np.int16), words, np.ones(2, np.float32))
+def test_the_largest_codewords_that_a_file_may_hold_encode_and_score(full):
+    codewords = np.full((256 * full or 64, 8), -(2**15), np.int16)
+    codewords[::2] = 2**15 - 1
+    coder = AdditiveQuantizer(np.full(8, 2**15 - 1, np.int16), codewords, np.ones(2, np.float32))
     X = rows(5, 8)
     codes = coder.encode(X, 2)
     assert codes.shape == (5, 2)
@@ -206,15 +209,15 @@ def test_the_largest_words_that_a_file_may_hold_encode_and_score(full):
     np.testing.assert_allclose(coder.decode(codes), decoded(coder, codes), rtol=1e-6)
 
 
-def test_words_without_full_bytes_are_stored_as_before():
-    words = np.arange(64 * 8, dtype=np.int16).reshape(64, 8)
-    coder = AdditiveQuantizer(np.zeros(8, np.int16), words, np.ones(2, np.float32))
+def test_codewords_without_full_bytes_are_stored_as_before():
+    codewords = np.arange(64 * 8, dtype=np.int16).reshape(64, 8)
+    coder = AdditiveQuantizer(np.zeros(8, np.int16), codewords, np.ones(2, np.float32))
     _, arrays = coder.parts()
     assert arrays["bytes.words"].shape == (4, 16, 8)
     again = AdditiveQuantizer.from_parts(arrays)
-    assert (again.codewords == words).all()
+    assert (again.codewords == codewords).all()
     Q = rows(3, 8)
-    products = unit(Q) @ words.T / 2**14  # high nibbles split nowhere
+    products = unit(Q) @ codewords.T / 2**14  # high nibbles split nowhere
     ready = again.query_tables(Q, 2)
     assert np.abs(ready.tables * ready.scales[:, None] - products).max() < 1e-3
 
@@ -224,7 +227,7 @@ def test_scores_are_the_cosine_with_the_decoded_vector(codec):
     codes = codec.encode(X, nbytes=16)
     scores = codec.score(Q, codes, nbytes=16)
     wanted = unit(Q) @ unit(decoded(codec.additive, codes)).T
-    assert np.abs(scores - wanted).max() < 0.005  # a factor step is 0.5 % wide
+    assert np.abs(scores - wanted).max() < 0.005  # an inverse norm step is 0.5 % wide
 
 
 def test_an_index_of_bytes_says_what_score_says(codec):
@@ -311,12 +314,12 @@ def test_few_rows_of_a_field_and_a_base_tell_more_than_either(coder, nbytes):
     assert both.splits
 
 
-def test_words_that_no_row_chose_stay_the_base_s(coder):
+def test_codewords_that_no_row_chose_stay_the_base_s(coder):
     X = field(20, seed=40)
     fitted = fit_additive(X, 8, seed=0, threads=1, base=coder)
     moved = (
         (fitted.codewords != coder.codewords[: len(fitted.codewords)]).any(axis=1).reshape(8, 256)
     )
-    assert 0 < moved.sum() <= 6 * 20 * 8  # the words chosen in some of the six rounds
+    assert 0 < moved.sum() <= 6 * 20 * 8  # the codewords chosen in some of the six rounds
     assert not moved.all(axis=1).any()
-    assert (fitted.center != coder.center).any()
+    assert (fitted.mean != coder.mean).any()

@@ -36,11 +36,11 @@ def golden_codec():
         "1": np.zeros((8, 1), dtype=np.float32),
         "2": np.tile(np.array([-1, 0, 1], dtype=np.float32), (8, 1)),
     }
-    centers = {
+    reconstruction = {
         "1": np.tile(np.array([[-1], [1]], dtype=np.float32), (8, 1, 1)),
         "2": np.tile(np.array([[-2], [-0.5], [0.5], [2]], dtype=np.float32), (8, 1, 1)),
     }
-    grid = ThermometerQuantizer(Linear(w), thresholds, centers, None, (8,))
+    grid = ThermometerQuantizer(Linear(w), thresholds, reconstruction, None, (8,))
     return Codec(thermometer=grid, preset="by hand", facts={"seed": 0})
 
 

@@ -17,7 +17,7 @@ CELL = {"dims": 8, "level": "1"}
 
 @pytest.fixture(scope="module")
 def fitted():
-    """A codec with 50 held-out rows, and its vectors."""
+    """A codec with 50 validation rows, and its vectors."""
     X = mixture(1000, 32)
     return qama.fit(X, codes="all", steps=4, epochs=0, threads=1, model="a"), X
 

@@ -1,4 +1,4 @@
-"""The grid of (dims, level): cells, centers, weights of queries."""
+"""The grid of (dims, level): cells, reconstruction values, weights of queries."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ D = 16
 
 
 def made(names=tuple(levels.LEVELS), dims=(16, 8)):
-    """A coder without training: identity, quantile thresholds, z_2i + z_2i+1 as pair value."""
+    """A coder without training: identity, quantile thresholds, dim pairs valued z_2i + z_2i+1."""
     X = mixture(200, D)
     adapter = Linear(np.eye(D, dtype=np.float32))
     w1 = np.array([[1, 1], [-1, -1]], dtype=np.float32)
@@ -30,12 +30,12 @@ def made(names=tuple(levels.LEVELS), dims=(16, 8)):
         for name in names
     }
     coder = ThermometerQuantizer(adapter, thresholds, {}, pair if "0.5" in names else None, dims)
-    return coder.with_centers(X), X, Z
+    return coder.with_reconstruction(X), X, Z
 
 
 def test_the_pair_network_adds_its_two_coordinates_here():
     coder, _, Z = made()
-    np.testing.assert_allclose(coder.pair(Z), Z[:, 0::2] + Z[:, 1::2], atol=1e-5)
+    np.testing.assert_allclose(coder.pair_net(Z), Z[:, 0::2] + Z[:, 1::2], atol=1e-5)
 
 
 def test_hybrid_comes_with_all_four_levels_only():
@@ -92,25 +92,25 @@ def test_hybrid_has_no_prefixes():
 
 
 @pytest.mark.parametrize("level", ["0.5", "1", "1.5", "2"])
-def test_centers_are_the_means_of_z_by_state(level):
+def test_reconstruction_values_are_the_means_of_z_by_state(level):
     coder, _, Z = made()
     kind = levels.LEVELS[level]
     q = digitize(coder.values(Z, kind), coder.thresholds[level])
-    centers = coder.centers[level]
-    assert centers.shape == (D // kind.group, kind.thresholds + 1, kind.group)
+    reconstruction = coder.reconstruction[level]
+    assert reconstruction.shape == (D // kind.group, kind.thresholds + 1, kind.group)
     grouped = Z.reshape(len(Z), -1, kind.group)
     for value in range(q.shape[1]):
         for state in range(kind.thresholds + 1):
             mean = grouped[q[:, value] == state, value].mean(axis=0)
-            np.testing.assert_allclose(centers[value, state], mean, atol=1e-5)
+            np.testing.assert_allclose(reconstruction[value, state], mean, atol=1e-5)
 
 
-def test_a_state_without_rows_has_its_center_at_zero():
+def test_a_state_without_rows_has_its_reconstruction_value_at_zero():
     coder, X, _ = made(("1",))
     never = {"1": np.full((D, 1), 100, dtype=np.float32)}
-    centers = replace(coder, thresholds=never).with_centers(X).centers["1"]
-    assert not centers[:, 1].any()
-    assert np.isfinite(centers).all()
+    reconstruction = replace(coder, thresholds=never).with_reconstruction(X).reconstruction["1"]
+    assert not reconstruction[:, 1].any()
+    assert np.isfinite(reconstruction).all()
 
 
 @pytest.mark.parametrize("level", levels.LEVEL_NAMES)
@@ -122,15 +122,15 @@ def test_a_score_estimates_the_cosine_of_the_query_and_the_decoded_code(level, d
     decoded = np.zeros((len(Z), dims))
     for q, s in zip(code.indices(Z), code.plan.segments, strict=True):
         group = s.level.group
-        centers = coder.centers[s.level.name][s.start // group : s.stop // group]
+        reconstruction = coder.reconstruction[s.level.name][s.start // group : s.stop // group]
         for value in range(s.values):
             at = s.start + value * group
-            decoded[:, at : at + group] = centers[value][q[:, value]]
+            decoded[:, at : at + group] = reconstruction[value][q[:, value]]
     z = apply(coder.transform, Q)[:, :dims].astype(np.float64)
     lengths = np.linalg.norm(z, axis=1)[:, None] * np.linalg.norm(decoded, axis=1)
     stored = code.encode(X, compact=True)
-    steps = code.factor_indices(stored)
-    found = scoring.scores(code.query_tables(Q), stored, code.factor_steps[steps])
+    steps = code.inverse_norm_indices(stored)
+    found = scoring.scores(code.query_tables(Q), stored, code.inverse_norm_steps[steps])
     within = (steps > 0) & (steps < 255)  # shorter decodings than the last step's are clamped
     assert within.mean() > 0.98
     # steps are 0.5 % apart, weights are rounded to 12 bits
@@ -144,11 +144,14 @@ def test_a_score_estimates_the_cosine_of_the_query_and_the_decoded_code(level, d
         ({"thresholds": {}}, "levels are"),
         ({"thresholds": {"3": np.zeros((16, 1))}}, "levels are"),
         ({"thresholds": {"1": np.zeros((8, 1))}}, r"thresholds\.1 is float64 of shape \(8, 1\)"),
-        ({"slopes": {"2": np.ones(2)}}, r"slopes are of levels \['2'\]"),
-        ({"slopes": {"1": np.ones(3)}}, r"slopes\.1 is float64 of shape \(3,\)"),
-        ({"slopes": {"1": np.array([1, 0], np.float32)}}, "each must be above 0"),
-        ({"centers": {"1": np.zeros((16, 3, 1))}}, r"centers\.1 is float64 of shape \(16, 3, 1\)"),
-        ({"pair": PairNet(np.zeros((2, 2)), np.zeros(2), np.zeros(2))}, "come together"),
+        ({"calibration_scales": {"2": np.ones(2)}}, r"calibration scales are of levels \['2'\]"),
+        ({"calibration_scales": {"1": np.ones(3)}}, r"slopes\.1 is float64 of shape \(3,\)"),
+        ({"calibration_scales": {"1": np.array([1, 0], np.float32)}}, "each must be above 0"),
+        (
+            {"reconstruction": {"1": np.zeros((16, 3, 1))}},
+            r"centers\.1 is float64 of shape \(16, 3, 1\)",
+        ),
+        ({"pair_net": PairNet(np.zeros((2, 2)), np.zeros(2), np.zeros(2))}, "come together"),
         ({"dims": ()}, "fall strictly"),
         ({"dims": (8, 16)}, "fall strictly"),
         ({"dims": (16, 16)}, "fall strictly"),

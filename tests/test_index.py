@@ -181,12 +181,12 @@ def test_both_sizes_are_shown(index):
     assert repr(index) == "<qama.Index: 300 vectors, 32 dims at level 2, 8 B each>"
 
 
-# --- progressive search -----------------------------------------------------------------------
+# --- coarse-to-fine search --------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("level", ["0.5", "1", "1.5", "2"])
 @pytest.mark.parametrize("scorer", ["asymmetric", "hamming"])
-def test_progressive_search_with_all_candidates_is_the_flat_one(
+def test_coarse_to_fine_search_with_all_candidates_is_the_flat_one(
     any_codec, rows, queries, level, scorer
 ):
     index = Index(any_codec, dims=32, level=level)
@@ -199,7 +199,7 @@ def test_progressive_search_with_all_candidates_is_the_flat_one(
 
 
 @pytest.mark.parametrize("scorer", ["asymmetric", "hamming"])
-def test_progressive_search_finishes_the_coarse_candidates(codec, rows, queries, scorer):
+def test_coarse_to_fine_search_rescores_the_coarse_candidates(codec, rows, queries, scorer):
     index = Index(codec, **CELL)
     index.add(rows)
     narrow = {"dims": 8, "level": "2"}
@@ -220,7 +220,7 @@ def test_fewer_candidates_than_k_are_raised_to_k(index, queries):
     assert index.search(queries, 50, funnel=1).ids.shape == (20, 50)
 
 
-def test_hybrid_and_the_fewest_dims_refuse_progressive_search(codec, rows, queries):
+def test_hybrid_and_the_fewest_dims_refuse_coarse_to_fine_search(codec, rows, queries):
     for cell in ({"dims": 32, "level": "hybrid"}, {"dims": 8, "level": "2"}):
         index = Index(codec, **cell)
         index.add(rows[:20])
@@ -237,7 +237,7 @@ def test_adding_in_pieces_is_adding_at_once(codec, queries, piece):
     index = Index(codec, **CELL)
     for start in range(0, len(X), piece):
         index.add(X[start : start + piece])
-        if start % (3 * piece) == 0:  # searches between make the cached factors grow too
+        if start % (3 * piece) == 0:  # searches between make the cached inverse norms grow too
             index.search(queries[:1], 1)
             index.search(queries[:1], 1, scorer="hamming", filter=np.array([0]))
     once = Index(codec, **CELL)

@@ -43,9 +43,9 @@ def random_tables(rng, m, columns, kind="normal", full=0):
         tables = np.full(shape, 7)
     elif kind == "steep":  # the first columns weigh most
         tables = rng.normal(size=shape) * 8000 / (1 + np.arange(shape[1]) // 16)
-    elif kind == "split":  # high nibbles are sums over their pairs of bits, see bit_tables
+    elif kind == "split":  # high nibbles are sums over their bit pairs, see bit_tables
         bytes_ = rng.normal(size=(m, 256 * full)) * 300
-        tables = np.hstack([bytes_, bit_tables(rng, m, columns - full, pairs=True)])
+        tables = np.hstack([bytes_, bit_tables(rng, m, columns - full, bit_pairs=True)])
     else:
         tables = rng.normal(size=shape) * 300
     return np.clip(np.round(tables), -32768, 32767).astype(np.int16)
@@ -112,20 +112,20 @@ def test_hamming_by_hand(path):
     # the bits past the first three do not count: row 2 is 000 there
     found = hamming_topk(blocks, 3, query, 3, bits=3, path=path)
     assert [a.tolist() for a in found] == [[[0, 1, 2]], [[1, 1, 2]]]
-    # as one pair: levels 2, 3, 0 against 3
-    found = hamming_topk(blocks, 3, query, 2, bits=2, pairs=1, path=path)
+    # as one bit pair: levels 2, 3, 0 against 3
+    found = hamming_topk(blocks, 3, query, 2, bits=2, bit_pairs=1, path=path)
     assert [a.tolist() for a in found] == [[[1, 0]], [[0, 1]]]
 
 
 @pytest.mark.parametrize("path", ALL)
 @pytest.mark.parametrize("place", range(4))
-def test_all_sixteen_pairs_differ_by_their_levels(path, place):
+def test_all_sixteen_bit_pairs_differ_by_their_levels(path, place):
     levels = np.arange(4, dtype=np.uint8)[:, None] << (6 - 2 * place)
     blocks = kernels.to_blocks(levels)
     rows = np.tile(np.arange(4), (4, 1))
     expected = [[0, 1, 2, 3], [1, 0, 1, 2], [2, 1, 0, 1], [3, 2, 1, 0]]
     for bits in {8, 2 * place + 2}:
-        options = {"bits": bits, "pairs": place + 1, "path": path}
+        options = {"bits": bits, "bit_pairs": place + 1, "path": path}
         assert hamming_rows(blocks, rows, levels, **options).tolist() == expected
         found, distances = hamming_topk(blocks, 4, levels, 4, **options)
         assert np.take_along_axis(np.array(expected), found, 1).tolist() == distances.tolist()
@@ -175,21 +175,23 @@ def test_a_full_column_by_hand(path):
 # --------------------------------------------------- the reference against its definition
 
 
-@pytest.mark.parametrize(("bits", "pairs"), [(40, 0), (37, 0), (40, 20), (39, 7), (17, 3), (8, 4)])
-def test_reference_hamming_is_the_definition(bits, pairs):
-    rng = np.random.default_rng(bits + pairs)
+@pytest.mark.parametrize(
+    ("bits", "bit_pairs"), [(40, 0), (37, 0), (40, 20), (39, 7), (17, 3), (8, 4)]
+)
+def test_reference_hamming_is_the_definition(bits, bit_pairs):
+    rng = np.random.default_rng(bits + bit_pairs)
     codes, queries = random_codes(rng, 130, 6), random_codes(rng, 3, 5)
     one, two = (np.unpackbits(x, axis=1)[:, :bits].astype(int) for x in (codes, queries))
-    level = [2 * x[:, : 2 * pairs : 2] + x[:, 1 : 2 * pairs : 2] for x in (one, two)]
+    level = [2 * x[:, : 2 * bit_pairs : 2] + x[:, 1 : 2 * bit_pairs : 2] for x in (one, two)]
     expected = np.abs(level[1][:, None] - level[0][None]).sum(2)
-    expected = expected + (two[:, None, 2 * pairs :] != one[None, :, 2 * pairs :]).sum(2)
+    expected = expected + (two[:, None, 2 * bit_pairs :] != one[None, :, 2 * bit_pairs :]).sum(2)
     order = np.argsort(expected, axis=1, kind="stable")[:, :50]
     found = hamming_topk(
-        kernels.to_blocks(codes), 130, queries, 50, bits=bits, pairs=pairs, path="numpy"
+        kernels.to_blocks(codes), 130, queries, 50, bits=bits, bit_pairs=bit_pairs, path="numpy"
     )
     np.testing.assert_array_equal(found[0], order)
     np.testing.assert_array_equal(found[1], np.take_along_axis(expected, order, 1))
-    distances = kernels.hamming_distances(queries, codes, bits=bits, pairs=pairs)
+    distances = kernels.hamming_distances(queries, codes, bits=bits, bit_pairs=bit_pairs)
     assert distances.dtype == np.int32
     np.testing.assert_array_equal(distances, expected)
 
@@ -200,7 +202,7 @@ def test_reference_hamming_is_the_definition(bits, pairs):
         ({"codes": np.zeros((2, 3))}, "codes is float64"),
         ({"queries": np.zeros((1, 4), np.uint8)}, "queries has 4 columns; only 3 are stored"),
         ({"bits": 25}, "bits is 25"),
-        ({"pairs": 13}, "24 bits hold at most 12 pairs"),
+        ({"bit_pairs": 13}, "24 bits hold at most 12 of them"),
     ],
 )
 def test_distances_refuse(changes, message):
@@ -230,9 +232,9 @@ def test_reference_table_is_the_definition():
 def test_reference_results_do_not_depend_on_its_chunks(monkeypatch):
     rng = np.random.default_rng(2)
     blocks, queries = kernels.to_blocks(random_codes(rng, 500, 3, "ties")), random_codes(rng, 4, 3)
-    whole = hamming_topk(blocks, 500, queries, 77, bits=24, pairs=5, path="numpy")
+    whole = hamming_topk(blocks, 500, queries, 77, bits=24, bit_pairs=5, path="numpy")
     monkeypatch.setattr(reference, "CHUNK_BYTES", 64)
-    assert_same(hamming_topk(blocks, 500, queries, 77, bits=24, pairs=5, path="numpy"), whole)
+    assert_same(hamming_topk(blocks, 500, queries, 77, bits=24, bit_pairs=5, path="numpy"), whole)
 
 
 # ------------------------------------------------------------- every path equals the reference
@@ -240,10 +242,12 @@ def test_reference_results_do_not_depend_on_its_chunks(monkeypatch):
 WIDTHS = [1, 2, 3, 7, 8, 15, 16, 24, 30, 31, 32, 33, 47, 48, 61, 62, 63, 93, 96, 156, 257, 560]
 
 
-def compare_hamming(path, rng, n, m, columns, bits, pairs, k, mask, threads, kind="even", more=0):
+def compare_hamming(
+    path, rng, n, m, columns, bits, bit_pairs, k, mask, threads, kind="even", more=0
+):
     blocks = kernels.to_blocks(random_codes(rng, n, columns + more, kind))
     queries = random_codes(rng, m, columns)
-    options = {"bits": bits, "pairs": pairs, "mask": random_mask(rng, n, mask)}
+    options = {"bits": bits, "bit_pairs": bit_pairs, "mask": random_mask(rng, n, mask)}
     expected = hamming_topk(blocks, n, queries, k, path="numpy", **options)
     found = hamming_topk(blocks, n, queries, k, threads=threads, path=path, **options)
     assert_same(found, expected)
@@ -257,9 +261,11 @@ def compare_hamming(path, rng, n, m, columns, bits, pairs, k, mask, threads, kin
 def test_hamming_widths(path, columns):
     rng = np.random.default_rng(columns)
     full = 8 * columns
-    for bits, pairs in [(full, 0), (full - 3, 0), (full, full // 2), (full - 1, full // 3)]:
+    for bits, bit_pairs in [(full, 0), (full - 3, 0), (full, full // 2), (full - 1, full // 3)]:
         m = int(rng.integers(1, 20))
-        compare_hamming(path, rng, 200, m, columns, bits, pairs, 10, "none", 1, more=columns % 2)
+        compare_hamming(
+            path, rng, 200, m, columns, bits, bit_pairs, 10, "none", 1, more=columns % 2
+        )
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -267,11 +273,11 @@ def test_hamming_widths(path, columns):
 def test_hamming_of_opposite_codes_does_not_overflow(path, columns):
     blocks = np.full((2, columns, 64), 255, np.uint8)
     queries = np.zeros((9, columns), np.uint8)
-    for pairs in (0, 4 * columns):
-        options = {"bits": 8 * columns, "pairs": pairs, "path": path}
+    for bit_pairs in (0, 4 * columns):
+        options = {"bits": 8 * columns, "bit_pairs": bit_pairs, "path": path}
         rows, distances = hamming_topk(blocks, 128, queries, 70, **options)
         assert (rows == np.arange(70)).all()
-        assert (distances == 8 * columns + pairs).all()
+        assert (distances == 8 * columns + bit_pairs).all()
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -279,9 +285,9 @@ def test_hamming_of_one_to_seventy_words(path):
     rng = np.random.default_rng(7)
     for words in range(1, 71):
         n, bits = int(rng.integers(0, 301)), 64 * words - int(rng.integers(0, 64))
-        pairs = int(rng.integers(0, bits // 2 + 1))
+        bit_pairs = int(rng.integers(0, bits // 2 + 1))
         for k in {1, max(1, n)}:
-            compare_hamming(path, rng, n, 2, 8 * words, bits, pairs, k, "none", 1)
+            compare_hamming(path, rng, n, 2, 8 * words, bits, bit_pairs, k, "none", 1)
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -293,7 +299,7 @@ def test_hamming_of_anything(path, data):
     compare_hamming(
         path, np.random.default_rng(data.draw(st.integers(0, 99))), n,
         m=data.draw(st.integers(0, 40)), columns=columns, bits=bits,
-        pairs=data.draw(st.integers(0, bits // 2)), k=data.draw(st.integers(1, max(n, 1))),
+        bit_pairs=data.draw(st.integers(0, bits // 2)), k=data.draw(st.integers(1, max(n, 1))),
         mask=data.draw(st.sampled_from(["none", "empty", "full", "sparse", "half"])),
         threads=data.draw(st.sampled_from([0, 1, 2, 5])),
         kind=data.draw(st.sampled_from(["even", "ties", "sparse"])),
@@ -436,62 +442,67 @@ def test_blocks_and_back(path, columns):
             )
 
 
-# ------------------------------------------------------------------------------- choosing words
+# --------------------------------------------------------------------------- choosing codewords
 
 
-def random_choice(rng, n, sections, d=10, kind="normal", codebook_size=16):
-    """Draw rows, and words made ready."""
+def random_choice(rng, n, books, d=10, kind="normal", codebook_size=16):
+    """Draw rows, and codebooks made ready."""
     size = 2**15 if kind == "extreme" else 40 if kind == "coarse" else 2000
     rows = np.clip(rng.normal(size=(n, d)) * size, -(2**15), 2**15 - 1).astype(np.int16)
-    words = rng.normal(size=(codebook_size * sections, d)) * size / np.sqrt(sections)
-    words = np.clip(words, -(2**15), 2**15 - 1).astype(np.int16)
-    words *= kind != "zero words"
+    codewords = rng.normal(size=(codebook_size * books, d)) * size / np.sqrt(books)
+    codewords = np.clip(codewords, -(2**15), 2**15 - 1).astype(np.int16)
+    codewords *= kind != "zero codewords"
     reach = np.linalg.norm(rows.astype(float), axis=1).max(initial=0) / 2  # some are clamped
-    ready = kernels.prepare_codebooks(words, reach, codebook_size)
+    ready = kernels.prepare_codebooks(codewords, reach, codebook_size)
     return rows * np.int16(kind != "zero rows"), ready
 
 
-def compare_choice(path, rows, words, threads=1, **options):
-    expected = kernels.choose_codewords(rows, words, path="numpy", **options)
-    found = kernels.choose_codewords(rows, words, path=path, threads=threads, **options)
+def compare_choice(path, rows, codebooks, threads=1, **options):
+    expected = kernels.choose_codewords(rows, codebooks, path="numpy", **options)
+    found = kernels.choose_codewords(rows, codebooks, path=path, threads=threads, **options)
     assert_same(found, expected)
-    assert found[0].shape == (len(rows), words.layout.nbytes)
+    assert found[0].shape == (len(rows), codebooks.layout.nbytes)
     return found
 
 
 @pytest.mark.parametrize("path", ALL)
 def test_choice_by_hand(path):
-    words = np.zeros((32, 2), np.int16)
-    words[:, 0] = [8 * k for k in range(16)] + list(range(16))
+    codewords = np.zeros((32, 2), np.int16)
+    codewords[:, 0] = [8 * k for k in range(16)] + list(range(16))
     rows = np.array([[77, 0], [-5, 3], [400, -2], [20, 0]], np.int16)
-    codes, rest = kernels.choose_codewords(
-        rows, kernels.prepare_codebooks(words, 500), beam=2, sweeps=2, path=path
+    codes, residuals = kernels.choose_codewords(
+        rows, kernels.prepare_codebooks(codewords, 500), beam=2, sweeps=2, path=path
     )
-    assert codes.tolist() == [[0x95], [0x00], [0xFF], [0x24]]  # ties by the lower word: 24, not 1C
-    assert rest.tolist() == [[0, 0], [-5, 3], [265, -2], [0, 0]]
+    assert codes.tolist() == [
+        [0x95],
+        [0x00],
+        [0xFF],
+        [0x24],
+    ]  # ties by the lower codeword: 24, not 1C
+    assert residuals.tolist() == [[0, 0], [-5, 3], [265, -2], [0, 0]]
 
 
-def choice_by_definition(row, words, beam, sweeps):
+def choice_by_definition(row, codebooks, beam, sweeps):
     """Search as documented, computing every cost anew with Python's integers."""
     W, r, limit, shift = (
-        words.codewords.astype(object),
+        codebooks.codewords.astype(object),
         row.astype(object),
-        words.limit,
-        words.shift,
+        codebooks.limit,
+        codebooks.shift,
     )
     gram = W @ W.T
 
     def cost(chosen):
-        at = [words.size * t + word for t, word in enumerate(chosen)]
+        at = [codebooks.size * t + codeword for t, codeword in enumerate(chosen)]
         products = [min(max((int(W[j] @ r) + 2**31) % 2**32 - 2**31 >> shift, -limit), limit)
                     for j in at]  # fmt: skip
         alone = sum((int(gram[j, j]) >> shift) - 2 * p for j, p in zip(at, products, strict=True))
         return alone + sum(2 * int(gram[i, j]) >> shift for i in at for j in at if i < j)
 
     prefixes = [()]
-    every = range(words.size)
-    for _ in range(len(words.layout.bits)):
-        longer = [(*p, word) for p in prefixes for word in every]
+    every = range(codebooks.size)
+    for _ in range(len(codebooks.layout.bits)):
+        longer = [(*p, codeword) for p in prefixes for codeword in every]
         prefixes = sorted(longer, key=cost)[:beam]
     chosen = list(prefixes[0])
     for _ in range(sweeps):
@@ -502,50 +513,52 @@ def choice_by_definition(row, words, beam, sweeps):
 
 @pytest.mark.parametrize("kind", ["normal", "coarse", "extreme"])
 @pytest.mark.parametrize(
-    ("size", "sections", "beam", "sweeps"),
+    ("size", "books", "beam", "sweeps"),
     [(16, 2, 1, 0), (16, 4, 3, 2), (16, 6, 2, 1), (256, 1, 3, 1), (256, 3, 2, 2)],
 )
-def test_reference_choice_is_the_definition(kind, size, sections, beam, sweeps):
-    rows, words = random_choice(np.random.default_rng(sections), 4, sections, 4, kind, size)
-    codes, rest = kernels.choose_codewords(rows, words, beam=beam, sweeps=sweeps, path="numpy")
-    for row, code, left in zip(rows, codes, rest, strict=True):
-        expected = choice_by_definition(row, words, beam, sweeps)
+def test_reference_choice_is_the_definition(kind, size, books, beam, sweeps):
+    rows, codebooks = random_choice(np.random.default_rng(books), 4, books, 4, kind, size)
+    codes, residuals = kernels.choose_codewords(
+        rows, codebooks, beam=beam, sweeps=sweeps, path="numpy"
+    )
+    for row, code, left in zip(rows, codes, residuals, strict=True):
+        expected = choice_by_definition(row, codebooks, beam, sweeps)
         read = list(code) if size == 256 else [int(n, 16) for n in code.tobytes().hex()]
         assert read == expected
-        chosen = words.codewords[size * np.arange(sections) + expected].astype(int)
+        chosen = codebooks.codewords[size * np.arange(books) + expected].astype(int)
         assert left.tolist() == np.clip(row - chosen.sum(0), -(2**15), 2**15 - 1).tolist()
 
 
 def test_reference_choice_does_not_depend_on_its_chunks(monkeypatch):
-    rows, words = random_choice(np.random.default_rng(1), 20, 6)
-    whole = kernels.choose_codewords(rows, words, beam=3, sweeps=2, path="numpy")
+    rows, codebooks = random_choice(np.random.default_rng(1), 20, 6)
+    whole = kernels.choose_codewords(rows, codebooks, beam=3, sweeps=2, path="numpy")
     monkeypatch.setattr(reference_codebooks, "CHUNK_BYTES", 4 * 3 * 96 * 3)
-    again = kernels.choose_codewords(rows, words, beam=3, sweeps=2, path="numpy")
+    again = kernels.choose_codewords(rows, codebooks, beam=3, sweeps=2, path="numpy")
     assert_same(again, whole)
 
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize(
-    ("size", "sections", "d"),
+    ("size", "books", "d"),
     [
         *[(16, 2, 2), (16, 2, 384), (16, 4, 6), (16, 22, 50), (16, 32, 64), (16, 64, 8)],
         *[(256, 1, 2), (256, 1, 50), (256, 3, 8), (256, 11, 6)],
     ],
 )
-def test_choice_widths(path, size, sections, d):
-    rng = np.random.default_rng(sections)
-    for kind in ("normal", "coarse", "extreme", "zero words", "zero rows"):
+def test_choice_widths(path, size, books, d):
+    rng = np.random.default_rng(books)
+    for kind in ("normal", "coarse", "extreme", "zero codewords", "zero rows"):
         for beam, sweeps in [(1, 0), (1, 3), (2, 1), (4, 4), (16, 2)]:
             n = int(rng.integers(1, 9)) if size == 16 else 3
-            rows, words = random_choice(rng, n, sections, d, kind, size)
-            compare_choice(path, rows, words, beam=beam, sweeps=sweeps)
+            rows, codebooks = random_choice(rng, n, books, d, kind, size)
+            compare_choice(path, rows, codebooks, beam=beam, sweeps=sweeps)
 
 
 @pytest.mark.parametrize("path", ALL)
 def test_products_by_hand(path):
-    words = np.array([[1, 2], [-3, 4], [2**15 - 1, -(2**15)]], np.int16)
+    codewords = np.array([[1, 2], [-3, 4], [2**15 - 1, -(2**15)]], np.int16)
     rows = np.array([[1, 0], [0, -1], [-(2**15), -(2**15)]], np.int16)
-    products = kernels.multiply(rows, kernels.paired(words), path=path)
+    products = kernels.multiply(rows, kernels.panels(codewords), path=path)
     assert products[:, :3].tolist() == [
         [1, -3, 32767], [-2, -4, 32768], [-98304, -32768, 2**15]
     ]  # fmt: skip
@@ -558,14 +571,14 @@ def test_products_by_hand(path):
 def test_products(path, n, width, d):
     rng = np.random.default_rng(width)
     rows = rng.integers(-1000, 1001, (n, d)).astype(np.int16)
-    words = rng.integers(-1000, 1001, (width, d)).astype(np.int16)
-    products = kernels.multiply(rows, kernels.paired(words), threads=2, path=path)
-    assert (products[:, :width] == rows.astype(int) @ words.astype(int).T).all()
+    codewords = rng.integers(-1000, 1001, (width, d)).astype(np.int16)
+    products = kernels.multiply(rows, kernels.panels(codewords), threads=2, path=path)
+    assert (products[:, :width] == rows.astype(int) @ codewords.astype(int).T).all()
 
 
 @pytest.mark.parametrize("path", ALL)
 @pytest.mark.parametrize("full", [0, 1, 3])
-def test_word_sums(path, full):
+def test_codeword_sums(path, full):
     rng = np.random.default_rng(full)
     codes = rng.integers(0, 256, (90, 3)).astype(np.uint8)
     rows = rng.integers(-(2**15), 2**15, (90, 6)).astype(np.int16)
@@ -586,45 +599,48 @@ def test_more_full_bytes_than_there_are_cannot_be_summed(full):
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_choice_of_anything(path, data):
-    rows, words = random_choice(
+    rows, codebooks = random_choice(
         np.random.default_rng(data.draw(st.integers(0, 99))), data.draw(st.integers(0, 200)),
         2 * data.draw(st.integers(1, 12)), 2 * data.draw(st.integers(1, 40)),
-        data.draw(st.sampled_from(["normal", "coarse", "extreme", "zero words", "zero rows"])),
+        data.draw(st.sampled_from(["normal", "coarse", "extreme", "zero codewords", "zero rows"])),
     )  # fmt: skip
     compare_choice(
-        path, rows, words, threads=data.draw(st.sampled_from([0, 1, 3])),
+        path, rows, codebooks, threads=data.draw(st.sampled_from([0, 1, 3])),
         beam=data.draw(st.integers(1, 16)), sweeps=data.draw(st.integers(0, 4)),
     )  # fmt: skip
 
 
 @pytest.mark.parametrize("path", ALL)
 def test_a_choice_depends_on_its_row_alone(path):
-    rows, words = random_choice(np.random.default_rng(5), 70, 10)
+    rows, codebooks = random_choice(np.random.default_rng(5), 70, 10)
     options = {"beam": 4, "sweeps": 3, "path": path}
-    whole = kernels.choose_codewords(rows, words, threads=3, **options)
+    whole = kernels.choose_codewords(rows, codebooks, threads=3, **options)
     for i in (0, 1, 33, 69):
-        one = kernels.choose_codewords(rows[i : i + 1], words, **options)
+        one = kernels.choose_codewords(rows[i : i + 1], codebooks, **options)
         assert_same([part[0] for part in one], [part[i] for part in whole])
 
 
 @pytest.mark.parametrize("path", ALL)
-def test_choices_of_two_words_against_all_256(path):
+def test_choices_of_two_codewords_against_all_256(path):
     every = np.arange(256)
     for seed in range(5):
-        rows, words = random_choice(np.random.default_rng(seed), 20, 2)
-        W = words.codewords.astype(int)
+        rows, codebooks = random_choice(np.random.default_rng(seed), 20, 2)
+        W = codebooks.codewords.astype(int)
         decoded = (W[every >> 4] + W[16 + (every & 15)])[None]
         costs = np.square(rows[:, None].astype(int) - decoded).sum(axis=2)
         at = np.arange(len(rows))
 
-        def chosen(beam, sweeps, rows=rows, words=words):
+        def chosen(beam, sweeps, rows=rows, codebooks=codebooks):
             options = {"beam": beam, "sweeps": sweeps, "path": path}
-            return kernels.choose_codewords(rows, words, **options)[0][:, 0]
+            return kernels.choose_codewords(rows, codebooks, **options)[0][:, 0]
 
-        slack = 2 ** (words.shift + 3)  # products are rounded
+        slack = 2 ** (codebooks.shift + 3)  # products are rounded
         greedy, swept, wide = chosen(1, 0), chosen(1, 9), chosen(16, 0)
         assert (costs[at, swept] <= costs[at, greedy] + slack).all()
-        for change in (*range(1, 16), *range(16, 256, 16)):  # no single word improves on descent
+        for change in (
+            *range(1, 16),
+            *range(16, 256, 16),
+        ):  # no single codeword improves on descent
             assert (costs[at, swept] <= costs[at, swept ^ change] + slack).all()
         assert (costs[at, wide] <= costs.min(axis=1) + slack).all()  # 16 prefixes are all there are
 
@@ -637,17 +653,19 @@ def test_choices_of_two_words_against_all_256(path):
 def test_squared_norms(path, n, columns, full, d):
     rng = np.random.default_rng(columns)
     codes = random_codes(rng, n, columns)
-    words = rng.integers(-(2**15), 2**15, (256 * full + 32 * (columns - full), d)).astype(np.int16)
+    codewords = rng.integers(-(2**15), 2**15, (256 * full + 32 * (columns - full), d)).astype(
+        np.int16
+    )
     start = rng.integers(-(2**15), 2**15, d).astype(np.int16)
-    found = kernels.squared_norms(codes, words, start, full=full, path=path)
+    found = kernels.squared_norms(codes, codewords, start, full=full, path=path)
     assert found.dtype == np.int64
     first = 256 * full + 16 * np.arange(2 * (columns - full))
     for code, norm in zip(codes[:9], found[:9], strict=True):
         nibbles = [int(x, 16) for x in code[full:].tobytes().hex()]
         at = np.concatenate([256 * np.arange(full) + code[:full], first + nibbles]).astype(int)
-        chosen = words[at].astype(object)
+        chosen = codewords[at].astype(object)
         assert norm == ((start.astype(object) + chosen.sum(axis=0)) ** 2).sum()
-    expected = kernels.squared_norms(codes, words, start, full=full, path="numpy")
+    expected = kernels.squared_norms(codes, codewords, start, full=full, path="numpy")
     np.testing.assert_array_equal(found, expected)
 
 
@@ -702,7 +720,7 @@ def hamming_arguments(**changes):
         ({"k": 2.5}, "k is 2.5"),
         ({"bits": 25}, "bits is 25; the 3 columns of queries hold 24"),
         ({"bits": 0}, "bits is 0"),
-        ({"pairs": 13}, "24 bits hold at most 12 pairs"),
+        ({"bit_pairs": 13}, "24 bits hold at most 12 of them"),
         ({"mask": np.zeros(3, np.uint64)}, r"mask is uint64 of shape \(3,\)"),
         ({"mask": np.zeros(2, bool)}, "mask is bool"),
         ({"threads": -1}, "threads is -1"),
@@ -819,7 +837,7 @@ def test_choice_refuses(changes, message):
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("codewords", "message"),
     [
         (np.zeros((32, 8), np.int32), "codewords is int32"),
         (np.zeros((16, 8), np.int16), "codewords has 16 rows; 32 for each byte"),
@@ -829,21 +847,21 @@ def test_choice_refuses(changes, message):
         (np.zeros((32, 7), np.int16), "codewords has 7 columns"),
     ],
 )
-def test_unfitting_words_are_refused(words, message):
+def test_unfitting_codewords_are_refused(codewords, message):
     with pytest.raises(ValueError, match=message):
-        kernels.prepare_codebooks(words, 1.0)
+        kernels.prepare_codebooks(codewords, 1.0)
 
 
 @pytest.mark.parametrize(("rows", "size"), [(32, 256), (300, 256), (256 * 65, 256), (32, 8)])
-def test_unfitting_sections_are_refused(rows, size):
+def test_unfitting_codebooks_are_refused(rows, size):
     with pytest.raises(ValueError, match=r"256 for each byte|can hold 16 or 256"):
         kernels.prepare_codebooks(np.zeros((rows, 2), np.int16), 1.0, size)
 
 
 @pytest.mark.parametrize("size", [16, 256])
-def test_words_are_halved_just_enough(size):
-    words = np.full((256, 4), 2**14, np.int16)  # norms of 2^15, so twice their product is 2^31
-    made = kernels.prepare_codebooks(words, 2.0**15, size)
+def test_codewords_are_halved_just_enough(size):
+    codewords = np.full((256, 4), 2**14, np.int16)  # norms of 2^15, so twice their product is 2^31
+    made = kernels.prepare_codebooks(codewords, 2.0**15, size)
     assert made.shift == 17  # 2^14 fits 16 bits, 2^15 does not
     assert made.limit >= 2**30 >> made.shift
     assert (made.twice == 2 * 2**30 >> made.shift).all()
@@ -915,9 +933,9 @@ def test_visited_blocks_are_a_mask(path, kind, threads):
         options = {"threads": threads, "path": path}
         assert_same(
             hamming_topk(
-                blocks, n, queries, 40, bits=100, pairs=9, mask=mask, visited=visited, **options
+                blocks, n, queries, 40, bits=100, bit_pairs=9, mask=mask, visited=visited, **options
             ),
-            hamming_topk(blocks, n, queries, 40, bits=100, pairs=9, mask=words, path="numpy"),
+            hamming_topk(blocks, n, queries, 40, bits=100, bit_pairs=9, mask=words, path="numpy"),
         )
         assert_same(
             table_topk(
@@ -946,9 +964,9 @@ def test_unfitting_visited_blocks_are_refused(visited, message):
 # --------------------------------------------------- tables of weighted bits, and arbitrary ones
 
 
-def bit_tables(rng, m, columns, scale=300, pairs=False):
-    """Tables whose nibbles are sums over their bits, or over their two pairs of bits."""
-    if pairs:
+def bit_tables(rng, m, columns, scale=300, bit_pairs=False):
+    """Tables whose nibbles are sums over their bits, or over their two bit pairs."""
+    if bit_pairs:
         quarters = np.round(np.clip(rng.normal(size=(m, 2 * columns, 2, 4)), -4, 4) * scale)
         tables = quarters[:, :, 0, :, None] + quarters[:, :, 1, None, :]
         return tables.reshape(m, 32 * columns).astype(np.int16)
@@ -964,15 +982,15 @@ def expected(*args, **options):
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("columns", WIDTHS)
-@pytest.mark.parametrize("pairs", [False, True])
-def test_tables_of_weighted_bits(path, columns, pairs):
+@pytest.mark.parametrize("bit_pairs", [False, True])
+def test_tables_of_weighted_bits(path, columns, bit_pairs):
     rng = np.random.default_rng(columns)
     n = 64 * 40 + 5
     blocks = kernels.to_blocks(random_codes(rng, n, columns + 1))
     for scale in (1, 300, 4000):
         for kind in ("none", "steps", "near", "tiny", "huge"):
             m = int(rng.integers(1, 11))
-            tables = bit_tables(rng, m, columns, scale, pairs)
+            tables = bit_tables(rng, m, columns, scale, bit_pairs)
             offsets = rng.integers(-(2**20), 2**20, m).astype(np.int32)
             options = random_inverse_norms(rng, n, kind)
             assert_same(

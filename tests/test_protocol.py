@@ -195,7 +195,7 @@ def test_every_repr_is_one_short_line(each, rows):
             assert "\n" not in repr(value)
             assert len(repr(value)) < 160
     assert repr(each.code()).endswith(f"of {each.quantizers[0].fingerprint}>")
-    assert repr(shown[-1]).startswith("Bridge(weights=float32 (32, 32), center_here=float32 (32,)")
+    assert repr(shown[-1]).startswith("Bridge(weights=float32 (32, 32), mean_here=float32 (32,)")
 
 
 # --- what a codec lacks -----------------------------------------------------------------------

@@ -65,15 +65,15 @@ def test_estimates_equal_a_brute_force_count(byte_codec):
 
     found = quantisability(X, fit, budgets=(1, 4, 99), seed=3)
     rest = seen[0]
-    held_out = np.array([row for row in X if not (rest == row).all(1).any()])
+    validation = np.array([row for row in X if not (rest == row).all(1).any()])
     assert (found.rows, found.searched, found.held_out) == (200, 175, 25)
-    assert len(held_out) == 25
+    assert len(validation) == 25
     assert [b.nbytes for b in found.budgets] == [1, 4]
-    unit = [A / np.linalg.norm(A, axis=1, keepdims=True) for A in (held_out, rest)]
+    unit = [A / np.linalg.norm(A, axis=1, keepdims=True) for A in (validation, rest)]
     cosines = unit[0] @ unit[1].T
     for budget in found.budgets:
         n = budget.nbytes
-        scores = byte_codec.score(held_out, byte_codec.encode(rest, nbytes=n), nbytes=n)
+        scores = byte_codec.score(validation, byte_codec.encode(rest, nbytes=n), nbytes=n)
         shared, kept, best = 0, 0.0, 0.0
         for i in range(25):
             true = np.argsort(-cosines[i])

@@ -42,9 +42,9 @@ def test_a_score_by_hand():
         tables, np.array([7, 0], dtype=np.int32), np.array([0.5, 2], dtype=np.float32)
     )
     codes = np.array([[0x5F], [0x52]], dtype=np.uint8)
-    factors = np.array([2, 3], dtype=np.float32)
+    inverse_norms = np.array([2, 3], dtype=np.float32)
     expected = [[(7 + 5 - 2) * 2 * 0.5, (7 + 5) * 3 * 0.5], [0, 100 * 3 * 2]]
-    assert scoring.scores(queries, codes, factors).tolist() == expected
+    assert scoring.scores(queries, codes, inverse_norms).tolist() == expected
 
 
 @given(st.integers(0, 2**32 - 1))
@@ -57,13 +57,13 @@ def test_scores_equal_sums_of_python_integers(seed):
     queries = QueryTables(flat, offsets.astype(np.int32), scales)
     assert queries.layout.nbytes == 5
     codes = random.integers(0, 256, size=(4, 5)).astype(np.uint8)
-    factors = random.random(4).astype(np.float32) + 1
-    found = scoring.scores(queries, codes, factors)
+    inverse_norms = random.random(4).astype(np.float32) + 1
+    found = scoring.scores(queries, codes, inverse_norms)
     for i in range(3):
         for j in range(4):
             nibbles = "".join(f"{byte:02x}" for byte in codes[j])
             total = int(offsets[i]) + sum(int(T[i, k, int(n, 16)]) for k, n in enumerate(nibbles))
-            assert found[i, j] == np.float32(total) * factors[j] * scales[i]
+            assert found[i, j] == np.float32(total) * inverse_norms[j] * scales[i]
 
 
 def test_full_bytes_are_looked_up_whole():
@@ -73,14 +73,14 @@ def test_full_bytes_are_looked_up_whole():
     assert (queries.full, queries.layout.nbytes) == (2, 3)
     assert (queries[1:].full, queries[1:].layout.nbytes) == (2, 3)
     codes = random.integers(0, 256, (20, 3)).astype(np.uint8)
-    factors = random.random(20).astype(np.float32) + 1
-    found = scoring.scores(queries, codes, factors)
+    inverse_norms = random.random(20).astype(np.float32) + 1
+    found = scoring.scores(queries, codes, inverse_norms)
     for i in range(3):
         T = queries.tables[i].astype(int)
         for j, (a, b, c) in enumerate(codes.astype(int)):
             total = queries.offsets[i] + T[a] + T[256 + b] + T[512 + c // 16] + T[528 + c % 16]
-            assert found[i, j] == np.float32(total) * factors[j] * queries.scales[i]
-    part = scoring.scores(queries[1:], codes, factors)
+            assert found[i, j] == np.float32(total) * inverse_norms[j] * queries.scales[i]
+    part = scoring.scores(queries[1:], codes, inverse_norms)
     np.testing.assert_array_equal(part, found[1:])
 
 
@@ -146,39 +146,39 @@ def test_tables_sum_to_the_definition(level, dims, seed, extreme):
     if extreme:
         W = WEIGHT_LIMIT * random.choice([-1, 1], size=size)
     queries = whole_weights(W)
-    tables = scoring.nibble_tables(queries, plan.bits(compact=True), plan.pairs).tables
+    tables = scoring.nibble_tables(queries, plan.bits(compact=True), plan.bit_pairs).tables
     assert tables.shape == (3, 32 * plan.nbytes(compact=True))
     np.testing.assert_array_equal(nibble_sums(tables, stored), W @ thermometer.T.astype(int))
 
 
 @pytest.mark.parametrize("sign", [-1, 1])
 def test_the_largest_weights_of_a_nibble_stay_within_int16(sign):
-    """Two compact pairs in one nibble carry six weights."""
+    """Two bit pairs in one nibble carry six weights."""
     plan = levels.plan(8, "2")
     queries = whole_weights(np.full((1, 24), sign * WEIGHT_LIMIT))
-    tables = scoring.nibble_tables(queries, 16, plan.pairs).tables
+    tables = scoring.nibble_tables(queries, 16, plan.bit_pairs).tables
     assert tables[0, 15] == sign * 6 * WEIGHT_LIMIT
     full = np.full((1, 2), 255, dtype=np.uint8)
     assert nibble_sums(tables, full) == sign * 24 * WEIGHT_LIMIT
 
 
 def test_padding_bits_weigh_nothing():
-    tables = scoring.nibble_tables(whole_weights([[1, 2, 4]]), stored_bits=3, pairs=0).tables
+    tables = scoring.nibble_tables(whole_weights([[1, 2, 4]]), stored_bits=3, bit_pairs=0).tables
     assert tables[0, :16].tolist() == [0, 0, 4, 4, 2, 2, 6, 6, 1, 1, 5, 5, 3, 3, 7, 7]
     assert not tables[0, 16:].any()
 
 
-def test_the_table_of_a_pair_by_hand():
+def test_the_table_of_a_bit_pair_by_hand():
     """Weights come as those of q >= 3, q >= 2, q >= 1; hi and lo are the two bits of q."""
-    tables = scoring.nibble_tables(whole_weights([[100, 10, 1, 0, 0, 0]]), 4, pairs=2).tables
+    tables = scoring.nibble_tables(whole_weights([[100, 10, 1, 0, 0, 0]]), 4, bit_pairs=2).tables
     assert tables[0, [0b0000, 0b0100, 0b1000, 0b1100]].tolist() == [0, 1, 11, 111]
 
 
-# --- factors ----------------------------------------------------------------------------------
+# --- inverse norms ----------------------------------------------------------------------------
 
 
-def test_steps_are_half_a_percent_apart_around_the_typical_factor():
-    steps = scoring.factor_steps(0.25)
+def test_steps_are_half_a_percent_apart_around_the_typical_inverse_norm():
+    steps = scoring.inverse_norm_steps(0.25)
     assert steps.shape == (256,)
     assert steps.dtype == np.float32
     assert steps[128] == 0.25
@@ -186,7 +186,7 @@ def test_steps_are_half_a_percent_apart_around_the_typical_factor():
 
 
 def test_the_nearest_step_is_the_nearest_and_the_lower_in_a_tie():
-    steps = scoring.factor_steps(1.0)
+    steps = scoring.inverse_norm_steps(1.0)
     assert scoring.nearest_step(steps, steps).tolist() == list(range(256))
     middle = (steps[10].astype(np.float64) + steps[11]) / 2
     assert scoring.nearest_step(np.array([middle, np.nextafter(middle, 2)]), steps).tolist() == [

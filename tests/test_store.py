@@ -640,10 +640,10 @@ def test_what_lies_past_the_last_row_is_not_looked_at(path_):
     dirty = clean.copy()
     dirty[-1, :, 100 % 64 :] = random.integers(0, 256, (6, 64 - 100 % 64), dtype=np.uint8)
     queries = random.integers(0, 256, (9, 6), dtype=np.uint8)
-    for pairs in (0, 10):
+    for bit_pairs in (0, 10):
         a, b = (
             kernels.hamming_topk(
-                kernels.HammingScan(blocks, 100, queries, 48, pairs), 100, path=path_
+                kernels.HammingScan(blocks, 100, queries, 48, bit_pairs), 100, path=path_
             )
             for blocks in (clean, dirty)
         )

@@ -30,11 +30,11 @@ def test_decoding_gives_what_scores_are_the_cosine_with(byte_codec, rows, querie
     codes = byte_codec.encode(rows, **request_)
     decoded = byte_codec.decode(codes, **request_)
     floats = queries if "nbytes" in request_ else byte_codec.transform(queries, request_["dims"])
-    slope = 1.0 if "nbytes" in request_ else byte_codec.code(**request_).slope
+    scale = 1.0 if "nbytes" in request_ else byte_codec.code(**request_).calibration_scale
     scores = byte_codec.score(queries, codes, **request_)
     assert decoded.dtype == np.float32
-    # factors have steps of .5 %
-    assert scores == pytest.approx(slope * cosine(floats, decoded), abs=6e-3 * slope)
+    # inverse norms have steps of .5 %
+    assert scores == pytest.approx(scale * cosine(floats, decoded), abs=6e-3 * scale)
 
 
 def test_compact_and_thermometer_codes_decode_alike(codec, rows):
@@ -196,7 +196,7 @@ def test_kmeans_finds_what_is_apart(byte_codec, request_):
     assert np.linalg.norm(found.centroids, axis=1) == pytest.approx(1, abs=1e-5)
 
 
-def test_kmeans_ends_where_no_row_and_no_center_moves(byte_codec, rows):
+def test_kmeans_ends_where_no_row_and_no_centroid_moves(byte_codec, rows):
     codes = CodeSet.encode(byte_codec, rows, nbytes=8)
     found = kmeans(codes, 6, iterations=200)
     U = unit(codes.vectors())
@@ -216,12 +216,12 @@ def test_kmeans_in_chunks_is_kmeans(byte_codec, rows, monkeypatch):
     assert (kmeans(codes, 5, seed=2).labels == whole.labels).all()
 
 
-def test_more_centers_than_distinct_rows_take_rows_twice():
+def test_more_centroids_than_distinct_rows_take_rows_twice():
     X = np.repeat(np.eye(8, dtype=np.float32)[:2], 5, axis=0)
     found = kmeans(X, 4, seed=0)
     assert found.centroids.shape == (4, 8)
     assert found.cosine == pytest.approx(1)
-    assert {tuple(center) for center in found.centroids.round(6)} == {tuple(X[0]), tuple(X[9])}
+    assert {tuple(centroid) for centroid in found.centroids.round(6)} == {tuple(X[0]), tuple(X[9])}
 
 
 def test_kmeans_of_few_or_equal_rows():

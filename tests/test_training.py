@@ -86,22 +86,22 @@ def test_torch_and_numpy_agree_and_differing_cells_are_rare(rows, preset):
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_a_fit_is_never_worse_than_its_start_on_the_held_out_rows(rows, preset):
+def test_a_fit_is_never_worse_than_its_start_on_the_validation_rows(rows, preset):
     shaken = quick(rows, preset, learning_rate=5.0, evaluate_every=1)
     start = quick(rows, preset, steps=0)
     assert shaken.facts["agreement_start"] == start.facts["agreement_start"]
     assert shaken.facts["agreement_best"] >= shaken.facts["agreement_start"]
     assert start.facts["steps"] == start.facts["best_step"] == 0
     for codec in (shaken, start):
-        kept, held_out = _split(rows, codec.facts["config"]["held_out"], 0)
-        again = agreement.mean(agreement.HeldOut.make(held_out, kept, 0).of(codec.thermometer))
+        kept, validation = _split(rows, codec.facts["config"]["held_out"], 0)
+        again = agreement.mean(agreement.Validation.make(validation, kept, 0).of(codec.thermometer))
         assert codec.facts["agreement_best"] == pytest.approx(again, abs=1e-3)
 
 
-def test_held_out_rows_are_never_trained_on(rows):
-    kept, held_out = _split(rows, 0.05, seed=0)
-    assert (len(kept), len(held_out)) == (285, 15)
-    both = {row.tobytes() for row in kept}, {row.tobytes() for row in held_out}
+def test_validation_rows_are_never_trained_on(rows):
+    kept, validation = _split(rows, 0.05, seed=0)
+    assert (len(kept), len(validation)) == (285, 15)
+    both = {row.tobytes() for row in kept}, {row.tobytes() for row in validation}
     assert not both[0] & both[1]
     assert both[0] | both[1] == {row.tobytes() for row in rows}
 
@@ -120,7 +120,7 @@ def test_a_fit_for_some_levels_has_only_those(rows, preset, wanted):
     with pytest.raises(ValueError, match="level is 'hybrid'; choose one of"):
         codec.encode(rows, level="hybrid", dims=32)
     if "0.5" not in codec.levels:
-        assert codec.thermometer.pair is None
+        assert codec.thermometer.pair_net is None
 
 
 def test_hybrid_asks_for_all_four_levels(rows):
@@ -176,11 +176,11 @@ def test_real_queries_take_part_in_the_fit(rows):
     assert codec.fingerprint != quick(rows).fingerprint
 
 
-def test_held_out_questions_are_never_trained_on():
-    known, held = asked.Asked(mixture(40, 8), mixture(40, 8)).split(seed=1)
-    assert (len(known.queries), len(held.queries)) == (36, 4)
+def test_validation_questions_are_never_trained_on():
+    known, unseen = asked.Asked(mixture(40, 8), mixture(40, 8)).split(seed=1)
+    assert (len(known.queries), len(unseen.queries)) == (36, 4)
     for side in ("queries", "answers"):
-        both = [{row.tobytes() for row in getattr(part, side)} for part in (known, held)]
+        both = [{row.tobytes() for row in getattr(part, side)} for part in (known, unseen)]
         assert not both[0] & both[1]
         assert both[0] | both[1] == {row.tobytes() for row in mixture(40, 8)}
     assert len(asked.Asked(mixture(9, 8)).split(0)[1].queries) == 0
@@ -188,12 +188,12 @@ def test_held_out_questions_are_never_trained_on():
 
 def test_the_look_wants_the_answers_of_pairs(rows):
     pairs = asked.Asked(rows[:3], rows[3:6])
-    held = agreement.HeldOut.make(rows[6:8], rows[8:], 0, (asked.Asked(rows[:2]), pairs))
-    assert held.wanted.shape == (7, 10)
-    np.testing.assert_array_equal(held.rows[held.wanted[4:, 0]], unit(rows[3:6]))
-    assert (held.wanted[4:, 1:] == -1).all()
-    nearest = np.argsort(-unit(rows[:2]) @ held.rows.T, axis=1, kind="stable")[:, :10]
-    np.testing.assert_array_equal(held.wanted[2:4], nearest)
+    judged_by = agreement.Validation.make(rows[6:8], rows[8:], 0, (asked.Asked(rows[:2]), pairs))
+    assert judged_by.wanted.shape == (7, 10)
+    np.testing.assert_array_equal(judged_by.rows[judged_by.wanted[4:, 0]], unit(rows[3:6]))
+    assert (judged_by.wanted[4:, 1:] == -1).all()
+    nearest = np.argsort(-unit(rows[:2]) @ judged_by.rows.T, axis=1, kind="stable")[:, :10]
+    np.testing.assert_array_equal(judged_by.wanted[2:4], nearest)
 
 
 @pytest.mark.parametrize(
@@ -217,7 +217,7 @@ def test_questions_that_do_not_fit_are_refused(rows, given, message):
 def test_asymmetric_scores_of_the_grid_estimate_the_cosine(preset):
     X = mixture(700, 32)
     codec = quick(X[:600], preset)
-    plain = replace(codec, thermometer=replace(codec.thermometer, slopes={}))
+    plain = replace(codec, thermometer=replace(codec.thermometer, calibration_scales={}))
     cosines = unit(X[600:]) @ unit(X[:600]).T
     near = np.argsort(-cosines, axis=1)[:, :20]
 
@@ -228,15 +228,15 @@ def test_asymmetric_scores_of_the_grid_estimate_the_cosine(preset):
     for level in ("1", "hybrid", "2"):
         request = {"dims": 32, "level": level}
         assert error(codec, **request) < 0.9 * error(plain, **request)
-        slope = codec.code(**request).slope
+        scale = codec.code(**request).calibration_scale
         expected = np.sort(plain.score(X[600:], plain.encode(X[:600], **request), **request))
         found = np.sort(codec.score(X[600:], codec.encode(X[:600], **request), **request))
-        np.testing.assert_allclose(found, slope * expected, rtol=0.02, atol=0.02)
+        np.testing.assert_allclose(found, scale * expected, rtol=0.02, atol=0.02)
 
 
 def test_rows_without_any_likeness_leave_scores_as_they_are():
     codec = quick(np.eye(16))
-    assert all((slopes == 1).all() for slopes in codec.thermometer.slopes.values())
+    assert all((scales == 1).all() for scales in codec.thermometer.calibration_scales.values())
 
 
 def test_a_random_start_is_another_codec(rows):
@@ -502,14 +502,14 @@ def test_a_fit_starts_from_its_base(rows, queries, codec, paper_codec, preset):
         np.testing.assert_array_equal(fitted.encode(rows, **cell), base.encode(rows, **cell))
 
 
-def test_centers_of_a_base_count_for_16_rows(queries, codec):
+def test_reconstruction_values_of_a_base_count_for_16_rows(queries, codec):
     grid = codec.thermometer
     fitted = quick(queries, base=codec, steps=0)
     Z = apply(grid.transform, _split(queries, 0.05, 0)[0])
     above = digitize(Z, grid.thresholds["1"])
-    wanted = (Z * above).sum(axis=0) + 16 * grid.centers["1"][:, 1, 0]
+    wanted = (Z * above).sum(axis=0) + 16 * grid.reconstruction["1"][:, 1, 0]
     wanted /= above.sum(axis=0) + 16
-    np.testing.assert_allclose(fitted.thermometer.centers["1"][:, 1, 0], wanted, rtol=1e-5)
+    np.testing.assert_allclose(fitted.thermometer.reconstruction["1"][:, 1, 0], wanted, rtol=1e-5)
 
 
 def test_a_base_hands_on_its_model(rows, queries):
@@ -565,12 +565,12 @@ def test_threads_hold_for_torch_and_numpy_and_are_set_back(rows):
 
     before, seen = threads(), []
     quick(
-        rows, threads=1, callbacks=[lambda report: seen.append((report.stage, *threads()))],
+        rows, threads=1, callbacks=[lambda report: seen.append((report.codes, *threads()))],
         codes="all",
     )  # fmt: skip
-    assert {stage for stage, _, _ in seen} == {"grid", "bytes"}
+    assert {codes for codes, _, _ in seen} == {"grid", "bytes"}
     assert all(numpy_ == {1} for _, _, numpy_ in seen)
-    assert all(torch_ == 1 for stage, torch_, _ in seen if stage == "grid")  # bytes need no torch
+    assert all(torch_ == 1 for codes, torch_, _ in seen if codes == "grid")  # bytes need no torch
     assert threads() == before
 
 

@@ -88,7 +88,7 @@ def test_rows_that_contradict_each_other_are_noticed(path):
     assert problems("blocks", lambda made: made.__ixor__(1))[0] == proofs
     assert problems("factors", lambda made: made[live[:3]].__ixor__(1)) == []  # a copy
     assert problems("factors", lambda made: made.__setitem__(live[:3], made[live[:3]] ^ 1)) == [
-        f"{path}: factors of 3 vectors do not follow from their codes"
+        f"{path}: inverse norms of 3 vectors do not follow from their codes"
     ]
     assert verify(path).whole
 

@@ -244,11 +244,11 @@ def scale():
     more = (lists / some["nlist"] - 1) * 384 * 2 * some["nlist"] / 1e11 * 1e6  # at 100 GFLOP/s
     return "\n".join((
         "| | |", "|---|--:|",
-        f"| memory: codes, rows, factors, centroids | {held / 2**30:.0f} GiB |",
+        f"| memory: codes, rows, inverse norms, centroids | {held / 2**30:.0f} GiB |",
         f"| adding, core hours (measured {add:.0f} us a row, more lists included) "
         f"| {rows * (add + more) / 3.6e9:.0f} |",
         f"| one query, flat | {full:,.0f} ms |",
-        f"| one query, {100 * share:.1f} % of the bytes (measured recall {some['value']:.2f}) "
+        f"| one query, {100 * share:.2g} % of the bytes (measured recall {some['value']:.2f}) "
         f"| {full * share:,.1f} ms |",
     ))  # fmt: skip
 

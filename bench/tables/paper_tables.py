@@ -119,7 +119,7 @@ def allocation_table():
         held = agreements.get(what)
         agreed = f"{sum(held) / len(held):.3f}" if held else ""
         lines.append((what, scorer, f"{mean} ± {mean.half:.1f}", agreed, mean.collections))
-    headings = ("bits go", "scorer", "kept %", "held-out agreement", "collections")
+    headings = ("bits go", "scorer", "kept %", "validation agreement", "collections")
     return table(headings, lines, "`python bench/paper.py allocation`")
 
 

@@ -266,7 +266,7 @@ def _ablation(family, keep, columns):
 
 
 def default_ablation_bytes():
-    """Byte codes by length, the factor's byte not counted."""
+    """Byte codes by length, the byte of the inverse norm not counted."""
     return _ablation("bytes", lambda cell: cell["bytes"], (11, 23, 47, 95))
 
 

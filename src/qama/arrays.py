@@ -147,8 +147,8 @@ def _of_frame(held: Any, name: str) -> Array:
     """Read a frame of pandas or polars."""
     if not len(held):
         return np.empty((0, 0))
-    pairs = held.items() if hasattr(held, "items") else zip(held.columns, held, strict=True)
-    names, columns = zip(*pairs, strict=True) if held.shape[1] else ((), ())
+    named = held.items() if hasattr(held, "items") else zip(held.columns, held, strict=True)
+    names, columns = zip(*named, strict=True) if held.shape[1] else ((), ())
     kinds = [_frame_kind(column) for column in columns]
     chosen = columns_of(names, kinds, name)
     if kinds[chosen[0]] != _FLOATS:

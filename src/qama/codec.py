@@ -44,7 +44,7 @@ class Codec:
         additive: Maker of byte codes; None where none were fitted.
         thermometer: Maker of grid codes; None where none were fitted.
         preset: The name of the recipe that fitted it.
-        facts: What the fit recorded (rows, seed, steps, held-out agreement); plain JSON values.
+        facts: What the fit recorded (rows, seed, steps, validation agreement); plain JSON values.
     """
 
     additive: AdditiveQuantizer | None = None
@@ -256,10 +256,10 @@ class Codec:
             level: See `code`.
             nbytes: See `code`.
             scorer: "asymmetric" (float query: its cosine with the decoded vector; for grid codes
-                with the decoded adapted prefix, times a slope that calibrates it to the float32
-                cosine of neighbours, so that it may exceed 1) or
-                "hamming" (the query is encoded too; 1 - distance / bits). The decoded length is
-                held in one byte: to 0.25 %, and within a factor of 1.89 of the typical one.
+                with the decoded adapted prefix, times a calibration scale that brings it to the
+                float32 cosine of neighbours, so that it may exceed 1) or "hamming" (the query is
+                encoded too; 1 - distance / bits). The inverse norm is held in one byte: to 0.25 %,
+                and within 1.89 times the typical one and its inverse.
             compact: Whether the codes are compact.
 
         Returns:

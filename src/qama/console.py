@@ -145,7 +145,7 @@ def fit_progress(title: str) -> Iterator[Callable[[Report], None]]:
         def callback(report: Report) -> None:
             losses = " ".join(f"{name} {value:.3f}" for name, value in report.losses.items())
             found = "" if report.agreement is None else f"agreement {report.agreement:.3f}  "
-            update(report.step, f"{report.stage} codes  {found}{losses}", report.steps)
+            update(report.step, f"{report.codes} codes  {found}{losses}", report.steps)
 
         yield callback
 

@@ -29,7 +29,7 @@ LIMIT = 1.0  # deviations
 STRIDE = 64  # of so many added rows one is looked at
 LOOK = 16  # rows, at least, that are looked at together: a look costs more than its rows
 WINDOW = 128  # rows looked at last that are judged together; of one addition at most so many
-_LEAST_DEVIATION = 0.0015  # the rounding of a score, whose factors are 0.5 % apart
+_LEAST_DEVIATION = 0.0015  # the rounding of a score, whose inverse norms are 0.5 % apart
 
 
 @dataclass(frozen=True)
@@ -75,14 +75,14 @@ def quality(codec: Codec, X: Floats) -> npt.NDArray[np.float64]:
     return code.fidelity(X, code.encode(X, compact=True))
 
 
-def reference(codec: Codec, held_out: Floats) -> dict[str, Any]:
+def reference(codec: Codec, validation: Floats) -> dict[str, Any]:
     """Return what a fit records: JSON values for `Codec.facts` under the key `FACT`.
 
     Args:
         codec: The codec.
-        held_out: Vectors like the fitted ones that it was not fitted on, float32 (n, d).
+        validation: Vectors like the fitted ones that it was not fitted on, float32 (n, d).
     """
-    found = quality(codec, held_out)
+    found = quality(codec, validation)
     return {
         "rows": len(found),
         "mean": round(float(found.mean()), 6),

@@ -19,7 +19,7 @@ from qama.quantizers.additive.quantizer import AdditiveQuantizer
 from qama.quantizers.thermometer.levels import QUARTERS
 from qama.recipe import Callback, Report, TrainConfig
 
-_MAX_HELD_OUT = 512
+_MAX_VALIDATION = 512
 
 
 @checks.default_errstate()
@@ -101,13 +101,13 @@ def fit(
         forked.check_threads(count)
     counted, total = _rows(X, chosen, seed, base)
     norms.warn(counted.rows)
-    kept, held_out = _split(counted.rows, chosen.held_out, seed)
+    kept, validation = _split(counted.rows, chosen.held_out, seed)
     with blas.at_most(count):
-        thermometer, found = _grid(wanted, kept, held_out, seed, count)
+        thermometer, found = _grid(wanted, kept, validation, seed, count)
         agreement = found.get("agreement_best")
         additive = _bytes(chosen, base, kept, seed, count, callbacks, agreement)
         codec = Codec(additive, thermometer, preset)
-        found[drift.FACT] = drift.reference(codec, held_out)
+        found[drift.FACT] = drift.reference(codec, validation)
     found |= _facts(counted, total, seed, chosen, model, base)
     return replace(codec, facts=found | {"seconds": round(time.perf_counter() - began, 1)})
 
@@ -191,13 +191,13 @@ def _wanted(
     return Wanted.of(chosen, known, callbacks=callbacks, **for_grid)
 
 
-def _grid(wanted: Any, kept: Floats, held_out: Floats, seed: int, threads: int) -> Any:
+def _grid(wanted: Any, kept: Floats, validation: Floats, seed: int, threads: int) -> Any:
     """Fit grid codes, where they are asked for; returns the quantizer and facts."""
     if wanted is None:
         return None, {}
     from qama.training.grid import fit_grid
 
-    return fit_grid(wanted, kept, held_out, seed, threads)
+    return fit_grid(wanted, kept, validation, seed, threads)
 
 
 def _bytes(
@@ -217,15 +217,15 @@ def _bytes(
     if known is not None:
         longest = min(longest, known.max_bytes)
 
-    def tell(done: int, blocks: int, distortion: float) -> None:
+    def tell(done: int, stages: int, distortion: float) -> None:
         for callback in callbacks:
-            callback(Report(done, blocks, {"distortion": distortion}, agreement, "bytes"))
+            callback(Report(done, stages, {"distortion": distortion}, agreement, "bytes"))
 
     return fit_additive(kept, longest, seed, threads, tell, known)
 
 
 def _split(rows: Floats, share: float, seed: int) -> tuple[Floats, Floats]:
-    """Split off the held-out slice, which is never trained on."""
-    count = min(_MAX_HELD_OUT, max(1, int(len(rows) * share)))
+    """Split off the validation rows, which are never trained on."""
+    count = min(_MAX_VALIDATION, max(1, int(len(rows) * share)))
     order = np.random.default_rng(seed).permutation(len(rows))
     return rows[np.sort(order[count:])], rows[np.sort(order[:count])]

@@ -51,9 +51,9 @@ class TrainConfig:
         clip: Largest gradient norm.
         threshold_memory: mu of theta <- mu theta + (1 - mu) theta_batch.
         temperature: tau of the KL and contrastive losses and of the distillation.
-        evaluate_every: Steps between looks at the held-out slice.
+        evaluate_every: Steps between looks at the validation rows.
         patience: Looks without gain before training stops; the best state is kept.
-        held_out: Share of the rows kept for that look, at most 512.
+        held_out: Share of the rows that are for validation, at most 512.
         max_rows: Rows kept in memory; of more, an even sample is taken.
     """
 
@@ -135,20 +135,20 @@ class Report:
     """What callbacks see after a step.
 
     Attributes:
-        step: Steps done in this stage.
+        step: Steps done with these codes.
         steps: Steps planned.
-        losses: The itemised, unweighted losses of the batch; of the byte stage, the distortion
+        losses: The itemised, unweighted losses of the batch; of byte codes, the distortion
             |x - x_hat|^2 left.
-        agreement: Held-out neighbour agreement of the grid codes at the last look; None where
+        agreement: Validation neighbour agreement of the grid codes at the last look; None where
             there are none.
-        stage: "grid" while the adapter trains, "bytes" while byte codes are fitted.
+        codes: "grid" while the adapter trains, "bytes" while byte codes are fitted.
     """
 
     step: int
     steps: int
     losses: dict[str, float]
     agreement: float | None
-    stage: str = "grid"
+    codes: str = "grid"
 
 
 def preset(name: str, codes: str | None = None, **changes: object) -> TrainConfig:

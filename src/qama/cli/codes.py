@@ -119,7 +119,9 @@ def search(
     queries: Annotated[Path, typer.Argument(help="Query vectors: a .npy or Parquet file.")],
     k: Annotated[int, typer.Option("-k", help="Results per query.")] = 10,
     scorer: Annotated[str, typer.Option(help="asymmetric or hamming.")] = "asymmetric",
-    funnel: Annotated[bool, typer.Option(help="A prefix of the codes first, then all.")] = False,
+    funnel: Annotated[
+        bool, typer.Option(help="Coarse to fine: a prefix of all codes, then the best.")
+    ] = False,
     nprobe: Annotated[
         int | None, typer.Option(min=1, help="Inverted lists to read, of an index that has some.")
     ] = None,

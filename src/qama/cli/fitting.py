@@ -95,12 +95,12 @@ def fit(
 
 
 def _agreement(facts: dict[str, Any]) -> str:
-    """Say what training gained on held-out rows, where anything was trained."""
+    """Say what training gained on validation rows, where anything was trained."""
     if "agreement_best" not in facts:
         return ""
     return (
-        f"; held-out agreement {facts['agreement_start']} untrained, {facts['agreement_best']} as "
-        f"shipped (step {facts['best_step']})"
+        f"; validation agreement {facts['agreement_start']} untrained, {facts['agreement_best']} "
+        f"as shipped (step {facts['best_step']})"
     )
 
 

@@ -20,7 +20,7 @@ from qama.evaluation.quantisability import GOALS, Quantisability, quantisability
 
 # The errors are those of docs/quality.md, "How far the report's estimate can be trusted".
 _MEANING = (
-    "An estimate from documents alone: held-out documents search the sampled ones, and what floats "
+    "An estimate from documents alone: validation documents search the others, and what floats "
     "find is the truth. On six collections with real queries and judgements it missed the real "
     "figure by 6.5 points on average and 10 at most at 12 bytes, by 3.4 and 5 at 24, by 2 and 3 "
     "from 48 on. It holds for a collection of the sample's size: larger ones keep less in as few "
@@ -99,7 +99,7 @@ def _fit(rows: Floats, seed: int, threads: int) -> Codec:
 def _show(found: Quantisability) -> None:
     spectrum = found.spectrum
     data.print(
-        f"{found.rows} vectors of {found.dims} dims; {found.held_out} held-out rows searched "
+        f"{found.rows} vectors of {found.dims} dims; {found.held_out} validation rows searched "
         f"{found.searched}. Variance: 90 % in {spectrum.dims_for(0.9)} directions, effective rank "
         f"{spectrum.effective_rank:.0f}, participation ratio {spectrum.participation:.0f}; "
         f"{100 * spectrum.mean_share:.0f} % of the length is common to all."
@@ -146,7 +146,8 @@ def _summary(found: Quantisability, name: str) -> list[page.Section]:
         page.Section(
             "The smallest codes that keep enough",
             f"{name}: {found.rows} vectors of {found.dims} dims, {4 * found.dims} bytes each in "
-            f"float32. {found.held_out} held-out rows searched {found.searched} others{left_out}.",
+            f"float32. {found.held_out} validation rows searched {found.searched} "
+            f"others{left_out}.",
             table=[["of float32's nDCG@10", "smallest code"], *map(list, _sentences(found))],
             note=_MEANING,
         )

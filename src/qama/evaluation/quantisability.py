@@ -1,6 +1,6 @@
 """Is a model quantisable? What codes of each length would keep, from unlabelled vectors alone.
 
-Some rows are held out; the codec is fitted on the rest. Held-out rows then search the rest, once
+Some rows are kept for validation; the codec is fitted on the rest. They then search the rest, once
 in floats and once by code. The ten rows that the floats find are the truth.
 """
 
@@ -27,10 +27,10 @@ __all__ = ["GOALS", "Budget", "Quantisability", "quantisability"]
 
 GOALS = (0.95, 0.98, 0.99)
 _NEIGHBOURS = 10
-_BASE_RANK = 20  # neighbours, counted from 0, from which on finding a row is worth nothing
+_BASE_RANK = 20  # neighbours, counted from 0, from which on finding a row gains nothing
 _LEAST_GAIN = 1e-6  # less is float32's rounding of equal cosines
 _LEAST_ROWS = 64
-_HELD_OUT = 512  # at most; of few rows an eighth
+_VALIDATION = 512  # at most; of few rows an eighth
 
 Measures = npt.NDArray[np.float64]
 
@@ -41,9 +41,9 @@ class Budget:
 
     Attributes:
         nbytes: Length of the codes.
-        overlap: Share of each held-out row's ten nearest rows that are among its ten by code.
+        overlap: Share of each validation row's ten nearest rows that are among its ten by code.
         ndcg: Their nDCG@10, gains by similarity: the estimate of the retention of nDCG@10.
-        low: Lower end of its 95 % bootstrap interval over the held-out rows.
+        low: Lower end of its 95 % bootstrap interval over the validation rows.
         high: Upper end.
     """
 
@@ -108,7 +108,7 @@ def quantisability(
     Args:
         X: Vectors, as `qama.fit` takes them; at least 64 rows that are not zero.
         fit: Makes a codec of rows float32 (n, d): `qama.fit`, or a function that returns one
-            already fitted (on rows of its own: then held-out rows may be among them).
+            already fitted (on rows of its own: then validation rows may be among them).
         sample: Rows looked at, at least 64; more take longer and say more.
         budgets: Lengths to try; those that the codec does not have are left out.
         seed: Of the sample and the intervals.
@@ -120,8 +120,8 @@ def quantisability(
             codes.
     """
     tell = progress or (lambda _: None)
-    held_out, rest, total, zeros = _split(X, sample, seed)
-    _check_told_apart(held_out, rest)
+    validation, rest, total, zeros = _split(X, sample, seed)
+    _check_told_apart(validation, rest)
     tell(f"fitting on {len(rest)} rows")
     codec = fit(rest)
     lengths = [n for n in budgets if codec.byte_budgets and n <= codec.byte_budgets[-1]]
@@ -134,17 +134,17 @@ def quantisability(
     return Quantisability(
         rows=total,
         searched=len(rest),
-        held_out=len(held_out),
+        held_out=len(validation),
         dims=rest.shape[1],
         zeros=zeros,
         codec=codec.fingerprint,
         spectrum=Spectrum.of(rest),
-        budgets=tuple(_judged(codec, held_out, rest, lengths, seed, threads)),
+        budgets=tuple(_judged(codec, validation, rest, lengths, seed, threads)),
     )
 
 
 def _split(X: object, sample: int, seed: int) -> tuple[Floats, Floats, int, int]:
-    """Return held-out rows, the other rows, how many were given, how many were zero."""
+    """Return validation rows, the other rows, how many were given, how many were zero."""
     rows, total = sources.load(X, checks.integer(sample, "sample", _LEAST_ROWS), seed)
     kept = rows[(rows != 0).any(axis=1)]
     if len(kept) < _LEAST_ROWS:
@@ -152,17 +152,17 @@ def _split(X: object, sample: int, seed: int) -> tuple[Floats, Floats, int, int]
             f"X has {len(kept)} rows that are not zero; the estimate needs at least {_LEAST_ROWS}"
         )
     order = np.random.default_rng(seed).permutation(len(kept))
-    count = min(_HELD_OUT, len(kept) // 8)
+    count = min(_VALIDATION, len(kept) // 8)
     return kept[np.sort(order[:count])], kept[np.sort(order[count:])], total, len(rows) - len(kept)
 
 
-def _gains(held_out: Floats, rest: Floats) -> Floats:
-    return similarity_gains(unit(held_out) @ unit(rest).T)
+def _gains(validation: Floats, rest: Floats) -> Floats:
+    return similarity_gains(unit(validation) @ unit(rest).T)
 
 
-def _check_told_apart(held_out: Floats, rest: Floats) -> None:
-    """Refuse vectors among which no row is worth finding."""
-    if _gains(held_out, rest).max() < _LEAST_GAIN:
+def _check_told_apart(validation: Floats, rest: Floats) -> None:
+    """Refuse vectors among which no row gains anything when it is found."""
+    if _gains(validation, rest).max() < _LEAST_GAIN:
         raise ValueError(
             f"all vectors are alike, or each has over {_BASE_RANK} duplicates: nothing can be told "
             f"apart, so nothing can be estimated; give vectors without duplicates"
@@ -170,15 +170,15 @@ def _check_told_apart(held_out: Floats, rest: Floats) -> None:
 
 
 def _judged(
-    codec: Codec, held_out: Floats, rest: Floats, lengths: Sequence[int], seed: int, threads: int
+    codec: Codec, validation: Floats, rest: Floats, lengths: Sequence[int], seed: int, threads: int
 ) -> Iterator[Budget]:
-    nearest = float_hits(unit(rest), unit(held_out), _NEIGHBOURS).ids
-    gains = _gains(held_out, rest)
+    nearest = float_hits(unit(rest), unit(validation), _NEIGHBOURS).ids
+    gains = _gains(validation, rest)
     best = _discounted(gains, nearest)
     for nbytes in sorted(lengths):
         index = Index(codec, nbytes=nbytes)
         index.add(rest)
-        found = index.search(held_out, _NEIGHBOURS, threads=threads).ids
+        found = index.search(validation, _NEIGHBOURS, threads=threads).ids
         kept = paired_bootstrap(_discounted(gains, found), best, "ratio", samples=1_000, seed=seed)
         overlap = (found[:, :, None] == nearest[:, None, :]).any(axis=2).mean()
         yield Budget(nbytes, float(overlap), kept.estimate, kept.low, kept.high)
@@ -191,7 +191,7 @@ def _discounted(gains: Floats, ranked: Ids) -> Measures:
 
 
 def similarity_gains(cosines: Floats) -> Floats:
-    """Return what finding each row is worth: how much nearer it is than the 21st nearest, or 0.
+    """Return the gain of finding each row: how much nearer it is than the 21st nearest, or 0.
 
     Free of scale. A nearest row that stands out weighs much; one that is hardly nearer than those
     which follow weighs little, since no judgement would tell them apart.

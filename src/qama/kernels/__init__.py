@@ -19,7 +19,7 @@ from qama.kernels import _check, reference
 from qama.kernels._arrays import F32, I32, I64, U8, zero_blocks
 from qama.kernels._dispatch import backend, chosen_path, native_paths
 from qama.kernels.choosing import choose_codewords, codeword_sums, multiply, squared_norms
-from qama.kernels.codebooks import Codebooks, paired, prepare_codebooks
+from qama.kernels.codebooks import Codebooks, panels, prepare_codebooks
 from qama.kernels.scans import HammingScan, TableScan
 
 __all__ = [
@@ -34,7 +34,7 @@ __all__ = [
     "hamming_topk",
     "info",
     "multiply",
-    "paired",
+    "panels",
     "prepare_codebooks",
     "squared_norms",
     "table_rows",
@@ -90,7 +90,7 @@ def from_blocks(blocks: U8, n: int, *, path: str | None = None) -> U8:
     return backend(path).from_blocks(blocks, n)
 
 
-def hamming_distances(queries: U8, codes: U8, *, bits: int, pairs: int = 0) -> I32:
+def hamming_distances(queries: U8, codes: U8, *, bits: int, bit_pairs: int = 0) -> I32:
     """Compute the Hamming distance of every query and every code, in NumPy.
 
     This is what a Hamming distance means; the other functions find the same numbers in blocks.
@@ -99,15 +99,15 @@ def hamming_distances(queries: U8, codes: U8, *, bits: int, pairs: int = 0) -> I
         queries: uint8 ``(m, b)``.
         codes: uint8 ``(n, b)``.
         bits: As for `HammingScan`.
-        pairs: As for `HammingScan`.
+        bit_pairs: As for `HammingScan`.
 
     Returns:
         int32 ``(m, n)``.
     """
     codes = _check.array("codes", codes, np.uint8, (None, None))
-    queries = _check.queries(queries, codes, bits, pairs)
+    queries = _check.queries(queries, codes, bits, bit_pairs)
     codes = codes[:, : queries.shape[1]]
-    return reference.hamming_distances(queries, codes, bits=bits, pairs=pairs)
+    return reference.hamming_distances(queries, codes, bits=bits, bit_pairs=bit_pairs)
 
 
 def hamming_topk(

@@ -74,16 +74,16 @@ class Native:
         shape = len(rows), codebooks.layout.nbytes
         codes, residuals = np.empty(shape, np.uint8), np.empty_like(rows)
         _native.choose_codewords(
-            self.path, rows, codebooks.codewords, codebooks.paired, codebooks.twice,
+            self.path, rows, codebooks.codewords, codebooks.panels, codebooks.twice,
             codebooks.squares, codebooks.size, beam, sweeps, codebooks.shift, codebooks.limit,
             threads, codes, residuals,
         )  # fmt: skip
         return codes, residuals
 
-    def multiply(self, rows: I16, paired: I32, *, threads: int = 0) -> I32:
+    def multiply(self, rows: I16, panels: I32, *, threads: int = 0) -> I32:
         """See `qama.kernels.multiply`."""
-        products = np.empty((len(rows), len(paired) * paired.shape[2]), np.int32)
-        _native.multiply(self.path, rows, paired, threads, products)
+        products = np.empty((len(rows), len(panels) * panels.shape[2]), np.int32)
+        _native.multiply(self.path, rows, panels, threads, products)
         return products
 
     def codeword_sums(self, codes: U8, rows: I16, *, full: int = 0, threads: int = 0) -> I64:

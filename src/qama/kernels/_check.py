@@ -74,7 +74,7 @@ def blocks(value: U8, n: int | None = None, name: str = "blocks") -> None:
         )
 
 
-def queries(value: U8, stored: U8, bits: int, pairs: int) -> U8:
+def queries(value: U8, stored: U8, bits: int, bit_pairs: int) -> U8:
     """Check queries for Hamming distances; return the columns that ``bits`` reach into."""
     value = array("queries", value, np.uint8, (None, None))
     columns = value.shape[1]
@@ -83,9 +83,9 @@ def queries(value: U8, stored: U8, bits: int, pairs: int) -> U8:
     at_least("bits", bits, 1)
     if bits > 8 * columns:
         raise ValueError(f"bits is {bits}; the {columns} columns of queries hold {8 * columns}")
-    at_least("pairs", pairs, 0)
-    if 2 * pairs > bits:
-        raise ValueError(f"pairs is {pairs}; {bits} bits hold at most {bits // 2} pairs")
+    at_least("bit_pairs", bit_pairs, 0)
+    if 2 * bit_pairs > bits:
+        raise ValueError(f"bit_pairs is {bit_pairs}; {bits} bits hold at most {bits // 2} of them")
     return np.ascontiguousarray(value[:, : -(-bits // 8)])
 
 

@@ -42,7 +42,7 @@ class Backend(Protocol):
     ) -> tuple[U8, I16]:
         """See `qama.kernels.choose_codewords`."""
 
-    def multiply(self, rows: I16, paired: I32, *, threads: int = 0) -> I32:
+    def multiply(self, rows: I16, panels: I32, *, threads: int = 0) -> I32:
         """See `qama.kernels.multiply`."""
 
     def codeword_sums(self, codes: U8, rows: I16, *, full: int = 0, threads: int = 0) -> I64:

@@ -19,7 +19,7 @@ def choose_codewords(
     path: str,
     rows: I16,
     codewords: I16,
-    paired: I32,
+    panels: I32,
     twice: I16,
     squares: I32,
     size: int,
@@ -31,7 +31,7 @@ def choose_codewords(
     codes_out: U8,
     residuals_out: I16,
 ) -> None: ...
-def multiply(path: str, rows: I16, paired: I32, threads: int, products_out: I32) -> None: ...
+def multiply(path: str, rows: I16, panels: I32, threads: int, products_out: I32) -> None: ...
 def codeword_sums(codes: U8, rows: I16, full: int, threads: int, sums_out: I64) -> None: ...
 def squared_norms(
     codes: U8, codewords: I16, start: I16, full: int, threads: int, norms_out: I64

@@ -52,22 +52,22 @@ def choose_codewords(
     )
 
 
-def multiply(rows: I16, paired: I32, *, threads: int = 0, path: str | None = None) -> I32:
+def multiply(rows: I16, panels: I32, *, threads: int = 0, path: str | None = None) -> I32:
     """Multiply rows and codewords; the products are exact modulo ``2**32``.
 
     Args:
         rows: int16 ``(n, d)``, d even and below 2^20.
-        paired: int32 ``(w / 32, d / 2, 32)``, w codewords as `qama.kernels.paired` lays them out.
+        panels: int32 ``(w / 32, d / 2, 32)``, w codewords as `qama.kernels.panels` lays them out.
         threads: Threads to use.
         path: Force one path; None chooses.
 
     Returns:
         int32 ``(n, w)``.
     """
-    paired = _check.array("paired", paired, np.int32, (None, None, 32))
-    rows = _check.array("rows", rows, np.int16, (None, 2 * paired.shape[1]))
+    panels = _check.array("panels", panels, np.int32, (None, None, 32))
+    rows = _check.array("rows", rows, np.int16, (None, 2 * panels.shape[1]))
     _check.at_least("threads", threads, 0)
-    return backend(path).multiply(rows, paired, threads=threads)
+    return backend(path).multiply(rows, panels, threads=threads)
 
 
 def codeword_sums(

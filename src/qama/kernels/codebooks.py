@@ -10,7 +10,7 @@ from qama.kernels import _check
 from qama.kernels._arrays import I16, I32
 from qama.kernels.layout import NIBBLE_SIZE, CodebookLayout
 
-_PAIRED = 32  # codewords that lie side by side in Codebooks.paired
+_PANEL = 32  # codewords of a panel
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Codebooks:
     Attributes:
         codewords: int16 (w s, d): the w codewords of each of s codebooks.
         size: w, 16 or 256.
-        paired: int32 (w s / 32, d / 2, 32): the same, as `paired` lays them out.
+        panels: int32 (w s / 32, d / 2, 32): the same, as `panels` lays them out.
         twice: int16 (w s, w s), twice the products of codewords, halved ``shift`` times.
         squares: int32 (w s,), the codewords' squared norms, halved ``shift`` times.
         shift: How often products are halved, each time rounding down.
@@ -29,7 +29,7 @@ class Codebooks:
 
     codewords: I16
     size: int
-    paired: I32
+    panels: I32
     twice: I16
     squares: I32
     shift: int
@@ -72,7 +72,7 @@ def prepare_codebooks(codewords: I16, reach: float, size: int = NIBBLE_SIZE) -> 
     return Codebooks(
         codewords,
         size,
-        paired(codewords),
+        panels(codewords),
         np.floor(gram, out=gram).astype(np.int16),
         squares.astype(np.int32),
         shift,
@@ -80,23 +80,23 @@ def prepare_codebooks(codewords: I16, reach: float, size: int = NIBBLE_SIZE) -> 
     )
 
 
-def paired(codewords: I16) -> I32:
-    """Lay codewords out so that one 32-bit lane multiplies two of their entries at once.
+def panels(codewords: I16) -> I32:
+    """Lay codewords out in panels of 32, whose 32-bit lanes multiply two dims at once.
 
     Args:
         codewords: int16 ``(w, d)``, d even.
 
     Returns:
-        int32 ``(ceil(w / 32), d / 2, 32)``: entries 2 k and 2 k + 1 of 32 codewords side by side,
-        for each k; codewords of zeros fill up the last 32.
+        int32 ``(ceil(w / 32), d / 2, 32)``: for each dim pair (2 k, 2 k + 1) the entries of 32
+        codewords side by side; codewords of zeros fill up the last panel.
     """
-    filled = np.zeros((-(-len(codewords) // _PAIRED) * _PAIRED, codewords.shape[1]), np.int16)
+    filled = np.zeros((-(-len(codewords) // _PANEL) * _PANEL, codewords.shape[1]), np.int16)
     filled[: len(codewords)] = codewords
-    pairs = filled.view(np.int32).reshape(-1, _PAIRED, codewords.shape[1] // 2)
-    return np.ascontiguousarray(pairs.swapaxes(1, 2))
+    dim_pairs = filled.view(np.int32).reshape(-1, _PANEL, codewords.shape[1] // 2)
+    return np.ascontiguousarray(dim_pairs.swapaxes(1, 2))
 
 
-def unpaired(pairs: I32) -> I16:
-    """Return the codewords (w, d) that `paired` laid out, with those that fill up."""
-    codewords = np.ascontiguousarray(pairs.swapaxes(1, 2)).view(np.int16)
+def from_panels(laid_out: I32) -> I16:
+    """Return the codewords (w, d) that `panels` laid out, with those that fill up."""
+    codewords = np.ascontiguousarray(laid_out.swapaxes(1, 2)).view(np.int16)
     return codewords.reshape(-1, codewords.shape[2])

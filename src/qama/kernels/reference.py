@@ -73,11 +73,13 @@ def allowed_count(scan: HammingScan | TableScan) -> int:
     return count + (last if ends else 0)
 
 
-def hamming_distances(queries: U8, codes: U8, *, bits: int, pairs: int = 0) -> I32:
+def hamming_distances(queries: U8, codes: U8, *, bits: int, bit_pairs: int = 0) -> I32:
     """See `qama.kernels.hamming_distances`: the meaning of a Hamming distance."""
-    stored = np.ascontiguousarray(_planes(codes, bits, pairs).T)  # (words, n): sums add whole rows
+    stored = np.ascontiguousarray(
+        _planes(codes, bits, bit_pairs).T
+    )  # (words, n): sums add whole rows
     distances = np.empty((len(queries), len(codes)), np.int32)
-    for query, to in zip(_planes(queries, bits, pairs), distances, strict=True):
+    for query, to in zip(_planes(queries, bits, bit_pairs), distances, strict=True):
         np.bitwise_count(stored ^ query[:, None]).sum(axis=0, dtype=np.int32, out=to)
     return distances
 
@@ -86,7 +88,7 @@ def hamming_topk(scan: HammingScan, k: int, *, threads: int = 0) -> tuple[I64, I
     """See `qama.kernels.hamming_topk`."""
     best = [_Best(k, np.dtype(np.int32)) for _ in scan.queries]
     for rows, codes in _chunks(scan, scan.queries.shape[1]):
-        distances = hamming_distances(scan.queries, codes, bits=scan.bits, pairs=scan.pairs)
+        distances = hamming_distances(scan.queries, codes, bits=scan.bits, bit_pairs=scan.bit_pairs)
         for kept, values in zip(best, distances, strict=True):
             kept.add(rows, values)
     return _stacked(best, min(k, allowed_count(scan)), np.dtype(np.int32))
@@ -97,7 +99,7 @@ def hamming_rows(scan: HammingScan, rows: I64, *, threads: int = 0) -> I32:
     distances = np.empty(rows.shape, np.int32)
     for i, chosen in enumerate(rows):
         query, codes = scan.queries[i : i + 1], _codes(scan, chosen, scan.queries.shape[1])
-        distances[i] = hamming_distances(query, codes, bits=scan.bits, pairs=scan.pairs)[0]
+        distances[i] = hamming_distances(query, codes, bits=scan.bits, bit_pairs=scan.bit_pairs)[0]
     return distances
 
 
@@ -121,20 +123,20 @@ def table_rows(scan: TableScan, rows: I64, *, threads: int = 0) -> F32:
     return scores
 
 
-def _planes(codes: U8, bits: int, pairs: int) -> U64:
+def _planes(codes: U8, bits: int, bit_pairs: int) -> U64:
     """Return words whose plain Hamming distance is the distance of the codes.
 
-    A pair (hi, lo) becomes the thermometer bits hi|lo, hi&lo (in its place) and hi (behind all
+    A bit pair (hi, lo) becomes the thermometer bits hi|lo, hi&lo (in its place) and hi (behind all
     columns); bits that are not compared become zero.
     """
     columns = codes.shape[1]
-    of_pairs, of_plain = _leading_bits(2 * pairs, columns), _leading_bits(bits, columns)
-    of_plain &= ~of_pairs
-    high, low = codes & _HIGH & of_pairs, (codes & _LOW & of_pairs) << 1
-    width = -(-(2 * columns if pairs else columns) // 8) * 8
+    of_bit_pairs, of_plain = _leading_bits(2 * bit_pairs, columns), _leading_bits(bits, columns)
+    of_plain &= ~of_bit_pairs
+    high, low = codes & _HIGH & of_bit_pairs, (codes & _LOW & of_bit_pairs) << 1
+    width = -(-(2 * columns if bit_pairs else columns) // 8) * 8
     planes = np.zeros((len(codes), width), np.uint8)
     planes[:, :columns] = (high | low) | ((high & low) >> 1) | (codes & of_plain)
-    if pairs:
+    if bit_pairs:
         planes[:, columns : 2 * columns] = high
     return planes.view(np.uint64)
 

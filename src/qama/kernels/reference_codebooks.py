@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from qama.kernels._arrays import CHUNK_BYTES, I16, I32, I64, U8
-from qama.kernels.codebooks import Codebooks, unpaired
+from qama.kernels.codebooks import Codebooks, from_panels
 from qama.kernels.layout import CodebookLayout
 
 
@@ -26,10 +26,10 @@ def choose_codewords(
         chosen = _descended(alone.astype(np.int32), twice, size, chosen, sweeps)
         packed = layout.packed(chosen)
         codes[first : first + step] = packed
-        left = some.astype(np.int64)
+        residual = some.astype(np.int64)
         for places in layout.places(packed):
-            left -= codebooks.codewords[places]
-        residuals[first : first + step] = np.clip(left, -(2**15), 2**15 - 1)
+            residual -= codebooks.codewords[places]
+        residuals[first : first + step] = np.clip(residual, -(2**15), 2**15 - 1)
     return codes, residuals
 
 
@@ -67,9 +67,9 @@ def _descended(alone: I32, twice: I32, size: int, chosen: U8, sweeps: int) -> U8
     return chosen
 
 
-def multiply(rows: I16, paired: I32, *, threads: int = 0) -> I32:
+def multiply(rows: I16, panels: I32, *, threads: int = 0) -> I32:
     """See `qama.kernels.multiply`."""
-    codewords = unpaired(paired).astype(np.float64)
+    codewords = from_panels(panels).astype(np.float64)
     products = rows.astype(np.float64) @ codewords.T  # exact: below 2**53
     return products.astype(np.int64).astype(np.int32)
 

@@ -22,8 +22,8 @@ class HammingScan:
         n: Number of rows.
         queries: uint8 ``(m, b)`` with ``b <= nbytes``: the leading columns to compare.
         bits: Bits to compare, at most ``8 * b``; later ones are ignored.
-        pairs: The first ``2 * pairs`` bits are levels 0 to 3 in natural binary, high bit first;
-            each pair adds ``|q - q'|``, the distance of its three thermometer bits.
+        bit_pairs: The first ``2 * bit_pairs`` bits are levels 0 to 3 in natural binary, high bit
+            first; each bit pair adds ``|q - q'|``, the distance of its three thermometer bits.
         mask: uint64 ``(ceil(n / 64),)``; only rows ``64 * word + bit`` (value ``1 << bit``) whose
             bit is set are returned. None allows all.
         visited: int64 ``(v,)``, ascending numbers of the only blocks to scan. None scans all.
@@ -36,13 +36,13 @@ class HammingScan:
     n: int
     queries: U8
     bits: int
-    pairs: int = 0
+    bit_pairs: int = 0
     mask: U64 | None = None
     visited: I64 | None = None
 
     def __post_init__(self) -> None:
         _check.blocks(self.blocks, self.n)
-        queries = _check.queries(self.queries, self.blocks, self.bits, self.pairs)
+        queries = _check.queries(self.queries, self.blocks, self.bits, self.bit_pairs)
         object.__setattr__(self, "queries", queries)
         object.__setattr__(self, "mask", _check.mask(self.mask, self.blocks))
         object.__setattr__(self, "visited", _check.visited(self.visited, self.blocks))

@@ -47,8 +47,8 @@ class Code(Protocol):
         """True bits of a compact code: the others are padding."""
 
     @property
-    def pairs(self) -> int:
-        """Leading pairs of bits of a compact code that stand for three thermometer bits."""
+    def bit_pairs(self) -> int:
+        """Leading bit pairs of a compact code: each stands for three thermometer bits."""
 
     @property
     def width(self) -> int:
@@ -70,7 +70,7 @@ class Code(Protocol):
     def nested(self) -> bool:
         """Whether the tables of a prefix are the first of the code's own.
 
-        An index then keeps the bytes that a progressive search scans first apart from the others.
+        An index then keeps the bytes that a coarse-to-fine search scans first apart.
         """
 
     def prefixes(self) -> Sequence[Code]:
@@ -92,14 +92,14 @@ class Code(Protocol):
         """Return the score float64 (n,) of each vector float32 (n, d) with its own compact code."""
 
     def query_tables(self, Q: Floats, threads: int = 0) -> QueryTables:
-        """Weigh queries float32 (m, d) for asymmetric scoring of compact codes."""
+        """Return lookup tables of queries float32 (m, d), which score compact codes."""
 
     @property
-    def factor_steps(self) -> Floats:
-        """The 256 factors float32 that a code can have."""
+    def inverse_norm_steps(self) -> Floats:
+        """The 256 inverse norms float32 that a code can have."""
 
-    def factor_indices(self, stored: Bytes, threads: int = 0) -> Bytes:
-        """Return uint8 (n,): which of the steps is the factor of each compact code."""
+    def inverse_norm_indices(self, stored: Bytes, threads: int = 0) -> Bytes:
+        """Return uint8 (n,): which of the steps is the inverse norm of each compact code."""
 
     def scores(self, Q: Floats, stored: Bytes, scorer: str) -> Floats:
         """Return the scores float32 (m, n) of queries float32 (m, d): what a search must say."""

@@ -1,16 +1,17 @@
 """Asymmetric scores: a float query against codes, defined as integers.
 
-A coder turns a query into an offset and tables, of 256 entries for each leading ("full") byte of a
-stored code and of 16 for each nibble of the other bytes: the score of a code is the offset + the
-sum of its bytes' and nibbles' entries, times one factor of the code. Entries are whole
-numbers with one scale per query, so every kernel, thread count and machine gives the same sums;
-this file is the one home of that rounding.
+A code turns a query into an offset and lookup tables, of 256 entries for each leading ("full") byte
+of a stored code and of 16 for each nibble of the other bytes: the score of a code is the offset +
+the sum of its bytes' and nibbles' entries, times the code's inverse norm. Entries are whole numbers
+with one scale per query, so every kernel, thread count and machine gives the same sums; this file
+is the one home of that rounding.
 
     S = offset + sum of the entries                   int32
-    score = (float32(S) * factor of the code) * scale of the query
+    score = (float32(S) * inverse norm of the code) * scale of the query
 
-The factor, one over the length of the decoded vector, is a function of the code alone. It is one
-of 256 steps, so that an index may cache it in one byte per row.
+The inverse norm, one over the length of the decoded vector (of grid codes times their calibration
+scale), is a function of the code alone. It is one of 256 steps, so that an index may cache it in
+one byte per row.
 """
 
 from __future__ import annotations
@@ -26,9 +27,11 @@ from qama.checks import Bytes, Floats
 from qama.kernels.layout import CodebookLayout, split_sums, split_terms
 
 ENTRY_LIMIT = 2**15 - 1  # of a table
-WEIGHT_LIMIT = 5461  # of a thermometer bit: the six weights of a nibble (two pairs) sum to an entry
+WEIGHT_LIMIT = (
+    5461  # of a thermometer bit: the six weights of a nibble (two bit pairs) sum to an entry
+)
 OFFSET_LIMIT = 2**30
-FACTOR_STEPS = 256
+NORM_STEPS = 256
 
 
 @dataclass(frozen=True)
@@ -51,8 +54,8 @@ class QueryTables:
     """Queries made ready for asymmetric scoring.
 
     Attributes:
-        tables: int16 (m, entries), what each value of each byte or nibble adds to S, in the order
-            of `layout`.
+        tables: int16 (m, entries), the lookup tables: what each value of each byte or nibble adds
+            to S, in the order of `layout`.
         offsets: int32 (m,), within +-2^30.
         scales: float32 (m,), powers of two.
         full: Leading bytes with one table of 256 entries each.
@@ -149,39 +152,39 @@ def _rounded(
     )
 
 
-def nibble_tables(queries: QueryWeights, stored_bits: int, pairs: int) -> QueryTables:
+def nibble_tables(queries: QueryWeights, stored_bits: int, bit_pairs: int) -> QueryTables:
     """Turn weights of thermometer bits into tables; a nibble's first bit is the most significant.
 
     Args:
-        queries: The weights, three per leading compact pair and one per other stored bit.
+        queries: The weights, three per leading bit pair and one per other stored bit.
         stored_bits: True bits of a stored code; padding bits weigh nothing.
-        pairs: Leading two-bit pairs (hi, lo) of compact 4-state indices.
+        bit_pairs: Leading bit pairs (hi, lo) of compact 4-state indices.
     """
     W = queries.weights
     stored = np.zeros((len(W), 8 * -(-stored_bits // 8), 2), dtype=np.int16)
     both = np.zeros((len(W), stored.shape[1] // 2), dtype=np.int16)  # extra where hi and lo are set
-    three = W[:, : 3 * pairs].reshape(len(W), pairs, 3)  # weights of q >= 3, q >= 2, q >= 1
+    three = W[:, : 3 * bit_pairs].reshape(len(W), bit_pairs, 3)  # weights of q >= 3, q >= 2, q >= 1
     # q = 1 adds w1; q = 2 adds w2 + w1; q = 3 adds all: hi -> w2 + w1, lo -> w1, both -> w3 - w1.
     single = stored[:, :, 0]
-    single[:, 0 : 2 * pairs : 2] = three[:, :, 1] + three[:, :, 2]
-    single[:, 1 : 2 * pairs : 2] = three[:, :, 2]
-    single[:, 2 * pairs : stored_bits] = W[:, 3 * pairs :]
-    both[:, :pairs] = three[:, :, 0] - three[:, :, 2]
+    single[:, 0 : 2 * bit_pairs : 2] = three[:, :, 1] + three[:, :, 2]
+    single[:, 1 : 2 * bit_pairs : 2] = three[:, :, 2]
+    single[:, 2 * bit_pairs : stored_bits] = W[:, 3 * bit_pairs :]
+    both[:, :bit_pairs] = three[:, :, 0] - three[:, :, 2]
     patterns = np.unpackbits(np.arange(16, dtype=np.uint8)[:, None], axis=1)[:, 4:]
-    set_pairs = patterns[:, 0::2] & patterns[:, 1::2]
+    both_set = patterns[:, 0::2] & patterns[:, 1::2]
     count = single.shape[1] // 4
     nibbles = single.reshape(len(W), count, 4) @ patterns.T.astype(np.int16)
-    tables = nibbles + both.reshape(len(W), count, 2) @ set_pairs.T.astype(np.int16)
+    tables = nibbles + both.reshape(len(W), count, 2) @ both_set.T.astype(np.int16)
     flat = np.ascontiguousarray(tables.reshape(len(W), 16 * count), np.int16)
     return QueryTables(flat, queries.offsets, queries.scales)
 
 
-def scores(queries: QueryTables, stored: Bytes, factors: Floats) -> Floats:
+def scores(queries: QueryTables, stored: Bytes, inverse_norms: Floats) -> Floats:
     """Return float32 (m, n) scores of stored codes uint8 (n, bytes): the definition itself."""
     sums = np.repeat(queries.offsets[:, None], len(stored), axis=1)
     for places in queries.layout.places(stored):
         sums += queries.tables[:, places]
-    return (sums.astype(np.float32) * factors) * queries.scales[:, None]
+    return (sums.astype(np.float32) * inverse_norms) * queries.scales[:, None]
 
 
 def similarity(distances: npt.NDArray[Any], bits: int) -> Floats:
@@ -189,12 +192,12 @@ def similarity(distances: npt.NDArray[Any], bits: int) -> Floats:
     return np.asarray(1 - distances / np.float64(bits), dtype=np.float32)
 
 
-def factor_steps(typical: float) -> Floats:
-    """Return the 256 factors float32 that a code can have: 0.5 % apart, around a typical one."""
-    return (typical * 1.005 ** (np.arange(FACTOR_STEPS) - FACTOR_STEPS / 2)).astype(np.float32)
+def inverse_norm_steps(typical: float) -> Floats:
+    """Return the 256 inverse norms float32 of a code: 0.5 % apart, around a typical one."""
+    return (typical * 1.005 ** (np.arange(NORM_STEPS) - NORM_STEPS / 2)).astype(np.float32)
 
 
-def nearest_step(factors: npt.NDArray[np.floating], steps: Floats) -> Bytes:
-    """Return uint8 (n,): the index of the step nearest to each factor, the lower one in a tie."""
+def nearest_step(inverse_norms: npt.NDArray[np.floating], steps: Floats) -> Bytes:
+    """Return uint8 (n,): the step nearest to each inverse norm, the lower one in a tie."""
     middles = (steps[1:].astype(np.float64) + steps[:-1]) / 2
-    return np.searchsorted(middles, factors, side="left").astype(np.uint8)
+    return np.searchsorted(middles, inverse_norms, side="left").astype(np.uint8)

@@ -1,1 +1,1 @@
-"""Finding the nearest codes: the index and its progressive search."""
+"""Finding the nearest codes: the index and its coarse-to-fine search."""

@@ -51,13 +51,13 @@ def _of_array(X: npt.NDArray[Any], ids: object, dims: int) -> Iterator[Batch]:
 
 def _of_batches(source: Iterable[Any], ids: object, dims: int) -> Iterator[Batch]:
     if ids is None:
-        pairs: Iterable[tuple[object, Any]] = ((batch, None) for batch in source)
+        batches: Iterable[tuple[object, Any]] = ((batch, None) for batch in source)
     elif isinstance(ids, Iterable):
-        pairs = _paired(source, ids)
+        batches = _with_ids(source, ids)
     else:
         raise ValueError(f"ids is {type(ids).__name__}; give one array of ids for each batch")
     first_row = 0
-    for batch, some in pairs:
+    for batch, some in batches:
         X = sources.as_array(batch, "a batch of source")
         given = None if some is None else idmap.whole(some, "ids")
         if X is None:
@@ -69,7 +69,7 @@ def _of_batches(source: Iterable[Any], ids: object, dims: int) -> Iterator[Batch
         first_row += len(A)
 
 
-def _paired(source: Iterable[Any], ids: Iterable[Any]) -> Iterator[tuple[object, Any]]:
+def _with_ids(source: Iterable[Any], ids: Iterable[Any]) -> Iterator[tuple[object, Any]]:
     """Yield batches with their ids, refusing when one of the two ends before the other."""
     for count, (batch, some) in enumerate(zip_longest(source, ids, fillvalue=_END)):
         if batch is _END or some is _END:

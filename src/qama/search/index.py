@@ -322,9 +322,10 @@ class Index(NotCopied):
                 ones, as many as there are vectors, are refused: they are a mask, and not ids.
             exclude: Ids that may not be returned; unknown ones are ignored.
             threads: 0 uses all cores; more than there are is clamped.
-            funnel: Progressive search: scan a prefix of the codes first and finish only the
-                best candidates on all of them; a number says how many (True: 12,000 over the
-                bytes of the prefix, but at least a thousandth of the rows and 20 k). Approximate.
+            funnel: Coarse-to-fine search with rescoring: scan a prefix of the codes first, then
+                score the best candidates by all of their bytes; a number says how many (True:
+                12,000 over the bytes of the prefix, but at least a thousandth of the rows and
+                20 k). Approximate.
                 Codes without a shorter prefix (hybrid) refuse it. Worth it from about a million
                 byte codes on: see docs/kernels.md.
             nprobe: Of an index with inverted lists: how many lists are read for each query, the
@@ -598,7 +599,7 @@ class Index(NotCopied):
     def _stored(self, codes: npt.NDArray[np.uint8], compact: bool | None) -> Bytes:
         """Check codes and bring them to the compact form."""
         if compact is None:
-            if self.code.pairs and self.code.nbytes == self.code_size:
+            if self.code.bit_pairs and self.code.nbytes == self.code_size:
                 raise ValueError(
                     f"{self.code.label} takes {self.code_size} bytes as a thermometer code and in "
                     f"the compact form; say which with compact=True or compact=False"

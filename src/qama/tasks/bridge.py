@@ -2,7 +2,7 @@
 
 A linear map is fitted on vectors of the same things by both models, by ridge regression on unit
 vectors. Mapped queries then search codes of the other model's codec like any float query. The ridge
-is chosen by how often held-out vectors find their own twin. Fit on the documents that are to be
+is chosen by how often validation vectors find their own twin. Fit on the documents that are to be
 searched, embedded by both models once: general text makes a far poorer bridge.
 """
 
@@ -19,7 +19,7 @@ from qama.quantizers.vectors import unit
 from qama.shown import one_line
 
 _RIDGES = (1e-4, 1e-3, 1e-2, 1e-1)  # times the mean eigenvalue
-_HELD_OUT = 1024  # pairs that the ridge is chosen on, at most; of few an eighth
+_VALIDATION = 1024  # rows that the ridge is chosen on, at most; of few an eighth
 
 Doubles = npt.NDArray[np.float64]
 
@@ -30,14 +30,14 @@ class Bridge:
 
     Attributes:
         weights: float32 (d_here, d_there).
-        center_here: float32 (d_here,), the mean unit vector of the one model.
-        center_there: float32 (d_there,), of the other.
-        found: Share of held-out vectors whose nearest vector, once mapped, was their own twin.
+        mean_here: float32 (d_here,), the mean unit vector of the one model.
+        mean_there: float32 (d_there,), of the other.
+        found: Share of validation vectors whose nearest vector, once mapped, was their own twin.
     """
 
     weights: Floats
-    center_here: Floats
-    center_there: Floats
+    mean_here: Floats
+    mean_there: Floats
     found: float
 
     def __repr__(self) -> str:
@@ -50,19 +50,19 @@ class Bridge:
         Raises:
             ValueError: X is not finite floats (n, d_here).
         """
-        U = unit(checks.vectors(X, "X", len(self.center_here), empty=True))
-        mapped = (U - self.center_here) @ self.weights + self.center_there
+        U = unit(checks.vectors(X, "X", len(self.mean_here), empty=True))
+        mapped = (U - self.mean_here) @ self.weights + self.mean_there
         return unit(np.asarray(mapped, dtype=np.float32))
 
     @classmethod
     @checks.default_errstate()
     def fit(cls, here: object, there: object, seed: int = 0) -> Bridge:
-        """Fit on pairs.
+        """Fit on vectors of the same things, row by row.
 
         Args:
             here: Floats (n, d_here), n >= 16.
             there: Floats (n, d_there); row i is of the same thing as row i of here.
-            seed: Of the draw of held-out pairs.
+            seed: Of the draw of validation rows.
 
         Raises:
             ValueError: unfitting arrays, not as many rows, or fewer than 16.
@@ -73,9 +73,9 @@ class Bridge:
                 f"here has {len(A)} rows and there {len(B)}; give as many, at least 16, paired"
             )
         order = np.random.default_rng(seed).permutation(len(A))
-        held, kept = np.split(order, [min(_HELD_OUT, len(A) // 8)])
+        unseen, kept = np.split(order, [min(_VALIDATION, len(A) // 8)])
         tried = [cls(*_ridge(A[kept], B[kept], ridge), 0.0) for ridge in _RIDGES]
-        shares = [_twins(bridge(A[held]), B[held]) for bridge in tried]
+        shares = [_twins(bridge(A[unseen]), B[unseen]) for bridge in tried]
         best = int(np.argmax(shares))
         return cls(*_ridge(A, B, _RIDGES[best]), shares[best])
 

@@ -49,7 +49,7 @@ def classify(
         Q: Floats (m, d).
         k: Voters.
         threshold: The least score of the best neighbour for an answer; below it a query is out of
-            scope. Choose it on held-out queries: scores differ by model and code.
+            scope. Choose it on validation queries: scores differ by model and code.
         scorer: As for `Index.search`.
         threads: As for `Index.search`.
 

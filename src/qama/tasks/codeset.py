@@ -63,14 +63,14 @@ class CodeSet:
     @cached_property
     def rows(self) -> topk.Rows:
         """The codes as scans read them."""
-        factors: dict[int, Bytes] = {}
+        inverse_norms: dict[int, Bytes] = {}
 
-        def factors_of(code: Code) -> Bytes:
-            if code.stored_bytes not in factors:
-                factors[code.stored_bytes] = code.factor_indices(self.stored)
-            return factors[code.stored_bytes]
+        def inverse_norms_of(code: Code) -> Bytes:
+            if code.stored_bytes not in inverse_norms:
+                inverse_norms[code.stored_bytes] = code.inverse_norm_indices(self.stored)
+            return inverse_norms[code.stored_bytes]
 
-        return topk.Rows(Blocks(kernels.to_blocks(self.stored)), len(self), None, factors_of)
+        return topk.Rows(Blocks(kernels.to_blocks(self.stored)), len(self), None, inverse_norms_of)
 
     def scorer(self, queries: CodeSet | Floats, threads: int = 0) -> topk.Scorer:
         """Return what compares queries with these codes.

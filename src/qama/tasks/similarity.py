@@ -9,7 +9,7 @@ from qama import checks
 from qama.checks import Floats
 from qama.tasks.codeset import CodeSet
 
-_BATCH = 1024  # rows whose look-up tables are held together
+_BATCH = 1024  # rows whose lookup tables are held together
 
 
 @checks.default_errstate()

@@ -1,7 +1,7 @@
 """What a fit is judged by: do codes find the neighbours that the floats find?
 
-Held-out documents look for their ten nearest rows by float cosine and by code; the share found is
-the agreement. So do held-out queries where the user gave some; those of pairs look for their
+Validation documents look for their ten nearest rows by float cosine and by code; the share found is
+the agreement. So do validation queries where the user gave some; those of pairs look for their
 answer. (Documents moved by noise were tried as queries: on real queries that measure misled.)
 """
 
@@ -29,8 +29,8 @@ Shares = dict[str, npt.NDArray[np.float64]]  # by cell: the share of neighbours 
 
 
 @dataclass(frozen=True)
-class HeldOut:
-    """A held-out look at a fit.
+class Validation:
+    """What a fit is judged by: rows and queries that it does not learn from.
 
     Attributes:
         queries: Unit float32 (m, d).
@@ -44,15 +44,15 @@ class HeldOut:
 
     @classmethod
     def make(
-        cls, held_out: Floats, rows: Floats, seed: int, asked: tuple[Asked, ...] = ()
-    ) -> HeldOut:
-        """Let held-out rows (h, d) and queries look among other rows (n, d) and answers."""
+        cls, validation: Floats, rows: Floats, seed: int, asked: tuple[Asked, ...] = ()
+    ) -> Validation:
+        """Let validation rows (h, d) and queries look among other rows (n, d) and answers."""
         random = np.random.default_rng(seed)
         if len(rows) > _MAX_ROWS:
             rows = rows[np.sort(random.choice(len(rows), _MAX_ROWS, replace=False))]
         answers = [some.answers for some in asked if some.answers is not None]
         rows, first = unit(np.concatenate([rows, *answers])), len(rows)
-        queries, wanted = [unit(held_out)], [_nearest(unit(held_out) @ rows.T)]
+        queries, wanted = [unit(validation)], [_nearest(unit(validation) @ rows.T)]
         for some in asked:
             queries.append(unit(some.queries))
             if some.answers is None:
@@ -69,7 +69,7 @@ class HeldOut:
         names = [name for name in grid.levels if name in ("1", "2", HYBRID)] or grid.levels
         cells = [grid.code(dims, name) for dims in grid.dims for name in names]
         rows, queries = apply(grid.transform, self.rows), apply(grid.transform, self.queries)
-        return {code.label: self._overlap(_likeness(code, queries, rows)) for code in cells}
+        return {code.label: self._overlap(_similarities(code, queries, rows)) for code in cells}
 
     def _overlap(self, scores: npt.NDArray[np.number]) -> npt.NDArray[np.float64]:
         hits = (_nearest(scores)[:, :, None] == self.wanted[:, None, :]).any(axis=1)
@@ -77,7 +77,7 @@ class HeldOut:
 
 
 def mean(shares: Shares) -> float:
-    """Return the mean over cells and held-out rows."""
+    """Return the mean over cells and validation rows."""
     return float(np.mean([found.mean() for found in shares.values()]))
 
 
@@ -96,7 +96,7 @@ def _nearest(scores: npt.NDArray[np.number]) -> Ids:
     return np.argsort(-scores, axis=1, kind="stable")[:, :top]
 
 
-def _likeness(code: ThermometerCode, queries: Floats, rows: Floats) -> npt.NDArray[np.int32]:
+def _similarities(code: ThermometerCode, queries: Floats, rows: Floats) -> npt.NDArray[np.int32]:
     """Minus the Hamming distance."""
     a, b = (code.encode_z(Z, compact=True) for Z in (queries, rows))
-    return -kernels.hamming_distances(a, b, bits=code.stored_bits, pairs=code.pairs)
+    return -kernels.hamming_distances(a, b, bits=code.stored_bits, bit_pairs=code.bit_pairs)

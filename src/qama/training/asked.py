@@ -9,7 +9,7 @@ import numpy as np
 from qama import checks
 from qama.checks import Floats
 
-_HELD_OUT, _MAX_HELD_OUT = 10, 512  # one of so many is kept for the look, and so many at most
+_VALIDATION, _MAX_VALIDATION = 10, 512  # one of so many is for validation, and so many at most
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,9 @@ class Asked:
     answers: Floats | None = None
 
     def split(self, seed: int) -> tuple[Asked, Asked]:
-        """Return those to train on, and a tenth that is held out."""
+        """Return those to train on, and a tenth for validation."""
         order = np.random.default_rng(seed).permutation(len(self.queries))
-        count = min(_MAX_HELD_OUT, len(order) // _HELD_OUT)
+        count = min(_MAX_VALIDATION, len(order) // _VALIDATION)
         return self._some(np.sort(order[count:])), self._some(np.sort(order[:count]))
 
     def _some(self, rows: checks.Ids) -> Asked:

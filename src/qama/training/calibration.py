@@ -1,8 +1,8 @@
-"""Scores that estimate cosines: one slope per cell of the grid, fitted on near neighbours.
+"""Scores that estimate cosines: a calibration scale per cell, fitted on near neighbours.
 
 The cosine of a float query with a decoded code is smaller than with the document itself, since a
 code tells only a part; for near neighbours the two are proportional. Documents serve as queries.
-Where few dims flatter (neighbours share the leading ones), scores stay cosines: the slope is 1.
+Where few dims flatter (neighbours share the leading ones), scores stay cosines: the scale is 1.
 """
 
 from __future__ import annotations
@@ -22,10 +22,12 @@ _NEAR = 50  # nearest rows of each query
 
 
 def calibrated(grid: ThermometerQuantizer, X: Floats, seed: int) -> ThermometerQuantizer:
-    """Return the coder with slopes: least squares of floats' cosines by codes', through zero.
+    """Return the quantizer with calibration scales, by least squares through zero.
+
+    They bring the cosines of codes to those of floats.
 
     Args:
-        grid: With centers.
+        grid: With reconstruction values.
         X: float32 (n, d), the fitted rows.
         seed: Of the sample.
     """
@@ -37,15 +39,15 @@ def calibrated(grid: ThermometerQuantizer, X: Floats, seed: int) -> ThermometerQ
     near = np.argsort(-cosines, axis=1, kind="stable")[:, : min(_NEAR, len(some) - asked.stop)]
     wanted = np.take_along_axis(cosines, near, axis=1)
     Z = apply(grid.transform, some)
-    slopes = {
-        name: np.array([_slope(grid.code(n, name), Z, asked, near, wanted) for n in grid.dims],
+    scales = {
+        name: np.array([_scale(grid.code(n, name), Z, asked, near, wanted) for n in grid.dims],
                        dtype=np.float32)
         for name in grid.levels
     }  # fmt: skip
-    return replace(grid, slopes=slopes)
+    return replace(grid, calibration_scales=scales)
 
 
-def _slope(
+def _scale(
     code: ThermometerCode, Z: Floats, asked: slice, near: npt.NDArray[np.int64], wanted: Floats
 ) -> float:
     decoded = unit(code.decode(code.encode_z(Z[:, : code.dims], compact=True)))

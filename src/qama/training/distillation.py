@@ -101,8 +101,10 @@ class DistillationObjective:
         teacher = (Q @ D.T / self.config.temperature).masked_fill(itself, _FAR).softmax(dim=1)
         right = (rows[None] == found[:, None]).float().to(device)
         teacher = teacher + _TRUST * (right - teacher) * right.sum(dim=1, keepdim=True)
-        likeness = self._likeness(adapter, torch.cat([Q, D]), len(Q), progress)
-        student = (self.shares.to(device) @ likeness.flatten(1)).view(-1, *likeness.shape[1:])
+        similarities = self._similarities(adapter, torch.cat([Q, D]), len(Q), progress)
+        student = (self.shares.to(device) @ similarities.flatten(1)).view(
+            -1, *similarities.shape[1:]
+        )
         student = student * (-self.log_temperatures).exp().to(device)[:, None, None]
         logits = F.log_softmax(student.masked_fill(itself[None], _FAR), dim=2)
         return {"listwise": -(logits * teacher).sum() / len(Q) / len(self.shares)}
@@ -126,7 +128,7 @@ class DistillationObjective:
         every = torch.unique(torch.cat(rows))
         return asked, own, found, every[every >= 0]
 
-    def _likeness(self, adapter: Adapter, x: Tensor, queries: int, progress: float) -> Tensor:
+    def _similarities(self, adapter: Adapter, x: Tensor, queries: int, progress: float) -> Tensor:
         """Products of rounded bits, queries by rows, for every piece (level, cut)."""
         Z = adapter(x)
         low, high = _SHARPNESS

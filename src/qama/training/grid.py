@@ -116,14 +116,14 @@ class Wanted:
 
 
 def fit_grid(
-    wanted: Wanted, rows: Floats, held_out: Floats, seed: int, threads: int
+    wanted: Wanted, rows: Floats, validation: Floats, seed: int, threads: int
 ) -> tuple[ThermometerQuantizer, dict[str, Any]]:
     """Fit a thermometer quantizer.
 
     Args:
         wanted: What to fit.
         rows: float32 (n, d), the rows to fit on.
-        held_out: float32 (m, d), rows that training is judged by.
+        validation: float32 (m, d), rows that training is judged by.
         seed: Of every random draw.
         threads: Threads of PyTorch.
 
@@ -136,11 +136,11 @@ def fit_grid(
     dims, questions = wanted.grid_dims(rows.shape[1]), wanted.asked(rows.shape[1])
     with _threads(threads):
         splits = [some.split(seed) for some in questions]
-        known, held_back = tuple(a for a, _ in splits), tuple(b for _, b in splits)
+        known, unseen = tuple(a for a, _ in splits), tuple(b for _, b in splits)
         adapter = adapter_of(wanted.config, rows, dims, seed, wanted.base)
-        held = agreement.HeldOut.make(held_out, rows, seed, held_back)
-        facts = _trained(wanted, adapter, rows, known, held, seed)
-        grid = adapter.to_numpy(wanted.fractions).with_centers(rows, wanted.base)
+        judged_by = agreement.Validation.make(validation, rows, seed, unseen)
+        facts = _trained(wanted, adapter, rows, known, judged_by, seed)
+        grid = adapter.to_numpy(wanted.fractions).with_reconstruction(rows, wanted.base)
         grid = calibrated(grid, rows, seed)
     facts["queries"] = sum(len(some.queries) for some in questions if some.answers is None)
     facts["pairs"] = sum(len(some.queries) for some in questions if some.answers is not None)
@@ -152,16 +152,16 @@ def _trained(
     adapter: Adapter,
     rows: Floats,
     known: tuple[Asked, ...],
-    held: agreement.HeldOut,
+    judged_by: agreement.Validation,
     seed: int,
 ) -> dict[str, Any]:
     """Train the adapter in place; returns facts."""
     config = wanted.config
     objective = objective_of(config, adapter, rows, known, wanted.fractions, seed)
-    start = held.of(adapter.to_numpy(wanted.fractions))
+    start = judged_by.of(adapter.to_numpy(wanted.fractions))
 
     def judge(adapter: Adapter) -> Look:
-        found = held.of(adapter.to_numpy(wanted.fractions))
+        found = judged_by.of(adapter.to_numpy(wanted.fractions))
         return Look(agreement.mean(found), agreement.fallen(found, start))
 
     return train(

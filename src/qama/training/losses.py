@@ -2,8 +2,8 @@
 
 Shapes: X (batch, d) base embeddings; Z (batch, d) adapted ones in training's scale (rows of length
 sqrt(d)); Y a prefix of Z. Gram matrices are of L2-normalised rows. Every function returns a scalar
-tensor to be minimised. Sums over pairs are divided by their number, so that a loss weight means
-the same at every batch size.
+tensor to be minimised. Sums over pairs of rows are divided by their number, so that a loss weight
+means the same at every batch size.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def similarity_mse(base: Tensor, adapted: Tensor) -> Tensor:
 def symmetric_kl(base: Tensor, adapted: Tensor, temperature: float) -> Tensor:
     """Keep the distribution over neighbours: (KL(P_X|P_Y) + KL(P_Y|P_X)) / 2, mean over rows.
 
-    P is the row softmax of S / temperature; the diagonal, a row's likeness to itself, is masked.
+    P is the row softmax of S / temperature; the diagonal, a row's cosine with itself, is masked.
     """
     p = F.log_softmax(_off_diagonal(base) / temperature, dim=1)
     q = F.log_softmax(_off_diagonal(adapted) / temperature, dim=1)
@@ -117,11 +117,12 @@ def quantization_regularisation(
     progress: float,
     low: float = -3.0,
     high: float = 3.0,
-    slope: float = 0.1,
+    outside_weight: float = 0.1,
 ) -> Tensor:
     """Stay away from thresholds and inside the range, mean over values.
 
-    w (exp(-min_i |x - theta_i|) + slope (relu(low - x)^2 + relu(x - high)^2)), w from 0.2 to 1.
+    w (exp(-min_i |x - theta_i|) + outside_weight (relu(low - x)^2 + relu(x - high)^2)), w rising
+    from 0.2 to 1.
 
     Args:
         values: (batch, n).
@@ -129,11 +130,11 @@ def quantization_regularisation(
         progress: Step over steps, 0 to 1.
         low: Lower end of the range.
         high: Upper end of the range.
-        slope: lambda, the weight of leaving the range.
+        outside_weight: lambda, the weight of leaving the range.
     """
     nearest = (values.unsqueeze(2) - thresholds).abs().amin(dim=2)
     outside = F.relu(low - values).square() + F.relu(values - high).square()
-    return (0.2 + 0.8 * progress) * (torch.exp(-nearest) + slope * outside).mean()
+    return (0.2 + 0.8 * progress) * (torch.exp(-nearest) + outside_weight * outside).mean()
 
 
 def sample_triples(rows: int, count: int, generator: torch.Generator) -> Tensor:

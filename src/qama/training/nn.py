@@ -21,7 +21,7 @@ _PAIR_HIDDEN = 8
 
 
 class Adapter(nn.Module, ABC):
-    """x -> z, the pair network of the 0.5-bit level, and thresholds.
+    """x -> z, the network of dim pairs of the 0.5-bit level, and thresholds.
 
     Thresholds are ``theta_<level>``, float32 (values, count). In the paper's objective they follow
     the batches' quantiles and no gradient reaches them (QAMA, CIKM 2025, section 3); in the
@@ -50,10 +50,10 @@ class Adapter(nn.Module, ABC):
             self._init_start(X, seed)
         else:
             self._init_arrays(base.transform.arrays())
-        self._init_pair(seed, None if base is None else base.pair)
+        self._init_pair_net(seed, None if base is None else base.pair_net)
         Z = transform.apply(self.to_transform(), X)
         for name in config.levels:
-            values = self.to_pair()(Z) if levels.LEVELS[name].group == 2 else Z
+            values = self.to_pair_net()(Z) if levels.LEVELS[name].group == 2 else Z
             theta = (
                 quantile_thresholds(values, levels.LEVELS[name].thresholds)
                 if base is None
@@ -82,8 +82,8 @@ class Adapter(nn.Module, ABC):
     def retract(self, step: int) -> None:
         """Bring the parameters back to where they must lie, after a step."""
 
-    def _init_pair(self, seed: int, known: PairNet | None) -> None:
-        """The pair network starts as z_2i + z_2i+1, by GELU(a) - GELU(-a) = a."""
+    def _init_pair_net(self, seed: int, known: PairNet | None) -> None:
+        """The network of dim pairs starts as z_2i + z_2i+1, by GELU(a) - GELU(-a) = a."""
         generator = torch.Generator().manual_seed(seed)
         w1 = 0.1 * torch.randn(_PAIR_HIDDEN, 2, generator=generator)
         b1, w2 = torch.zeros(_PAIR_HIDDEN), torch.zeros(_PAIR_HIDDEN)
@@ -100,12 +100,12 @@ class Adapter(nn.Module, ABC):
         return F.normalize(raw.float(), dim=1) * math.sqrt(raw.shape[1])
 
     def pair(self, Z: Tensor) -> Tensor:
-        """Map z (batch, dims) to one value per pair: (batch, dims / 2)."""
+        """Map z (batch, dims) to one value per dim pair: (batch, dims / 2)."""
         hidden = Z.reshape(len(Z), -1, 2) @ self.pair_w1.T + self.pair_b1
         return F.gelu(hidden, approximate="tanh") @ self.pair_w2
 
     def values(self, Z: Tensor, level: str) -> Tensor:
-        """Return what a level quantizes: z itself, or the pair values."""
+        """Return what a level quantizes: z itself, or the values of dim pairs."""
         return self.pair(Z) if levels.LEVELS[level].group == 2 else Z
 
     def thresholds(self, level: str) -> Tensor:
@@ -122,16 +122,18 @@ class Adapter(nn.Module, ABC):
             batch = torch.quantile(self.values(Z, name).float(), at, dim=0).T
             theta.mul_(keep).add_(batch, alpha=1 - keep)
 
-    def to_pair(self) -> PairNet:
-        """Return the NumPy pair network."""
+    def to_pair_net(self) -> PairNet:
+        """Return the network of dim pairs in NumPy."""
         return PairNet(_numpy(self.pair_w1), _numpy(self.pair_b1), _numpy(self.pair_w2))
 
     def to_numpy(self, fractions: tuple[float, ...]) -> ThermometerQuantizer:
-        """Return the quantizer as it stands, without the centers of the states."""
+        """Return the quantizer as it stands, without reconstruction values of the states."""
         fitted = self.config.levels
         thresholds = {name: _numpy(self.thresholds(name)) for name in fitted}
-        pair = self.to_pair() if "0.5" in fitted else None
-        return ThermometerQuantizer(self.to_transform(), thresholds, {}, pair, self.dims, fractions)
+        pair_net = self.to_pair_net() if "0.5" in fitted else None
+        return ThermometerQuantizer(
+            self.to_transform(), thresholds, {}, pair_net, self.dims, fractions
+        )
 
 
 class LinearAdapter(Adapter):

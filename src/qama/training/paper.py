@@ -75,7 +75,7 @@ class PaperObjective:
         }
 
     def _embeddings(self, adapter: Adapter, Z: Tensor) -> list[Tensor]:
-        """Every prefix of z, and of the pair values where the 0.5-bit level is fitted."""
+        """Every prefix of z, and of the values of dim pairs where the 0.5-bit level is fitted."""
         views = [Z[:, :dims] for dims in adapter.dims]
         if "0.5" in self.config.levels:
             pair = adapter.pair(Z)

@@ -1,4 +1,4 @@
-"""The loop: batches, schedules, looks at the held-out slice, the best state kept, resume."""
+"""The loop: batches, schedules, looks at the validation rows, the best state kept, resume."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Objective(Protocol):
 
 @dataclass(frozen=True)
 class Look:
-    """What the held-out rows say of an adapter.
+    """What the validation rows say of an adapter.
 
     Attributes:
         agreement: Mean share of neighbours found, larger is better.
@@ -91,7 +91,7 @@ def train(
         objective: What is minimised; it holds the rows and draws the batches.
         config: Rates, looks, patience.
         steps: Steps to take.
-        judge: Looks at the held-out rows; the start is looked at before any step.
+        judge: Looks at the validation rows; the start is looked at before any step.
         device: "auto", "cpu", "cuda" or "mps".
         callbacks: Called after each step.
         checkpoint: A file to resume from if it exists, written at each look.

@@ -1,6 +1,6 @@
 """Fitting byte codes: codebooks and codes in turns. NumPy only; no gradient, no label.
 
-Block by block, on the residual that the blocks before leave:
+Stage by stage, on the residual that the stages before leave:
 
 1. The start draws codewords from the covariance that reverse water-filling keeps, so that their
    sums are spread as the vectors are (random superposition, as in rate-distortion theory).
@@ -34,43 +34,49 @@ from qama.quantizers.additive.quantizer import (
     UNIT,
     AdditiveQuantizer,
     Int16s,
-    blocks,
     evened,
     prepared,
+    stages,
     whole,
 )
 from qama.quantizers.vectors import unit
 
 # Distortion of a unit Gaussian at 0 to 6 bits (Lloyd-Max; Max 1960, table I).
 _DISTORTION = (1.0, 0.3634, 0.1175, 0.03454, 0.0095, 0.0025, 0.0007)
-_FULL_ROUNDS = 30  # for a block of full bytes
-_ROUNDS = {0: 60, 12: 24, 48: 12}  # for another one, by the byte where it starts
-_FEW_ROUNDS = 6  # for a block of one byte
-_NOISE = 0.5  # of the words in the first round, in standard deviations of a word's share
-_NOISY = 0.8  # of the rounds have noise
-_NOISY_ROWS = 16_384  # are enough for a round with noise
-_PASSES = 2  # over the bytes of a block, for a refit of its words
-_LATE, _LATE_ROWS = 128, 16_384  # blocks from this byte on are fitted on so many rows at most
-_LEAST_ROWS = 1024  # fewer cannot tell 256 words apart: no byte is full
+_FULL_ROUNDS = 30  # of a stage of full bytes
+_ROUNDS = {0: 60, 12: 24, 48: 12}  # of another one, by the byte where it starts
+_FEW_ROUNDS = 6  # of a stage of one byte
+_NOISE = 0.5  # of codewords in the first round, in standard deviations of a codeword's share
+_NOISY = 0.8  # share of the rounds that have noise: the first ones
+_NOISY_ROWS = 16_384  # rows, at most, of a round with noise
+_PASSES = 2  # over the bytes of a stage, for a refit of its codewords
+_LATE, _LATE_ROWS = 128, 16_384  # stages from this byte on are fitted on so many rows at most
+_LEAST_ROWS = 1024  # fewer cannot tell 256 codewords apart: no byte is full
 _BASE_ROUNDS = 6  # of a fit from a base, without noise
-_BASE_ROWS = (4.0, 64.0)  # that words of a base count for: of full bytes, of others
+_BASE_ROWS = (4.0, 64.0)  # that a codeword of a base counts for: of full bytes, of others
 _BEAM, _SWEEPS = 2, 3  # of the search in a round
-_MOST_DIMS, _AXES_ROWS = 1024, 16_384  # that words are fitted in; rows that say which
+_MOST_DIMS, _AXES_ROWS = 1024, 16_384  # that codewords are fitted in; rows that say which
 
 
 @dataclass(frozen=True)
 class _Form:
-    """How a byte chooses: one word of 256, or sums of free words of four, four and sixteen."""
+    """How a byte chooses: one codeword of 256, or one by each nibble of it.
 
-    sizes: tuple[int, ...]  # free words, of the top bits first
-    ridge: float  # rows: a word that few rows chose stays near zero
+    A fit solves for the *free* codewords, of which all codewords are made: of a full byte they are
+    the 256 themselves; of a later one four and four, whose sums are the 16 of the high nibble, and
+    the 16 of the low nibble.
+    """
+
+    sizes: tuple[int, ...]  # free codewords, of the top bits first
+    ridge: float  # rows: a codeword that few rows chose stays near zero
 
     @property
     def full(self) -> bool:
         return len(self.sizes) == 1
 
     @property
-    def words(self) -> int:
+    def free_codewords(self) -> int:
+        """How many there are for a byte."""
         return sum(self.sizes)
 
     def layout(self, nbytes: int) -> CodebookLayout:
@@ -78,20 +84,20 @@ class _Form:
         return CodebookLayout(nbytes, nbytes if self.full else 0)
 
     def summed(self, free: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Return the words of bytes (256 or 32 each, d) of their free words."""
+        """Return the codewords of bytes (256 or 32 each, d) of their free codewords."""
         if self.full:
             return free
-        parts = free.reshape(-1, self.words, free.shape[1])
+        parts = free.reshape(-1, self.free_codewords, free.shape[1])
         high = split_sums(parts[:, :4], parts[:, 4:8], axis=1)
         return np.concatenate([high, parts[:, 8:]], axis=1).reshape(-1, free.shape[1])
 
-    def parted(self, words: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Return free words of which `summed` makes these."""
+    def parted(self, codewords: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return free codewords of which `summed` makes these."""
         if self.full:
-            return words
-        nibbles = CodebookLayout.with_full(len(words), 0).later(words)
+            return codewords
+        nibbles = CodebookLayout.with_full(len(codewords), 0).later(codewords)
         parts = *split_terms(nibbles[:, 0], axis=1), nibbles[:, 1]
-        return np.concatenate(parts, axis=1).reshape(-1, words.shape[1])
+        return np.concatenate(parts, axis=1).reshape(-1, codewords.shape[1])
 
 
 _FULL, _LATER = _Form((256,), 16.0), _Form((4, 4, 16), 4.0)
@@ -114,14 +120,14 @@ def fit_additive(
         max_bytes: Length of the longest code, 1 to 256; with a base no longer than its longest.
         seed: Of every random draw.
         threads: Threads of the search for codewords.
-        progress: Called with blocks done, blocks in all, and the distortion left.
+        progress: Called with stages done, stages in all, and the distortion left.
         base: What other vectors were fitted with: codewords that few rows choose stay near its.
     """
     U = unit(X)
-    center = whole(U.mean(axis=0) if base is None else _drawn_to(base.center * UNIT, U))
-    residual, axes = _residual(U, center, narrow=base is None)
+    mean = whole(U.mean(axis=0) if base is None else _drawn_to(base.mean * UNIT, U))
+    residual, axes = _residual(U, mean, narrow=base is None)
     full = base.full if base is not None else FULL if len(X) >= _LEAST_ROWS else 0
-    parts, random = blocks(max_bytes), np.random.default_rng(seed)
+    parts, random = stages(max_bytes), np.random.default_rng(seed)
     codewords: list[Int16s] = []
     for done, (start, stop) in enumerate(parts, start=1):
         if start >= _LATE:  # nothing but noise is left
@@ -129,26 +135,26 @@ def fit_additive(
         form = _FULL if start < full else _LATER
         if base is None:
             rounds = _FEW_ROUNDS if stop - start == 1 else _rounds(form, start)
-            fitted = _fit_block(residual, stop - start, form, rounds, random, threads)
+            fitted = _fit_stage(residual, stop - start, form, rounds, random, threads)
         else:
             known = base.codewords[base.layout.of_bytes(start, stop)]
-            fitted = _refit_block(residual, evened(known) * np.float32(UNIT), form, threads)
+            fitted = _refit_stage(residual, evened(known) * np.float32(UNIT), form, threads)
         codewords.append(fitted)
         _, residual = kernels.choose_codewords(
             residual, prepared(fitted, form.full), beam=BEAM, sweeps=SWEEPS, threads=threads
         )
         if progress is not None:
             progress(done, len(parts), _mean_square(residual))
-    return _finished(center, np.concatenate(codewords), axes, U, parts[-1][1], threads)
+    return _finished(mean, np.concatenate(codewords), axes, U, parts[-1][1], threads)
 
 
-def _residual(U: Floats, center: Int16s, narrow: bool) -> tuple[Int16s, Floats | None]:
-    """Return unit rows U less the center, and the axes that it was brought to, if it was."""
-    rest = U - center * np.float32(UNIT)
+def _residual(U: Floats, mean: Int16s, narrow: bool) -> tuple[Int16s, Floats | None]:
+    """Return unit rows U less their mean, and the axes that it was brought to, if it was."""
+    residual = U - mean * np.float32(UNIT)
     if not narrow or U.shape[1] <= _MOST_DIMS:
-        return evened(whole(rest)), None
-    axes = _leading_axes(whole(rest))
-    return whole(rest @ axes), axes
+        return evened(whole(residual)), None
+    axes = _leading_axes(whole(residual))
+    return whole(residual @ axes), axes
 
 
 def _mean_square(residual: Int16s) -> float:
@@ -156,14 +162,14 @@ def _mean_square(residual: Int16s) -> float:
 
 
 def _finished(
-    center: Int16s, codewords: Int16s, axes: Floats | None, U: Floats, nbytes: int, threads: int
+    mean: Int16s, codewords: Int16s, axes: Floats | None, U: Floats, nbytes: int, threads: int
 ) -> AdditiveQuantizer:
     """Return the quantizer, with the lengths of all prefixes measured on rows U."""
     if axes is not None:
         codewords = whole(codewords * np.float32(UNIT) @ axes.T)
-    codewords = np.ascontiguousarray(codewords[:, : len(center)])
-    made = AdditiveQuantizer(center, codewords, np.ones(nbytes, dtype=np.float32))
-    return AdditiveQuantizer(center, codewords, _prefix_lengths(made, U[:4096], threads))
+    codewords = np.ascontiguousarray(codewords[:, : len(mean)])
+    made = AdditiveQuantizer(mean, codewords, np.ones(nbytes, dtype=np.float32))
+    return AdditiveQuantizer(mean, codewords, _prefix_lengths(made, U[:4096], threads))
 
 
 def _rounds(form: _Form, start: int) -> int:
@@ -171,10 +177,10 @@ def _rounds(form: _Form, start: int) -> int:
     return _FULL_ROUNDS if form.full else later
 
 
-def _fit_block(
+def _fit_stage(
     rows: Int16s, nbytes: int, form: _Form, rounds: int, random: np.random.Generator, threads: int
 ) -> Int16s:
-    """Return the words of one block of bytes of one form, for rows int16 (n, d)."""
+    """Return the codewords of one stage, bytes of one form, for rows int16 (n, d)."""
     W = _start(rows, nbytes, form, random)
     share = rows.std(axis=0, dtype=np.float32) * np.float32(UNIT)
     share /= np.sqrt(nbytes * len(form.sizes))
@@ -190,13 +196,13 @@ def _fit_block(
     return form.summed(whole(W))
 
 
-def _refit_block(rows: Int16s, known: Floats, form: _Form, threads: int) -> Int16s:
-    """Return a block's words for rows int16 (n, d), drawn to the words that are known."""
+def _refit_stage(rows: Int16s, known: Floats, form: _Form, threads: int) -> Int16s:
+    """Return a stage's codewords for rows int16 (n, d), drawn to those that are known."""
     W = prior = form.parted(known)
     for _ in range(_BASE_ROUNDS):
-        words = prepared(form.summed(whole(W)), form.full)
+        codebooks = prepared(form.summed(whole(W)), form.full)
         codes, _ = kernels.choose_codewords(
-            rows, words, beam=_BEAM, sweeps=_SWEEPS, threads=threads
+            rows, codebooks, beam=_BEAM, sweeps=_SWEEPS, threads=threads
         )
         W = _refit(W, codes, rows, form, threads, prior)
     return form.summed(whole(W))
@@ -221,7 +227,7 @@ def _sample(rows: Int16s, random: np.random.Generator) -> Int16s:
 
 
 def _start(rows: Int16s, nbytes: int, form: _Form, random: np.random.Generator) -> Floats:
-    """Draw words from the covariance that reverse water-filling of whole bits keeps."""
+    """Draw codewords from the covariance that reverse water-filling of whole bits keeps."""
     values, axes = np.linalg.eigh(_second_moments(rows))
     values = np.maximum(values, 1e-12)
     spent = np.zeros(len(values), dtype=int)
@@ -255,13 +261,13 @@ def _second_moments(rows: Int16s) -> npt.NDArray[np.float64]:
 def _refit(
     W: Floats, codes: Bytes, rows: Int16s, form: _Form, threads: int, prior: Floats | None = None
 ) -> Floats:
-    """Return free words nearer to the rows under these codes: ridge regression, byte by byte.
+    """Return free codewords nearer to the rows under these codes: ridge regression, byte by byte.
 
-    Each byte's words are solved for, given those of the others (block Gauss-Seidel), drawn to
+    Each byte's codewords are solved for, given those of the others (block Gauss-Seidel), drawn to
     `prior`, or to zero.
     """
     A, B = _normal_equations(codes, rows, form, threads)
-    W, size = W.copy(), form.words
+    W, size = W.copy(), form.free_codewords
     ridge = form.ridge if prior is None else _BASE_ROWS[not form.full]
     if prior is not None:
         B = B + np.float32(ridge) * prior
@@ -269,39 +275,42 @@ def _refit(
         for byte in reversed(range(codes.shape[1])):
             own = slice(byte * size, (byte + 1) * size)
             among = A[own, own]
-            rest = B[own] - A[own] @ W + among @ W[own]
+            wanted = B[own] - A[own] @ W + among @ W[own]
             with blas.at_most(1):  # of several, each waits for the other many times over
-                W[own] = np.linalg.solve(among + ridge * np.eye(size, dtype=np.float32), rest)
+                W[own] = np.linalg.solve(among + ridge * np.eye(size, dtype=np.float32), wanted)
     return W
 
 
 def _normal_equations(
     codes: Bytes, rows: Int16s, form: _Form, threads: int
 ) -> tuple[Floats, Floats]:
-    """Return, of free words, how often each two were chosen together and each one's sum of rows."""
+    """Return the normal equations of free codewords, A and B of A W = B.
+
+    A says how often each two were chosen together, B is the sum of the rows that chose each.
+    """
     layout = form.layout(codes.shape[1])
     B = kernels.codeword_sums(codes, rows, full=layout.full, threads=threads) * UNIT
     A = _chosen_together(codes, layout)
     if not form.full:
-        parts = form.summed(np.eye(form.words * codes.shape[1], dtype=np.float32))
+        parts = form.summed(np.eye(form.free_codewords * codes.shape[1], dtype=np.float32))
         A, B = parts.T @ A @ parts, parts.T @ B
     return A, B.astype(np.float32)
 
 
 def _chosen_together(codes: Bytes, layout: CodebookLayout) -> Floats:
-    """Return how many of at most 2^24 codes chose each two words."""
-    words = layout.chosen(codes).astype(np.int64)
-    sections, size = layout.codebooks, 1 << layout.bits[0]
-    counts = np.zeros((sections, size, sections, size), dtype=np.float32)  # exact
-    for i in range(sections):
+    """Return how many of at most 2^24 codes chose each two codewords."""
+    chosen = layout.chosen(codes).astype(np.int64)
+    books, size = layout.codebooks, 1 << layout.bits[0]
+    counts = np.zeros((books, size, books, size), dtype=np.float32)  # exact
+    for i in range(books):
         for j in range(i + 1):
-            both = np.bincount(size * words[:, i] + words[:, j], minlength=size**2)
+            both = np.bincount(size * chosen[:, i] + chosen[:, j], minlength=size**2)
             counts[i, :, j] = both.reshape(size, size)
             counts[j, :, i] = both.reshape(size, size).T
-    return counts.reshape(sections * size, -1)
+    return counts.reshape(books * size, -1)
 
 
-def _prefix_lengths(coder: AdditiveQuantizer, U: Floats, threads: int) -> Floats:
+def _prefix_lengths(made: AdditiveQuantizer, U: Floats, threads: int) -> Floats:
     """Return the mean |x_hat| of every byte prefix over unit rows U: float32 (bytes,)."""
-    lengths = coder.prefix_lengths(coder.encode(U, coder.max_bytes, threads)).mean(axis=1)
+    lengths = made.prefix_lengths(made.encode(U, made.max_bytes, threads)).mean(axis=1)
     return np.asarray(np.maximum(lengths, 1e-6), dtype=np.float32)

@@ -1,17 +1,17 @@
-"""Byte codes: codebooks in order of worth, so that every byte prefix of a code is itself a code.
+"""Byte codes: an additive quantizer, every byte prefix of whose codes is itself a code.
 
 A code of p bytes stands for the vector
 
-    x_hat = c + the sum of the codewords that its bytes choose,
+    x_hat = mean + the sum of the codewords that its bytes choose
 
-an additive quantizer (Babenko and Lempitsky, CVPR 2014). Each of the leading bytes, the *full*
+(Babenko and Lempitsky, CVPR 2014). Each of the leading bytes, the *full*
 ones, chooses one codeword of a codebook of 256. Each later byte chooses two, one of 16 by each
 nibble, and the 16 of its high nibble are sums A_i + B_j of four by four: that is coarser, and scans
-twice as fast (docs/kernels.md). Bytes come in blocks; each block's codewords are chosen together,
-for the residual that the blocks before leave, so as to minimise |x - x_hat|^2
+twice as fast (docs/kernels.md). Bytes come in stages; each stage's codewords are chosen together,
+for the residual that the stages before leave, so as to minimise |x - x_hat|^2
 (`qama.kernels.choose_codewords`). A document's score is the cosine of the float query with x_hat.
 
-Vectors, centre and codewords are whole numbers of 2^-14, and so is all that is computed of them:
+Vectors, mean and codewords are whole numbers of 2^-14, and so is all that is computed of them:
 codes and scores depend on their vectors alone, not on batches, threads or machines.
 """
 
@@ -34,15 +34,15 @@ from qama.quantizers.protocol import CodeValue
 from qama.quantizers.vectors import cosines, unit
 
 BUDGETS = (12, 24, 32, 48, 64, 96, 128, 192, 256)  # standard lengths in bytes
-# Bytes at which a block ends. An index keeps one more byte per row, so both a standard length and
-# one byte less are ends; no block is longer than 16 bytes, since its cost grows with its square.
-BLOCK_ENDS = (
+# Bytes at which a stage ends. An index keeps one more byte per row, so both a standard length and
+# one byte less are ends; no stage is longer than 16 bytes, since its cost grows with its square.
+STAGE_ENDS = (
     *(11, 12, 23, 24, 31, 32, 47, 48, 63, 64, 80, 95, 96, 112, 127, 128),
     *(144, 160, 176, 191, 192, 208, 224, 240, 255, 256),
 )
-FULL = 23  # leading bytes that choose one word of 256, the end of a block
+FULL = 23  # leading bytes that choose one codeword of 256, the end of a stage
 DEFAULT_BYTES = 48
-BEAM, SWEEPS = 2, 4  # of the search for a block's words
+BEAM, SWEEPS = 2, 4  # of the search for a stage's codewords
 UNIT = 2.0**-14
 _SECTIONS = "bytes."  # of a codec's file begin so
 _QUERIES = 16  # whose tables are rounded together, in the cache
@@ -62,12 +62,12 @@ def evened(A: Int16s) -> Int16s:
     return np.pad(A, ((0, 0), (0, 1))) if A.shape[1] % 2 else A
 
 
-def prepared(words: Int16s, full: bool) -> kernels.Codebooks:
-    """Prepare a block's codewords, all of full or all of later bytes.
+def prepared(codewords: Int16s, full: bool) -> kernels.Codebooks:
+    """Prepare a stage's codewords, all of full or all of later bytes.
 
-    A unit vector lies within 2 of the centre.
+    A unit vector lies within 2 of the mean.
     """
-    return kernels.prepare_codebooks(words, 2 / UNIT, BYTE_SIZE if full else NIBBLE_SIZE)
+    return kernels.prepare_codebooks(codewords, 2 / UNIT, BYTE_SIZE if full else NIBBLE_SIZE)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -75,13 +75,12 @@ class AdditiveQuantizer:
     """What one fit holds for all its byte codes.
 
     Attributes:
-        center: int16 (d,), c in units of 2^-14.
-        codewords: int16 (codewords, d), in order of worth, in units of 2^-14, in the order of
-            `layout`.
+        mean: int16 (d,), of the vectors fitted on, in units of 2^-14.
+        codewords: int16 (codewords, d), in units of 2^-14, in the order of `layout`.
         lengths: float32 (bytes,), the mean |x_hat| of each byte prefix over the fitted rows.
     """
 
-    center: Int16s
+    mean: Int16s
     codewords: Int16s
     lengths: Floats
 
@@ -94,7 +93,7 @@ class AdditiveQuantizer:
 
     def __reduce__(self) -> tuple[type[AdditiveQuantizer], tuple[npt.NDArray[Any], ...]]:
         """Pickle and copy what was fitted; what was prepared of it is made again where needed."""
-        return AdditiveQuantizer, (self.center, self.codewords, self.lengths)
+        return AdditiveQuantizer, (self.mean, self.codewords, self.lengths)
 
     @property
     def offers(self) -> str:
@@ -159,44 +158,46 @@ class AdditiveQuantizer:
             ValueError: the part that does not fit, and its shape.
         """
         if self.codewords.dtype != np.int16 or self.codewords.ndim != 2 or self.lengths.ndim != 1:
-            raise ValueError(f"words are {self.codewords.dtype} of shape {self.codewords.shape}")
+            raise ValueError(
+                f"codewords are {self.codewords.dtype} of shape {self.codewords.shape}"
+            )
         (count, d), longest = self.codewords.shape, self.max_bytes
-        if not 1 <= longest <= 256 or self.full not in (0, longest, *BLOCK_ENDS):
-            raise ValueError(f"{count} words and lengths of shape {self.lengths.shape} misfit")
-        checks.part(self.center, "bytes.center", (d,), np.int16)
+        if not 1 <= longest <= 256 or self.full not in (0, longest, *STAGE_ENDS):
+            raise ValueError(f"{count} codewords and lengths of shape {self.lengths.shape} misfit")
+        checks.part(self.mean, "bytes.center", (d,), np.int16)
         checks.part(self.lengths, "bytes.lengths", (longest,))
         if not (self.lengths > 0).all():
             raise ValueError("bytes.lengths must be above 0")
 
     def encode(self, X: Floats, nbytes: int, threads: int = 0) -> Bytes:
         """Encode finite float32 (n, d) into uint8 (n, nbytes)."""
-        rest, parts = self._centered(X), []
-        for block in blocks(self.max_bytes):
-            if block[0] >= nbytes:
+        residual, parts = self._centered(X), []
+        for stage in stages(self.max_bytes):
+            if stage[0] >= nbytes:
                 break
-            words = self._block(*block)
-            codes, rest = kernels.choose_codewords(
-                rest, words, beam=BEAM, sweeps=SWEEPS, threads=threads
+            codebooks = self._codebooks(*stage)
+            codes, residual = kernels.choose_codewords(
+                residual, codebooks, beam=BEAM, sweeps=SWEEPS, threads=threads
             )
             parts.append(codes)
         return np.ascontiguousarray(np.concatenate(parts, axis=1)[:, :nbytes])
 
     def _centered(self, X: Floats) -> Int16s:
-        """Return X at length 1 less the center, in units of 2^-14."""
-        rest, center = np.empty(X.shape, np.int16), self.center * UNIT
+        """Return X at length 1 less the mean, in units of 2^-14."""
+        residual, mean = np.empty(X.shape, np.int16), self.mean * UNIT
         for rows in checks.chunks(X, _ROWS):
-            rest[rows] = whole(unit(X[rows]).astype(np.float64) - center)
-        return evened(rest)
+            residual[rows] = whole(unit(X[rows]).astype(np.float64) - mean)
+        return evened(residual)
 
-    def _block(self, start: int, stop: int) -> kernels.Codebooks:
+    def _codebooks(self, start: int, stop: int) -> kernels.Codebooks:
         if start not in self._prepared:
-            words = self.codewords[self.layout.of_bytes(start, stop)]
-            self._prepared[start] = prepared(evened(words), full=start < self.full)
+            codewords = self.codewords[self.layout.of_bytes(start, stop)]
+            self._prepared[start] = prepared(evened(codewords), full=start < self.full)
         return self._prepared[start]
 
     @cached_property
     def _prepared(self) -> dict[int, kernels.Codebooks]:
-        return {}  # by the block's first byte, made when first needed
+        return {}  # by the stage's first byte, made when first needed
 
     def decode(self, codes: Bytes) -> Floats:
         """Return x_hat of codes uint8 (n, bytes) as float32 (n, d), exact but for the rounding."""
@@ -212,8 +213,8 @@ class AdditiveQuantizer:
         return lengths
 
     def _totals(self, codes: Bytes) -> Iterator[npt.NDArray[np.int32]]:
-        """Yield the center and the words of a byte more each time, in one array (n, d)."""
-        total = np.tile(self.center.astype(np.int32), (len(codes), 1))
+        """Yield the mean plus the codewords of a byte more each time, in one array (n, d)."""
+        total = np.tile(self.mean.astype(np.int32), (len(codes), 1))
         for byte in self.layout.leading(codes.shape[1]).places_of_bytes(codes):
             for places in byte:
                 total += self.codewords[places]
@@ -222,12 +223,12 @@ class AdditiveQuantizer:
     # -- scoring ----------------------------------------------------------------------------
 
     def query_tables(self, Q: Floats, nbytes: int, threads: int = 0) -> scoring.QueryTables:
-        """Weigh queries float32 (m, d): per byte or nibble and value, what it adds to q . x_hat."""
+        """Return lookup tables of queries float32 (m, d): what each codeword adds to q . x_hat."""
         queries, layout = whole(unit(Q)), self.layout.leading(nbytes)
         count = layout.codewords
-        offsets = queries.astype(np.float64) @ self.center * UNIT**2
+        offsets = queries.astype(np.float64) @ self.mean * UNIT**2
         products = kernels.multiply(
-            evened(queries), self._paired[: -(-count // 32)], threads=threads
+            evened(queries), self._panels[: -(-count // 32)], threads=threads
         )
         few = [slice(first, first + _QUERIES) for first in range(0, len(Q), _QUERIES)]
 
@@ -238,31 +239,33 @@ class AdditiveQuantizer:
         return scoring.joined(rounded(some) for some in few or [slice(0)])
 
     @cached_property
-    def _paired(self) -> npt.NDArray[np.int32]:
-        return kernels.paired(evened(self.codewords))
+    def _panels(self) -> npt.NDArray[np.int32]:
+        return kernels.panels(evened(self.codewords))
 
     @cached_property
     def splits(self) -> bool:
-        """Whether all words of high nibbles are sums A_i + B_j: those of version 1 are not."""
+        """Whether all codewords of high nibbles are sums A_i + B_j: those of version 1 are not."""
         high = self.layout.later(self.codewords)[:, 0].astype(np.int32)
         return bool((high == split_sums(*split_terms(high, axis=1), axis=1)).all())
 
     def squared_lengths(self, codes: Bytes, threads: int = 0) -> Doubles:
         """Return |x_hat|^2 of codes uint8 (n, bytes) as float64 (n,)."""
         layout = self.layout.leading(codes.shape[1])
-        words = self.codewords[: layout.codewords]
-        norms = kernels.squared_norms(codes, words, self.center, full=layout.full, threads=threads)
+        codewords = self.codewords[: layout.codewords]
+        norms = kernels.squared_norms(
+            codes, codewords, self.mean, full=layout.full, threads=threads
+        )
         return norms.astype(np.float64) * UNIT**2
 
     # -- files ------------------------------------------------------------------------------
 
     def parts(self) -> protocol.Parts:
         """Return what a file stores; codewords without full bytes are (nibbles, 16, d)."""
-        words = self.codewords
+        codewords = self.codewords
         if not self.full:
-            words = words.reshape(-1, NIBBLE_SIZE, self.dims_in)
+            codewords = codewords.reshape(-1, NIBBLE_SIZE, self.dims_in)
         arrays: dict[str, npt.NDArray[Any]] = {
-            "center": self.center, "words": words, "lengths": self.lengths,
+            "center": self.mean, "words": codewords, "lengths": self.lengths,
         }  # fmt: skip
         return {}, {_SECTIONS + name: array for name, array in arrays.items()}
 
@@ -276,17 +279,17 @@ class AdditiveQuantizer:
         own = protocol.sections(_SECTIONS, arrays)
         if not own:
             return None
-        words = own["words"]
-        if words.ndim == 3 and words.shape[1] == NIBBLE_SIZE:
-            words = words.reshape(-1, words.shape[2])
-        quantizer = cls(own["center"], words, own["lengths"])
+        codewords = own["words"]
+        if codewords.ndim == 3 and codewords.shape[1] == NIBBLE_SIZE:
+            codewords = codewords.reshape(-1, codewords.shape[2])
+        quantizer = cls(own["center"], codewords, own["lengths"])
         quantizer.check()
         return quantizer
 
 
-def blocks(max_bytes: int) -> list[tuple[int, int]]:
-    """Return the first and the last but one byte of each block of codes of max_bytes."""
-    return list(pairwise((0, *(end for end in BLOCK_ENDS if end < max_bytes), max_bytes)))
+def stages(max_bytes: int) -> list[tuple[int, int]]:
+    """Return the first and the last but one byte of each stage of codes of max_bytes."""
+    return list(pairwise((0, *(end for end in STAGE_ENDS if end < max_bytes), max_bytes)))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -302,7 +305,7 @@ class AdditiveCode(CodeValue):
     scorers = ("asymmetric",)
     between = "asymmetric"
     nested = True
-    pairs = 0
+    bit_pairs = 0
 
     @property
     def label(self) -> str:
@@ -359,20 +362,20 @@ class AdditiveCode(CodeValue):
         return cosines(X, self.decode(stored))
 
     def query_tables(self, Q: Floats, threads: int = 0) -> scoring.QueryTables:
-        """Weigh queries float32 (m, d), see `AdditiveQuantizer.query_tables`."""
+        """Return lookup tables, see `AdditiveQuantizer.query_tables`."""
         return self.quantizer.query_tables(Q, self.nbytes, threads)
 
     @property
-    def factor_steps(self) -> Floats:
+    def inverse_norm_steps(self) -> Floats:
         """The 256 inverse norms that codes of this length can have."""
-        return scoring.factor_steps(1 / float(self.quantizer.lengths[self.nbytes - 1]))
+        return scoring.inverse_norm_steps(1 / float(self.quantizer.lengths[self.nbytes - 1]))
 
-    def factor_indices(self, stored: Bytes, threads: int = 0) -> Bytes:
+    def inverse_norm_indices(self, stored: Bytes, threads: int = 0) -> Bytes:
         """Return uint8 (n,): the step of each code's inverse norm, 1 / |x_hat|."""
         square = self.quantizer.squared_lengths(stored, threads)
-        return scoring.nearest_step(1 / np.sqrt(np.maximum(square, 1e-12)), self.factor_steps)
+        return scoring.nearest_step(1 / np.sqrt(np.maximum(square, 1e-12)), self.inverse_norm_steps)
 
     def scores(self, Q: Floats, stored: Bytes, scorer: str = "asymmetric") -> Floats:
         """Return the cosines float32 (m, n) of queries float32 (m, d) with each x_hat."""
-        factors = self.factor_steps[self.factor_indices(stored)]
-        return scoring.scores(self.query_tables(Q), stored, factors)
+        inverse_norms = self.inverse_norm_steps[self.inverse_norm_indices(stored)]
+        return scoring.scores(self.query_tables(Q), stored, inverse_norms)

@@ -42,12 +42,12 @@ def squeeze(codes: Bytes, plan: Plan) -> Bytes:
     return pack(unpack(codes, plan, compact=False), plan, compact=True)
 
 
-def _is_pair(segment: Segment, compact: bool) -> bool:
+def _is_bit_pair(segment: Segment, compact: bool) -> bool:
     return compact and segment.level.compact != segment.level.thresholds
 
 
 def _bits(q: Bytes, segment: Segment, compact: bool) -> npt.NDArray[np.bool_]:
-    if _is_pair(segment, compact):
+    if _is_bit_pair(segment, compact):
         planes = [q >= 2, (q & 1).astype(bool)]
     else:
         planes = [q >= step for step in range(segment.level.thresholds, 0, -1)]
@@ -56,6 +56,6 @@ def _bits(q: Bytes, segment: Segment, compact: bool) -> npt.NDArray[np.bool_]:
 
 def _indices(bits: Bytes, segment: Segment, compact: bool) -> Bytes:
     planes = bits.reshape(len(bits), segment.values, segment.bits(compact) // segment.values)
-    if _is_pair(segment, compact):
+    if _is_bit_pair(segment, compact):
         return np.asarray(planes[:, :, 0] * np.uint8(2) + planes[:, :, 1])
     return np.asarray(planes.sum(axis=2, dtype=np.uint8))

@@ -21,7 +21,7 @@ class Level:
     Attributes:
         name: The paper's name of it.
         thresholds: Thresholds per quantized value; states = thresholds + 1.
-        group: Dims that share one quantized value (2 for the 0.5-bit pairs, else 1).
+        group: Dims that share one quantized value (2 for the dim pairs of 0.5 bit, else 1).
         compact: Stored bits per value in the compact form (thermometer stores ``thresholds``).
     """
 
@@ -44,7 +44,9 @@ HYBRID = "hybrid"
 HYBRID_ORDER = ("2", "1.5", "1", "0.5")
 QUARTERS = (0.25, 0.25, 0.25, 0.25)
 LEVEL_NAMES = (*LEVELS, HYBRID)
-DIMS_STEP = 8  # dims come in multiples of this: whole pairs in every hybrid quarter, whole bytes
+DIMS_STEP = (
+    8  # dims come in multiples of this: whole dim pairs in every hybrid quarter, whole bytes
+)
 
 
 @dataclass(frozen=True)
@@ -80,8 +82,8 @@ class Plan:
         return math.ceil(self.bits(compact) / 8)
 
     @property
-    def pairs(self) -> int:
-        """Leading dims whose compact form is a two-plane pair of a 4-state level."""
+    def bit_pairs(self) -> int:
+        """Leading dims whose compact form is a bit pair (hi, lo), of a 4-state level."""
         first = self.segments[0]
         return first.values if first.level.name == "2" else 0
 

@@ -25,7 +25,7 @@ from qama.quantizers.thermometer.transform import Transform, apply, from_arrays,
 from qama.quantizers.vectors import cosines
 
 _KNOWN_ROWS = 16  # that the mean of a state counts for where a base knows it
-_PAIR_ROWS = 2048  # bounds the hidden values of pairs: 2048 x 192 x 8 floats at d = 384
+_PAIR_ROWS = 2048  # bounds the hidden values of dim pairs: 2048 x 192 x 8 floats at d = 384
 
 
 @dataclass(frozen=True)
@@ -54,11 +54,11 @@ class PairNet:
         checks.part(self.w2, "pair.w2", (hidden,))
 
     def __call__(self, Z: Floats) -> Floats:
-        """Map z (n, dims) to one value per pair (z_2i, z_2i+1): float32 (n, dims / 2)."""
+        """Map z (n, dims) to one value per dim pair (z_2i, z_2i+1): float32 (n, dims / 2)."""
         values = np.empty((len(Z), Z.shape[1] // 2), dtype=np.float32)
         for rows in checks.chunks(Z, _PAIR_ROWS):
-            pairs = Z[rows].reshape(-1, values.shape[1], 2)
-            values[rows] = gelu(pairs @ self.w1.T + self.b1) @ self.w2
+            dim_pairs = Z[rows].reshape(-1, values.shape[1], 2)
+            values[rows] = gelu(dim_pairs @ self.w1.T + self.b1) @ self.w2
         return values
 
 
@@ -70,22 +70,22 @@ class ThermometerQuantizer:
         transform: x -> z.
         thresholds: Per level name float32 (values, thresholds); "0.5" has d / 2 values.
             In any order: a state is how many of them lie below, and learned ones may cross.
-        centers: Per level name float32 (values, states, group): the mean of z in each state,
-            which asymmetric scoring reads.
-        pair: The 0.5-bit network, if that level was fitted.
+        reconstruction: Per level name float32 (values, states, group): what a state is decoded to,
+            the mean of z in it; asymmetric scoring reads it.
+        pair_net: The 0.5-bit network, if that level was fitted.
         dims: The grid's dims, widest first.
         fractions: Hybrid shares at 2, 1.5, 1, 0.5 bit.
-        slopes: Per level name, hybrid included, float32 (len(dims),): what the cosine with the
-            decoded prefix is multiplied by to estimate the cosine of the floats. Empty: by 1.
+        calibration_scales: Per level name, hybrid included, float32 (len(dims),): what the cosine
+            with the decoded prefix is multiplied by, to estimate that of the floats. Empty: 1.
     """
 
     transform: Transform
     thresholds: Mapping[str, Floats]
-    centers: Mapping[str, Floats]
-    pair: PairNet | None
+    reconstruction: Mapping[str, Floats]
+    pair_net: PairNet | None
     dims: tuple[int, ...]
     fractions: tuple[float, ...] = levels.QUARTERS
-    slopes: Mapping[str, Floats] = field(default_factory=dict)
+    calibration_scales: Mapping[str, Floats] = field(default_factory=dict)
 
     family = "grid codes"
 
@@ -131,28 +131,28 @@ class ThermometerQuantizer:
         return [ThermometerCode(self, dims, level) for level in self.levels for dims in self.dims]
 
     def values(self, Z: Floats, level: Level) -> Floats:
-        """Return what a level quantizes: z (n, dims) itself, or one value per pair."""
+        """Return what a level quantizes: z (n, dims) itself, or one value per dim pair."""
         if level.group == 1:
             return Z
-        assert self.pair is not None  # the level would not be in the grid without it
-        return self.pair(Z)
+        assert self.pair_net is not None  # the level would not be in the grid without it
+        return self.pair_net(Z)
 
-    def with_centers(
+    def with_reconstruction(
         self, X: Floats, base: ThermometerQuantizer | None = None
     ) -> ThermometerQuantizer:
-        """Return this coder with each state's center at the mean of z over X float32 (n, d).
+        """Return the quantizer with reconstruction values: by state the mean of z over X (n, d).
 
-        A base's centers count for some rows of their states.
+        Those of a base count for some rows of their states.
         """
         Z = apply(self.transform, X)
-        centers = {}
+        reconstruction = {}
         for name, thresholds in self.thresholds.items():
             level = levels.LEVELS[name]
             q = digitize(self.values(Z, level), thresholds)
             grouped = Z.reshape(len(Z), -1, level.group)
-            known = None if base is None else base.centers[name]
-            centers[name] = _state_means(grouped, q, level.thresholds + 1, known)
-        return replace(self, centers=centers)
+            known = None if base is None else base.reconstruction[name]
+            reconstruction[name] = _state_means(grouped, q, level.thresholds + 1, known)
+        return replace(self, reconstruction=reconstruction)
 
     def check(self) -> None:
         """Refuse parts that do not fit each other, as a damaged or foreign file may hold.
@@ -168,25 +168,31 @@ class ThermometerQuantizer:
             values = d // level.group
             shape = (values, level.thresholds + 1, level.group)
             checks.part(thresholds, f"thresholds.{name}", (values, level.thresholds))
-            checks.part(self.centers[name], f"centers.{name}", shape)
-        if set(self.centers) != set(self.thresholds):
-            raise ValueError(f"centers are of levels {sorted(self.centers)}, thresholds of others")
-        if ("0.5" in self.thresholds) != (self.pair is not None):
-            raise ValueError("level 0.5 and its pair network must come together")
-        if self.pair is not None:
-            self.pair.check()
+            checks.part(self.reconstruction[name], f"centers.{name}", shape)
+        if set(self.reconstruction) != set(self.thresholds):
+            raise ValueError(
+                f"reconstruction values are of levels {sorted(self.reconstruction)}, "
+                f"thresholds of others"
+            )
+        if ("0.5" in self.thresholds) != (self.pair_net is not None):
+            raise ValueError("level 0.5 and its network of dim pairs must come together")
+        if self.pair_net is not None:
+            self.pair_net.check()
         if not self.dims or list(self.dims) != sorted(set(self.dims), reverse=True):
             raise ValueError(f"dims are {self.dims}; they must fall strictly")
         for dims in self.dims:
             levels.check_dims(dims, "dims")
         if self.dims[0] > d:
             raise ValueError(f"dims are {self.dims}, but vectors have {d}")
-        if self.slopes and set(self.slopes) != set(self.levels):
-            raise ValueError(f"slopes are of levels {sorted(self.slopes)}, not {self.levels}")
-        for name, slopes in self.slopes.items():
-            checks.part(slopes, f"slopes.{name}", (len(self.dims),))
-            if not (slopes > 0).all():
-                raise ValueError(f"slopes.{name} are {slopes}; each must be above 0")
+        if self.calibration_scales and set(self.calibration_scales) != set(self.levels):
+            raise ValueError(
+                f"calibration scales are of levels {sorted(self.calibration_scales)}, "
+                f"not {self.levels}"
+            )
+        for name, scales in self.calibration_scales.items():
+            checks.part(scales, f"slopes.{name}", (len(self.dims),))
+            if not (scales > 0).all():
+                raise ValueError(f"slopes.{name} are {scales}; each must be above 0")
 
     def _finest(self) -> str:
         return [name for name in self.levels if name != levels.HYBRID][-1]
@@ -203,10 +209,10 @@ class ThermometerQuantizer:
         arrays = {f"transform.{name}": a for name, a in self.transform.arrays().items()}
         for level, thresholds in self.thresholds.items():
             arrays[f"thresholds.{level}"] = thresholds
-            arrays[f"centers.{level}"] = self.centers[level]
-        arrays |= {f"slopes.{level}": a for level, a in self.slopes.items()}
-        if self.pair is not None:
-            arrays |= {f"pair.{n}": getattr(self.pair, n) for n in ("w1", "b1", "w2")}
+            arrays[f"centers.{level}"] = self.reconstruction[level]
+        arrays |= {f"slopes.{level}": a for level, a in self.calibration_scales.items()}
+        if self.pair_net is not None:
+            arrays |= {f"pair.{n}": getattr(self.pair_net, n) for n in ("w1", "b1", "w2")}
         return meta, arrays
 
     @classmethod
@@ -224,11 +230,11 @@ class ThermometerQuantizer:
         quantizer = cls(
             from_arrays(meta["transform"], protocol.sections("transform.", arrays)),
             thresholds=protocol.sections("thresholds.", arrays),
-            centers=protocol.sections("centers.", arrays),
-            pair=PairNet(**pair) if pair else None,
+            reconstruction=protocol.sections("centers.", arrays),
+            pair_net=PairNet(**pair) if pair else None,
             dims=tuple(checks.integer(value, "dims", 1) for value in meta["dims"]),
             fractions=levels.check_fractions(meta["fractions"]),
-            slopes=protocol.sections("slopes.", arrays),
+            calibration_scales=protocol.sections("slopes.", arrays),
         )
         quantizer.check()
         return quantizer
@@ -277,9 +283,9 @@ class ThermometerCode(CodeValue):
         return self.plan.bits(compact=True)
 
     @property
-    def pairs(self) -> int:
-        """Leading two-plane pairs of a compact code."""
-        return self.plan.pairs
+    def bit_pairs(self) -> int:
+        """Leading bit pairs (hi, lo) of a compact code."""
+        return self.plan.bit_pairs
 
     @property
     def width(self) -> int:
@@ -316,8 +322,8 @@ class ThermometerCode(CodeValue):
         parts = []
         indices = bits.unpack(stored, self.plan, compact=True)
         for q, segment in zip(indices, self.plan.segments, strict=True):
-            centers = self._rows(self.quantizer.centers, segment)  # (values, states, group)
-            values = centers[np.arange(len(centers)), q]  # (n, values, group)
+            states = self._rows(self.quantizer.reconstruction, segment)  # (values, states, group)
+            values = states[np.arange(len(states)), q]  # (n, values, group)
             parts.append(values.reshape(len(q), segment.stop - segment.start))
         return np.concatenate(parts, axis=1)
 
@@ -326,8 +332,8 @@ class ThermometerCode(CodeValue):
         return apply(self.quantizer.transform, X)[:, : self.dims]
 
     def fidelity(self, X: Floats, stored: Bytes) -> npt.NDArray[np.float64]:
-        """Return the cosine float64 (n,) of each adapted prefix with its own code, by the slope."""
-        return self.slope * cosines(self.coordinates(X), self.decode(stored))
+        """Return the cosine float64 (n,) of each adapted prefix with its own code, calibrated."""
+        return self.calibration_scale * cosines(self.coordinates(X), self.decode(stored))
 
     def indices(self, Z: Floats) -> list[Bytes]:
         """Return the level indices of z, one array (n, values) per segment."""
@@ -342,13 +348,13 @@ class ThermometerCode(CodeValue):
         group = segment.level.group
         return tables[segment.level.name][segment.start // group : segment.stop // group]
 
-    # -- asymmetric scoring: cosine of the float prefix with the decoded prefix, times the slope --
+    # -- asymmetric scoring: cosine of the float prefix with the decoded prefix, calibrated --
 
     @property
-    def slope(self) -> float:
+    def calibration_scale(self) -> float:
         """What cosines with the decoded prefix are multiplied by."""
-        slopes = self.quantizer.slopes.get(self.level)
-        return 1.0 if slopes is None else float(slopes[self.quantizer.dims.index(self.dims)])
+        scales = self.quantizer.calibration_scales.get(self.level)
+        return 1.0 if scales is None else float(scales[self.quantizer.dims.index(self.dims)])
 
     def query_weights(self, Q: Floats) -> scoring.QueryWeights:
         """Weigh queries float32 (m, d): per thermometer bit, what setting it adds to q . z_hat."""
@@ -364,37 +370,39 @@ class ThermometerCode(CodeValue):
         return scoring.integer_weights(np.concatenate(parts, axis=1), offsets)
 
     def query_tables(self, Q: Floats, threads: int = 0) -> scoring.QueryTables:
-        """Weigh queries float32 (m, d) for codes in their stored form, by NumPy's own threads."""
-        return scoring.nibble_tables(self.query_weights(Q), self.stored_bits, self.pairs)
+        """Return lookup tables of queries float32 (m, d), by NumPy's own threads."""
+        return scoring.nibble_tables(self.query_weights(Q), self.stored_bits, self.bit_pairs)
 
     def _by_state(self, Z: Floats, segment: levels.Segment) -> Floats:
-        centers = self._rows(self.quantizer.centers, segment)  # (values, states, group)
+        states = self._rows(self.quantizer.reconstruction, segment)  # (values, states, group)
         values = Z[:, segment.start : segment.stop]
         values = values.reshape(len(Z), segment.values, segment.level.group)
-        return np.asarray(np.einsum("mvg,vsg->mvs", values, centers), dtype=np.float32)
+        return np.asarray(np.einsum("mvg,vsg->mvs", values, states), dtype=np.float32)
 
     @property
-    def factor_steps(self) -> Floats:
-        """The 256 factors that codes of this cell can have."""
+    def inverse_norm_steps(self) -> Floats:
+        """The 256 inverse norms that codes of this cell can have."""
         lengths = [
             self._state_lengths(segment).mean(axis=1).sum() for segment in self.plan.segments
         ]
-        return scoring.factor_steps(self.slope / max(float(np.sqrt(sum(lengths))), 1e-6))
+        return scoring.inverse_norm_steps(
+            self.calibration_scale / max(float(np.sqrt(sum(lengths))), 1e-6)
+        )
 
-    def factor_indices(self, stored: Bytes, threads: int = 0) -> Bytes:
-        """Return uint8 (n,): the step of the slope over each compact code's decoded length."""
+    def inverse_norm_indices(self, stored: Bytes, threads: int = 0) -> Bytes:
+        """Return uint8 (n,): the step of the calibration scale over each decoded norm."""
         square = np.zeros(len(stored), dtype=np.float64)
         indices = bits.unpack(stored, self.plan, compact=True)
         for q, segment in zip(indices, self.plan.segments, strict=True):
             lengths = self._state_lengths(segment)
             for state in range(lengths.shape[1]):
                 square += (q == state) @ lengths[:, state]
-        factors = self.slope / np.sqrt(np.maximum(square, 1e-12))
-        return scoring.nearest_step(factors, self.factor_steps)
+        inverse_norms = self.calibration_scale / np.sqrt(np.maximum(square, 1e-12))
+        return scoring.nearest_step(inverse_norms, self.inverse_norm_steps)
 
     def _state_lengths(self, segment: levels.Segment) -> npt.NDArray[np.float64]:
-        centers = self._rows(self.quantizer.centers, segment)
-        return np.asarray((centers.astype(np.float64) ** 2).sum(axis=2))  # (values, states)
+        states = self._rows(self.quantizer.reconstruction, segment)
+        return np.asarray((states.astype(np.float64) ** 2).sum(axis=2))  # (values, states)
 
     # -- scores ---------------------------------------------------------------------------------
 
@@ -403,11 +411,11 @@ class ThermometerCode(CodeValue):
         if scorer == "hamming":
             encoded = self.encode(Q, compact=True)
             distances = kernels.hamming_distances(
-                encoded, stored, bits=self.stored_bits, pairs=self.pairs
+                encoded, stored, bits=self.stored_bits, bit_pairs=self.bit_pairs
             )
             return scoring.similarity(distances, self.similarity_bits)
-        factors = self.factor_steps[self.factor_indices(stored)]
-        return scoring.scores(self.query_tables(Q), stored, factors)
+        inverse_norms = self.inverse_norm_steps[self.inverse_norm_indices(stored)]
+        return scoring.scores(self.query_tables(Q), stored, inverse_norms)
 
 
 def _state_means(grouped: Floats, q: Bytes, states: int, known: Floats | None) -> Floats:

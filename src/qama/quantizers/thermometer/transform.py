@@ -1,8 +1,9 @@
 """Step 1, x -> z: the adapter's forward pass in NumPy.
 
 Scale (fixed here, used by thresholds and losses alike): x is L2-normalised, z is L2-normalised
-once over all its dims and multiplied by sqrt(dims). A prefix of z is never normalised again, so a
-prefix of dims is a prefix of everything that follows.
+once over all its dims and multiplied by sqrt(d). A prefix of z is not normalised again before it is
+quantized, so the code of fewer dims is a prefix of the code of more (but for hybrid, whose levels
+move with the dims).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from qama.quantizers.vectors import unit
 
 
 def gelu(a: Floats) -> Floats:
-    """Return GELU in its tanh form, as in training; of a minus of -a is a, in real numbers."""
+    """Return GELU in its tanh form, as in training: at a it is a more than at -a."""
     inner = np.float32(0.7978845608028654) * (a + np.float32(0.044715) * a * a * a)
     return np.asarray(np.float32(0.5) * a * (1 + np.tanh(inner)), dtype=np.float32)
 
@@ -62,7 +63,7 @@ class FeedForward:
 
 @dataclass(frozen=True)
 class Linear:
-    """A linear adapter x W, the default preset's: small, and as good where it was measured.
+    """A linear adapter x W, that of the default preset.
 
     Attributes:
         w: float32 (d, d).

@@ -1,8 +1,8 @@
 """Codes in blocks of 64 rows, as the kernels read them, the leading bytes of each code apart.
 
-A progressive search scans the leading bytes of all rows: they lie in an array of their own, since
-reading them in order is several times as fast as jumping from block to block (docs/kernels.md).
-Where nothing is scanned first, one array holds all bytes.
+A coarse-to-fine search scans the leading bytes of all rows first: they lie in an array of their
+own, since reading them in order is several times as fast as jumping from block to block
+(docs/kernels.md). Where nothing is scanned first, one array holds all bytes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from qama import checks, kernels
 from qama.checks import Bytes, Ids
 from qama.quantizers.protocol import Code
 
-WORD = 64  # rows per block, and bits per word of the mask of live rows
+BLOCK_ROWS = 64  # rows of a block; a mask has one word of 64 bits for each block
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +70,7 @@ class Blocks:
             for part in self.parts:
                 to = codes[some, at : at + part.shape[1]]
                 if to.shape[1]:
-                    blocks = part[some.start // WORD : blocks_of(some.stop)]
+                    blocks = part[some.start // BLOCK_ROWS : blocks_of(some.stop)]
                     to[:] = kernels.from_blocks(blocks, len(to))[:, : to.shape[1]]
                 at += part.shape[1]
         return codes
@@ -80,7 +80,7 @@ class Blocks:
         columns = self.columns if columns is None else columns
         codes = np.empty((len(places), columns), dtype=np.uint8)
         for some in checks.chunks(codes):
-            block, lane = np.divmod(places[some], WORD)
+            block, lane = np.divmod(places[some], BLOCK_ROWS)
             at = 0
             for part in self.parts:
                 to = codes[some, at : at + part.shape[1]]
@@ -91,7 +91,7 @@ class Blocks:
     def write_at(self, codes: Bytes, places: Ids) -> None:
         """Write codes uint8 (n, bytes) at places int64 (n,)."""
         for some in checks.chunks(codes):
-            block, lane = np.divmod(places[some], WORD)
+            block, lane = np.divmod(places[some], BLOCK_ROWS)
             at = 0
             for part in self.parts:
                 part[block, :, lane] = codes[some, at : at + part.shape[1]]
@@ -99,11 +99,11 @@ class Blocks:
 
     def write(self, codes: Bytes, row: int) -> None:
         """Write codes uint8 (n, bytes) into the rows from ``row`` on; those before it stay."""
-        begun = min(-row % WORD, len(codes))  # lanes left in the last block
+        begun = min(-row % BLOCK_ROWS, len(codes))  # lanes left in the last block
         at = 0
         for part in self.parts:
             own = codes[:, at : at + part.shape[1]]
-            lane, block = row % WORD, row // WORD
+            lane, block = row % BLOCK_ROWS, row // BLOCK_ROWS
             if begun:
                 part[block, :, lane : lane + begun] = own[:begun].T
             kernels.to_blocks(own[begun:], out=part[blocks_of(row) : blocks_of(row + len(codes))])
@@ -127,7 +127,7 @@ class Blocks:
         """Return the same codes with so many leading bytes apart: these, or a copy."""
         if self.leading.shape[1] == leading:
             return self
-        return Blocks.of(self.codes(WORD * len(self)), leading)
+        return Blocks.of(self.codes(BLOCK_ROWS * len(self)), leading)
 
     def padded(self, rows: int) -> Blocks:
         """Return the same with zeros in the lanes past the last row: these, or a copy."""
@@ -135,12 +135,14 @@ class Blocks:
             return self
         copies = Blocks(*(part.copy() for part in self.parts))
         for part in copies.parts:
-            part[-1, :, rows % WORD :] = 0
+            part[-1, :, rows % BLOCK_ROWS :] = 0
         return copies
 
     def has_behind(self, rows: int) -> bool:
         """Whether a lane past the last row is not zero."""
-        return rows % WORD > 0 and any(p[-1, :, rows % WORD :].any() for p in self.parts)
+        return rows % BLOCK_ROWS > 0 and any(
+            p[-1, :, rows % BLOCK_ROWS :].any() for p in self.parts
+        )
 
     def checksum(self, first: int, stop: int) -> int:
         """Return the CRC-32 of the bytes of some blocks: leading ones of all, then the others."""
@@ -152,7 +154,7 @@ class Blocks:
 
 def blocks_of(rows: int) -> int:
     """Return the blocks that hold so many rows."""
-    return -(-rows // WORD)
+    return -(-rows // BLOCK_ROWS)
 
 
 def from_arrays(arrays: dict[str, npt.NDArray[Any]], rows: int, columns: int) -> Blocks:
@@ -164,7 +166,11 @@ def from_arrays(arrays: dict[str, npt.NDArray[Any]], rows: int, columns: int) ->
     found = [arrays["blocks"]] + ([arrays["rest"]] if "rest" in arrays else [])
     widths = [part.shape[1] if part.ndim == 3 else 0 for part in found]
     for part, width in zip(found, widths, strict=True):
-        if part.shape != (blocks_of(rows), width, WORD) or part.dtype != np.uint8 or not width:
+        if (
+            part.shape != (blocks_of(rows), width, BLOCK_ROWS)
+            or part.dtype != np.uint8
+            or not width
+        ):
             raise ValueError(f"blocks are {part.dtype} of shape {part.shape} for {rows} rows")
     if sum(widths) != columns:
         raise ValueError(f"blocks hold {sum(widths)} bytes a code; codes have {columns}")
@@ -172,7 +178,7 @@ def from_arrays(arrays: dict[str, npt.NDArray[Any]], rows: int, columns: int) ->
 
 
 def coarse_code(code: Code) -> Code | None:
-    """Return the prefix that a progressive search scans first: about a quarter of the bytes."""
+    """Return the prefix that a coarse-to-fine search scans first: about a quarter of the bytes."""
     prefixes = code.prefixes()
     within = [short for short in prefixes if 4 * short.stored_bytes <= code.stored_bytes]
     fitting = within or prefixes[:1]

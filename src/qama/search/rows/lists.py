@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from qama.checks import Bytes, Floats, Ids
 from qama.errors import FormatError
-from qama.search.rows.blocks import WORD, blocks_of
+from qama.search.rows.blocks import BLOCK_ROWS, blocks_of
 from qama.search.rows.ids import grown
 
 Int32s = npt.NDArray[np.int32]
@@ -56,7 +56,7 @@ class Lists:
         places_given: int32 (at least count,), the place of each row; None: follows from
             ``rows_at`` and is made when it is first needed.
         last: int64 (nlist,), the last block of each list, or -1.
-        room: int64 (nlist,), lanes free in it; those of deleted rows before others are not used
+        room: int64 (nlist,), lanes free in it; those of tombstones before others are not used
             again.
     """
 
@@ -92,7 +92,7 @@ class Lists:
         last[owners] = np.arange(len(owners))
         room = np.zeros(len(centroids), dtype=np.int64)
         for owner in np.flatnonzero(last >= 0):
-            room[owner] = WORD - int(filled[last[owner]]).bit_length()
+            room[owner] = BLOCK_ROWS - int(filled[last[owner]]).bit_length()
         count = int(np.bitwise_count(filled).sum())
         return cls(centroids, count, len(owners), owners, rows_at, None, last, room)
 
@@ -110,7 +110,7 @@ class Lists:
         """
         if self.places_given is not None:
             return self.places_given
-        held = self.rows_at[: WORD * self.blocks]
+        held = self.rows_at[: BLOCK_ROWS * self.blocks]
         used = np.flatnonzero((held >= 0) & (held < self.count))
         places = np.full(self.count, -1, dtype=np.int32)
         places[held[used]] = used
@@ -131,7 +131,7 @@ class Lists:
 
     def numbers_of(self, rows: Ids) -> Ids:
         """Return the number of the list, int64 (n,), that holds each row."""
-        return self.owners[self.places[rows] // WORD].astype(np.int64)
+        return self.owners[self.places[rows] // BLOCK_ROWS].astype(np.int64)
 
     @cached_property
     def by_list(self) -> list[Ids]:
@@ -156,21 +156,23 @@ class Lists:
             raise ValueError(f"list {numbers.max()} is none of the {self.nlist} lists")
         sizes = np.bincount(numbers, minlength=self.nlist)
         rest = np.maximum(sizes - self.room, 0)  # rows that need new blocks
-        taken = -(-rest // WORD)
+        taken = -(-rest // BLOCK_ROWS)
         end = self.blocks + int(taken.sum())
-        if WORD * end > MOST_PLACES:
+        if BLOCK_ROWS * end > MOST_PLACES:
             raise ValueError(f"a partitioned index holds at most {MOST_PLACES} rows")
         count = self.count + len(numbers)
         places = np.empty(len(numbers), dtype=np.int64)
         places[np.argsort(numbers, kind="stable")] = self._free_places(sizes)
         column = grown(self.places, count)
         column[self.count : count] = places
-        rows_at = grown(self.rows_at, WORD * end, -1)
+        rows_at = grown(self.rows_at, BLOCK_ROWS * end, -1)
         rows_at[places] = np.arange(self.count, count)
         owners = grown(self.owners, end)
         owners[self.blocks : end] = np.repeat(np.arange(self.nlist), taken)
         last = np.where(taken > 0, self.blocks + taken.cumsum() - 1, self.last)
-        room = np.where(taken > 0, taken * WORD - rest, self.room - np.minimum(sizes, self.room))
+        room = np.where(
+            taken > 0, taken * BLOCK_ROWS - rest, self.room - np.minimum(sizes, self.room)
+        )
         return Lists(self.centroids, count, end, owners, rows_at, column, last, room), places
 
     def _free_places(self, sizes: Ids) -> Ids:
@@ -179,9 +181,11 @@ class Lists:
         for owner in np.flatnonzero(sizes):
             size, room = int(sizes[owner]), int(self.room[owner])
             begun = min(size, room)
-            start = WORD * self.last[owner] + WORD - room
+            start = BLOCK_ROWS * self.last[owner] + BLOCK_ROWS - room
             places.append(np.arange(start, start + begun))
-            places.append(np.arange(WORD * next_block, WORD * next_block + size - begun))
+            places.append(
+                np.arange(BLOCK_ROWS * next_block, BLOCK_ROWS * next_block + size - begun)
+            )
             next_block += blocks_of(size - begun)
         return np.concatenate(places)
 

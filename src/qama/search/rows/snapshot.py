@@ -1,9 +1,10 @@
 """Rows in memory: what a search reads, and what a change makes of them.
 
 A `Snapshot` never changes. A change makes the next one: it writes new rows where no snapshot looks
-(behind the rows of them all) and makes a new bitmap of deleted rows, so that any number of searches
-may run beside one writer. A row that a snapshot can see is never written again, and a change that
-fails midway leaves nothing that can be seen. Only one snapshot may follow another.
+(behind the rows of them all) and marks deleted ones by tombstones in a new bitmap, so that any
+number of searches may run beside one writer. A row that a snapshot can see is never written again,
+and a change that fails midway leaves nothing that can be seen. Only one snapshot may follow
+another.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from qama import checks
 from qama.checks import Bytes, Ids
 from qama.codec import Code
 from qama.search.rows import ids as idmap
-from qama.search.rows.blocks import WORD as WORD
+from qama.search.rows.blocks import BLOCK_ROWS as BLOCK_ROWS
 from qama.search.rows.blocks import Blocks
 from qama.search.rows.blocks import blocks_of as blocks_of
 from qama.search.rows.lists import NUMBER_BYTES, Lists, joined, parted
@@ -37,11 +38,13 @@ class Snapshot:
         rows: Rows, the deleted ones included.
         room: The stored codes, at least ``blocks`` of them, mapped from a file or not; what lies at
             no row's place is not defined.
-        live: uint64 (blocks,), the places of rows that were not deleted; None: of all.
+        live: uint64 (blocks,), a bit for each place: 1 for a row that can be found, 0 for a
+            tombstone, the mark of a deleted row; None: no row was deleted.
         deleted: How many were.
         ids: The ids of the rows.
         following: The id that the next row gets by default.
-        cache: Factor steps by stored bytes, and of how many rows, for all snapshots of these rows.
+        cache: Inverse norm indices by stored bytes, and of how many rows; all snapshots of these
+            rows share it.
         lists: The inverted lists; None: row i is at place i.
     """
 
@@ -77,7 +80,7 @@ class Snapshot:
     @property
     def extent(self) -> int:
         """Places in use: the free lanes of lists count too."""
-        return self.rows if self.lists is None else WORD * self.lists.blocks
+        return self.rows if self.lists is None else BLOCK_ROWS * self.lists.blocks
 
     @cached_property
     def blocks(self) -> Blocks:
@@ -129,8 +132,8 @@ class Snapshot:
         """
         if self.lists is not None:
             return self.blocks.codes_at(self.lists.places[first:stop].astype(np.int64), columns)
-        begun = first % WORD  # whole blocks are read
-        blocks = self.blocks[first // WORD : blocks_of(stop)]
+        begun = first % BLOCK_ROWS  # whole blocks are read
+        blocks = self.blocks[first // BLOCK_ROWS : blocks_of(stop)]
         return blocks.codes(begun + stop - first, columns)[begun:]
 
     def live_codes(self) -> Bytes:
@@ -138,8 +141,8 @@ class Snapshot:
         codes = self.codes(0, self.rows)
         return codes if not self.deleted else codes[self.live_rows()]
 
-    def factors(self, code: Code, threads: int = 0) -> Bytes:
-        """Return the factor steps uint8 (extent,), by place, of a code or of a prefix of it.
+    def inverse_norms(self, code: Code, threads: int = 0) -> Bytes:
+        """Return the inverse norm indices uint8 (extent,), by place, of a code or a prefix of it.
 
         They follow from the codes and are made when first needed.
         """
@@ -148,7 +151,8 @@ class Snapshot:
             held = idmap.grown(held, self.extent)
             for first in range(done, self.rows, checks.CHUNK_ROWS):
                 stop = min(first + checks.CHUNK_ROWS, self.rows)
-                made = code.factor_indices(self.codes(first, stop, code.stored_bytes), threads)
+                codes = self.codes(first, stop, code.stored_bytes)
+                made = code.inverse_norm_indices(codes, threads)
                 held[self.places(np.arange(first, stop))] = made
             self.cache[code.stored_bytes] = held, self.rows
         return held[: self.extent]
@@ -228,7 +232,9 @@ class Snapshot:
         """Return whether the row at each place was not deleted; False for -1."""
         if self.live is None or not len(self.live):
             return places >= 0
-        bits = self.live[places // WORD] >> (places % WORD).astype(np.uint64) & np.uint64(1)
+        bits = self.live[places // BLOCK_ROWS] >> (places % BLOCK_ROWS).astype(
+            np.uint64
+        ) & np.uint64(1)
         return np.asarray((places >= 0) & (bits == 1))
 
 
@@ -262,17 +268,17 @@ def live_bits(snapshot: Snapshot) -> Mask:
     if snapshot.live is not None:
         return snapshot.live
     words = np.full(blocks_of(snapshot.rows), ~np.uint64(0))
-    if snapshot.rows % WORD:
-        words[-1] >>= np.uint64(WORD - snapshot.rows % WORD)
+    if snapshot.rows % BLOCK_ROWS:
+        words[-1] >>= np.uint64(BLOCK_ROWS - snapshot.rows % BLOCK_ROWS)
     return words
 
 
 def with_bits(words: Mask, places: Ids, value: bool) -> Mask:
     """Return a copy of the words with the bits of places set or cleared."""
     changed = words.copy()
-    bits = np.uint64(1) << (places % WORD).astype(np.uint64)
+    bits = np.uint64(1) << (places % BLOCK_ROWS).astype(np.uint64)
     if value:
-        np.bitwise_or.at(changed, places // WORD, bits)
+        np.bitwise_or.at(changed, places // BLOCK_ROWS, bits)
     else:
-        np.bitwise_and.at(changed, places // WORD, ~bits)
+        np.bitwise_and.at(changed, places // BLOCK_ROWS, ~bits)
     return changed

@@ -11,7 +11,7 @@ import numpy as np
 from qama.checks import Floats, Ids
 from qama.codec import Code
 from qama.search.rows import partitioning
-from qama.search.rows.blocks import WORD
+from qama.search.rows.blocks import BLOCK_ROWS
 from qama.search.rows.lists import Lists
 from qama.search.scan import topk
 
@@ -62,7 +62,7 @@ def recall_by_lists(
         order = partitioning.order(code, queries[some], lists.centroids)
         ranks = np.empty_like(order)
         np.put_along_axis(ranks, order, np.arange(lists.nlist)[None, :], axis=1)
-        held = lists.owners[best // WORD].astype(np.int64)
+        held = lists.owners[best // BLOCK_ROWS].astype(np.int64)
         found = np.take_along_axis(ranks, held, axis=1)
         counts += np.bincount(found.reshape(-1), minlength=lists.nlist)
     return np.asarray(counts.cumsum() / counts.sum(), dtype=np.float32)

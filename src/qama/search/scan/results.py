@@ -16,7 +16,7 @@ class SearchResult(NamedTuple):
     Attributes:
         ids: int64 (n_queries, k'), best first, ties in insertion order.
         scores: float32 (n_queries, k'): the cosine with the decoded vector, of a grid code times
-            its slope (both estimate the float32 cosine), or 1 - distance / bits.
+            its calibration scale (both estimate the float32 cosine), or 1 - distance / bits.
             k' is the lesser of k and the number of rows that may be returned.
     """
 

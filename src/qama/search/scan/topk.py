@@ -1,4 +1,6 @@
-"""Top k of stored codes for a batch of queries: flat, or coarse first (progressive).
+"""Top k of stored codes for a batch of queries: flat, or coarse to fine.
+
+A coarse-to-fine search scans a prefix of every code, then rescores the best candidates.
 
 Pure functions over places, which the kernels below call rows. The index above knows rows, ids,
 filters and deletes; the kernels know bytes.
@@ -25,7 +27,7 @@ Mask = npt.NDArray[np.uint64]
 Keys = npt.NDArray[Any]  # int32 distances, or float32 minus the score: smaller is better
 
 _QUERY_BATCH = 256  # queries whose tables are held together
-_CANDIDATE_BYTES = 12_000  # of the prefixes of a progressive search's candidates, at least
+_CANDIDATE_BYTES = 12_000  # of the prefixes of a coarse-to-fine search's candidates, at least
 
 
 @dataclass(frozen=True)
@@ -36,21 +38,21 @@ class Rows:
         blocks: The stored codes.
         count: Places in use.
         mask: uint64 (blocks,), bit i of word b allows row 64 b + i; None allows all.
-        factors: Gives the factor steps uint8 (count,) of a code or of a prefix of it, which
-            asymmetric scoring needs.
+        inverse_norms: Gives the inverse norm indices uint8 (count,) of a code or a prefix,
+            which asymmetric scoring needs.
         visited: int64 (v,), ascending: the only blocks to scan; None scans all.
     """
 
     blocks: Blocks
     count: int
     mask: Mask | None
-    factors: Callable[[Code], Bytes]
+    inverse_norms: Callable[[Code], Bytes]
     visited: Ids | None = None
 
     @classmethod
     def of(cls, now: Snapshot, mask: Mask | None, threads: int) -> Rows:
         """Return the rows of a moment, those of places that a mask allows."""
-        return cls(now.blocks, now.extent, mask, partial(now.factors, threads=threads))
+        return cls(now.blocks, now.extent, mask, partial(now.inverse_norms, threads=threads))
 
     def visiting(self, blocks: Ids) -> Rows:
         """Return the rows of some blocks alone."""
@@ -111,8 +113,8 @@ class Hamming:
 
     def _scan(self, rows: Rows) -> kernels.HammingScan:
         return kernels.HammingScan(
-            rows.blocks.leading, rows.count, self.queries, self.code.stored_bits, self.code.pairs,
-            mask=rows.mask, visited=rows.visited,
+            rows.blocks.leading, rows.count, self.queries, self.code.stored_bits,
+            self.code.bit_pairs, mask=rows.mask, visited=rows.visited,
         )  # fmt: skip
 
     def scores(self, keys: Keys) -> Floats:
@@ -159,8 +161,8 @@ class Asymmetric:
     def _scan(self, rows: Rows) -> kernels.TableScan:
         return kernels.TableScan(
             rows.blocks.leading, rows.count, self.queries.tables, self.queries.offsets,
-            self.queries.full, rows.blocks.rest, inverse_norms=rows.factors(self.code),
-            steps=self.code.factor_steps, mask=rows.mask, visited=rows.visited,
+            self.queries.full, rows.blocks.rest, inverse_norms=rows.inverse_norms(self.code),
+            steps=self.code.inverse_norm_steps, mask=rows.mask, visited=rows.visited,
         )  # fmt: skip
 
     def scores(self, keys: Keys) -> Floats:
@@ -187,7 +189,7 @@ def search(
         scorer: "hamming" or "asymmetric".
         threads: Threads, at least 1.
         candidates: 0 scans every row at full length; otherwise that many survivors of a coarse
-            scan over a prefix are finished at full length.
+            scan over a prefix are rescored at full length.
     """
     parts = []
     for start in range(0, max(1, len(queries)), _QUERY_BATCH):  # no queries too have a k'
@@ -198,13 +200,13 @@ def search(
             found, keys = fine.top(rows, k, threads)
         else:
             coarse = fine.prefix(short, Q, threads)
-            found, keys = _progressive(fine, coarse, rows, k, threads, max(candidates, k))
+            found, keys = _coarse_to_fine(fine, coarse, rows, k, threads, max(candidates, k))
         parts.append((found, fine.scores(keys)))
     return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
 
 
 def candidates(code: Code, funnel: bool | int, k: int, rows: int) -> int:
-    """Return how many candidates a progressive search of so many rows finishes; 0: all of them.
+    """Return how many candidates a coarse-to-fine search of so many rows rescores; 0: a flat one.
 
     Raises:
         ValueError: not a bool or a whole number >= 1; or a code without a prefix.
@@ -233,7 +235,7 @@ def scorer_between(code: Code, stored: Bytes, threads: int) -> Scorer:
     return SCORERS[code.between].of_codes(code, stored, threads)
 
 
-def _progressive(
+def _coarse_to_fine(
     fine: Scorer, coarse: Scorer, rows: Rows, k: int, threads: int, candidates: int
 ) -> tuple[Ids, Keys]:
     survivors, _ = coarse.top(rows, candidates, threads)

@@ -15,7 +15,7 @@ from qama import checks, container, mapping
 from qama.checks import Bytes, Ids
 from qama.codec import Code, Codec
 from qama.errors import FormatError
-from qama.search.rows.blocks import WORD, Blocks, from_arrays, leading_bytes
+from qama.search.rows.blocks import BLOCK_ROWS, Blocks, from_arrays, leading_bytes
 from qama.search.rows.lists import Centroids, Int32s, Lists
 from qama.search.rows.snapshot import Snapshot, compacted
 from qama.search.storage import log, partitions
@@ -74,7 +74,7 @@ class Base:
     @property
     def extent(self) -> int:
         """Places: rows, or with lists the lanes of all blocks."""
-        return self.rows if self.lists is None else WORD * self.lists.blocks
+        return self.rows if self.lists is None else BLOCK_ROWS * self.lists.blocks
 
     @property
     def log_version(self) -> int:
@@ -190,7 +190,7 @@ def chunk_checksums(
     sums = []
     for start in range(0, len(blocks), CHUNK_BLOCKS):
         sums.append(blocks.checksum(start, start + CHUNK_BLOCKS))
-        some, crc = slice(WORD * start, WORD * (start + CHUNK_BLOCKS)), 0
+        some, crc = slice(BLOCK_ROWS * start, BLOCK_ROWS * (start + CHUNK_BLOCKS)), 0
         own = None if ids is None else ids[some]
         if rows_at is not None:
             crc = zlib.crc32(np.ascontiguousarray(rows_at[some]).data)
@@ -212,7 +212,7 @@ def _sections(rows: Snapshot, lists: Lists, code: Code) -> dict[str, npt.NDArray
     assert live is not None
     arrays: dict[str, npt.NDArray[Any]] = {
         "centroids": lists.centroids.vectors, "owners": lists.owners[: lists.blocks],
-        "rows": lists.rows_at[: rows.extent], "live": live, "factors": rows.factors(code),
+        "rows": lists.rows_at[: rows.extent], "live": live, "factors": rows.inverse_norms(code),
     }  # fmt: skip
     recall = lists.centroids.recall
     return arrays if recall is None else arrays | {"recall": recall}
@@ -236,7 +236,7 @@ def _base(contents: container.Contents, codec: Codec) -> Base:
     if "rest" in arrays and contents.version < 3:
         raise ValueError('a section "rest" belongs to version 3')
     lists = _lists(arrays, code, rows) if is_old or contents.version > 4 else None
-    extent = rows if lists is None else WORD * lists.blocks
+    extent = rows if lists is None else BLOCK_ROWS * lists.blocks
     blocks, ids = from_arrays(arrays, extent, code.stored_bytes), arrays.get("ids")
     if ids is not None and (ids.shape != (rows,) or ids.dtype != np.int64):
         raise ValueError(f"ids have shape {ids.shape} for {rows} rows")
@@ -259,8 +259,8 @@ def _lists(arrays: dict[str, npt.NDArray[Any]], code: Code, rows: int) -> Lists:
     used, nlist = len(owners), len(centroids)
     wanted = {
         "centroids": ((nlist, code.width), np.float32), "owners": ((used,), np.int32),
-        "rows": ((WORD * used,), np.int32), "live": ((used,), np.uint64),
-        "factors": ((WORD * used,), np.uint8), "recall": ((nlist,), np.float32),
+        "rows": ((BLOCK_ROWS * used,), np.int32), "live": ((used,), np.uint64),
+        "factors": ((BLOCK_ROWS * used,), np.uint8), "recall": ((nlist,), np.float32),
     }  # fmt: skip
     for name, (shape, dtype) in wanted.items():
         found = arrays.get(name) if name == "recall" else arrays[name]

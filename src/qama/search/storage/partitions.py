@@ -13,7 +13,7 @@ import numpy.typing as npt
 from qama import checks, container
 from qama.codec import Code, Codec
 from qama.quantizers.vectors import unit
-from qama.search.rows.blocks import WORD
+from qama.search.rows.blocks import BLOCK_ROWS
 
 KIND = "partitions"
 FORMAT = 1
@@ -36,7 +36,7 @@ def of_today(
     following = checks.integer(meta["following"], "following", 0, 2**63 - 1)
     wanted = {
         "owners": ((used,), np.int64), "centres": ((nlist, codec.dims_in), np.float32),
-        "live": ((used,), np.uint64), "ids": ((used * WORD,), np.int64),
+        "live": ((used,), np.uint64), "ids": ((used * BLOCK_ROWS,), np.int64),
     }  # fmt: skip
     for name, (shape, dtype) in wanted.items():
         if arrays[name].shape != shape or arrays[name].dtype != dtype:
@@ -45,7 +45,7 @@ def of_today(
         raise ValueError("owners name lists that do not exist")
     live = arrays["live"].astype("<u8", copy=False).view(np.uint8)
     places = np.flatnonzero(np.unpackbits(live, bitorder="little"))
-    rows_at = np.full(used * WORD, -1, dtype=np.int32)
+    rows_at = np.full(used * BLOCK_ROWS, -1, dtype=np.int32)
     rows_at[places] = np.arange(len(places))
     made: dict[str, npt.NDArray[Any]] = {
         "owners": arrays["owners"].astype(np.int32), "rows": rows_at,

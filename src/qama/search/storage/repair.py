@@ -11,7 +11,7 @@ from qama import container, files
 from qama.checks import Bytes, Ids
 from qama.codec import Codec
 from qama.errors import FormatError
-from qama.search.rows.blocks import WORD
+from qama.search.rows.blocks import BLOCK_ROWS
 from qama.search.rows.lists import Lists
 from qama.search.rows.snapshot import Snapshot, mask_of
 from qama.search.storage import base, loading, log, store
@@ -106,7 +106,7 @@ def _proven(found: Base, salvage: Salvage) -> Snapshot:
         if "chunks" not in damaged:
             chunks[:] = True
             chunks[damaged_chunks(found)] = False
-    proven_places = np.flatnonzero(np.repeat(chunks, CHUNK_BLOCKS * WORD)[: found.extent])
+    proven_places = np.flatnonzero(np.repeat(chunks, CHUNK_BLOCKS * BLOCK_ROWS)[: found.extent])
     places, rows = _places(found, proven_places)
     ids = rows if found.ids is None else np.array(found.ids[rows])
     first = np.sort(np.unique(ids, return_index=True)[1])
@@ -120,7 +120,7 @@ def _proven(found: Base, salvage: Salvage) -> Snapshot:
     if damaged & {"owners", "centroids"}:
         salvage.notes.append("the lists are lost: partition the new index again")
         return proven
-    numbers = found.lists.owners[places[first] // WORD].astype(np.int64)
+    numbers = found.lists.owners[places[first] // BLOCK_ROWS].astype(np.int64)
     return proven.partitioned(Lists.empty(found.lists.centroids), numbers)
 
 

@@ -15,7 +15,7 @@ from qama.checks import Bytes, Ids
 from qama.codec import Code, Codec
 from qama.errors import FormatError
 from qama.search.names import Names
-from qama.search.rows.snapshot import WORD
+from qama.search.rows.snapshot import BLOCK_ROWS
 from qama.search.storage import base, loading, log
 from qama.search.storage.base import CHUNK_BLOCKS, Base
 
@@ -128,7 +128,7 @@ def _verify_index(
     if not findings.whole:
         return
     now = loading.load(path).rows
-    now.factors(found.code)  # every code can be decoded
+    now.inverse_norms(found.code)  # every code can be decoded
     findings.passed.append(f"{len(now)} vectors can be found")
     if vectors is not None:
         ids, stored = now.live_ids(), now.live_codes()
@@ -168,7 +168,7 @@ _KINDS: dict[str, Callable[..., None]] = {
 
 
 def _note_lists(path: Path, found: Base, findings: Findings) -> None:
-    """Note whether every row has a place, and its own factor step."""
+    """Note whether every row has a place, and its own inverse norm index."""
     assert found.lists is not None
     now = found.snapshot()
     live = now.live_rows()
@@ -178,12 +178,14 @@ def _note_lists(path: Path, found: Base, findings: Findings) -> None:
     )
     if not findings.whole:
         return
-    kept, made = now.factors(found.code), replace(now, cache={}).factors(found.code)
+    kept, made = now.inverse_norms(found.code), replace(now, cache={}).inverse_norms(found.code)
     places = now.places(live)
     wrong = int((kept[places] != made[places]).sum())
     findings.note(
-        f"{path}: factors of {wrong} vectors do not follow from their codes" if wrong else None,
-        "factors follow from the codes",
+        f"{path}: inverse norms of {wrong} vectors do not follow from their codes"
+        if wrong
+        else None,
+        "inverse norms follow from the codes",
     )
 
 
@@ -239,5 +241,5 @@ def _note_differences(encoded: Bytes, stored: Bytes, findings: Findings) -> None
 
 
 def _places_of(chunk: int, found: Base) -> str:
-    first = chunk * CHUNK_BLOCKS * WORD
-    return f"{first} to {min(first + CHUNK_BLOCKS * WORD, found.extent) - 1}"
+    first = chunk * CHUNK_BLOCKS * BLOCK_ROWS
+    return f"{first} to {min(first + CHUNK_BLOCKS * BLOCK_ROWS, found.extent) - 1}"
