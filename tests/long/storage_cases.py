@@ -255,8 +255,8 @@ class Trial:
 
     def _judge_left(self, may_be):
         """Judge the files that are left; of the same ones it is known, their locks apart."""
-        models = tuple((*model.rows.items(), model.following) for model in may_be)
-        left = contents(self.path.parent), self._case, self.returned, models
+        files = sorted((file.name, file.read_bytes()) for file in self.path.parent.iterdir())
+        left = digest(files, self._case, self.returned, may_be)
         if left in self._judged:
             for path in (self.path, self.copy):
                 lock = Lock(path)
@@ -313,10 +313,9 @@ def read(path, may_be):
     return held
 
 
-def contents(folder):
-    """A digest of the names and bytes of all files in a folder."""
-    files = sorted((file.name, file.read_bytes()) for file in folder.iterdir())
-    return hashlib.sha256(repr(files).encode()).digest()
+def digest(*parts):
+    """A short name for files, models and what else a judgement depends on."""
+    return hashlib.sha256(repr(parts).encode()).digest()
 
 
 def check_folder(folder):
