@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pytest
+import typer
 from hypothesis import settings
 
 SEED = 0
@@ -20,6 +23,15 @@ def mixture(n, d, seed=SEED):
     basis = shapes.standard_normal((d // 2, d)) / np.sqrt(d)
     rows = centers[random.integers(8, size=n)] + random.standard_normal((n, d // 2)) @ basis
     return (rows + 0.2 * random.standard_normal((n, d)) + 0.5).astype(np.float32)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def commands_built_once():
+    """Let the runner of the command line build its commands once, not at every call."""
+    with pytest.MonkeyPatch.context() as patch:
+        build = functools.cache(typer.main.get_command)
+        patch.setattr("typer.testing._get_command", build, raising=False)
+        yield
 
 
 @pytest.fixture(scope="session")

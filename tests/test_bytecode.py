@@ -1,3 +1,5 @@
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
 
@@ -18,9 +20,29 @@ def coder():
     return fit_additive(rows(2000), 32, seed=0, threads=1)
 
 
+@contextmanager
+def few_rounds():
+    """Let fits be quick, for what does not depend on how well they go."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(additive, "_FULL_ROUNDS", 5)
+        patch.setattr(additive, "_ROUNDS", dict.fromkeys(additive._ROUNDS, 5))
+        yield
+
+
+def quick_coder(nbytes):
+    with few_rounds():
+        return fit_additive(rows(1100), nbytes, seed=0, threads=1)
+
+
+@pytest.fixture(scope="module")
+def long_coder():
+    return quick_coder(32)
+
+
 @pytest.fixture(scope="module")
 def codec():
-    return qama.fit(rows(1100), codes="all", steps=2, threads=1, device="cpu")
+    with few_rounds():
+        return qama.fit(rows(1100), codes="all", steps=2, threads=1, device="cpu")
 
 
 def decoded(coder, codes):
@@ -52,16 +74,19 @@ def test_a_code_depends_on_its_vector_alone(coder):
 
 
 @pytest.mark.parametrize("longest", [11, 12, 24])
-def test_shorter_codes_do_not_depend_on_the_longest_one(coder, longest):
-    some, X = fit_additive(rows(2000), longest, seed=0, threads=1), rows(50, seed=1)
+def test_shorter_codes_do_not_depend_on_the_longest_one(long_coder, longest):
+    some, X = quick_coder(longest), rows(50, seed=1)
     assert some.max_bytes == longest
-    assert (some.codewords == coder.codewords[: len(some.codewords)]).all()
-    assert (some.lengths == coder.lengths[:longest]).all()
-    assert (some.encode(X, longest) == coder.encode(X, longest)).all()
+    assert (some.codewords == long_coder.codewords[: len(some.codewords)]).all()
+    assert (some.lengths == long_coder.lengths[:longest]).all()
+    assert (some.encode(X, longest) == long_coder.encode(X, longest)).all()
 
 
 def test_byte_codes_do_not_depend_on_the_training_of_the_grid(codec):
-    untrained = qama.fit(rows(1100), codes="all", steps=0, threads=1, device="cpu", max_bytes=12)
+    with few_rounds():
+        untrained = qama.fit(
+            rows(1100), codes="all", steps=0, threads=1, device="cpu", max_bytes=12
+        )
     assert untrained.facts["best_step"] == 0
     X = rows(50, seed=1)
     assert (untrained.encode(X) == codec.encode(X, nbytes=12)).all()
@@ -76,7 +101,8 @@ def test_codewords_of_wide_vectors_are_sums_of_their_leading_axes(monkeypatch):
 
     def fitted(most):
         monkeypatch.setattr(additive, "_MOST_DIMS", most)
-        return fit_additive(X, 12, seed=0, threads=1)
+        with few_rounds():
+            return fit_additive(X, 12, seed=0, threads=1)
 
     def error(coder):
         return ((unit(Y) - decoded(coder, coder.encode(Y, 12))) ** 2).sum(axis=1).mean()
@@ -303,11 +329,16 @@ def lost(coder, X, nbytes):
     return float(((unit(X) - decoded(coder, coder.encode(X, nbytes))) ** 2).sum(axis=1).mean())
 
 
+@pytest.fixture(scope="module")
+def few_rows(coder):
+    """Fits on few rows of a field: alone, and from a base."""
+    X = field(60, seed=20)
+    return tuple(fit_additive(X, 32, seed=0, threads=1, base=base) for base in (None, coder))
+
+
 @pytest.mark.parametrize("nbytes", [4, 16, 32])
-def test_few_rows_of_a_field_and_a_base_tell_more_than_either(coder, nbytes):
-    X, others = field(60, seed=20), field(400, seed=30)
-    alone = fit_additive(X, 32, seed=0, threads=1)
-    both = fit_additive(X, 32, seed=0, threads=1, base=coder)
+def test_few_rows_of_a_field_and_a_base_tell_more_than_either(coder, few_rows, nbytes):
+    (alone, both), others = few_rows, field(400, seed=30)
     assert lost(both, others, nbytes) < 0.97 * lost(coder, others, nbytes)
     assert lost(both, others, nbytes) < 0.97 * lost(alone, others, nbytes)
     assert both.full == coder.full

@@ -163,7 +163,7 @@ def found_first(codec, queries, answers):
 
 def test_labelled_pairs_teach_what_the_floats_do_not_know():
     queries, answers = noisy_answers(1, 300)
-    options = {"steps": 300, "batch": 64, "learning_rate": 1e-2}
+    options = {"steps": 200, "batch": 64, "learning_rate": 1e-2}
     alone = quick(answers, **options)
     taught = quick(answers, pairs=tuple(noisy_answers(2, 1000)), **options)
     assert (alone.facts["pairs"], taught.facts["pairs"]) == (0, 1000)

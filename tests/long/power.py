@@ -36,7 +36,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from interrupts import memory_folder, quiet
-from storage_cases import check_folder, go_on
+from storage_cases import check_folder, digest, go_on
 from storage_model import Change, Model, WrongError, fresh, held_of, mixed, places
 from system_calls import intercepted
 
@@ -344,22 +344,41 @@ class Run:
 # --- the judge --------------------------------------------------------------------------------
 
 
-def judge(folder, state, may_be):
+def judge(folder, state, may_be, known):
     """The models that each index file may be of in a state; then the next writer goes on with it.
+
+    Args:
+        folder: An empty folder.
+        state: The files.
+        may_be: The models that each index file may hold.
+        known: What was found before: the same files of an index need no second judgement.
 
     Raises:
         WrongError: it is of none that may be.
     """
     for name, held in state.items():
         (folder / name).write_bytes(held)
-    found = {name: _found(folder / name, models) for name, models in may_be.items()}
+    keys = {name: _key(name, state, models) for name, models in may_be.items()}
+    found = {
+        name: known.get(keys[name]) or _found(folder / name, models)
+        for name, models in may_be.items()
+    }
     for name, models in found.items():
         if models == [None]:
             Index.open(folder / "index").save(folder / name)
-        else:
+        elif keys[name] not in known:
             go_on(folder / name, models)
+        else:
+            for left in folder.glob(f".{name}*"):
+                left.unlink()
     check_folder(folder)
+    known.update({keys[name]: found[name] for name in found})
     return found
+
+
+def _key(name, state, models):
+    files = sorted(item for item in state.items() if item[0].lstrip(".").startswith(name))
+    return digest(files, models)
 
 
 def _found(path, models):
@@ -384,7 +403,7 @@ def beginning(folder, nlist):
 
 def run(states, seed, nlist=None):
     """Cut the power; returns counts. "wrong" counts states with losses, halves, or unreadable."""
-    dice, first = random.Random(seed), {}
+    dice, first, known = random.Random(seed), {}, {}
     counts = Counter({"states judged": 0, "states drawn": 0, "wrong": 0})
     with quiet(), tempfile.TemporaryDirectory(dir=memory_folder()) as root:
         begin = None
@@ -398,21 +417,21 @@ def run(states, seed, nlist=None):
                 made.make()
             counts["runs"] += 1
             some = made.states()[: states - counts["states judged"]]
-            right = judge_all(some, counts, first, Path(root))
+            right = judge_all(some, counts, first, known, Path(root))
             begin = next_begin(dice, made, right, counts)
     for told in first.values():
         print(told, file=sys.stderr)
     return dict(sorted(counts.items()))
 
 
-def judge_all(states, counts, first, root):
+def judge_all(states, counts, first, known, root):
     """Judge states; returns the right ones, with what they hold."""
     right = []
     for state, may_be in states:
         counts["states judged"] += 1
         with tempfile.TemporaryDirectory(dir=root) as folder:
             try:
-                right.append((state, judge(Path(folder), state, may_be)))
+                right.append((state, judge(Path(folder), state, may_be, known)))
             except Exception as error:
                 what = error.args[0] if isinstance(error, WrongError) else type(error).__name__
                 counts["wrong"] += 1

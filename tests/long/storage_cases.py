@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import random
 import shutil
@@ -13,6 +14,7 @@ from pathlib import Path
 from storage_model import POOL, Change, Model, WrongError, fresh, held_of, mixed, places
 
 from qama import Index
+from qama.search.storage.lock import Lock
 from qama.search.storage.verify import verify
 
 STATES = ("empty", "rows", "ids", "deleted", "torn", "tail")
@@ -69,6 +71,7 @@ class Grounds:
         self._dice = random.Random(5)
         self.models = {state: self._build(state) for state in STATES}
         self.old = Change("add", None, (1, 2, 3)).after(Model())
+        self.judged = set()  # files that were judged, see Trial
 
     def change(self, case, model):
         """The change that a case makes to an index that holds the model."""
@@ -161,6 +164,7 @@ class Trial:
 
     def __init__(self, grounds, case, folder):
         self.path, self.copy = folder / "index", folder / "copy"
+        self._case, self._judged = case, grounds.judged
         self.stored = grounds.models[case.state]
         self.old = grounds.old if case.kind == "save over" else None
         if case.turn == "memory":
@@ -246,9 +250,22 @@ class Trial:
             self.index.close()
         except OSError:
             refused = True
+        self._judge_left(may_be)
+        return refused
+
+    def _judge_left(self, may_be):
+        """Judge the files that are left; of the same ones it is known, their locks apart."""
+        files = sorted((file.name, file.read_bytes()) for file in self.path.parent.iterdir())
+        left = digest(files, self._case, self.returned, may_be)
+        if left in self._judged:
+            for path in (self.path, self.copy):
+                lock = Lock(path)
+                lock.acquire()
+                lock.release()
+            return
         self._judge_copy(go_on(self.path, may_be))
         check_folder(self.path.parent)
-        return refused
+        self._judged.add(left)
 
     def _judge_copy(self, held):
         if self.change.kind != "save":
@@ -294,6 +311,11 @@ def read(path, may_be):
     if not findings.whole:
         raise WrongError("verify finds problems", findings.problems)
     return held
+
+
+def digest(*parts):
+    """A short name for files, models and what else a judgement depends on."""
+    return hashlib.sha256(repr(parts).encode()).digest()
 
 
 def check_folder(folder):

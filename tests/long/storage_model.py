@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -116,19 +117,18 @@ def mixed(dice, model, count):
     return tuple(ids)
 
 
-def difference(index, model):
+def difference(ids, everything, model):
     """How an index differs from a model: ids, their order, and the scores of a search for all.
 
     The scores follow from the codes; None where nothing differs.
     """
-    ids = index.ids
     if len(ids) != len(model.rows):
         return f"{len(ids)} vectors instead of {len(model.rows)}"
     if ids.tolist() != list(model.rows):
         return "other ids, or in another order"
     if not len(ids):
         return None
-    found = index.search(POOL[:3], len(ids), threads=1, **every_list(index))
+    found = everything()
     order = np.argsort(ids)
     if (np.sort(found.ids, axis=1) != ids[order]).any():
         return "a search finds other ids than the index lists"
@@ -143,7 +143,12 @@ def held_of(index, models, what):
     Raises:
         WrongError: none of them.
     """
-    found = [difference(index, model) for model in models]
+
+    @cache
+    def everything():
+        return index.search(POOL[:3], len(index), threads=1, **every_list(index))
+
+    found = [difference(index.ids, everything, model) for model in models]
     if None not in found:
         raise WrongError(f"{what} is of no state that may be", " / ".join(found))
     return [model for model, differs in zip(models, found, strict=True) if differs is None]

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from qama.kernels import _check
 from qama.kernels._arrays import I16, I32
 from qama.kernels.layout import NIBBLE_SIZE, CodebookLayout
 
 _PANEL = 32  # codewords of a panel
+_ROWS = 256  # of products at a time: they stay in the cache
 
 
 @dataclass(frozen=True)
@@ -59,25 +61,32 @@ def prepare_codebooks(codewords: I16, reach: float, size: int = NIBBLE_SIZE) -> 
         ValueError: codewords of another form.
     """
     codewords = _check.codewords(codewords, size)
-    W = codewords.astype(np.float64)
-    gram = W @ W.T  # exact: whole numbers below 2**53
-    most, books = 2 * float(np.abs(gram).max()), len(codewords) // size
+    W = codewords.astype(np.float64)  # products are exact: whole numbers below 2**53
+    squares = np.einsum("ij,ij->i", W, W)
+    most, books = float(squares.max()), len(codewords) // size  # no product is larger
     limit = (2**31 - 2 - books * (books + 2) * 2**15) // (2 * books)
-    longest = float(np.sqrt(np.diagonal(gram).max()))
     shift = 0
-    while most / 2**shift >= 2**15 or limit < reach * longest / 2**shift:
+    while 2 * most / 2**shift >= 2**15 or limit < reach * np.sqrt(most) / 2**shift:
         shift += 1
-    squares = np.diagonal(gram).astype(np.int64) >> shift
-    gram *= 2.0 ** (1 - shift)
     return Codebooks(
         codewords,
         size,
         panels(codewords),
-        np.floor(gram, out=gram).astype(np.int16),
-        squares.astype(np.int32),
+        _products(W, 2.0 ** (1 - shift)),
+        (squares.astype(np.int64) >> shift).astype(np.int32),
         shift,
         limit,
     )
+
+
+def _products(W: npt.NDArray[np.float64], factor: float) -> I16:
+    """Return the products of all rows of W with each other, times a factor, rounded down."""
+    products = np.empty((len(W), len(W)), dtype=np.int16)
+    scaled = W.T * factor
+    for start in range(0, len(W), _ROWS):
+        some = W[start : start + _ROWS] @ scaled
+        products[start : start + _ROWS] = np.floor(some, out=some)
+    return products
 
 
 def panels(codewords: I16) -> I32:

@@ -157,8 +157,9 @@ def _inverse_norms(scan: TableScan, rows: I64) -> F32 | None:
 def _scores(scan: TableScan, query: int, codes: U8, norms: F32 | None) -> Values:
     """Return the scores of codes by the lookup table of one query."""
     sums = np.full(len(codes), scan.offsets[query], np.int32)
+    table = scan.tables[query].astype(np.int32)
     for places in scan.layout.places(codes):
-        sums += scan.tables[query, places]
+        sums += table.take(places)
     scores = sums.astype(np.float32)
     return scores if norms is None else scores * norms
 
