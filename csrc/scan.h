@@ -1,10 +1,10 @@
 // What the scan kernels of every instruction set share: plain structs and one table of functions.
 //
 // The scan_*.cpp files are compiled with flags of one instruction set each. They include nothing
-// but this header, the *_kernel.h and <cstdint>-like headers: an inline function of the standard
-// library compiled there could be the copy that the linker keeps for the whole module, and would
-// then crash on an older CPU. Their globals are constexpr for the same reason: nothing of theirs
-// may run when the module is loaded.
+// but this header, codebooks.h, expand.h, the *_kernel.h and <cstdint>-like headers: an inline
+// function of the standard library compiled there could be the copy that the linker keeps for the
+// whole module, and would then crash on an older CPU. Their globals are constexpr for the same
+// reason: nothing of theirs may run when the module is loaded.
 #pragma once
 
 #include <cstdint>

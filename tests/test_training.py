@@ -234,7 +234,7 @@ def test_asymmetric_scores_of_the_grid_estimate_the_cosine(preset):
         np.testing.assert_allclose(found, scale * expected, rtol=0.02, atol=0.02)
 
 
-def test_rows_without_any_likeness_leave_scores_as_they_are():
+def test_rows_without_any_similarity_leave_scores_as_they_are():
     codec = quick(np.eye(16))
     assert all((scales == 1).all() for scales in codec.thermometer.calibration_scales.values())
 

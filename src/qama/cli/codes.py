@@ -120,7 +120,7 @@ def search(
     k: Annotated[int, typer.Option("-k", help="Results per query.")] = 10,
     scorer: Annotated[str, typer.Option(help="asymmetric or hamming.")] = "asymmetric",
     funnel: Annotated[
-        bool, typer.Option(help="Coarse to fine: a prefix of all codes, then the best.")
+        bool, typer.Option(help="Coarse to fine: scan a prefix of all codes, rescore the best.")
     ] = False,
     nprobe: Annotated[
         int | None, typer.Option(min=1, help="Inverted lists to read, of an index that has some.")
