@@ -472,8 +472,8 @@ def random_choice(rng, n, books, d=10, kind="normal", codebook_size=16):
 
 
 def compare_choice(path, rows, codebooks, threads=1, **options):
-    expected = of_reference(kernels.choose_codecodebooks, rows, codebooks, **options)
-    found = kernels.choose_codecodebooks(rows, codebooks, path=path, threads=threads, **options)
+    expected = of_reference(kernels.choose_codewords, rows, codebooks, **options)
+    found = kernels.choose_codewords(rows, codebooks, path=path, threads=threads, **options)
     assert_same(found, expected)
     assert found[0].shape == (len(rows), codebooks.layout.nbytes)
     return found
