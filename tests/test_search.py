@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 import qama
 from qama import FormatError, Index, Names, container, search_many, sources
-from qama.search import names
 from qama.search.rows import filters
+from qama.search.storage import names
 
 CELL = {"dims": 32, "level": "2"}
 

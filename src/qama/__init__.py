@@ -25,9 +25,9 @@ from qama.errors import (
 from qama.fitting import fit
 from qama.search.index import Index
 from qama.search.many import search_many
-from qama.search.names import Names
 from qama.search.rows.filters import Filter
 from qama.search.scan.results import SearchResult
+from qama.search.storage.names import Names
 
 if TYPE_CHECKING:
     from qama import tasks

@@ -12,9 +12,9 @@ from qama import codefile, container, files, kernels
 from qama.cli import options
 from qama.codec import Codec
 from qama.console import command, data, emit, tell
-from qama.search.names import Names
 from qama.search.storage import loading, log, partitions
 from qama.search.storage.base import Base
+from qama.search.storage.names import Names
 
 
 @command

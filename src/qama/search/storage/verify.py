@@ -14,10 +14,10 @@ from qama import checks, codefile, container, files, mapping
 from qama.checks import Bytes, Ids
 from qama.codec import Code, Codec
 from qama.errors import FormatError
-from qama.search.names import Names
 from qama.search.rows.snapshot import BLOCK_ROWS
 from qama.search.storage import base, loading, log
 from qama.search.storage.base import CHUNK_BLOCKS, Base
+from qama.search.storage.names import Names
 
 _SAMPLE = 1000  # vectors that are encoded again
 
