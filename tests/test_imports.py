@@ -54,7 +54,7 @@ ONLY = {  # what a layer keeps away from, though it lies above
         "search.rows",
         "search.scan",
         "search",
-    },  # fmt: skip
+    },
     "console": {"checks", "recipe"},
 }
 MAY_IMPORT_TORCH = {"training", "examples"}
