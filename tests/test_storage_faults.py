@@ -12,7 +12,7 @@ def test_an_exception_at_any_line_of_a_change_leaves_memory_and_files_as_one(nli
     """`tests/long/interrupts.py` raises at every line."""
     from interrupts import run
 
-    counts = run(stride=400, twice=1, seed=1, nlist=nlist)
+    counts = run(stride=1200, twice=1, seed=1, nlist=nlist)
     assert counts["points"] > 300
     assert counts["points hit twice"] > 0
     assert counts["wrong"] == 0
@@ -23,7 +23,7 @@ def test_a_call_of_the_system_that_fails_in_a_change_loses_nothing(nlist):
     """`tests/long/failures.py` lets every call fail in every way."""
     from failures import run
 
-    counts = run(stride=12, ways=2, seed=1, nlist=nlist)
+    counts = run(stride=20, ways=2, seed=1, nlist=nlist)
     assert counts["failures"] > 200
     assert counts["wrong"] == counts["errors that name no file"] == 0
 

@@ -145,15 +145,31 @@ def parse(
     Raises:
         FormatError: see `read`.
     """
+    return parse_any(
+        target, data, {kind: range(version if oldest is None else oldest, version + 1)}
+    )
+
+
+def parse_any(target: Path, data: Bytes, known: Mapping[str, range]) -> Contents:
+    """Read the bytes of a file of one of several kinds: see `parse`.
+
+    Args:
+        target: What messages call it.
+        data: uint8 (size,).
+        known: The versions that are read of each kind, the kind that is needed first.
+
+    Raises:
+        FormatError: see `read`.
+    """
     header = _read_header(target, data)
-    if header.get("kind") != kind:
-        raise FormatError(f"{target} holds a qama {header.get('kind')!r}; this needs a {kind!r}")
+    kind: Any = header.get("kind")
+    if not isinstance(kind, str) or kind not in known:
+        raise FormatError(f"{target} holds a qama {kind!r}; this needs a {next(iter(known))!r}")
     found: Any = header.get("version")
-    known = range(version if oldest is None else oldest, version + 1)
-    if not _is_count(found) or found not in known:
+    if not _is_count(found) or found not in known[kind]:
         raise FormatError(
             f"{target} is a {kind} of version {found}; this qama reads version "
-            f"{version}: use the qama that wrote it, or make the {kind} again"
+            f"{known[kind][-1]}: use the qama that wrote it, or make the {kind} again"
         )
     meta, sections = header.get("meta"), header.get("sections")
     if not isinstance(meta, dict) or not isinstance(sections, list):
@@ -171,16 +187,7 @@ def kind_of(path: str | os.PathLike[str]) -> str:
         FormatError: not a file of qama.
         OSError: the file cannot be opened.
     """
-    return kind_in(Path(path), mapping.mapped(path))
-
-
-def kind_in(target: Path, data: Bytes) -> str:
-    """Return what the bytes of a file, uint8 (size,), say that it is: see `kind_of`.
-
-    Raises:
-        FormatError: not a file of qama.
-    """
-    return str(_read_header(target, data).get("kind"))
+    return str(_read_header(Path(path), mapping.mapped(path)).get("kind"))
 
 
 def claimed_size(path: str | os.PathLike[str]) -> int:

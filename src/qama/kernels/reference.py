@@ -107,9 +107,9 @@ def table_topk(scan: TableScan, k: int, *, threads: int = 0) -> tuple[I64, F32]:
     """See `qama.kernels.table_topk`."""
     best = [_Best(k, np.dtype(np.float32)) for _ in scan.tables]
     for rows, codes in _chunks(scan, scan.layout.nbytes):
-        norms = _inverse_norms(scan, rows)
+        norms, places = _inverse_norms(scan, rows), list(scan.layout.places(codes))
         for query, kept in enumerate(best):
-            kept.add(rows, -_scores(scan, query, codes, norms))
+            kept.add(rows, -_scores(scan, query, places, norms))
     found, losses = _stacked(best, min(k, allowed_count(scan)), np.dtype(np.float32))
     return found, -losses
 
@@ -118,8 +118,8 @@ def table_rows(scan: TableScan, rows: I64, *, threads: int = 0) -> F32:
     """See `qama.kernels.table_rows`."""
     scores = np.empty(rows.shape, np.float32)
     for query, chosen in enumerate(rows):
-        codes = _codes(scan, chosen, scan.layout.nbytes)
-        scores[query] = _scores(scan, query, codes, _inverse_norms(scan, chosen))
+        places = list(scan.layout.places(_codes(scan, chosen, scan.layout.nbytes)))
+        scores[query] = _scores(scan, query, places, _inverse_norms(scan, chosen))
     return scores
 
 
@@ -154,12 +154,17 @@ def _inverse_norms(scan: TableScan, rows: I64) -> F32 | None:
     return cast(F32, norms if scan.steps is None else scan.steps[norms])
 
 
-def _scores(scan: TableScan, query: int, codes: U8, norms: F32 | None) -> Values:
-    """Return the scores of codes by the lookup table of one query."""
-    sums = np.full(len(codes), scan.offsets[query], np.int32)
+def _scores(
+    scan: TableScan, query: int, places: list[npt.NDArray[np.intp]], norms: F32 | None
+) -> Values:
+    """Return the scores of rows by the lookup table of one query.
+
+    ``places`` are the numbers (n,) of the codewords that the rows choose from each codebook.
+    """
+    sums = np.full(len(places[0]), scan.offsets[query], np.int32)
     table = scan.tables[query].astype(np.int32)
-    for places in scan.layout.places(codes):
-        sums += table.take(places)
+    for chosen in places:
+        sums += table.take(chosen)
     scores = sums.astype(np.float32)
     return scores if norms is None else scores * norms
 

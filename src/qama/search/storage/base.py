@@ -122,9 +122,8 @@ def contents(target: Path, data: Bytes) -> container.Contents:
     Raises:
         FormatError: not an index file, damaged, or of another version.
     """
-    if container.kind_in(target, data) == partitions.KIND:
-        return container.parse(target, data, partitions.KIND, partitions.FORMAT)
-    return container.parse(target, data, KIND, FORMAT, OLDEST)
+    known = {KIND: range(OLDEST, FORMAT + 1), partitions.KIND: range(1, partitions.FORMAT + 1)}
+    return container.parse_any(target, data, known)
 
 
 def parse(contents: container.Contents, codec: Codec | None = None) -> Base:
