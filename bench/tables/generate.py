@@ -227,6 +227,29 @@ def speed_partitions():
     return "\n".join(lines)
 
 
+def structure():
+    """What a vector passes on its way, and the lines of each room: before one house, and now."""
+    found = json.loads((RESULTS / "structure.json").read_text())["results"]
+    before, now = found["before"], found["now"]
+    lines = ["| | before | now |", "|---|--:|--:|"]
+    for way in now["passed"]:
+        counts = (run["passed"][way] for run in (before, now))
+        lines.append(
+            f"| files, functions that a vector passes in {way} | "
+            + " | ".join(f"{c['files']}, {c['functions']}" for c in counts)
+            + " |"
+        )
+    for what in ("isinstance on the family", "circles of imports"):
+        counts = (
+            run[what] if isinstance(run[what], int) else len(run[what]) for run in found.values()
+        )
+        lines.append(f"| {what} | {' | '.join(map(str, counts))} |")
+    for room in sorted({*before["lines"], *now["lines"]}):
+        counts = (run["lines"].get(room) for run in (before, now))
+        lines.append(f"| lines of `{room}` | {' | '.join(f'{c:,}' if c else '' for c in counts)} |")
+    return "\n".join(lines)
+
+
 def scale():
     """A billion vectors from measured constants."""
     results, rows, lists, nbytes = speed()["results"], 1e9, 65_536, 48
