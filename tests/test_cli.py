@@ -234,6 +234,21 @@ def test_index_writes_an_index(folder, rows, queries, monkeypatch):
     assert "as thermometer codes 6 B each" in result.stderr
 
 
+def test_index_and_search_with_inverted_lists(folder, rows):
+    queries = np.load(folder / "queries.npy")
+    path, index = folder / "new", Index(Codec.load(folder / "codec"), dims=16, level="2")
+    done("index", folder / "codec", folder / "rows.npy", "-o", path,
+         "--dims", 16, "--level", "2", "--nlist", 5)  # fmt: skip
+    index.add(rows)
+    index.partition(5)
+    for nprobe in (1, 5):
+        found = done("search", path, folder / "queries.npy", "-k", 3, "--json", "--nprobe", nprobe)
+        said = [json.loads(line)["ids"] for line in found.stdout.splitlines()]
+        assert said == index.search(queries, 3, nprobe=nprobe).ids.tolist()
+    assert json.loads(done("inspect", path, "--json").stdout)["lists"] == 5
+    assert "nprobe is 6" in refused("search", path, folder / "queries.npy", "--nprobe", 6)
+
+
 def test_index_takes_ids_from_text_or_npy(folder):
     ids = np.arange(300)[::-1] * 3
     np.save(folder / "ids.npy", ids)
