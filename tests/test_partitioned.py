@@ -443,3 +443,136 @@ def test_a_warning_that_is_an_error_leaves_nothing_added(codec, vectors):
         assert len(index) == 0
         index.add(other, np.arange(2000))  # it warns once
     assert len(index) == 2000
+
+
+# --- what a reviewer found --------------------------------------------------------------------
+
+
+def test_a_merged_index_is_calibrated_apart_from_its_parts(index, queries):
+    index.calibrate(queries, 50)
+    before = index.search(queries, 50, recall=0.9).ids
+    merged = Index.merge([index])
+    with pytest.raises(ValueError, match="a recall needs calibrate"):
+        merged.search(queries, recall=0.9)
+    merged.delete(merged.ids[1:])
+    merged.calibrate(queries[:1], 1)
+    np.testing.assert_array_equal(index.search(queries, 50, recall=0.9).ids, before)
+
+
+def test_what_was_calibrated_holds_over_a_refresh_and_another_writer(index, queries, tmp_path):
+    index.save(tmp_path / "x")
+    reader, writer = Index.open(tmp_path / "x"), Index.open(tmp_path / "x", mode="a")
+    for opened in (reader, writer):
+        opened.calibrate(queries)
+    wanted = reader.search(queries, 10, recall=0.8).ids
+    reader.refresh()
+    with Index.open(tmp_path / "x", mode="a") as other:
+        other.delete([10**9])
+        other.add(queries)
+        other.delete(other.ids[-20:])
+    reader.refresh()
+    writer.delete([10**9])
+    writer.delete(writer.ids[:0])
+    writer.add(queries[:1], [10**6])
+    writer.delete([10**6])
+    for opened in (reader, writer):
+        np.testing.assert_array_equal(opened.search(queries, 10, recall=0.8).ids, wanted)
+    writer.close()
+    reader.calibrate(queries)
+    Index.open(tmp_path / "x", mode="a").partition(5)
+    reader.refresh()
+    with pytest.raises(ValueError, match="a recall needs calibrate"):
+        reader.search(queries, recall=0.8)
+
+
+def test_what_is_shown_of_an_index_cannot_change_it(index, queries):
+    for shown in (index.centroids, index.calibrate(queries)):
+        with pytest.raises(ValueError, match="read-only"):
+            shown[:] = 0
+
+
+def test_an_index_without_vectors_has_its_lists_already(codec, flat, vectors, queries):
+    index = Index(codec, **CELL, nlist=5)
+    assert index.search(queries, 3, nprobe=2).ids.shape == (20, 0)
+    with pytest.raises(ValueError, match="nprobe is 6"):
+        index.search(queries, 3, nprobe=6)
+    compiled = index.filter()
+    assert Index.merge([index, flat]).nlist == 5
+    index.add(vectors)
+    assert index.search(queries, 3, nprobe=5, filter=compiled).ids.shape == (20, 0)
+
+
+@pytest.mark.parametrize("recall", ["0.9", [0.9], True, 0, 1.1, np.nan, 1j])
+def test_a_recall_is_a_share(index, queries, recall):
+    with pytest.raises(ValueError, match="give a share above 0 and at most 1"):
+        index.search(queries, recall=recall)
+
+
+@pytest.mark.parametrize("seed", ["a", 2.5, -1, None])
+def test_a_seed_of_lists_is_a_whole_number(index, seed):
+    with pytest.raises(ValueError, match="seed is"):
+        index.partition(3, seed=seed)
+
+
+@pytest.mark.parametrize("threads", ["x", -1])
+def test_threads_are_checked_where_codes_are_added(index, flat, vectors, threads):
+    for made in (index, flat):
+        with pytest.raises(ValueError, match="threads is"):
+            made.add_codes(np.zeros((0, made.code_size), np.uint8), threads=threads)
+
+
+def test_centroids_come_from_more_than_the_first_batch(codec, vectors):
+    index = Index(codec, **CELL, nlist=40)
+    parts = np.array_split(vectors, 100)
+    ids = np.array_split(np.arange(2000)[::-1] * 7, 100)
+    assert index.add_from(iter(parts), iter(ids)) == 2000
+    assert index.ids.tolist() == [i for some in ids for i in some.tolist()]
+    whole = Index(codec, **CELL, nlist=40)
+    whole.add(vectors)
+    np.testing.assert_array_equal(index.centroids, whole.centroids)
+    with pytest.raises(ValueError, match="40 lists need at least as many vectors"):
+        Index(codec, **CELL, nlist=40).add_from(iter(parts[:1]))
+
+
+@pytest.mark.parametrize(("name", "value"), [("centroids", np.nan), ("recall", np.nan),
+                                             ("recall", 2), ("recall", "falls")])  # fmt: skip
+def test_values_that_no_list_has_are_refused(index, queries, tmp_path, name, value):
+    index.calibrate(queries)
+    index.save(tmp_path / "whole")
+    array = np.array(container.read(tmp_path / "whole", base.KIND, base.FORMAT).arrays[name])
+    array[...] = np.linspace(1, 0, len(array)) if value == "falls" else value
+    rewrite(tmp_path / "whole", tmp_path / "x", {f"{name}@": array})
+    with pytest.raises(FormatError, match=name):
+        Index.open(tmp_path / "x")
+
+
+@pytest.mark.parametrize("call", ["search", "calibrate"])
+@pytest.mark.parametrize("fill", [0, 1_000_000, -1])
+def test_a_file_that_changes_in_place_is_told_by_the_next_search(
+    index, queries, tmp_path, call, fill
+):
+    index.save(tmp_path / "x")
+    opened = Index.open(tmp_path / "x")
+    size = (tmp_path / "x").stat().st_size
+    with (tmp_path / "x").open("r+b") as file:
+        file.write(np.full(size // 4 + 1, fill, np.int32).tobytes()[:size])
+    with pytest.raises(OSError, match="was changed in place"):
+        getattr(opened, call)(queries)
+
+
+def test_a_compact_index_is_written_as_it_is(codec, vectors, queries, tmp_path):
+    index = Index(codec, **CELL)
+    index.add(vectors)
+    index.partition(LISTS)
+    assert index._now.lists.is_compact
+    index.save(tmp_path / "x")
+    opened = Index.open(tmp_path / "x", mode="a")
+    assert opened._now.lists.is_compact
+    opened.add(queries)
+    assert not opened._now.lists.is_compact
+    opened.compact()
+    assert opened._now.lists.is_compact
+    opened.delete([3])
+    opened.compact()
+    assert opened._now.lists.is_compact
+    assert verify(tmp_path / "x").whole

@@ -168,3 +168,40 @@ def test_the_command_line_inspects_and_verifies_them(path, tmp_path):
     assert "ok: 428 vectors can be found" in done("verify", path).stderr
     damage(path, sections(path)["blocks"]["offset"])
     assert call("verify", path).exit_code == 1
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.97])
+def test_a_torso_of_a_partitioned_index_keeps_whole_chunks(tmp_path, share):
+    index = Index(Codec.load(GOLDEN), **CELL, nlist=4)
+    index.add(np.resize(X, (9000, 8)))
+    index.save(tmp_path / "x")
+    blocks = sections(tmp_path / "x")["blocks"]
+    with (tmp_path / "x").open("r+b") as file:
+        file.truncate(blocks["offset"] + int(share * blocks["nbytes"]))
+    found = repair(tmp_path / "x", tmp_path / "y")
+    assert 0.7 * share < found.vectors / 9000 < share + 0.05
+    made = Index.open(tmp_path / "y", verify=True)
+    assert made.nlist == 4
+    assert np.isin(made.ids, index.ids).all()
+    kept = index.search(X[:3], 9000, nprobe=4, filter=made.ids)
+    np.testing.assert_array_equal(made.search(X[:3], 9000, nprobe=4).scores, kept.scores)
+
+
+def test_a_damaged_recall_is_not_written_again(tmp_path):
+    index = Index(Codec.load(GOLDEN), **CELL, nlist=4)
+    index.add(X)
+    index.calibrate(X[:9])
+    index.save(tmp_path / "x")
+    damage(tmp_path / "x", sections(tmp_path / "x")["recall"]["offset"] + 3)
+    assert repair(tmp_path / "x", tmp_path / "y").vectors == 600
+    with pytest.raises(ValueError, match="a recall needs calibrate"):
+        Index.open(tmp_path / "y").search(X[:3], recall=0.9)
+
+
+def test_rows_of_partitions_that_nothing_says_are_not_guessed(tmp_path):
+    path = tmp_path / "x"
+    path.write_bytes((GOLDEN.parent / "partitions-1.qama").read_bytes())
+    damage(path, sections(path)["live"]["offset"])
+    with pytest.raises(FormatError, match="'live' is damaged"):
+        repair(path, tmp_path / "y")
+    assert not verify(path).whole

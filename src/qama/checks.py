@@ -127,6 +127,25 @@ def chunks(A: npt.NDArray[Any], rows: int = CHUNK_ROWS) -> Iterable[slice]:
         yield slice(start, min(start + rows, A.shape[0]))
 
 
+def share(value: object, name: str) -> float:
+    """Return value as float above 0 and at most 1.
+
+    Raises:
+        ValueError: it is not.
+    """
+    number = isinstance(value, int | float | np.integer | np.floating)
+    if isinstance(value, bool) or not number or not 0 < value <= 1:  # type: ignore[operator]
+        raise ValueError(f"{name} is {value!r}; give a share above 0 and at most 1")
+    return float(value)  # type: ignore[arg-type]
+
+
+def locked(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return a view that cannot be written."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
 def integer(value: object, name: str, least: int, most: int | None = None) -> int:
     """Return value as int within [least, most].
 

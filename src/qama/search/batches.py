@@ -23,8 +23,8 @@ def batches(source: object, ids: object, dims: int) -> Iterator[Batch]:
     Of an array at most 16,384 rows at a time.
 
     Args:
-        source: See `Collection.add_from`.
-        ids: See `Collection.add_from`.
+        source: See `Index.add_from`.
+        ids: See `Index.add_from`.
         dims: The columns that vectors must have.
 
     Raises:

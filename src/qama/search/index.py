@@ -17,13 +17,13 @@ from qama import checks, drift, files, mapping
 from qama.checks import Bytes, Floats, Ids
 from qama.codec import Codec, checked
 from qama.search import merging
-from qama.search.batches import batches
+from qama.search.batches import Batch, batches
 from qama.search.rows import filters, partitioning
 from qama.search.rows import ids as idmap
 from qama.search.rows.blocks import leading_bytes
 from qama.search.rows.filters import Choice, Filter
 from qama.search.rows.ids import NONE
-from qama.search.rows.lists import Lists, joined
+from qama.search.rows.lists import Centroids, Lists, joined
 from qama.search.rows.snapshot import Snapshot, compacted
 from qama.search.scan import probing, ranges, topk
 from qama.search.scan.results import SearchResult
@@ -33,6 +33,7 @@ from qama.search.storage.loading import State
 from qama.search.storage.turns import WriterLock
 
 DEFAULT_RECALL = 0.95
+_FIRST_ROWS = 2**18  # that centroids are found from while vectors come batch by batch
 DEFAULT_NPROBE = 16  # lists read, or a sixteenth of all if that is more, where none was calibrated
 
 
@@ -118,7 +119,7 @@ class Index(NotCopied):
         They have length 1.
         """
         lists = self._now.lists
-        return None if lists is None else lists.centroids.vectors
+        return None if lists is None else checks.locked(lists.centroids.vectors)
 
     @property
     def ids(self) -> Ids:
@@ -142,7 +143,8 @@ class Index(NotCopied):
             The ids, int64 (n,).
 
         Raises:
-            ValueError: unfitting vectors, or ids that repeat or exist; nothing was added.
+            ValueError: unfitting vectors, ids that repeat or exist, or fewer vectors than ``nlist``
+                where centroids are to be found from them; nothing was added.
             OSError: the change could not be written; nothing was added.
         """
         with self._changing("add", durable):
@@ -181,6 +183,7 @@ class Index(NotCopied):
                 exist; nothing was added.
             OSError: the change could not be written; nothing was added.
         """
+        checks.threads(threads)
         with self._changing("add_codes", durable):
             stored = self._stored(codes, compact)
             fresh = self._new_ids(ids, len(stored))
@@ -191,6 +194,10 @@ class Index(NotCopied):
         self, source: object, ids: object = None, durable: bool = False, *, threads: int = 0
     ) -> int:
         """Encode and append vectors batch by batch, in bounded memory.
+
+        Where ``nlist`` was given and there are no centroids yet, the first 64 nlist vectors (at
+        most 262,144, or nlist) are added together, and the centroids found from them. Of a source
+        in some order, rather add all to an index without lists and `partition` it.
 
         Args:
             source: What `Codec.encode` takes, memory-mapped or not; the path of a .npy or Parquet
@@ -209,7 +216,7 @@ class Index(NotCopied):
         """
         added = 0
         try:
-            for X, some in batches(source, ids, self.codec.dims_in):
+            for X, some in self._first_together(batches(source, ids, self.codec.dims_in)):
                 self.add(X, some, durable, threads=threads)
                 added += len(X)
         except ValueError as error:
@@ -287,7 +294,8 @@ class Index(NotCopied):
             ValueError: nlist < 1, fewer vectors than lists, or opened read-only.
             OSError: the new file could not be written; the old one is intact.
         """
-        nlist, threads = checks.integer(nlist, "nlist", 1), checks.threads(threads)
+        nlist, seed = checks.integer(nlist, "nlist", 1), checks.integer(seed, "seed", 0, 2**31)
+        threads = checks.threads(threads)
         with self._changing("partition"):
             stored = self._now.live_codes()
             rows = partitioning.partitioned(self.code, self._now, stored, nlist, seed, threads)
@@ -349,16 +357,16 @@ class Index(NotCopied):
         threads = checks.threads(threads)
         now = self._now  # one state for the whole search
         lists = self._probes(now, nprobe, recall, funnel)
-        rows = topk.Rows.of(now, filters.allowed(now, filter, exclude), threads)
-        if now.lists is not None:
-            found, scores = probing.search(
-                self.code, queries, now.lists, rows, k, scorer, lists, threads
-            )
-        else:
-            candidates = topk.candidates(self.code, funnel, k, now.rows)
-            found, scores = topk.search(self.code, queries, rows, k, scorer, threads, candidates)
-        self._check_files(now)
-        return SearchResult(now.ids.of_rows(now.rows_at(found)), scores)
+        with self._reading(now):
+            rows = topk.Rows.of(now, filters.allowed(now, filter, exclude), threads)
+            if now.lists is not None:
+                found, scores = probing.search(
+                    self.code, queries, now.lists, rows, k, scorer, lists, threads
+                )
+            else:
+                short = topk.candidates(self.code, funnel, k, now.rows)
+                found, scores = topk.search(self.code, queries, rows, k, scorer, threads, short)
+            return SearchResult(now.ids.of_rows(now.rows_at(found)), scores)
 
     @checks.default_errstate()
     def range_search(
@@ -382,8 +390,8 @@ class Index(NotCopied):
             threads: See `search`.
 
         Returns:
-            For each query ids int64 (n,) and scores float32 (n,), best first, ties in insertion
-            order; n differs. Exact: queries with many results are scanned again with a larger k.
+            For each query ids int64 (n,) and scores float32 (n,), best first, ties as in `search`;
+            n differs. Exact: queries with many results are scanned again with a larger k.
 
         Raises:
             ValueError: see `search`; or a score that is NaN, or not one for each query.
@@ -393,10 +401,10 @@ class Index(NotCopied):
         checks.one_of(scorer, "scorer", self.code.scorers)
         threads = checks.threads(threads)
         now = self._now
-        rows = topk.Rows.of(now, filters.allowed(now, filter, exclude), threads)
-        found = ranges.search(self.code, queries, least, rows, scorer, threads)
-        self._check_files(now)
-        return [SearchResult(now.ids.of_rows(now.rows_at(r)), scores) for r, scores in found]
+        with self._reading(now):
+            rows = topk.Rows.of(now, filters.allowed(now, filter, exclude), threads)
+            found = ranges.search(self.code, queries, least, rows, scorer, threads)
+            return [SearchResult(now.ids.of_rows(now.rows_at(r)), scores) for r, scores in found]
 
     @checks.default_errstate()
     def calibrate(
@@ -404,8 +412,7 @@ class Index(NotCopied):
     ) -> Floats:
         """Measure, on sample queries, how many inverted lists a recall needs.
 
-        `search` takes a recall from then on; in files it is kept by the next `save`, `compact` or
-        `partition`.
+        `search` takes a recall from then on; in files it is kept by the next `save` or `compact`.
 
         Args:
             Q: Floats (m, d), like the queries to come.
@@ -426,10 +433,11 @@ class Index(NotCopied):
         now = self._now
         if now.lists is None or not len(now):
             raise ValueError("calibrate needs an index with inverted lists and vectors in them")
-        rows = topk.Rows.of(now, now.live, threads)
-        curve = probing.recall_by_lists(self.code, queries, now.lists, rows, k, scorer, threads)
+        with self._reading(now):
+            rows = topk.Rows.of(now, now.live, threads)
+            curve = probing.recall_by_lists(self.code, queries, now.lists, rows, k, scorer, threads)
         now.lists.centroids.recall = curve
-        return curve
+        return checks.locked(curve)
 
     @checks.default_errstate()
     def filter(self, choice: Choice = None, *, exclude: object = None) -> Filter:
@@ -514,9 +522,9 @@ class Index(NotCopied):
         if self._path is None:
             raise ValueError("refresh needs an index that was opened from a file")
         with self._writer:
-            if self._store is None:
-                held = self._state.files
-                self._state = loading.load(self._path, like=held.base if held else None)
+            held = self._state.files
+            if self._store is None and not (held and held.unchanged()):
+                self._take(loading.load(self._path, like=held.base if held else None))
 
     def flush(self) -> None:
         """Return when every change so far is on the disk.
@@ -557,11 +565,12 @@ class Index(NotCopied):
             ValueError: no indexes, other codecs or codes, or an id that two of them have.
         """
         parts = merging.checked(list(indexes))
-        merged = cls(parts[0].codec, **parts[0].code.request)
+        merged = cls(parts[0].codec, **parts[0].code.request, nlist=parts[0].nlist)
         first = parts[0]._now
         if first.lists is not None:
-            empty = Lists.empty(first.lists.centroids)
-            merged._state = State(merged._now.partitioned(empty, NONE), None)
+            lists = Lists.empty(Centroids(first.lists.centroids.vectors))
+            empty = merged._now
+            merged._state = State(empty.partitioned(lists, empty.live_codes(), NONE), None)
         for stored, ids in merging.pieces([part._now for part in parts], renumber):
             merged.add_codes(stored, ids, compact=True)
         if not renumber:
@@ -582,8 +591,17 @@ class Index(NotCopied):
             if durable:
                 self._writable_store("durable=True")
             if self._store is not None:
-                self._state = self._store.claim(self._state)
+                self._take(self._store.claim(self._state))
             yield
+
+    def _take(self, state: State) -> None:
+        """Go on from a state; what was calibrated holds while the centroids are the same."""
+        old, new = self._now.lists, state.rows.lists
+        if old is not None and new is not None and old.centroids is not new.centroids:
+            same = np.array_equal(old.centroids.vectors, new.centroids.vectors)
+            if same and new.centroids.recall is None:
+                new.centroids.recall = old.centroids.recall
+        self._state = state
 
     def _writable_store(self, what: str) -> store.Store:
         if self._store is None:
@@ -622,6 +640,22 @@ class Index(NotCopied):
             )
         return fresh
 
+    def _first_together(self, pairs: Iterator[Batch]) -> Iterator[Batch]:
+        """Yield batches; the first ones as one where centroids are to be found from them."""
+        if self._wanted is not None and self._now.lists is None:
+            most = max(self._wanted, min(partitioning.SAMPLE * self._wanted, _FIRST_ROWS))
+            held, count = [], 0
+            for batch in pairs:
+                held.append(batch)
+                count += len(batch[0])
+                if count >= most:
+                    break
+            if held:
+                given = [some for _, some in held if some is not None]
+                X = np.concatenate([X for X, _ in held])
+                yield X, np.concatenate(given) if given else None
+        yield from pairs
+
     @property
     def _now(self) -> Snapshot:
         """The rows that a search sees: all of a change or nothing of it."""
@@ -647,7 +681,8 @@ class Index(NotCopied):
         now, entries = self._now, codes
         if codes is not None:
             if now.lists is None and self._wanted is not None:
-                now = partitioning.partitioned(self.code, now, codes, self._wanted, 0, threads)
+                first = partitioning.partitioned(self.code, now, codes, self._wanted, 0, threads)
+                now = replace(first, cache=now.cache)
             if now.lists is not None:
                 centroids = now.lists.centroids
                 entries = joined(codes, partitioning.numbers(self.code, codes, centroids, threads))
@@ -673,8 +708,8 @@ class Index(NotCopied):
         """Return how many inverted lists a search reads; 0 where there are none."""
         if nprobe is not None and recall is not None:
             raise ValueError("nprobe excludes recall; give one of them")
-        lists = now.lists
-        if lists is None:
+        nlist = self.nlist
+        if nlist is None:
             if nprobe is None and recall is None:
                 return 0
             raise ValueError(
@@ -684,16 +719,24 @@ class Index(NotCopied):
         if funnel is not False:
             raise ValueError("funnel is for an index without inverted lists; give nprobe or recall")
         if nprobe is not None:
-            return checks.integer(nprobe, "nprobe", 1, lists.nlist)
-        curve = lists.centroids.recall
-        if curve is None:
-            if recall is not None:
-                raise ValueError("a recall needs calibrate with sample queries; or give nprobe")
-            return min(lists.nlist, max(DEFAULT_NPROBE, lists.nlist // 16))
-        wanted = DEFAULT_RECALL if recall is None else recall
-        if not 0 < wanted <= 1:
-            raise ValueError(f"recall is {wanted}; give a share above 0 and at most 1")
-        return min(int(np.searchsorted(curve, np.float32(wanted))) + 1, lists.nlist)
+            return checks.integer(nprobe, "nprobe", 1, nlist)
+        wanted = DEFAULT_RECALL if recall is None else checks.share(recall, "recall")
+        curve = None if now.lists is None else now.lists.centroids.recall
+        if curve is not None:
+            return min(int(np.searchsorted(curve, np.float32(wanted))) + 1, nlist)
+        if recall is not None:
+            raise ValueError("a recall needs calibrate with sample queries; or give nprobe")
+        return min(nlist, max(DEFAULT_NPROBE, nlist // 16))
+
+    @contextmanager
+    def _reading(self, now: Snapshot) -> Iterator[None]:
+        """Refuse what is read in a block, errors too, where a file changed in place meanwhile."""
+        try:
+            yield
+        except Exception:
+            self._check_files(now)
+            raise
+        self._check_files(now)
 
     def _check_files(self, now: Snapshot) -> None:
         """Refuse what was read from a file that changed in place meanwhile."""

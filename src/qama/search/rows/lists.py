@@ -133,12 +133,38 @@ class Lists:
         """Return the number of the list, int64 (n,), that holds each row."""
         return self.owners[self.places[rows] // BLOCK_ROWS].astype(np.int64)
 
-    @cached_property
-    def by_list(self) -> list[Ids]:
-        """The blocks of each list, ascending."""
+    @property
+    def is_compact(self) -> bool:
+        """Whether the blocks of each list lie together, all but its last are full, in order.
+
+        So is what a file has; an interrupted change may have left rows where none are.
+        """
         owners = self.owners[: self.blocks]
-        order = np.argsort(owners, kind="stable")
-        return np.split(order, np.bincount(owners, minlength=self.nlist).cumsum()[:-1])
+        whole = self.blocks == int((-(-self._rows_by_list // BLOCK_ROWS)).sum())
+        held = int(np.count_nonzero(self.rows_at[: BLOCK_ROWS * self.blocks] >= 0))
+        return whole and held == self.count and bool((owners[1:] >= owners[:-1]).all())
+
+    def blocks_of(self, lists: Ids) -> Ids:
+        """Return the blocks of some lists, ascending."""
+        order, ends = self._by_list
+        starts = ends - self._block_counts
+        parts = [order[starts[i] : ends[i]] for i in lists.tolist()]
+        return np.sort(np.concatenate(parts))
+
+    @cached_property
+    def _block_counts(self) -> Ids:
+        return np.bincount(self.owners[: self.blocks], minlength=self.nlist)
+
+    @cached_property
+    def _by_list(self) -> tuple[Ids, Ids]:
+        """The blocks by list, ascending in each, and where each list ends among them."""
+        order = np.argsort(self.owners[: self.blocks], kind="stable")
+        return order, self._block_counts.cumsum()
+
+    @property
+    def _rows_by_list(self) -> Ids:
+        """How many places each list has taken, those of deleted rows included."""
+        return BLOCK_ROWS * self._block_counts - self.room
 
     def sizes(self, mask: npt.NDArray[np.uint64]) -> Ids:
         """Return how many rows of each list, int64 (nlist,), a mask uint64 (blocks,) allows."""

@@ -44,8 +44,9 @@ def partitioned(
         )
     with blas.at_most(threads):
         centroids = Centroids(_centroids(code, stored, nlist, seed))
-    found = numbers(code, rows.live_codes(), centroids, threads)
-    return rows.partitioned(Lists.empty(centroids), found)
+    codes = stored if len(rows) else stored[:0]
+    found = numbers(code, codes, centroids, threads)
+    return rows.partitioned(Lists.empty(centroids), codes, found)
 
 
 def numbers(code: Code, stored: Bytes, centroids: Centroids, threads: int = 0) -> Ids:

@@ -22,7 +22,7 @@ from qama.search.rows import ids as idmap
 from qama.search.rows.blocks import BLOCK_ROWS as BLOCK_ROWS
 from qama.search.rows.blocks import Blocks
 from qama.search.rows.blocks import blocks_of as blocks_of
-from qama.search.rows.lists import NUMBER_BYTES, Lists, joined, parted
+from qama.search.rows.lists import NUMBER_BYTES, Lists, parted
 
 Mask = npt.NDArray[np.uint64]
 
@@ -171,33 +171,36 @@ class Snapshot:
             ValueError: a list that there is not.
         """
         after = self._without(self.find(ids))
-        return after if entries is None else after._appended(entries, ids)
+        if entries is None:
+            return after
+        codes, numbers = (entries, None) if self.lists is None else parted(entries)
+        return after._appended(codes, numbers, ids)
 
     def with_room(self, count: int) -> Snapshot:
         """Return the same rows with room for more; blocks mapped from a file are copied."""
         return replace(self, room=self.room.room_for(self.extent + count))
 
-    def partitioned(self, lists: Lists, numbers: Ids) -> Snapshot:
+    def partitioned(self, lists: Lists, codes: Bytes, numbers: Ids) -> Snapshot:
         """Return the rows that can be found alone, in their order, in lists.
 
         Args:
             lists: The lists, empty.
+            codes: uint8 (len, bytes), the codes of these rows.
             numbers: int64 (len,), the list of each row.
         """
         empty = Snapshot.empty(self.room.columns)
         empty = replace(empty, lists=lists, live=np.zeros(0, dtype=np.uint64))
-        made = empty._appended(joined(self.live_codes(), numbers), self.live_ids())
-        ids = idmap.IdColumn.of(len(self), self._kept_ids())
+        made = empty._appended(codes, numbers, self.live_ids())
+        ids = idmap.IdColumn.of(len(self), self.kept_ids())
         return replace(made, ids=ids, following=self.following)
 
-    def _appended(self, entries: Bytes, ids: Ids) -> Snapshot:
-        lists, codes = self.lists, entries
-        places = np.arange(self.rows, self.rows + len(entries), dtype=np.int64)
+    def _appended(self, codes: Bytes, numbers: Ids | None, ids: Ids) -> Snapshot:
+        lists, places = self.lists, np.arange(self.rows, self.rows + len(codes), dtype=np.int64)
         if lists is not None:
-            codes, numbers = parted(entries)
+            assert numbers is not None
             lists, places = lists.appended(numbers)
         after = replace(
-            self, rows=self.rows + len(entries), lists=lists, ids=self.ids.appended(ids),
+            self, rows=self.rows + len(codes), lists=lists, ids=self.ids.appended(ids),
             following=idmap.after(self.following, ids),
         )  # fmt: skip
         room = self.room.room_for(after.extent)
@@ -220,7 +223,7 @@ class Snapshot:
         live = with_bits(live_bits(self), self.places(rows), False)
         return replace(self, live=live, deleted=self.deleted + len(rows))
 
-    def _kept_ids(self) -> Ids | None:
+    def kept_ids(self) -> Ids | None:
         """Return the ids of the rows that can be found; None where they are row numbers again."""
         if self.deleted:
             return self.live_ids()
@@ -240,14 +243,16 @@ class Snapshot:
 
 def compacted(snapshot: Snapshot) -> Snapshot:
     """Return the rows that can be found alone, in their order; blocks of a list lie together."""
-    if snapshot.lists is not None:
-        lists = Lists.empty(snapshot.lists.centroids)
-        rows = snapshot.live_rows()
-        return snapshot.partitioned(lists, snapshot.lists.numbers_of(rows))
+    lists = snapshot.lists
+    if lists is not None:
+        if lists.is_compact and not snapshot.deleted:
+            return snapshot
+        numbers, empty = lists.numbers_of(snapshot.live_rows()), Lists.empty(lists.centroids)
+        return snapshot.partitioned(empty, snapshot.live_codes(), numbers)
     blocks = snapshot.blocks
     if snapshot.deleted:
         blocks = Blocks.of(snapshot.live_codes(), blocks.leading.shape[1])
-    return Snapshot.of(blocks, len(snapshot), snapshot._kept_ids(), snapshot.following)
+    return Snapshot.of(blocks, len(snapshot), snapshot.kept_ids(), snapshot.following)
 
 
 def mask_of(allowed: npt.NDArray[np.bool_]) -> Mask:

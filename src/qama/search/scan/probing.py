@@ -40,6 +40,8 @@ def search(
     shape = len(queries), min(k, int(sizes.sum()))
     places, scores = np.empty(shape, np.int64), np.empty(shape, np.float32)
     workers = max(1, min(threads, len(queries)))
+    if scorer == "asymmetric":
+        rows.inverse_norms(code)  # once, before the threads that need them
     with ThreadPoolExecutor(workers) as pool:
         spread = map if workers == 1 else pool.map
         for some in _batches(queries):
@@ -78,7 +80,7 @@ def _nearest(
     lists: Lists, rows: topk.Rows, k: int, whole: topk.Scorer, order: Ids, probes: Ids, query: int
 ) -> tuple[Ids, Floats]:
     """Return the k best places of one query and their scores; it reads its first lists in order."""
-    visited = np.sort(np.concatenate([lists.by_list[i] for i in order[query, : probes[query]]]))
+    visited = lists.blocks_of(order[query, : probes[query]])
     part = whole.part(slice(query, query + 1))
     found, keys = part.top(rows.visiting(visited), k, 1)
     return found[0], part.scores(keys)[0]

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qama import checks, container, mapping
-from qama.checks import Bytes, Ids
+from qama.checks import Bytes, Floats, Ids
 from qama.codec import Code, Codec
 from qama.errors import FormatError
 from qama.search.rows.blocks import BLOCK_ROWS, Blocks, from_arrays, leading_bytes
@@ -93,7 +93,8 @@ class Base:
             return now
         arrays = self.contents.arrays
         cache = {self.code.stored_bytes: (arrays["factors"], self.rows)}
-        return replace(now, live=arrays["live"], cache=cache, lists=self.lists)
+        live = np.array(arrays["live"])  # the file may be changed in place
+        return replace(now, live=live, cache=cache, lists=self.lists)
 
     @property
     def _is_old(self) -> bool:
@@ -126,18 +127,19 @@ def contents(target: Path, data: Bytes) -> container.Contents:
     return container.parse_any(target, data, known)
 
 
-def parse(contents: container.Contents, codec: Codec | None = None) -> Base:
+def parse(contents: container.Contents, codec: Codec | None = None, damaged: bool = False) -> Base:
     """Return what the contents of an index file say.
 
     Args:
         contents: The contents.
         codec: Used instead of the one in the file.
+        damaged: Whether sections are known to be damaged, so that lists need not hold every row.
 
     Raises:
         FormatError: its parts do not fit each other.
     """
     try:
-        return _base(contents, codec or _codec(contents))
+        return _base(contents, codec or _codec(contents), damaged)
     except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
         raise FormatError(f"{contents.path}: the index is inconsistent: {error}") from error
 
@@ -158,17 +160,17 @@ def write(
     arrays: dict[str, npt.NDArray[Any]] = {_PREFIX + n: a for n, a in codec_arrays.items()}
     leading = leading_bytes(code) if rows.lists is None else code.stored_bytes
     blocks = rows.blocks.apart(leading).padded(rows.extent)
-    ids, lists = rows.ids.given, rows.lists
+    ids, lists = rows.kept_ids(), rows.lists
     rows_at = None if lists is None else lists.rows_at[: rows.extent]
     # first: it proves what is left of a torso
     arrays["chunks"] = chunk_checksums(blocks, ids, rows_at)
+    if lists is not None:  # before the codes: these are proven as far as they go
+        arrays |= _sections(rows, lists, code, ids)
     arrays["blocks"] = blocks.leading
     if blocks.rest is not None:
         arrays["rest"] = blocks.rest
-    if ids is not None:
+    if ids is not None and lists is None:
         arrays["ids"] = ids
-    if lists is not None:
-        arrays |= _sections(rows, lists, code)
     header = {
         "codec": meta, "code": code.request, "rows": rows.rows, "following": rows.following,
         "generation": generation, "replaces": replaces,
@@ -205,16 +207,20 @@ def rows_in(rows_at: Int32s, count: int) -> Ids:
     return rows_at[(rows_at >= 0) & (rows_at < count)].astype(np.int64)
 
 
-def _sections(rows: Snapshot, lists: Lists, code: Code) -> dict[str, npt.NDArray[Any]]:
+def _sections(
+    rows: Snapshot, lists: Lists, code: Code, ids: Ids | None
+) -> dict[str, npt.NDArray[Any]]:
     """Return what a file has of inverted lists."""
-    live = rows.live
-    assert live is not None
+    assert rows.live is not None
     arrays: dict[str, npt.NDArray[Any]] = {
         "centroids": lists.centroids.vectors, "owners": lists.owners[: lists.blocks],
-        "rows": lists.rows_at[: rows.extent], "live": live, "factors": rows.inverse_norms(code),
+        "live": rows.live, "rows": lists.rows_at[: rows.extent],
     }  # fmt: skip
-    recall = lists.centroids.recall
-    return arrays if recall is None else arrays | {"recall": recall}
+    if ids is not None:
+        arrays["ids"] = ids
+    if lists.centroids.recall is not None:
+        arrays["recall"] = lists.centroids.recall
+    return arrays | {"factors": rows.inverse_norms(code)}
 
 
 def _codec(contents: container.Contents) -> Codec:
@@ -226,7 +232,7 @@ def _codec(contents: container.Contents) -> Codec:
     return Codec.from_parts(contents.meta["codec"], parts)
 
 
-def _base(contents: container.Contents, codec: Codec) -> Base:
+def _base(contents: container.Contents, codec: Codec, damaged: bool) -> Base:
     meta, arrays, code = contents.meta, contents.arrays, codec.code(**contents.meta["code"])
     is_old = contents.kind == partitions.KIND
     if is_old:
@@ -234,7 +240,11 @@ def _base(contents: container.Contents, codec: Codec) -> Base:
     rows = checks.integer(meta["rows"], "rows", 0, 2**62)
     if "rest" in arrays and contents.version < 3:
         raise ValueError('a section "rest" belongs to version 3')
-    lists = _lists(arrays, code, rows) if is_old or contents.version > 4 else None
+    if "rest" in arrays and not code.nested:
+        raise ValueError('a section "rest" belongs to byte codes')
+    lists = None
+    if is_old or contents.version > 4:
+        lists = _lists(arrays, code, None if damaged else rows)
     extent = rows if lists is None else BLOCK_ROWS * lists.blocks
     blocks, ids = from_arrays(arrays, extent, code.stored_bytes), arrays.get("ids")
     if ids is not None and (ids.shape != (rows,) or ids.dtype != np.int64):
@@ -253,8 +263,12 @@ def _base(contents: container.Contents, codec: Codec) -> Base:
     return Base(contents, codec, code, rows, blocks, ids, lists, following, generation, replaces)
 
 
-def _lists(arrays: dict[str, npt.NDArray[Any]], code: Code, rows: int) -> Lists:
-    centroids, owners = arrays["centroids"], arrays["owners"]
+def _lists(arrays: dict[str, npt.NDArray[Any]], code: Code, rows: int | None) -> Lists:
+    """Return the inverted lists of a file; they must hold so many rows (None: any number).
+
+    What tells a scan where to read is copied: the file may be changed in place.
+    """
+    centroids, owners, live = arrays["centroids"], np.array(arrays["owners"]), arrays["live"]
     used, nlist = len(owners), len(centroids)
     wanted = {
         "centroids": ((nlist, code.width), np.float32), "owners": ((used,), np.int32),
@@ -267,11 +281,23 @@ def _lists(arrays: dict[str, npt.NDArray[Any]], code: Code, rows: int) -> Lists:
             raise ValueError(f"{name}: {found.dtype} {found.shape}, not {np.dtype(dtype)} {shape}")
     if not nlist or (used and not 0 <= owners.min() <= owners.max() < nlist):
         raise ValueError("owners name lists that do not exist")
-    around = Centroids(centroids, arrays.get("recall"))
-    lists = Lists.of(around, owners, arrays["rows"], arrays["live"])
-    if lists.count != rows:
+    recall = arrays.get("recall")
+    if rows is not None:
+        _check_values(centroids, recall)
+    around = Centroids(centroids, recall)
+    lists = Lists.of(around, owners, arrays["rows"], live)
+    if rows is not None and lists.count != rows:
         raise ValueError(f"lists hold {lists.count} rows of {rows}")
     return lists
+
+
+def _check_values(centroids: Floats, recall: Floats | None) -> None:
+    if not np.isfinite(centroids).all():
+        raise ValueError("centroids are not finite")
+    if recall is not None and not (
+        (recall >= 0).all() and (recall <= 1).all() and (recall[1:] >= recall[:-1]).all()
+    ):
+        raise ValueError("recall does not rise within 0 to 1")
 
 
 def _check_chunks(chunks: npt.NDArray[Any], blocks: int) -> None:

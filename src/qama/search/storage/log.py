@@ -5,7 +5,7 @@ r"""The write-ahead log beside an index file: its bytes, and what they prove.
           12   u32 LE    CRC-32 of bytes 16 to 63
           16   8 bytes   identity of the base file it belongs to
           24   8 bytes   fingerprint of the codec
-          32   u32 LE    bytes per code
+          32   u32 LE    bytes per entry
           36   28 bytes  zero
           64   records
 

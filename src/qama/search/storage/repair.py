@@ -12,9 +12,9 @@ from qama.checks import Bytes, Ids
 from qama.codec import Codec
 from qama.errors import FormatError
 from qama.search.rows.blocks import BLOCK_ROWS
-from qama.search.rows.lists import Lists
-from qama.search.rows.snapshot import Snapshot, mask_of
-from qama.search.storage import base, loading, log, store
+from qama.search.rows.lists import Centroids, Lists
+from qama.search.rows.snapshot import Snapshot
+from qama.search.storage import base, loading, log, partitions, store
 from qama.search.storage.base import CHUNK_BLOCKS, Base
 from qama.search.storage.verify import damaged_chunks
 
@@ -84,17 +84,13 @@ def _base(path: Path, codec: Codec | None, salvage: Salvage) -> Base:
         wanted = meta.get("fingerprint") if isinstance(meta, dict) else None
         if codec.fingerprint != wanted:
             raise ValueError(f"the codec is {codec.fingerprint}; {path} was made with {wanted}")
-    return base.parse(_mended(contents), codec)
-
-
-def _mended(contents: container.Contents) -> container.Contents:
-    """Return contents whose damaged sections do not keep the others from being read."""
-    damaged, arrays = set(contents.damaged()), dict(contents.arrays)
-    if "owners" in damaged:
+    damaged = set(contents.damaged())
+    if contents.kind == partitions.KIND and "live" in damaged:
+        raise FormatError(f"{path}: section 'live' is damaged: nothing says which rows count")
+    arrays = dict(contents.arrays)
+    if "owners" in damaged:  # they must not keep the others from being read
         arrays["owners"] = np.zeros_like(arrays["owners"])
-    if "live" in damaged:
-        arrays["live"] = mask_of(arrays["rows"] >= 0)
-    return replace(contents, arrays=arrays)
+    return base.parse(replace(contents, arrays=arrays), codec, damaged=bool(damaged))
 
 
 def _proven(found: Base, salvage: Salvage) -> Snapshot:
@@ -117,11 +113,14 @@ def _proven(found: Base, salvage: Salvage) -> Snapshot:
     proven = replace(proven, following=max(proven.following, found.following))
     if found.lists is None:
         return proven
-    if damaged & {"owners", "centroids"}:
+    if damaged & {"owners", "centroids", "centres"}:
         salvage.notes.append("the lists are lost: partition the new index again")
         return proven
     numbers = found.lists.owners[places[first] // BLOCK_ROWS].astype(np.int64)
-    return proven.partitioned(Lists.empty(found.lists.centroids), numbers)
+    centroids = found.lists.centroids
+    if "recall" in damaged:
+        centroids = Centroids(centroids.vectors)
+    return proven.partitioned(Lists.empty(centroids), stored, numbers)
 
 
 def _places(found: Base, places: Ids) -> tuple[Ids, Ids]:
