@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -9,7 +12,7 @@ import pyarrow as pa
 import pytest
 import torch
 
-from qama import Index
+from qama import Index, checks
 from qama.search.rows import ids as idmap
 
 CELL = {"dims": 32, "level": "2"}
@@ -246,3 +249,38 @@ def test_the_largest_id_is_one_and_the_next_is_none(held):
     assert idmap.whole(held([0, 2**63 - 1]), "ids").tolist() == [0, 2**63 - 1]
     with pytest.raises(ValueError, match=f"ids holds {2**63}; ids are whole numbers from 0 to"):
         idmap.whole(held([0, 2**63]), "ids")
+
+
+# --- columns of ids ---------------------------------------------------------------------------
+
+
+def test_ids_that_descend_where_two_chunks_meet_are_found():
+    chunk = checks.CHUNK_ROWS
+    given = np.concatenate([np.arange(chunk) + 10**6, np.arange(chunk)])
+    column = idmap.IdColumn.of(2 * chunk, given)
+    asked = np.array([10**6, 10**6 + chunk - 1, 0, chunk - 1, chunk])
+    assert column.rows_of(asked).tolist() == [0, chunk - 1, chunk, 2 * chunk - 1, -1]
+
+
+def test_each_run_of_ids_is_at_least_twice_as_long_as_the_next():
+    column, dice = idmap.IdColumn.of(3, np.array([5, 1, 9])), np.random.default_rng(0)
+    most = 0
+    for first in range(100, 3000, 30):
+        column = column.appended(dice.permutation(np.arange(first, first + 30)))
+        lengths = [len(run) for run in column.runs]
+        assert sum(lengths) == column.count
+        assert all(a >= 2 * b for a, b in pairwise(lengths))
+        most = max(most, len(lengths))
+    assert most == 6  # they are joined no sooner
+
+
+@pytest.mark.parametrize(("ids", "told"), [
+    (np.array([0, 2**63], dtype=np.uint64), "holds 9223372036854775808"),
+    (np.array([3, -4, 5]), "holds -4"),
+    (np.array([1 + 2j]), "complex128"),
+    ("abc", "ids is 'abc'; give whole numbers"),
+    (None, "ids is None; give whole numbers"),
+])  # fmt: skip
+def test_what_is_refused_is_what_is_wrong(ids, told):
+    with pytest.raises(ValueError, match=re.escape(told)):
+        idmap.whole(ids, "ids")

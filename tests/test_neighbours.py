@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from qama import Codec, FormatError, Index, RecoveryWarning, locks
-from qama.search.storage import base, log
+from qama.search.storage import base, log, store
 from qama.search.storage.repair import repair
 from qama.search.storage.verify import verify
 
@@ -357,3 +357,20 @@ def test_a_child_forked_amid_a_change_neither_waits_nor_writes(path):
     index.add(X[5:9], durable=True)
     index.close()
     assert len(Index.open(path)) == 9
+
+
+@pytest.mark.parametrize("stamp", [(0, 0, 0, 0), (2**63, 0, 0, 0)])
+def test_a_log_is_not_cut_beside_a_base_that_someone_replaced(path, monkeypatch, stamp):
+    with Index.open(path, mode="a") as index:
+        index.add(X[:3], durable=True)
+        changes = base.log_path(path)
+        before = changes.read_bytes()
+        with monkeypatch.context() as patched:
+            patched.setattr(store, "stamp_of", lambda _: stamp)
+            index._store._settled = False
+            changes.write_bytes(before + b"of another writer")
+            index._store.settle(index._state)
+        assert changes.read_bytes() == before + b"of another writer"
+        changes.write_bytes(before)
+        index._store.settle(index._state)
+        index.delete([0])

@@ -53,7 +53,8 @@ MODULES = (
     "search/rows/lists", "search/rows/blocks",
 )  # fmt: skip
 FILES = ("bits", "golden", "container", "log", "lock", "store", "neighbours", "faults", "trust",
-         "index", "search", "drift", "blocks")  # fmt: skip
+         "index", "search", "drift", "blocks", "ids", "partitioned", "verify",
+         "storage_faults")  # fmt: skip
 LEFT_OUT = (  # slow, or in other processes, which import the files
     "a_few_kills", "a_few_hundred_damaged", "readers_beside", "another_process", "file_size",
     "changed_in_place", "forked_amid", "really_full", "truncated_a",
