@@ -17,7 +17,9 @@ def at_most(threads: int) -> AbstractContextManager[object]:
         return nullcontext()
     blas = _blas()
     now = max((library["num_threads"] for library in blas.info()), default=threads)
-    held: AbstractContextManager[object] = blas.limit(limits=min(threads, now))
+    if now <= threads:
+        return nullcontext()  # a limit costs more than a small product
+    held: AbstractContextManager[object] = blas.limit(limits=threads)
     return held
 
 

@@ -63,7 +63,7 @@ class Codec:
         offers = "; ".join(quantizer.offers for quantizer in self.quantizers)
         return f"<qama.Codec {self.fingerprint}: preset {self.preset}, {self.dims_in} d; {offers}>"
 
-    @property
+    @cached_property
     def quantizers(self) -> tuple[Quantizer, ...]:
         """Those that it has, in the order in which a default code is sought."""
         both = (self.additive, self.thermometer)
