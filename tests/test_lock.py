@@ -95,3 +95,33 @@ def test_a_lock_that_cannot_be_written_is_given_back(path, monkeypatch):
     assert not mine.held
     assert list(path.parent.iterdir()) == []
     Lock(path).acquire()
+
+
+def test_a_lock_whose_file_was_closed_is_none_and_can_be_taken_again(tmp_path):
+    lock = Lock(tmp_path / "index")
+    lock.acquire()
+    lock._file.close()  # and an exception came before it was forgotten
+    assert (lock.held, lock.lost) == (False, False)
+    lock.acquire()
+    assert lock.held
+    with pytest.raises(LockedError):
+        Lock(tmp_path / "index").acquire()
+    lock.release()
+    lock.release()
+    assert not lock.path.exists()
+
+
+def test_a_lock_falls_whatever_comes_between_its_release(tmp_path, monkeypatch):
+    lock = Lock(tmp_path / "index")
+    lock.acquire()
+
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(lock, "_is_there", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        lock.release()
+    assert not lock.held
+    other = Lock(tmp_path / "index")
+    other.acquire()
+    other.release()

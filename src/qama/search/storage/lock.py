@@ -29,13 +29,13 @@ class Lock:
 
     @property
     def held(self) -> bool:
-        """Whether this object holds the lock."""
-        return self._file is not None
+        """Whether this object holds the lock; an exception may come as its file is closed."""
+        return self._file is not None and not self._file.closed
 
     @property
     def lost(self) -> bool:
         """Whether someone removed or replaced the file of a lock that this object holds."""
-        return self._file is not None and not self._is_there(self._file)
+        return self._file is not None and self.held and not self._is_there(self._file)
 
     def acquire(self) -> None:
         """Take the lock; does nothing with it.
@@ -63,14 +63,16 @@ class Lock:
 
     def release(self) -> None:
         """Give the lock back; does nothing without it."""
-        if self._file is None:
-            return
-        if sys.platform == "win32":
-            self._file.close()  # a file that is open cannot be removed there
-            self.path.unlink(missing_ok=True)
-        elif not self._file.closed and self._is_there(self._file):
-            self.path.unlink(missing_ok=True)  # before the lock falls, so that none holds a ghost
-        self.drop()
+        try:
+            if self._file is None or not self.held:
+                return
+            if sys.platform == "win32":
+                self._file.close()  # a file that is open cannot be removed there
+                self.path.unlink(missing_ok=True)
+            elif self._is_there(self._file):
+                self.path.unlink(missing_ok=True)  # before the lock falls: none holds a ghost
+        finally:
+            self.drop()
 
     def drop(self) -> None:
         """Give the lock back without a look at the disk; its file stays, which locks nothing."""
