@@ -46,13 +46,14 @@ def main() -> None:
     parser.add_argument("--readers", type=int, default=8)
     parser.add_argument("--fuzz", type=int, default=3600, help="seconds, of all kinds together")
     parser.add_argument("--stride", type=int, default=1, help="of interrupts and failures")
+    parser.add_argument("--processes", type=int, default=2, help="of interrupts")
     parser.add_argument("--nlist", type=int, help="inverted lists, of what changes an index")
     names = [*CHANGES, "corrupt", "fuzz"]
     parser.add_argument("--only", nargs="+", choices=names)
     given = parser.parse_args()
     parts = {
         "kills": ("kills.py", "--kills", given.kills),
-        "interrupts": ("interrupts.py", "--stride", given.stride),
+        "interrupts": ("interrupts.py", "--stride", given.stride, "--processes", given.processes),
         "failures": ("failures.py", "--stride", given.stride),
         "power": ("power.py", "--states", given.states),
         "readers": ("readers.py", "--seconds", given.seconds, "--readers", given.readers),

@@ -1,6 +1,6 @@
 """Raise an exception at every line of every change, go on, and see what memory and files hold.
 
-    python tests/long/interrupts.py [--stride 1] [--twice 8] [--seed 0] [--nlist N]
+    python tests/long/interrupts.py [--stride 1] [--twice 8] [--seed 0] [--nlist N] [--processes 1]
 
 A tracer raises KeyboardInterrupt, and in a second pass MemoryError, at the n-th line of qama that a
 change runs, for n = 1, 2, 3 and so on until the change comes to its end; so for each kind of change
@@ -21,7 +21,9 @@ import sys
 import tempfile
 import warnings
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from storage_cases import Grounds, Trial, cases
@@ -120,38 +122,52 @@ def attempt(grounds, case, interruption, error):
             return f"wrong: {type(other).__name__} afterwards", other
 
 
-def points(stride, twice, seed):
-    """Yield (case, error, function from n to an interruption) for all that is to be tried."""
-    dice = random.Random(seed)
-    for case in cases():
-        for error in ERRORS:
-            yield case, error, dice.randrange(stride), stride, lambda n, e=error: Interruption(e, n)
-        for _ in range(twice):
-            later = lambda n: Interruption(KeyboardInterrupt, n, dice.randrange(SOON))  # noqa: E731
-            yield case, KeyboardInterrupt, dice.randrange(stride * 8), stride * 8, later
+def points(stride, twice, dice):
+    """Yield (error, function from n to an interruption) for all that is to be tried of a case."""
+    for error in ERRORS:
+        yield error, dice.randrange(stride), stride, lambda n, e=error: Interruption(e, n)
+    for _ in range(twice):
+        later = lambda n: Interruption(KeyboardInterrupt, n, dice.randrange(SOON))  # noqa: E731
+        yield KeyboardInterrupt, dice.randrange(stride * 8), stride * 8, later
 
 
-def run(stride, twice, seed, nlist=None):
+def run(stride, twice, seed, nlist=None, processes=1):
     """Interrupt changes; returns counts. "wrong" counts where memory or files were not right."""
     counts, first = Counter(points=0, wrong=0), {}
     with quiet(), tempfile.TemporaryDirectory(dir=memory_folder()) as root:
         grounds = Grounds(Path(root), nlist)
-        for case, error, start, step, interruption in points(stride, twice, seed):
-            line, came = 1 + start, None
-            while came != "not hit":
-                made = interruption(line)
-                came, details = attempt(grounds, case, made, error)
-                counts["points"] += bool(made.places)
-                counts["points hit twice"] += len(made.places) > 1
-                counts[came] += 1
-                if "wrong" in came:
-                    counts["wrong"] += 1
-                    told = f"{came}, {error.__name__} in {case}"
-                    first.setdefault(told, f"{told}, line {line}: {made.places} {details!r}")
-                line += step
+        one = partial(_tried, grounds, stride, twice, seed)
+        if processes == 1:
+            found = map(one, cases())
+        else:
+            found = ProcessPoolExecutor(processes).map(one, cases())
+        for number, (some, told) in enumerate(found, 1):
+            counts.update(some)
+            first = told | first
+            if processes > 1:
+                print(f"{number} cases, {counts['points']} points", file=sys.stderr, flush=True)
     for told in first.values():
         print(told, file=sys.stderr)
     return dict(sorted(counts.items()))
+
+
+def _tried(grounds, stride, twice, seed, case):
+    """Interrupt the change of one case; returns counts, and the first fault of each kind."""
+    counts, first = Counter(), {}
+    for error, start, step, interruption in points(stride, twice, random.Random(f"{seed} {case}")):
+        line, came = 1 + start, None
+        while came != "not hit":
+            made = interruption(line)
+            came, details = attempt(grounds, case, made, error)
+            counts["points"] += bool(made.places)
+            counts["points hit twice"] += len(made.places) > 1
+            counts[came] += 1
+            if "wrong" in came:
+                counts["wrong"] += 1
+                told = f"{came}, {error.__name__} in {case}"
+                first.setdefault(told, f"{told}, line {line}: {made.places} {details!r}")
+            line += step
+    return counts, first
 
 
 def memory_folder():
@@ -165,5 +181,7 @@ if __name__ == "__main__":
     parser.add_argument("--twice", type=int, default=8)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--nlist", type=int, help="inverted lists of the indexes")
+    parser.add_argument("--processes", type=int, default=1)
     given = parser.parse_args()
-    print(json.dumps(run(given.stride, given.twice, given.seed, given.nlist), indent=1))
+    asked = given.stride, given.twice, given.seed, given.nlist, given.processes
+    print(json.dumps(run(*asked), indent=1))
