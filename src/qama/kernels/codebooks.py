@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -37,7 +38,7 @@ class Codebooks:
     shift: int
     limit: int
 
-    @property
+    @cached_property
     def layout(self) -> CodebookLayout:
         """Which bits of a code choose from each codebook."""
         byte = CodebookLayout.uniform(1, self.size).codewords
