@@ -27,10 +27,12 @@ def trust_counts():
         (f"seconds of coverage-guided fuzzing{watched[1]}", f"{fuzz['seconds']:,}",
          f"{fuzz['inputs']:,} inputs of {len(fuzz['kinds'])} kinds, findings: {fuzz['findings']}"),
     ]  # fmt: skip
-    if again := found.get("fuzz again"):
-        kinds, found = ", ".join(again["kinds"]), f"{again['inputs']:,} inputs"
-        done.append((f"seconds of it again, of {kinds}", f"{again['seconds']:,}",
-                     f"{found}, findings: {again['findings']}"))  # fmt: skip
+    for name in ("fuzz again", "fuzz of versions 4 and 5"):
+        if again := found.get(name):
+            kinds, inputs = ", ".join(again["kinds"]), f"{again['inputs']:,} inputs"
+            what = name.removeprefix("fuzz ").replace("again", "files of version 3, again")
+            done.append((f"seconds of it, {what}, of {kinds}", f"{again['seconds']:,}",
+                         f"{inputs}, findings: {again['findings']}"))  # fmt: skip
     lines = ["| what was done | how often | what came of it |", "|---|--:|---|"]
     return "\n".join(lines + [f"| {what} | {often} | {then} |" for what, often, then in done])
 
