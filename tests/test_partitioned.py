@@ -7,6 +7,7 @@ import pickle
 import tracemalloc
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -576,3 +577,22 @@ def test_a_compact_index_is_written_as_it_is(codec, vectors, queries, tmp_path):
     opened.compact()
     assert opened._now.lists.is_compact
     assert verify(tmp_path / "x").whole
+
+
+def test_a_change_waits_for_a_save(codec, vectors, queries, tmp_path, monkeypatch):
+    """Else it could write into lanes of blocks that are being written to the file."""
+    index, seen = Index(codec, **CELL, nlist=LISTS), []
+    index.add(vectors)
+    write = base.write
+    monkeypatch.setattr(base, "write", lambda *args: hold(index, queries, seen, write, args))
+    index.save(tmp_path / "x")
+    assert seen == [True]
+    assert len(Index.open(tmp_path / "x", verify=True)) == 2000
+
+
+def hold(index, queries, seen, write, args):
+    adding = Thread(target=index.add, args=(queries,))
+    adding.start()
+    adding.join(0.2)
+    seen.append(adding.is_alive())
+    write(*args)

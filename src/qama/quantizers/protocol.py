@@ -8,6 +8,7 @@ where they write every vector alike.
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -131,20 +132,20 @@ class Quantizer(Protocol):
         """Return what a file stores of it: JSON values, and arrays by section."""
 
 
-class CodeValue:
+class CodeValue(ABC):
     """Equality, hash and repr of a code: by the quantizer's fingerprint and the request."""
 
     quantizer: Any
 
     @property
+    @abstractmethod
     def request(self) -> dict[str, Any]:
         """See `Code`."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def label(self) -> str:
         """See `Code`."""
-        raise NotImplementedError
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, CodeValue):

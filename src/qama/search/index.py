@@ -471,7 +471,8 @@ class Index(NotCopied):
         if self._store is not None and target == self._store.path:
             self.compact()
         else:
-            store.save(target, self.codec, self.code, self._now)
+            with self._writer:  # a change may write into the last blocks, beside what is saved
+                store.save(target, self.codec, self.code, self._now)
 
     @classmethod
     def open(
@@ -708,7 +709,7 @@ class Index(NotCopied):
         """Return how many inverted lists a search reads; 0 where there are none."""
         if nprobe is not None and recall is not None:
             raise ValueError("nprobe excludes recall; give one of them")
-        nlist = self.nlist
+        nlist = self._wanted if now.lists is None else now.lists.nlist
         if nlist is None:
             if nprobe is None and recall is None:
                 return 0

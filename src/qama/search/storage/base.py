@@ -195,14 +195,14 @@ def chunk_checksums(
         own = None if ids is None else ids[some]
         if rows_at is not None:
             crc = zlib.crc32(np.ascontiguousarray(rows_at[some]).data)
-            own = None if ids is None else ids[rows_in(rows_at[some], len(ids))]
+            own = None if ids is None else ids[_rows_in(rows_at[some], len(ids))]
         if own is not None:
             crc = zlib.crc32(np.ascontiguousarray(own).data, crc)
         sums[-1] |= crc << 32
     return np.array(sums, dtype=np.uint64)
 
 
-def rows_in(rows_at: Int32s, count: int) -> Ids:
+def _rows_in(rows_at: Int32s, count: int) -> Ids:
     """Return the rows int64 (n,) of places that hold one of so many."""
     return rows_at[(rows_at >= 0) & (rows_at < count)].astype(np.int64)
 
