@@ -63,6 +63,15 @@ static inline int chosen(const Codebook& book, const std::uint8_t* code) {
 // one for its two low bits: table[4 i + j] = table[4 i] + table[j] - table[0].
 constexpr int kSplitSize = 4;
 
+// The terms of which split codebooks are made: 256 for each full byte, then, for each later byte,
+// four and four for its high nibble and 16 for its low nibble.
+constexpr int kByteTerms = 2 * kSplitSize + kNibbleSize; // of a later byte
+
+static inline std::int64_t term_count(CodebookLayout layout) {
+    return std::int64_t{kByteSize} * layout.full +
+           std::int64_t{kByteTerms} * (layout.bytes - layout.full);
+}
+
 static inline bool is_split(const std::int16_t* table) {
     for (int i = kSplitSize; i < kNibbleSize; i += kSplitSize)
         for (int j = 1; j < kSplitSize; ++j)

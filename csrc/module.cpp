@@ -6,6 +6,7 @@
 #include <nanobind/stl/vector.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -19,6 +20,7 @@
 #include "guard.h"
 #include "hamming.h"
 #include "norms.h"
+#include "queries.h"
 #include "sums.h"
 #include "tables.h"
 
@@ -305,6 +307,54 @@ void py_multiply(const std::string& path, Array<const std::int16_t, 2> rows,
              size(rows, 0), threads);
 }
 
+void py_nibble_tables(const std::string& path, Array<const std::int16_t, 2> queries,
+                      Array<const std::int16_t, 1> mean, Array<const std::uint8_t, 4> codewords,
+                      Array<const std::int16_t, 1> steps, int full, int threads,
+                      Array<std::int16_t, 2> tables_out, Array<std::int32_t, 1> offsets_out,
+                      Array<std::int32_t, 1> powers_out) {
+    const Kernels& kernels = kernels_named(path);
+    const std::int64_t count = size(queries, 0), dims = size(queries, 1);
+    const std::int64_t octets = size(codewords, 1);
+    const CodebookLayout layout = layout_of(size(tables_out, 1), full);
+    const std::int64_t panels = (term_count(layout) + kNibblePanel - 1) / kNibblePanel;
+    require(size(codewords, 2) == kNibblePanel && size(codewords, 3) == 4 && dims < (1 << 20) &&
+                octets == (dims + 7) / 8 && panels <= size(codewords, 0) &&
+                size(steps, 0) == kNibblePanel * size(codewords, 0) && size(mean, 0) == dims,
+            "codewords, mean and queries do not fit");
+    require(size(tables_out, 0) == count && size(offsets_out, 0) == count &&
+                size(powers_out, 0) == count,
+            "outputs do not fit");
+    nb::gil_scoped_release release;
+    nibble_tables(kernels,
+                  {queries.data(),
+                   mean.data(),
+                   static_cast<int>(dims),
+                   {nullptr, codewords.data(), steps.data(), static_cast<int>(octets),
+                    static_cast<int>(panels), nullptr}},
+                  {nullptr, 0, nullptr, nullptr, layout, tables_out.data(), offsets_out.data(),
+                   powers_out.data()},
+                  count, threads);
+}
+
+void py_round_tables(const std::string& path, Array<const std::int32_t, 2> terms,
+                     Array<const std::int64_t, 1> offsets, int full, int threads, Array<std::int16_t, 2> tables_out,
+                     Array<std::int32_t, 1> offsets_out, Array<std::int32_t, 1> powers_out) {
+    const Kernels& kernels = kernels_named(path);
+    const std::int64_t count = size(terms, 0);
+    const CodebookLayout layout = layout_of(size(tables_out, 1), full);
+    require(size(terms, 1) >= term_count(layout), "terms and tables do not fit");
+    require(size(offsets, 0) == count && size(tables_out, 0) == count &&
+                size(offsets_out, 0) == count && size(powers_out, 0) == count,
+            "queries and outputs do not fit");
+    for (std::int64_t i = 0; i < count; ++i)
+        require(std::abs(offsets.data()[i]) < (std::int64_t{1} << 50), "offsets are too large");
+    nb::gil_scoped_release release;
+    round_tables(kernels,
+                 {terms.data(), size(terms, 1), offsets.data(), nullptr, layout,
+                  tables_out.data(), offsets_out.data(), powers_out.data()},
+                 count, threads);
+}
+
 void py_squared_norms(Array<const std::uint8_t, 2> codes, Array<const std::int16_t, 2> codewords,
                       Array<const std::int16_t, 1> start, int full, int threads,
                       Array<std::int64_t, 1> norms_out) {
@@ -364,6 +414,15 @@ NB_MODULE(_native, m) {
           nb::arg("residuals_out").noconvert());
     m.def("multiply", &py_multiply, nb::arg("path"), nb::arg("rows").noconvert(),
           nb::arg("panels").noconvert(), nb::arg("threads"), nb::arg("products_out").noconvert());
+    m.def("nibble_tables", &py_nibble_tables, nb::arg("path"), nb::arg("queries").noconvert(),
+          nb::arg("mean").noconvert(), nb::arg("codewords").noconvert(),
+          nb::arg("steps").noconvert(), nb::arg("full"), nb::arg("threads"),
+          nb::arg("tables_out").noconvert(), nb::arg("offsets_out").noconvert(),
+          nb::arg("powers_out").noconvert());
+    m.def("round_tables", &py_round_tables, nb::arg("path"), nb::arg("terms").noconvert(),
+          nb::arg("offsets").noconvert(), nb::arg("full"),
+          nb::arg("threads"), nb::arg("tables_out").noconvert(),
+          nb::arg("offsets_out").noconvert(), nb::arg("powers_out").noconvert());
     m.def("codeword_sums", &py_codeword_sums, nb::arg("codes").noconvert(),
           nb::arg("rows").noconvert(), nb::arg("full"), nb::arg("threads"),
           nb::arg("sums_out").noconvert());

@@ -225,6 +225,34 @@ struct Products {
     std::int32_t* products; // out: (rows, width)
 };
 
+constexpr int kNibblePanel = 32; // codewords that lie side by side in NibbleProducts.codewords
+constexpr int kNibblePanelBytes = 4 * kNibblePanel; // of eight dims of these
+constexpr int kNibbleZero = 8;                      // how an entry of zero is stored
+
+// Products of all rows and all codewords of 4-bit entries.
+struct NibbleProducts {
+    const std::int8_t* rows;       // (rows, 8 octets)
+    const std::uint8_t* codewords; // (panels, octets, 32, 4): of eight dims, the low nibbles of four
+                                   // bytes hold the first four, each plus 8
+    const std::int16_t* steps;     // (32 panels): what a codeword's products are multiplied by
+    int octets, panels;
+    std::int32_t* products; // out: (rows, 32 panels)
+};
+
+// Lookup tables of products, with one power of two for each query: the entries are the products of
+// full bytes and of low nibbles, and the sums of the products of two terms for high nibbles.
+struct RoundedTables {
+    const std::int32_t* terms; // (queries, term_stride), in the order of first_term()
+    std::int64_t term_stride;
+    const std::int64_t* offsets;   // (queries)
+    const std::int32_t* exponents; // (queries): one of the terms counts 2^exponent of the offsets;
+                                   // null: they are all 0
+    CodebookLayout layout;
+    std::int16_t* tables;     // out: (queries, codeword_count(layout))
+    std::int32_t* offsets_out; // out: (queries)
+    std::int32_t* powers;      // out: (queries): of two, that both are less than offsets
+};
+
 // The part of a scan that one call of a kernel does: some blocks for some tiles of queries.
 struct Part {
     Range blocks; // their places among the blocks to scan
@@ -238,6 +266,8 @@ using TableFn = void (*)(const TableScan&, const Part&);
 // `scratch` has room for kChoiceRows + beam rows of `width` integers and for `dims` integers.
 using ChooseFn = void (*)(const Choice&, Range rows, std::int32_t* scratch);
 using MultiplyFn = void (*)(const Products&, Range rows);
+using MultiplyNibblesFn = void (*)(const NibbleProducts&, Range rows);
+using RoundFn = void (*)(const RoundedTables&, Range queries);
 
 // What it costs to look up one query's entries of a column, in percent of what that costs per query
 // in a full tile of 64 interleaved tables.
@@ -257,6 +287,8 @@ struct Kernels {
     TableFn tables;
     ChooseFn choose;
     MultiplyFn multiply;
+    MultiplyNibblesFn multiply_nibbles;
+    RoundFn round;
 };
 
 // Each returns null where the compiler's target lacks the instruction set.

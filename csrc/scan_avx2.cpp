@@ -100,7 +100,7 @@ struct Sums {
 };
 
 struct Ints {
-    static constexpr int kLanes = 8, kTileRows = 4;
+    static constexpr int kLanes = 8, kTileRows = 4, kNibbleRows = 2;
     using Mask = __m256i;
     __m256i v;
 
@@ -120,6 +120,24 @@ struct Ints {
     Ints halved(int n) const { return {_mm256_sra_epi32(v, _mm_cvtsi32_si128(n))}; }
     Ints add_products(Ints a, Ints b) const {
         return {_mm256_add_epi32(v, _mm256_madd_epi16(a.v, b.v))};
+    }
+    // The sum of eight products of 15 and 128 fits 16 bits.
+    Ints add_nibbles(const std::uint8_t* panel, Ints low, Ints high) const {
+        const __m256i x = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(panel)),
+                      mask = _mm256_set1_epi8(15),
+                      upper = _mm256_and_si256(_mm256_srli_epi16(x, 4), mask);
+        const __m256i pairs =
+            _mm256_add_epi16(_mm256_maddubs_epi16(_mm256_and_si256(x, mask), low.v),
+                             _mm256_maddubs_epi16(upper, high.v));
+        return {_mm256_add_epi32(v, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))};
+    }
+    Ints times(Ints y) const { return {_mm256_mullo_epi32(v, y.v)}; }
+    Ints both(Ints y) const { return {_mm256_and_si256(v, y.v)}; }
+    void narrowed(std::int16_t* to) const {
+        const __m256i low = _mm256_and_si256(v, _mm256_set1_epi32(0xFFFF));
+        const __m256i packed = _mm256_packus_epi32(low, low);
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(to),
+                         _mm256_castsi256_si128(_mm256_permute4x64_epi64(packed, 0x08)));
     }
     static Mask less(Ints a, Ints b) { return _mm256_cmpgt_epi32(b.v, a.v); }
     static Mask equal(Ints a, Ints b) { return _mm256_cmpeq_epi32(a.v, b.v); }

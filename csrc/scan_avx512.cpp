@@ -69,7 +69,7 @@ struct Sums {
 };
 
 struct Ints {
-    static constexpr int kLanes = 16, kTileRows = 8;
+    static constexpr int kLanes = 16, kTileRows = 8, kNibbleRows = 4;
     using Mask = __mmask16;
     __m512i v;
 
@@ -92,6 +92,19 @@ struct Ints {
         Ints sum = *this;
         asm("vpdpwssd %2, %1, %0" : "+v"(sum.v) : "v"(a.v), "v"(b.v));
         return sum;
+    }
+    Ints add_nibbles(const std::uint8_t* panel, Ints low, Ints high) const {
+        const __m512i x = _mm512_loadu_si512(panel), mask = _mm512_set1_epi8(15);
+        const __m512i upper = _mm512_and_si512(_mm512_srli_epi16(x, 4), mask);
+        Ints sum = *this;
+        asm("vpdpbusd %2, %1, %0" : "+v"(sum.v) : "v"(_mm512_and_si512(x, mask)), "v"(low.v));
+        asm("vpdpbusd %2, %1, %0" : "+v"(sum.v) : "v"(upper), "v"(high.v));
+        return sum;
+    }
+    Ints times(Ints y) const { return {_mm512_mullo_epi32(v, y.v)}; }
+    Ints both(Ints y) const { return {_mm512_and_si512(v, y.v)}; }
+    void narrowed(std::int16_t* to) const {
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm512_cvtepi32_epi16(v));
     }
     static Mask less(Ints a, Ints b) { return _mm512_cmplt_epi32_mask(a.v, b.v); }
     static Mask equal(Ints a, Ints b) { return _mm512_cmpeq_epi32_mask(a.v, b.v); }

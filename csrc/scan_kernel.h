@@ -16,7 +16,7 @@
 //     tops(columns)                    the top two bits of up to three columns, in six bits
 //     wide_table<Kept>(entries)        64 entries, kept in a register where blocks share them
 //     find(column, table)              per row: the entry at its low six bits
-//     Lanes                            int32 lanes: see choose_kernel.h
+//     Lanes                            int32 lanes: see choose_kernel.h and nibble_kernel.h
 //     kHammingTile, kTableTile         queries that one pass over a block serves
 //     kTableBlocks                     blocks that share one pass over the tables of a tile
 //     kCost                            of these look-ups, see LookUpCost
@@ -25,6 +25,7 @@
 #include "choose_kernel.h"
 #include "expand.h"
 #include "interleaved_kernel.h"
+#include "nibble_kernel.h"
 #include "range_kernel.h"
 
 namespace qama {
@@ -368,8 +369,18 @@ template <class I> static void table_scan(const TableScan& scan, const Part& par
 }
 
 template <class I> static constexpr Kernels kernels_of(const char* name) {
-    return {name,        I::kHammingTile,  I::kTableTile,  I::kWide,        I::kCost,
-            &I::pattern, &hamming_scan<I>, &table_scan<I>, &choose_rows<I>, &multiply<I>};
+    return {name,
+            I::kHammingTile,
+            I::kTableTile,
+            I::kWide,
+            I::kCost,
+            &I::pattern,
+            &hamming_scan<I>,
+            &table_scan<I>,
+            &choose_rows<I>,
+            &multiply<I>,
+            &multiply_nibbles<I>,
+            &round_tables<I>};
 }
 
 } // namespace qama

@@ -79,7 +79,7 @@ struct Sums {
 };
 
 struct Ints {
-    static constexpr int kLanes = 4, kTileRows = 4;
+    static constexpr int kLanes = 4, kTileRows = 4, kNibbleRows = 4;
     using Mask = uint32x4_t;
     int32x4_t v;
 
@@ -100,6 +100,19 @@ struct Ints {
         const int16x8_t x = vreinterpretq_s16_s32(a.v), y = vreinterpretq_s16_s32(b.v);
         return add({vpaddq_s32(vmull_s16(vget_low_s16(x), vget_low_s16(y)), vmull_high_s16(x, y))});
     }
+    Ints add_nibbles(const std::uint8_t* panel, Ints low, Ints high) const {
+        const uint8x16_t x = vld1q_u8(panel);
+        const int8x16_t a = vreinterpretq_s8_u8(vandq_u8(x, vdupq_n_u8(15))),
+                        b = vreinterpretq_s8_u8(vshrq_n_u8(x, 4)),
+                        p = vreinterpretq_s8_s32(low.v), q = vreinterpretq_s8_s32(high.v);
+        const int16x8_t first = vmlal_s8(vmull_s8(vget_low_s8(a), vget_low_s8(p)),
+                                         vget_low_s8(b), vget_low_s8(q));
+        const int16x8_t second = vmlal_high_s8(vmull_high_s8(a, p), b, q);
+        return add({vpaddq_s32(vpaddlq_s16(first), vpaddlq_s16(second))});
+    }
+    Ints times(Ints y) const { return {vmulq_s32(v, y.v)}; }
+    Ints both(Ints y) const { return {vandq_s32(v, y.v)}; }
+    void narrowed(std::int16_t* to) const { vst1_s16(to, vmovn_s32(v)); }
     static Mask less(Ints a, Ints b) { return vcltq_s32(a.v, b.v); }
     static Mask equal(Ints a, Ints b) { return vceqq_s32(a.v, b.v); }
     static Ints select(Mask mask, Ints a, Ints b) { return {vbslq_s32(mask, a.v, b.v)}; }

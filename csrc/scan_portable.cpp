@@ -67,7 +67,7 @@ struct Sums {
 };
 
 struct Ints {
-    static constexpr int kLanes = 8, kTileRows = 4;
+    static constexpr int kLanes = 8, kTileRows = 4, kNibbleRows = 1;
     using Mask = Ints; // -1 or 0
     std::int32_t v[kLanes];
 
@@ -107,6 +107,26 @@ struct Ints {
     }
     Ints halved(int n) const {
         return each([&](int i) { return v[i] >> n; });
+    }
+    Ints add_nibbles(const std::uint8_t* panel, const Ints& low, const Ints& high) const {
+        return each([&](int i) {
+            std::int8_t a[4], b[4];
+            std::memcpy(a, low.v + i, sizeof a);
+            std::memcpy(b, high.v + i, sizeof b);
+            std::int32_t sum = v[i];
+            for (int j = 0; j < 4; ++j)
+                sum += a[j] * low_nibble(panel[4 * i + j]) + b[j] * high_nibble(panel[4 * i + j]);
+            return sum;
+        });
+    }
+    Ints times(const Ints& y) const {
+        return each([&](int i) { return bits(v[i]) * bits(y.v[i]); });
+    }
+    Ints both(const Ints& y) const {
+        return each([&](int i) { return v[i] & y.v[i]; });
+    }
+    void narrowed(std::int16_t* to) const {
+        for (int i = 0; i < kLanes; ++i) to[i] = static_cast<std::int16_t>(v[i]);
     }
     Ints add_products(const Ints& a, const Ints& b) const {
         return each([&](int i) {

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from qama import kernels
 from qama.kernels import _dispatch, reference, reference_codebooks
+from qama.kernels.layout import CodebookLayout
 
 PATHS = list(_dispatch.native_paths())
 ALL = [*PATHS, "numpy"]
@@ -588,6 +589,93 @@ def test_products(path, n, width, d):
     codewords = rng.integers(-1000, 1001, (width, d)).astype(np.int16)
     products = kernels.multiply(rows, kernels.panels(codewords), threads=2, path=path)
     assert (products[:, :width] == rows.astype(int) @ codewords.astype(int).T).all()
+
+
+def test_tables_of_nibbles_by_hand():
+    """One full byte of three codewords that are not zero, and queries that need 8 bits or more."""
+    entries = np.zeros((256, 2), np.int8)
+    entries[:3] = [[1, -8], [7, 0], [-1, 3]]
+    steps = np.ones(256, np.int16)
+    steps[:3] = [1, 10, 2]
+    codewords = kernels.NibbleCodewords.of(entries, steps)
+    queries = np.array([[1, 0], [0, -1], [1000, -24]], np.int16)  # 125 and -3, times 8
+    mean = np.array([3, 5], np.int16)
+    for path in ALL:
+        tables, offsets, powers = kernels.nibble_tables(
+            queries, mean, codewords, CodebookLayout(1, 1), path=path
+        )
+        products = tables[:, :3] * 2.0 ** powers[:, None]
+        assert products.tolist() == [[1, 70, -2], [8, 0, -6], [8 * 149, 8 * 8750, 8 * -268]]
+        assert (offsets * 2.0**powers).tolist() == [3, -5, 2880]
+        assert not tables[:, 3:].any()
+        assert np.abs(tables).max(axis=1).min() >= 2**14  # as fine as int16 allows
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize(
+    ("nbytes", "full", "d", "n"), [(1, 0, 1, 0), (1, 1, 9, 1), (5, 2, 384, 37), (48, 23, 20, 17)]
+)
+def test_tables_of_nibbles_equal_the_reference(path, nbytes, full, d, n):
+    rng, layout = np.random.default_rng(nbytes), CodebookLayout(nbytes, full)
+    entries = rng.integers(-8, 8, (layout.terms + 5, d)).astype(np.int8)
+    steps = rng.integers(1, 2048, len(entries)).astype(np.int16)
+    codewords = kernels.NibbleCodewords.of(entries, steps)
+    np.testing.assert_array_equal(codewords.entries(), entries)
+    for most in (1, 127, 128, 2**14):
+        queries = rng.integers(-most, most + 1, (n, d)).astype(np.int16)
+        queries[rng.random(n) < 0.2] = 0
+        mean = rng.integers(-(2**15), 2**15, d).astype(np.int16)
+        arguments = queries, mean, codewords, layout
+        found = kernels.nibble_tables(*arguments, threads=2, path=path)
+        compare_rounded(found, kernels.nibble_tables(*arguments, path="numpy"))
+
+
+def compare_rounded(found, wanted):
+    for one, other in zip(found, wanted, strict=True):
+        assert one.dtype == other.dtype
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("path", ALL)
+def test_tables_are_rounded_half_to_even(path):
+    terms = np.zeros((3, 24), np.int32)
+    terms[0, 8:14] = [65532, 3, 5, 7, -3, -5]  # halved; high nibbles are zero
+    terms[1, :8] = [0, 100, 0, -100, 0, 1, 2, 3]
+    tables, offsets, powers = kernels.round_tables(
+        terms, np.array([7, -6, 0]), CodebookLayout(1), path=path
+    )
+    assert tables[0, 16:22].tolist() == [32766, 2, 2, 4, -2, -2]
+    assert tables[1, :16].tolist() == [256 * (a + b) for a in (0, 100, 0, -100) for b in range(4)]
+    assert not tables[2].any()
+    assert powers.tolist() == [1, -8, 28]
+    assert offsets.tolist() == [4, -6 * 256, 0]
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize(("nbytes", "full"), [(1, 0), (1, 1), (5, 2), (48, 23)])
+def test_rounded_tables_equal_the_reference(path, nbytes, full):
+    rng, layout = np.random.default_rng(nbytes), CodebookLayout(nbytes, full)
+    for bits in (1, 14, 16, 31):
+        terms = rng.integers(-(2**bits), 2**bits, (40, layout.terms + 3)).astype(np.int32)
+        terms[rng.random(40) < 0.2] = 0
+        offsets = rng.integers(-(2**49), 2**49, 40) >> rng.integers(0, 56, 40)
+        found = kernels.round_tables(terms, offsets, layout, threads=2, path=path)
+        compare_rounded(found, kernels.round_tables(terms, offsets, layout, path="numpy"))
+
+
+def test_unfitting_queries_are_refused():
+    codewords = kernels.NibbleCodewords.of(np.zeros((24, 20), np.int8), np.ones(24, np.int16))
+    queries, mean = np.zeros((1, 20), np.int16), np.zeros(20, np.int16)
+    with pytest.raises(ValueError, match="queries is int16 of shape"):
+        kernels.nibble_tables(queries[:, :16], mean, codewords, CodebookLayout(1))
+    with pytest.raises(ValueError, match="mean is int16 of shape"):
+        kernels.nibble_tables(queries, mean[:3], codewords, CodebookLayout(1))
+    with pytest.raises(ValueError, match="needs 48 terms; there are 24"):
+        kernels.nibble_tables(queries, mean, codewords, CodebookLayout(2))
+    with pytest.raises(ValueError, match="terms has 255 columns"):
+        kernels.round_tables(
+            np.zeros((1, 255), np.int32), np.zeros(1, np.int64), CodebookLayout(1, 1)
+        )
 
 
 @pytest.mark.parametrize("path", ALL)

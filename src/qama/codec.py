@@ -26,8 +26,9 @@ from qama.quantizers.thermometer import transform
 from qama.quantizers.thermometer.quantizer import ThermometerQuantizer
 
 KIND = "codec"
-# 1: grid codes, and byte codes without full bytes; 2: with full ones; 3: byte codes alone
-FORMAT, FULL_BYTES, OLDEST = 3, 2, 1
+# 1: grid codes, and byte codes without full bytes; 2: with full ones; 3: byte codes alone;
+# 4: byte codes whose codewords have 4-bit entries
+FORMAT, ALONE, FULL_BYTES, OLDEST = 4, 3, 2, 1
 # What `Codec.parts` may hold as JSON, so that an index's header has room for it and for its own.
 MAX_META, MAX_DEPTH = container.MAX_HEADER - 2**16, container.MAX_DEPTH // 2
 
@@ -279,9 +280,21 @@ class Codec:
         Raises:
             OSError: the file cannot be written; what stood there before is intact.
         """
-        full = self.additive is not None and self.additive.full > 0
-        oldest = FULL_BYTES if full else OLDEST  # that can say it: older qama reads it, too
-        container.write(path, KIND, oldest if self.thermometer else FORMAT, *self.parts())
+        container.write(path, KIND, self._version, *self.parts())
+
+    @property
+    def _version(self) -> int:
+        """The oldest version that can say it: older qama reads it, too."""
+        if self.has_nibbles:
+            return FORMAT
+        if self.thermometer is None:
+            return ALONE
+        return FULL_BYTES if self.additive is not None and self.additive.full else OLDEST
+
+    @property
+    def has_nibbles(self) -> bool:
+        """Whether there are byte codes whose codewords have 4-bit entries."""
+        return self.additive is not None and self.additive.nibbles is not None
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], model: str | None = None) -> Codec:

@@ -19,12 +19,19 @@ from qama.kernels import _check, reference
 from qama.kernels._arrays import F32, I32, I64, U8, zero_blocks
 from qama.kernels._dispatch import backend, chosen_path, native_paths
 from qama.kernels.choosing import choose_codewords, codeword_sums, multiply, squared_norms
-from qama.kernels.codebooks import Codebooks, panels, prepare_codebooks
+from qama.kernels.codebooks import (
+    Codebooks,
+    NibbleCodewords,
+    panels,
+    prepare_codebooks,
+)
+from qama.kernels.queries import nibble_tables, round_tables
 from qama.kernels.scans import HammingScan, TableScan
 
 __all__ = [
     "Codebooks",
     "HammingScan",
+    "NibbleCodewords",
     "TableScan",
     "choose_codewords",
     "codeword_sums",
@@ -34,8 +41,10 @@ __all__ = [
     "hamming_topk",
     "info",
     "multiply",
+    "nibble_tables",
     "panels",
     "prepare_codebooks",
+    "round_tables",
     "squared_norms",
     "table_rows",
     "table_topk",

@@ -8,7 +8,7 @@ import numpy as np
 
 from qama.kernels import _native, reference
 from qama.kernels._arrays import F32, I16, I32, I64, U8
-from qama.kernels.codebooks import Codebooks
+from qama.kernels.codebooks import Codebooks, NibbleCodewords
 from qama.kernels.layout import CodebookLayout
 from qama.kernels.scans import HammingScan, TableScan
 
@@ -86,6 +86,30 @@ class Native:
         _native.multiply(self.path, rows, panels, threads, products)
         return products
 
+    def nibble_tables(
+        self,
+        queries: I16,
+        mean: I16,
+        codewords: NibbleCodewords,
+        layout: CodebookLayout,
+        *,
+        threads: int = 0,
+    ) -> tuple[I16, I32, I32]:
+        """See `qama.kernels.nibble_tables`."""
+        made = _empty_tables(len(queries), layout)
+        _native.nibble_tables(
+            self.path, queries, mean, codewords.panels, codewords.steps, layout.full, threads, *made
+        )
+        return made
+
+    def round_tables(
+        self, terms: I32, offsets: I64, layout: CodebookLayout, *, threads: int = 0
+    ) -> tuple[I16, I32, I32]:
+        """See `qama.kernels.round_tables`."""
+        made = _empty_tables(len(terms), layout)
+        _native.round_tables(self.path, terms, offsets, layout.full, threads, *made)
+        return made
+
     def codeword_sums(self, codes: U8, rows: I16, *, full: int = 0, threads: int = 0) -> I64:
         """See `qama.kernels.codeword_sums`."""
         width = CodebookLayout(codes.shape[1], full).codewords
@@ -100,3 +124,8 @@ class Native:
         norms = np.empty(len(codes), np.int64)
         _native.squared_norms(codes, codewords, start, full, threads, norms)
         return norms
+
+
+def _empty_tables(queries: int, layout: CodebookLayout) -> tuple[I16, I32, I32]:
+    tables = np.empty((queries, layout.codewords), np.int16)
+    return tables, np.empty(queries, np.int32), np.empty(queries, np.int32)

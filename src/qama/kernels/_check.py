@@ -25,16 +25,22 @@ def array(
     """Return ``value`` C-contiguous after checking its dtype and shape (None: any length)."""
     if not isinstance(value, np.ndarray):
         raise ValueError(f"{name} is a {type(value).__name__}; a NumPy array is needed")
-    fits = value.ndim == len(shape) and all(
-        want is None or want == have for want, have in zip(shape, value.shape, strict=True)
-    )
-    if value.dtype != np.dtype(dtype) or not fits:
+    if value.dtype != dtype or not _fits(value.shape, shape):
         wanted = "(" + ", ".join("*" if s is None else str(s) for s in shape) + ")"
         raise ValueError(
             f"{name} is {value.dtype} of shape {value.shape}; "
             f"{np.dtype(dtype)} of shape {wanted} is needed"
         )
     return np.ascontiguousarray(value)
+
+
+def _fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
+    if len(shape) != len(wanted):
+        return False
+    for have, want in zip(shape, wanted, strict=True):  # no generator: each search comes by here
+        if want is not None and want != have:
+            return False
+    return True
 
 
 def columns(name: str, value: U8) -> U8:

@@ -9,7 +9,8 @@ from typing import Protocol
 
 from qama.kernels import reference
 from qama.kernels._arrays import F32, I16, I32, I64, U8
-from qama.kernels.codebooks import Codebooks
+from qama.kernels.codebooks import Codebooks, NibbleCodewords
+from qama.kernels.layout import CodebookLayout
 from qama.kernels.scans import HammingScan, TableScan
 
 PATHS = ("avx512", "avx2", "neon", "portable", "numpy")
@@ -44,6 +45,22 @@ class Backend(Protocol):
 
     def multiply(self, rows: I16, panels: I32, *, threads: int = 0) -> I32:
         """See `qama.kernels.multiply`."""
+
+    def nibble_tables(
+        self,
+        queries: I16,
+        mean: I16,
+        codewords: NibbleCodewords,
+        layout: CodebookLayout,
+        *,
+        threads: int = 0,
+    ) -> tuple[I16, I32, I32]:
+        """See `qama.kernels.nibble_tables`."""
+
+    def round_tables(
+        self, terms: I32, offsets: I64, layout: CodebookLayout, *, threads: int = 0
+    ) -> tuple[I16, I32, I32]:
+        """See `qama.kernels.round_tables`."""
 
     def codeword_sums(self, codes: U8, rows: I16, *, full: int = 0, threads: int = 0) -> I64:
         """See `qama.kernels.codeword_sums`."""

@@ -32,6 +32,28 @@ def choose_codewords(
     residuals_out: I16,
 ) -> None: ...
 def multiply(path: str, rows: I16, panels: I32, threads: int, products_out: I32) -> None: ...
+def nibble_tables(
+    path: str,
+    queries: I16,
+    mean: I16,
+    codewords: U8,
+    steps: I16,
+    full: int,
+    threads: int,
+    tables_out: I16,
+    offsets_out: I32,
+    powers_out: I32,
+) -> None: ...
+def round_tables(
+    path: str,
+    terms: I32,
+    offsets: I64,
+    full: int,
+    threads: int,
+    tables_out: I16,
+    offsets_out: I32,
+    powers_out: I32,
+) -> None: ...
 def codeword_sums(codes: U8, rows: I16, full: int, threads: int, sums_out: I64) -> None: ...
 def squared_norms(
     codes: U8, codewords: I16, start: I16, full: int, threads: int, norms_out: I64

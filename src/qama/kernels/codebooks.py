@@ -9,10 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from qama.kernels import _check
-from qama.kernels._arrays import I16, I32
+from qama.kernels._arrays import I8, I16, I32, U8
 from qama.kernels.layout import NIBBLE_SIZE, CodebookLayout
 
 _PANEL = 32  # codewords of a panel
+_NIBBLE_PANEL = 32  # codewords of a panel of 4-bit entries
+_OCTET = 8  # dims whose 4-bit entries lie together
+_ZERO = 8  # how a 4-bit entry of 0 is stored
 _ROWS = 256  # of products at a time: they stay in the cache
 
 
@@ -110,3 +113,41 @@ def from_panels(laid_out: I32) -> I16:
     """Return the codewords (w, d) that `panels` laid out, with those that fill up."""
     codewords = np.ascontiguousarray(laid_out.swapaxes(1, 2)).view(np.int16)
     return codewords.reshape(-1, codewords.shape[2])
+
+
+@dataclass(frozen=True, eq=False)
+class NibbleCodewords:
+    """Codewords of 4-bit entries times a step, laid out for products; made by `of`.
+
+    Attributes:
+        panels: uint8 (ceil(w / 32), ceil(d / 8), 32, 4): of each codeword and eight dims, four
+            bytes whose low nibbles hold the first four entries, each plus 8, and whose high nibbles
+            the other four. Zeros fill up the last panel and the last dims.
+        steps: int16 (32 panels,): what the entries of each codeword are multiplied by.
+        count: w.
+        dims: d.
+    """
+
+    panels: U8
+    steps: I16
+    count: int
+    dims: int
+
+    @classmethod
+    def of(cls, entries: I8, steps: I16) -> NibbleCodewords:
+        """Lay out entries int8 (w, d), each from -8 to 7, with their steps int16 (w,) above 0."""
+        w, d = entries.shape
+        panels, octets = -(-w // _NIBBLE_PANEL), -(-d // _OCTET)
+        filled = np.zeros((_NIBBLE_PANEL * panels, _OCTET * octets), np.uint8)
+        filled[:w, :d] = entries.view(np.uint8)
+        filled += np.uint8(_ZERO)
+        nibbles = filled.reshape(panels, _NIBBLE_PANEL, octets, 2, 4)
+        laid_out = (nibbles[:, :, :, 0] | nibbles[:, :, :, 1] << 4).swapaxes(1, 2)
+        steps = np.pad(steps, (0, len(filled) - w))
+        return cls(np.ascontiguousarray(laid_out), steps, w, d)
+
+    def entries(self) -> I8:
+        """Return the entries int8 (w, d)."""
+        nibbles = np.stack([self.panels & 15, self.panels >> 4], axis=3).swapaxes(1, 2)
+        entries = (nibbles - np.uint8(_ZERO)).view(np.int8).reshape(len(self.steps), -1)
+        return entries[: self.count, : self.dims]

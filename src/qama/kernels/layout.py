@@ -26,6 +26,7 @@ from qama.kernels._arrays import U8
 BYTE_SIZE = 256  # codewords that a full byte chooses from
 NIBBLE_SIZE = 16  # codewords that a nibble chooses from
 _HALF = 4  # terms of each of the two sets whose sums fill a split codebook
+BYTE_TERMS = 2 * _HALF + NIBBLE_SIZE  # of a later byte with a split codebook
 
 Array = npt.NDArray[Any]
 
@@ -74,6 +75,18 @@ class CodebookLayout:
         return cls(full + later, full)
 
     @classmethod
+    def with_terms(cls, terms: int, nbytes: int) -> CodebookLayout:
+        """Return the layout of that many terms for codes of ``nbytes`` bytes: see `summed`.
+
+        Raises:
+            ValueError: no number of full bytes makes that many terms.
+        """
+        full, left = divmod(terms - BYTE_TERMS * nbytes, BYTE_SIZE - BYTE_TERMS)
+        if left or not 0 <= full <= nbytes:
+            raise ValueError(f"{terms} terms do not fill the codebooks of {nbytes} bytes")
+        return cls(nbytes, full)
+
+    @classmethod
     def uniform(cls, nbytes: int, size: int) -> CodebookLayout:
         """Return the layout whose codebooks all hold ``size`` codewords, 16 or 256."""
         return cls(nbytes, nbytes if size == BYTE_SIZE else 0)
@@ -82,6 +95,11 @@ class CodebookLayout:
     def codewords(self) -> int:
         """How many codewords there are, all codebooks together."""
         return BYTE_SIZE * self.full + 2 * NIBBLE_SIZE * (self.nbytes - self.full)
+
+    @property
+    def terms(self) -> int:
+        """How many terms the codewords are made of where high nibbles are split: see `summed`."""
+        return BYTE_SIZE * self.full + BYTE_TERMS * (self.nbytes - self.full)
 
     @property
     def bits(self) -> tuple[int, ...]:
@@ -138,6 +156,30 @@ class CodebookLayout:
         entries = entries[(slice(None),) * axis + (slice(first, None),)]
         before, after = entries.shape[:axis], entries.shape[axis + 1 :]
         return entries.reshape(*before, self.nbytes - self.full, 2, NIBBLE_SIZE, *after)
+
+    def summed(self, terms: Array, axis: int = 0) -> Array:
+        """Return one entry for each codeword along ``axis``, of the terms that they are sums of.
+
+        Terms are 256 for each full byte and, for each later byte, four and four whose sums are the
+        16 of its high nibble, and the 16 of its low nibble.
+        """
+        whole, parts = np.split(terms, [BYTE_SIZE * self.full], axis=axis)
+        before, after, count = terms.shape[:axis], terms.shape[axis + 1 :], self.nbytes - self.full
+        parts = parts.reshape(*before, count, BYTE_TERMS, *after)
+        first, second, low = np.split(parts, [_HALF, 2 * _HALF], axis=axis + 1)
+        later = np.concatenate([split_sums(first, second, axis + 1), low], axis=axis + 1)
+        later = later.reshape(*before, 2 * NIBBLE_SIZE * count, *after)
+        return np.concatenate([whole, later], axis=axis)
+
+    def parted(self, entries: Array, axis: int = 0) -> Array:
+        """Return terms of which `summed` makes these entries, if any do: see `split_terms`."""
+        whole = np.split(entries, [BYTE_SIZE * self.full], axis=axis)[0]
+        later = self.later(entries, axis)
+        high, low = (np.take(later, i, axis=axis + 1) for i in (0, 1))
+        parts = np.concatenate([*split_terms(high, axis + 1), low], axis=axis + 1)
+        before, after, count = parts.shape[:axis], parts.shape[axis + 2 :], parts.shape[axis]
+        parts = parts.reshape(*before, BYTE_TERMS * count, *after)
+        return np.concatenate([whole, parts], axis=axis)
 
 
 def _nibbles(codes: U8) -> U8:

@@ -17,6 +17,8 @@ from qama.kernels.reference_codebooks import (
     choose_codewords,
     codeword_sums,
     multiply,
+    nibble_tables,
+    round_tables,
     squared_norms,
 )
 from qama.kernels.scans import HammingScan, TableScan
@@ -30,6 +32,8 @@ __all__ = [
     "hamming_rows",
     "hamming_topk",
     "multiply",
+    "nibble_tables",
+    "round_tables",
     "squared_norms",
     "table_rows",
     "table_topk",

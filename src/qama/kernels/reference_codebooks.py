@@ -5,8 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from qama.kernels._arrays import CHUNK_BYTES, I16, I32, I64, U8
-from qama.kernels.codebooks import Codebooks, from_panels
+from qama.kernels.codebooks import Codebooks, NibbleCodewords, from_panels
 from qama.kernels.layout import CodebookLayout
+
+_ENTRY_LIMIT = 2**15 - 2  # the sum of two rounded terms may be 1 more
+_OFFSET_LIMIT = 2**30
+_QUERY_LIMIT = 127
+_UNIT_EXPONENT = 28  # of a scale of 1: offsets are products of whole numbers of 2^-14
 
 
 def choose_codewords(
@@ -72,6 +77,54 @@ def multiply(rows: I16, panels: I32, *, threads: int = 0) -> I32:
     codewords = from_panels(panels).astype(np.float64)
     products = rows.astype(np.float64) @ codewords.T  # exact: below 2**53
     return products.astype(np.int64).astype(np.int32)
+
+
+def nibble_tables(
+    queries: I16, mean: I16, codewords: NibbleCodewords, layout: CodebookLayout, *, threads: int = 0
+) -> tuple[I16, I32, I32]:
+    """See `qama.kernels.nibble_tables`."""
+    whole = queries.astype(np.int64)
+    exponents = np.maximum(_least_power(np.abs(whole).max(axis=1, initial=0), _QUERY_LIMIT), 0)
+    rounded = _halved_even(whole, exponents[:, None])
+    entries, steps = codewords.entries().astype(np.int64), codewords.steps[: codewords.count]
+    terms = ((rounded @ entries.T) * steps)[:, : layout.terms]
+    terms = terms.astype(np.int32).astype(np.int64)  # modulo 2**32
+    return _rounded_tables(terms, whole @ mean.astype(np.int64), exponents, layout)
+
+
+def round_tables(
+    terms: I32, offsets: I64, layout: CodebookLayout, *, threads: int = 0
+) -> tuple[I16, I32, I32]:
+    """See `qama.kernels.round_tables`."""
+    whole = terms[:, : layout.terms].astype(np.int64)
+    return _rounded_tables(whole, offsets, np.zeros(len(terms), np.int64), layout)
+
+
+def _rounded_tables(
+    terms: I64, offsets: I64, exponents: I64, layout: CodebookLayout
+) -> tuple[I16, I32, I32]:
+    """See `round_tables`; one of the terms counts as much as 2^exponent of the offsets."""
+    most = np.abs(layout.summed(terms, axis=1)).max(axis=1, initial=0)
+    powers = np.maximum(
+        _least_power(most, _ENTRY_LIMIT) + exponents, _least_power(np.abs(offsets), _OFFSET_LIMIT)
+    )
+    powers[(most == 0) & (offsets == 0)] = _UNIT_EXPONENT
+    rounded = _halved_even(terms, (powers - exponents)[:, None])
+    tables = layout.summed(rounded, axis=1).astype(np.int16)
+    return tables, _halved_even(offsets, powers).astype(np.int32), powers.astype(np.int32)
+
+
+def _least_power(values: I64, limit: int) -> I64:
+    """Return the least p with value <= limit 2^p of each value; far below any for zero."""
+    _, exponents = np.frexp(values / limit)  # exact enough: integers below 2^53 over one of 30 bits
+    powers = exponents.astype(np.int64) - 1
+    powers += values > np.ldexp(float(limit), powers)
+    return np.where(values == 0, -100, powers)
+
+
+def _halved_even(values: I64, powers: I64) -> I64:
+    """Return values / 2^powers, rounded half to even."""
+    return np.rint(np.ldexp(values.astype(np.float64), -powers)).astype(np.int64)
 
 
 def codeword_sums(codes: U8, rows: I16, *, full: int = 0, threads: int = 0) -> I64:

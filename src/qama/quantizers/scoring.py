@@ -4,7 +4,7 @@ A code turns a query into an offset and lookup tables, of 256 entries for each l
 of a stored code and of 16 for each nibble of the other bytes: the score of a code is the offset +
 the sum of its bytes' and nibbles' entries, times the code's inverse norm. Entries are whole numbers
 with one scale per query, so every kernel, thread count and machine gives the same sums; this file
-is the one home of that rounding.
+is the one home of that rounding, with `qama.kernels.round_tables` for split codebooks.
 
     S = offset + sum of the entries                   int32
     score = (float32(S) * inverse norm of the code) * scale of the query
@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qama.checks import Bytes, Floats
-from qama.kernels.layout import CodebookLayout, split_sums, split_terms
+from qama.kernels.layout import CodebookLayout
 
 ENTRY_LIMIT = 2**15 - 1  # of a table
 WEIGHT_LIMIT = (
@@ -100,10 +100,7 @@ def integer_weights(weights: npt.NDArray[np.floating], offsets: Floats) -> Query
 
 
 def integer_tables(
-    entries: npt.NDArray[np.floating],
-    offsets: npt.NDArray[np.floating],
-    full: int = 0,
-    splits: bool = False,
+    entries: npt.NDArray[np.floating], offsets: npt.NDArray[np.floating], full: int = 0
 ) -> QueryTables:
     """Round entries (m, e), laid out as in `QueryTables`, and offsets (m,): one scale per query.
 
@@ -111,20 +108,8 @@ def integer_tables(
         entries: What each value adds to the score.
         offsets: What every score begins with.
         full: Leading bytes with 256 entries.
-        splits: Whether T of every high nibble is T[4 i] + T[j] - T[0] at 4 i + j. The rounded
-            entries then are, too, which lets a scan use fewer look-ups (csrc/filter.cpp).
     """
-    if not splits:
-        return QueryTables(*_rounded(entries, offsets, ENTRY_LIMIT), full)
-    scales = _scales(entries, offsets, ENTRY_LIMIT - 1)
-    rounded = entries / scales[:, None]
-    layout = CodebookLayout.with_full(entries.shape[1], full)
-    exact = layout.later(rounded, axis=1)[:, :, 0]
-    second = np.rint(split_terms(exact, axis=2)[1]).astype(np.int32)
-    tables = np.rint(rounded, out=rounded).astype(np.int16)
-    high = layout.later(tables, axis=1)[:, :, 0]
-    high[:] = split_sums(split_terms(high, axis=2)[0], second, axis=2)
-    return QueryTables(tables, _rounded_offsets(offsets, scales), scales, full)
+    return QueryTables(*_rounded(entries, offsets, ENTRY_LIMIT), full)
 
 
 def _scales(

@@ -18,7 +18,7 @@ What else was tried is in docs/quality.md.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,8 @@ import numpy.typing as npt
 
 from qama import blas, checks, kernels
 from qama.checks import Bytes, Floats
-from qama.kernels.layout import CodebookLayout, split_sums, split_terms
+from qama.kernels.layout import CodebookLayout
+from qama.quantizers.additive.nibbles import Nibbles
 from qama.quantizers.additive.quantizer import (
     BEAM,
     FULL,
@@ -55,6 +56,7 @@ _LEAST_ROWS = 1024  # fewer cannot tell 256 codewords apart: no byte is full
 _BASE_ROUNDS = 6  # of a fit from a base, without noise
 _BASE_ROWS = (4.0, 64.0)  # that a codeword of a base counts for: of full bytes, of others
 _BEAM, _SWEEPS = 2, 3  # of the search in a round
+_SUITED = 1024  # rows that say whether codewords can have 4-bit entries
 _MOST_DIMS, _AXES_ROWS = 1024, 16_384  # that codewords are fitted in; rows that say which
 
 
@@ -75,8 +77,13 @@ class _Form:
         return len(self.sizes) == 1
 
     @property
-    def free_codewords(self) -> int:
-        """How many there are for a byte."""
+    def codewords(self) -> int:
+        """How many codewords there are for a byte."""
+        return self.layout(1).codewords
+
+    @property
+    def terms(self) -> int:
+        """How many free codewords there are for a byte."""
         return sum(self.sizes)
 
     def layout(self, nbytes: int) -> CodebookLayout:
@@ -85,19 +92,12 @@ class _Form:
 
     def summed(self, free: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Return the codewords of bytes (256 or 32 each, d) of their free codewords."""
-        if self.full:
-            return free
-        parts = free.reshape(-1, self.free_codewords, free.shape[1])
-        high = split_sums(parts[:, :4], parts[:, 4:8], axis=1)
-        return np.concatenate([high, parts[:, 8:]], axis=1).reshape(-1, free.shape[1])
+        return self.layout(len(free) // self.terms).summed(free)
 
-    def parted(self, codewords: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Return free codewords of which `summed` makes these."""
-        if self.full:
-            return codewords
-        nibbles = CodebookLayout.with_full(len(codewords), 0).later(codewords)
-        parts = *split_terms(nibbles[:, 0], axis=1), nibbles[:, 1]
-        return np.concatenate(parts, axis=1).reshape(-1, codewords.shape[1])
+    def canonical(self, free: Floats) -> Floats:
+        """Return free codewords with the same sums, the first of the second four zero."""
+        layout = self.layout(len(free) // self.terms)
+        return layout.parted(layout.summed(free))
 
 
 _FULL, _LATER = _Form((256,), 16.0), _Form((4, 4, 16), 4.0)
@@ -126,26 +126,68 @@ def fit_additive(
     U = unit(X)
     mean = whole(U.mean(axis=0) if base is None else _drawn_to(base.mean * UNIT, U))
     residual, axes = _residual(U, mean, narrow=base is None)
+    rounding = _Rounding(Nibbles.suit(U[:_SUITED] / np.float32(UNIT) - mean), axes)
     full = base.full if base is not None else FULL if len(X) >= _LEAST_ROWS else 0
     parts, random = stages(max_bytes), np.random.default_rng(seed)
-    codewords: list[Int16s] = []
+    terms: list[Floats] = []
     for done, (start, stop) in enumerate(parts, start=1):
         if start >= _LATE:  # nothing but noise is left
             residual = _evenly(residual, _LATE_ROWS)
         form = _FULL if start < full else _LATER
         if base is None:
             rounds = _FEW_ROUNDS if stop - start == 1 else _rounds(form, start)
-            fitted = _fit_stage(residual, stop - start, form, rounds, random, threads)
+            fitted = _fit_stage(residual, stop - start, form, rounds, rounding, random, threads)
         else:
             known = base.codewords[base.layout.of_bytes(start, stop)]
-            fitted = _refit_stage(residual, evened(known) * np.float32(UNIT), form, threads)
-        codewords.append(fitted)
+            fitted = _refit_stage(
+                residual, evened(known) * np.float32(UNIT), form, rounding, threads
+            )
+        terms.append(form.canonical(fitted))
         _, residual = kernels.choose_codewords(
-            residual, prepared(fitted, form.full), beam=BEAM, sweeps=SWEEPS, threads=threads
+            residual, rounding.codebooks(fitted, form), beam=BEAM, sweeps=SWEEPS, threads=threads
         )
         if progress is not None:
             progress(done, len(parts), _mean_square(residual))
-    return _finished(mean, np.concatenate(codewords), axes, U, parts[-1][1], threads)
+    made = rounding.quantizer(mean, np.concatenate(terms), parts[-1][1])
+    return replace(made, lengths=_prefix_lengths(made, U[:4096], threads))
+
+
+@dataclass(frozen=True)
+class _Rounding:
+    """How free codewords become whole numbers: to 4 bits each, or to the unit.
+
+    Attributes:
+        nibbles: Whether to 4 bits.
+        axes: float32 (d, axes), where codewords are fitted in leading principal axes; they are
+            rounded as vectors of d dims.
+    """
+
+    nibbles: bool
+    axes: Floats | None
+
+    def codebooks(self, W: Floats, form: _Form) -> kernels.Codebooks:
+        """Return what a fit chooses from: the sums of free codewords W (w, d), rounded."""
+        if not self.nibbles:
+            return prepared(form.summed(whole(W)), form.full)
+        free = self._nearest(form.canonical(W)).whole()
+        if self.axes is not None:
+            free = whole(free * np.float32(UNIT) @ self.axes)
+        return prepared(form.summed(free), form.full)
+
+    def quantizer(self, mean: Int16s, terms: Floats, nbytes: int) -> AdditiveQuantizer:
+        """Return the quantizer of free codewords (w, d), its lengths not yet measured."""
+        lengths = np.ones(nbytes, np.float32)
+        if self.nibbles:
+            found = self._nearest(terms)
+            entries = np.ascontiguousarray(found.entries[:, : len(mean)])
+            return AdditiveQuantizer.of_nibbles(mean, replace(found, entries=entries), lengths)
+        spread = whole(terms if self.axes is None else terms @ self.axes.T)
+        layout = CodebookLayout.with_terms(len(terms), nbytes)
+        codewords = np.ascontiguousarray(layout.summed(spread)[:, : len(mean)])
+        return AdditiveQuantizer(mean, codewords, lengths)
+
+    def _nearest(self, terms: Floats) -> Nibbles:
+        return Nibbles.nearest((terms if self.axes is None else terms @ self.axes.T) / UNIT)
 
 
 def _residual(U: Floats, mean: Int16s, narrow: bool) -> tuple[Int16s, Floats | None]:
@@ -161,51 +203,45 @@ def _mean_square(residual: Int16s) -> float:
     return float(np.square(residual[:4096] * UNIT).sum(axis=1).mean())
 
 
-def _finished(
-    mean: Int16s, codewords: Int16s, axes: Floats | None, U: Floats, nbytes: int, threads: int
-) -> AdditiveQuantizer:
-    """Return the quantizer, with the lengths of all prefixes measured on rows U."""
-    if axes is not None:
-        codewords = whole(codewords * np.float32(UNIT) @ axes.T)
-    codewords = np.ascontiguousarray(codewords[:, : len(mean)])
-    made = AdditiveQuantizer(mean, codewords, np.ones(nbytes, dtype=np.float32))
-    return AdditiveQuantizer(mean, codewords, _prefix_lengths(made, U[:4096], threads))
-
-
 def _rounds(form: _Form, start: int) -> int:
     later = next(rounds for byte, rounds in reversed(_ROUNDS.items()) if start >= byte)
     return _FULL_ROUNDS if form.full else later
 
 
 def _fit_stage(
-    rows: Int16s, nbytes: int, form: _Form, rounds: int, random: np.random.Generator, threads: int
-) -> Int16s:
-    """Return the codewords of one stage, bytes of one form, for rows int16 (n, d)."""
+    rows: Int16s, nbytes: int, form: _Form, rounds: int, rounding: _Rounding,
+    random: np.random.Generator, threads: int,
+) -> Floats:  # fmt: skip
+    """Return the free codewords of one stage, bytes of one form, for rows int16 (n, d)."""
     W = _start(rows, nbytes, form, random)
     share = rows.std(axis=0, dtype=np.float32) * np.float32(UNIT)
     share /= np.sqrt(nbytes * len(form.sizes))
     for turn in range(rounds):
         level = _NOISE * max(0.0, 1 - turn / (_NOISY * rounds))
-        noise = random.standard_normal(W.shape, dtype=np.float32) * share
-        noisy = form.summed(whole(W + np.float32(level) * noise))
-        some = _sample(rows, random) if level else rows
+        if level:
+            noise = random.standard_normal(W.shape, dtype=np.float32) * share
+            noisy = form.summed(whole(W + np.float32(level) * noise))
+            some, codebooks = _sample(rows, random), prepared(noisy, form.full)
+        else:
+            some, codebooks = rows, rounding.codebooks(W, form)
         codes, _ = kernels.choose_codewords(
-            some, prepared(noisy, form.full), beam=_BEAM, sweeps=_SWEEPS, threads=threads
+            some, codebooks, beam=_BEAM, sweeps=_SWEEPS, threads=threads
         )
         W = _refit(W, codes, some, form, threads)
-    return form.summed(whole(W))
+    return W
 
 
-def _refit_stage(rows: Int16s, known: Floats, form: _Form, threads: int) -> Int16s:
-    """Return a stage's codewords for rows int16 (n, d), drawn to those that are known."""
-    W = prior = form.parted(known)
+def _refit_stage(
+    rows: Int16s, known: Floats, form: _Form, rounding: _Rounding, threads: int
+) -> Floats:
+    """Return a stage's free codewords for rows int16 (n, d), drawn to those that are known."""
+    W = prior = form.layout(len(known) // form.codewords).parted(known)
     for _ in range(_BASE_ROUNDS):
-        codebooks = prepared(form.summed(whole(W)), form.full)
         codes, _ = kernels.choose_codewords(
-            rows, codebooks, beam=_BEAM, sweeps=_SWEEPS, threads=threads
+            rows, rounding.codebooks(W, form), beam=_BEAM, sweeps=_SWEEPS, threads=threads
         )
         W = _refit(W, codes, rows, form, threads, prior)
-    return form.summed(whole(W))
+    return W
 
 
 def _drawn_to(known: npt.NDArray[np.floating], rows: Floats) -> npt.NDArray[np.floating]:
@@ -267,7 +303,7 @@ def _refit(
     `prior`, or to zero.
     """
     A, B = _normal_equations(codes, rows, form, threads)
-    W, size = W.copy(), form.free_codewords
+    W, size = W.copy(), form.terms
     ridge = form.ridge if prior is None else _BASE_ROWS[not form.full]
     if prior is not None:
         B = B + np.float32(ridge) * prior
@@ -292,7 +328,7 @@ def _normal_equations(
     B = kernels.codeword_sums(codes, rows, full=layout.full, threads=threads) * UNIT
     A = _chosen_together(codes, layout)
     if not form.full:
-        parts = form.summed(np.eye(form.free_codewords * codes.shape[1], dtype=np.float32))
+        parts = form.summed(np.eye(form.terms * codes.shape[1], dtype=np.float32))
         A, B = parts.T @ A @ parts, parts.T @ B
     return A, B.astype(np.float32)
 

@@ -28,8 +28,9 @@ import numpy.typing as npt
 
 from qama import checks, kernels
 from qama.checks import Bytes, Floats
-from qama.kernels.layout import BYTE_SIZE, NIBBLE_SIZE, CodebookLayout, split_sums, split_terms
+from qama.kernels.layout import BYTE_SIZE, NIBBLE_SIZE, CodebookLayout
 from qama.quantizers import protocol, scoring
+from qama.quantizers.additive.nibbles import MOST_STEP, Nibbles
 from qama.quantizers.protocol import CodeValue
 from qama.quantizers.vectors import cosines, unit
 
@@ -45,7 +46,7 @@ DEFAULT_BYTES = 48
 BEAM, SWEEPS = 2, 4  # of the search for a stage's codewords
 UNIT = 2.0**-14
 _SECTIONS = "bytes."  # of a codec's file begin so
-_QUERIES = 16  # whose tables are rounded together, in the cache
+_QUERIES = 64  # whose tables are made together, in the cache
 _ROWS = 128  # that are brought to whole numbers together, in the cache
 
 Doubles = npt.NDArray[np.float64]
@@ -78,11 +79,14 @@ class AdditiveQuantizer:
         mean: int16 (d,), of the vectors fitted on, in units of 2^-14.
         codewords: int16 (codewords, d), in units of 2^-14, in the order of `layout`.
         lengths: float32 (bytes,), the mean |x_hat| of each byte prefix over the fitted rows.
+        nibbles: The terms that the codewords are sums of (see `layout`), of 4-bit entries; None
+            where they have more bits: as all had before, and where a few dims dominate.
     """
 
     mean: Int16s
     codewords: Int16s
     lengths: Floats
+    nibbles: Nibbles | None = None
 
     family = "byte codes"
 
@@ -91,9 +95,9 @@ class AdditiveQuantizer:
             f"<AdditiveQuantizer {self.fingerprint}: {self.dims_in} d, 1 to {self.max_bytes} bytes>"
         )
 
-    def __reduce__(self) -> tuple[type[AdditiveQuantizer], tuple[npt.NDArray[Any], ...]]:
+    def __reduce__(self) -> tuple[type[AdditiveQuantizer], tuple[Any, ...]]:
         """Pickle and copy what was fitted; what was prepared of it is made again where needed."""
-        return AdditiveQuantizer, (self.mean, self.codewords, self.lengths)
+        return AdditiveQuantizer, (self.mean, self.codewords, self.lengths, self.nibbles)
 
     @property
     def offers(self) -> str:
@@ -225,28 +229,43 @@ class AdditiveQuantizer:
     def query_tables(self, Q: Floats, nbytes: int, threads: int = 0) -> scoring.QueryTables:
         """Return lookup tables of queries float32 (m, d): what each codeword adds to q . x_hat."""
         queries, layout = whole(unit(Q)), self.layout.leading(nbytes)
-        count = layout.codewords
-        offsets = queries.astype(np.float64) @ self.mean * UNIT**2
-        products = kernels.multiply(
-            evened(queries), self._panels[: -(-count // 32)], threads=threads
-        )
+        if self.nibbles is not None:
+            tables, offsets, powers = kernels.nibble_tables(
+                queries, self.mean, self.nibbles.laid_out, layout, threads=threads
+            )
+            return scoring.QueryTables(tables, offsets, _scales(powers), layout.full)
         few = [slice(first, first + _QUERIES) for first in range(0, len(Q), _QUERIES)]
+        return scoring.joined(
+            self._tables(queries[some], layout, threads) for some in few or [slice(0)]
+        )
 
-        def rounded(some: slice) -> scoring.QueryTables:
-            entries = products[some, :count] * UNIT**2
-            return scoring.integer_tables(entries, offsets[some], layout.full, self.splits)
-
-        return scoring.joined(rounded(some) for some in few or [slice(0)])
+    def _tables(self, queries: Int16s, layout: CodebookLayout, threads: int) -> scoring.QueryTables:
+        """Return lookup tables of queries int16 (m, d) where codewords have more than 4 bits."""
+        offsets = queries.astype(np.float64) @ self.mean  # exact
+        count = layout.terms if self.splits else layout.codewords
+        panels = self._panels[: -(-count // 32)]
+        products = kernels.multiply(evened(queries), panels, threads=threads)
+        if not self.splits:
+            entries = products[:, :count] * UNIT**2
+            return scoring.integer_tables(entries, offsets * UNIT**2, layout.full)
+        tables, rounded, powers = kernels.round_tables(
+            products, offsets.astype(np.int64), layout, threads=threads
+        )
+        return scoring.QueryTables(tables, rounded, _scales(powers), layout.full)
 
     @cached_property
     def _panels(self) -> npt.NDArray[np.int32]:
-        return kernels.panels(evened(self.codewords))
+        terms = self.layout.parted(self.codewords) if self.splits else self.codewords
+        return kernels.panels(evened(terms))
 
     @cached_property
     def splits(self) -> bool:
         """Whether all codewords of high nibbles are sums A_i + B_j: those of version 1 are not."""
-        high = self.layout.later(self.codewords)[:, 0].astype(np.int32)
-        return bool((high == split_sums(*split_terms(high, axis=1), axis=1)).all())
+        if self.nibbles is not None:
+            return True
+        terms = self.layout.parted(self.codewords.astype(np.int32))
+        fit = np.abs(terms).max(initial=0) < 2**15
+        return bool(fit and (self.layout.summed(terms) == self.codewords).all())
 
     def squared_lengths(self, codes: Bytes, threads: int = 0) -> Doubles:
         """Return |x_hat|^2 of codes uint8 (n, bytes) as float64 (n,)."""
@@ -264,9 +283,10 @@ class AdditiveQuantizer:
         codewords = self.codewords
         if not self.full:
             codewords = codewords.reshape(-1, NIBBLE_SIZE, self.dims_in)
-        arrays: dict[str, npt.NDArray[Any]] = {
-            "center": self.mean, "words": codewords, "lengths": self.lengths,
-        }  # fmt: skip
+        held: dict[str, npt.NDArray[Any]] = {"words": codewords}
+        if self.nibbles is not None:
+            held = {"entries": self.nibbles.packed(), "steps": self.nibbles.steps}
+        arrays = {"center": self.mean, **held, "lengths": self.lengths}
         return {}, {_SECTIONS + name: array for name, array in arrays.items()}
 
     @classmethod
@@ -279,12 +299,41 @@ class AdditiveQuantizer:
         own = protocol.sections(_SECTIONS, arrays)
         if not own:
             return None
+        if "entries" in own:
+            return cls.of_nibbles(own["center"], _nibbles(own), own["lengths"])
         codewords = own["words"]
         if codewords.ndim == 3 and codewords.shape[1] == NIBBLE_SIZE:
             codewords = codewords.reshape(-1, codewords.shape[2])
         quantizer = cls(own["center"], codewords, own["lengths"])
         quantizer.check()
         return quantizer
+
+    @classmethod
+    def of_nibbles(cls, mean: Int16s, nibbles: Nibbles, lengths: Floats) -> AdditiveQuantizer:
+        """Return the quantizer whose codewords are the sums of these terms, checked.
+
+        Raises:
+            ValueError: the part that does not fit, and its shape.
+        """
+        layout = CodebookLayout.with_terms(len(nibbles.steps), len(lengths))
+        quantizer = cls(mean, layout.summed(nibbles.whole()), lengths, nibbles)
+        quantizer.check()
+        return quantizer
+
+
+def _scales(powers: npt.NDArray[np.int32]) -> Floats:
+    """Return the scales of tables that count 2^power of products of whole numbers each."""
+    return np.ldexp(np.float32(UNIT**2), powers)
+
+
+def _nibbles(own: Mapping[str, npt.NDArray[Any]]) -> Nibbles:
+    """Return the terms that a file's sections hold."""
+    packed, steps, d = own["entries"], own["steps"], len(own["center"])
+    checks.part(packed, "bytes.entries", (len(steps), -(-d // 2)), np.uint8)
+    checks.part(steps, "bytes.steps", (len(packed),), np.int16)
+    if not ((steps >= 1) & (steps <= MOST_STEP)).all():
+        raise ValueError(f"bytes.steps must be from 1 to {MOST_STEP}")
+    return Nibbles.unpacked(packed, d, steps)
 
 
 def stages(max_bytes: int) -> list[tuple[int, int]]:
@@ -365,7 +414,7 @@ class AdditiveCode(CodeValue):
         """Return lookup tables, see `AdditiveQuantizer.query_tables`."""
         return self.quantizer.query_tables(Q, self.nbytes, threads)
 
-    @property
+    @cached_property
     def inverse_norm_steps(self) -> Floats:
         """The 256 inverse norms that codes of this length can have."""
         return scoring.inverse_norm_steps(1 / float(self.quantizer.lengths[self.nbytes - 1]))

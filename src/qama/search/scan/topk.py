@@ -202,6 +202,8 @@ def search(
             coarse = fine.prefix(short, Q, threads)
             found, keys = _coarse_to_fine(fine, coarse, rows, k, threads, max(candidates, k))
         parts.append((found, fine.scores(keys)))
+    if len(parts) == 1:
+        return parts[0]
     return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
 
 

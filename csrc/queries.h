@@ -1,0 +1,25 @@
+// Queries of additive codes made ready: lookup tables of their products with codewords.
+#pragma once
+
+#include <cstdint>
+
+#include "scan.h"
+
+namespace qama {
+
+// Queries, and the codewords of 4-bit entries that they are multiplied with.
+struct NibbleQueries {
+    const std::int16_t* queries; // (count, dims)
+    const std::int16_t* mean;    // (dims): its product with a query is what scores begin with
+    int dims;
+    NibbleProducts codewords; // without rows and products
+};
+
+// Fills `out`, whose terms are made here: the products of queries that are rounded to 8 bits.
+void nibble_tables(const Kernels&, const NibbleQueries&, const RoundedTables& out,
+                   std::int64_t count, int threads);
+
+// Fills what RoundedTables says of `count` queries.
+void round_tables(const Kernels&, const RoundedTables& t, std::int64_t count, int threads);
+
+} // namespace qama
