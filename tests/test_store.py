@@ -676,22 +676,27 @@ def test_two_threads_that_change_one_index_wait_for_each_other(path):
     assert len(Index.open(path)) == 340
 
 
-@pytest.mark.parametrize("nlist", [None, 3], ids=["flat", "lists"])
-def test_readers_beside_a_writer(nlist):
+OPTIONS = pytest.mark.parametrize(
+    "options", [{}, {"nlist": 3}, {"keep": "float16"}], ids=["flat", "lists", "kept"]
+)
+
+
+@OPTIONS
+def test_readers_beside_a_writer(options):
     from readers import run
 
-    counts = run(2.0, 4, 0, nlist)
+    counts = run(2.0, 4, 0, **options)
     assert counts["wrong"] == []
     assert counts["searches"] > 10
 
 
-@pytest.mark.parametrize("nlist", [None, 3], ids=["flat", "lists"])
-def test_a_few_kills(nlist):
+@OPTIONS
+def test_a_few_kills(options):
     """`tests/long/kills.py` does it 300 times."""
     from kills import run
 
     kills = int(os.environ.get("QAMA_KILLS", "10"))
-    counts = run(kills, kills, nlist)
+    counts = run(kills, kills, **options)
     assert (counts["kills"], counts["wrong"]) == (kills, 0)
 
 
