@@ -210,7 +210,7 @@ def _order(given: Ids) -> Ids | None:
 
 
 def grown(array: npt.NDArray[Any], size: int, fill: int = 0) -> npt.NDArray[Any]:
-    """Return an array that can be written, with room for so many rows: this one, or a larger copy."""
+    """Return an array that can be written, with room for so many: this one, or a larger copy."""
     if size <= len(array) and array.flags.writeable:
         return array
     rows = max(size, len(array) + len(array) // 4)
