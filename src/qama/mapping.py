@@ -8,6 +8,7 @@ the system answers a read behind the cut with a signal that kills. Here such a r
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 import weakref
@@ -50,9 +51,39 @@ def mapped(path: str | os.PathLike[str]) -> Bytes:
 
 def changed(array: npt.NDArray[Any]) -> bool:
     """Whether the file of a mapped array was changed in place since; False for other arrays."""
+    held = _map_of(array)
+    if held is None:
+        return False
+    return held.size() < len(held) or held[:_START] != held.start or guarding.faulted(held.place)
+
+
+def read_scattered(array: npt.NDArray[Any]) -> None:
+    """Tell the system to read nothing ahead in a mapped array, of which searches touch few rows.
+
+    It would read some hundred KB for each of them. Does nothing for other arrays.
+    """
+    _advise(array, "MADV_RANDOM")
+
+
+def read_soon(array: npt.NDArray[Any]) -> None:
+    """Tell the system that all of a mapped array is read next; does nothing for other arrays."""
+    _advise(array, "MADV_WILLNEED")
+
+
+def _map_of(array: npt.NDArray[Any]) -> _Map | None:
+    """Return the map that an array shows a part of, if it does."""
     base: object = array
     while isinstance(base, np.ndarray | memoryview):
         base = base.obj if isinstance(base, memoryview) else base.base
-    if not isinstance(base, _Map):
-        return False
-    return base.size() < len(base) or base[:_START] != base.start or guarding.faulted(base.place)
+    return base if isinstance(base, _Map) else None
+
+
+def _advise(array: npt.NDArray[Any], advice: str) -> None:
+    """Say how the pages of a C-contiguous array will be read, where the system listens."""
+    held = _map_of(array)
+    if held is None or not array.nbytes or not hasattr(mmap, advice):
+        return
+    offset = array.ctypes.data - np.frombuffer(held, dtype=np.uint8).ctypes.data
+    start = offset - offset % mmap.PAGESIZE
+    with contextlib.suppress(OSError):  # advice
+        held.madvise(getattr(mmap, advice), start, offset + array.nbytes - start)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from qama import mapping
 from qama.checks import Bytes, Ids
 from qama.quantizers.kept import Form
 from qama.search.rows.ids import grown
@@ -51,11 +52,13 @@ class Kept:
         return found
 
     def pieces(self, rows: Ids | None = None) -> Iterator[Bytes]:
-        """Yield the vectors of rows int64 (n,) (None: all) in order, so many at a time."""
+        """Yield the vectors of rows int64 (n,), ascending (None: all), 1024 at a time."""
         count = self.count if rows is None else len(rows)
         for start in range(0, count, PIECE_ROWS):
             stop = min(start + PIECE_ROWS, count)
-            yield self.at(np.arange(start, stop) if rows is None else rows[start:stop])
+            some = np.arange(start, stop) if rows is None else rows[start:stop]
+            mapping.read_soon(self.base[some[0] : some[-1] + 1])
+            yield self.at(some)
 
     def taken(self, rows: Ids) -> Kept:
         """Return a copy, in memory, of those of some rows, in the order given."""

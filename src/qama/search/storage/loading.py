@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from qama import files
+from qama import files, mapping
 from qama.errors import FormatError
 from qama.search.rows import ids as idmap
 from qama.search.rows.snapshot import Snapshot
@@ -80,6 +80,8 @@ def load(path: Path, verify: bool = False, like: Base | None = None) -> State:
         )
     if verify:
         found.contents.check_sections()
+    if found.kept is not None:
+        mapping.read_scattered(found.kept.base)  # behind what reads it from end to end
     rows = found.snapshot()
     if record is None:
         return State(rows, Held(found, stamp, None))
