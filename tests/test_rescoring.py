@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import shutil
 from fractions import Fraction
 from math import isqrt
@@ -11,7 +12,7 @@ import pytest
 from conftest import mixture
 
 import qama
-from qama import FormatError, Index, container
+from qama import FormatError, Index, container, mapping
 from qama.quantizers.kept import FORMS, Form
 from qama.quantizers.vectors import unit
 from qama.search.rows.kept import PIECE_ROWS, Kept
@@ -127,6 +128,24 @@ def test_a_cosine_depends_on_no_order_of_dims(keep):
         np.testing.assert_array_equal(product, products[0])
     lengths = np.sqrt(np.square(V).sum(axis=1)) * np.sqrt(np.square(rounded).sum(axis=1))[:, None]
     np.testing.assert_allclose(first, products[0].T / lengths, rtol=1e-15)
+
+
+def test_some_rows_share_the_base_and_copy_the_tail():
+    form, dice = Form("int8", 8), np.random.default_rng(0)
+    V = dice.integers(0, 256, (3000, 8), dtype=np.uint8)
+    kept = Kept.of(form, V[:1300]).appended(V[1300:1400]).appended(V[1400:2000])
+    rows, held = np.arange(2000), V[:2000]
+    for _ in range(4):
+        some = np.sort(dice.choice(len(rows), len(rows) * 3 // 4, replace=False))
+        kept, held = kept.taken(some), held[some]
+        kept, held = kept.appended(V[2000:2070]), np.concatenate([held, V[2000:2070]])
+        rows = np.arange(len(held))
+        assert kept.base.base is V
+        assert kept.count == len(held)
+        mixed, few = dice.choice(len(rows), (7, 50)), np.sort(dice.choice(len(rows), 1100, False))
+        np.testing.assert_array_equal(kept.at(mixed), held[mixed])
+        np.testing.assert_array_equal(np.concatenate([*kept.pieces()]), held)
+        np.testing.assert_array_equal(np.concatenate([*kept.pieces(few)]), held[few])
 
 
 @KEEP
@@ -380,6 +399,29 @@ def test_a_file_is_mapped_and_not_loaded(bytes_codec, vectors, queries, tmp_path
     kept = again._now.kept
     assert not kept.base.flags.owndata
     assert (len(kept.base), kept.count, len(kept.tail)) == (1500, 1570, 70)
+
+
+@pytest.mark.skipif(not hasattr(mmap, "MADV_RANDOM"), reason="no advice on this system")
+def test_the_system_is_told_how_a_file_is_read(bytes_codec, vectors, tmp_path, monkeypatch):
+    """Nothing ahead for searches; whole pieces where all is read, as compacting does."""
+    told = []
+
+    class Map(mapping._Map):
+        def madvise(self, advice, start, length):
+            told.append((advice, start, length))
+            super().madvise(advice, start, length)
+
+    monkeypatch.setattr(mapping, "_Map", Map)
+    made(bytes_codec, vectors).save(tmp_path / "index")
+    index = Index.open(tmp_path / "index")
+    section = 1500 * 64
+    ((advice, start, length),) = told
+    assert (advice, start % mmap.PAGESIZE) == (mmap.MADV_RANDOM, 0)
+    assert section <= length < section + mmap.PAGESIZE
+    told.clear()
+    index.save(tmp_path / "copy")
+    wanted = [advice for advice, _, _ in told if advice == mmap.MADV_WILLNEED]
+    assert len(wanted) == 3 * 2  # checksums of pieces, of the section, and writing
 
 
 def test_candidates_alone_are_read(bytes_codec, vectors, queries, tmp_path):

@@ -24,13 +24,16 @@ class Kept:
     Attributes:
         form: What their bytes mean.
         count: Rows.
-        base: uint8 (n, width), n <= count, those of the first rows, which may be mapped.
-        tail: uint8 (at least count - n, width), those of the others.
+        base: uint8 (n, width), which may be mapped: it has the vectors of the first rows.
+        chosen: int64 (m,), ascending: where in the base those of the first m rows are; None: all n
+            are, in order.
+        tail: uint8 (at least count - m, width), those of the other rows.
     """
 
     form: Form
     count: int
     base: Bytes
+    chosen: Ids | None
     tail: Bytes
 
     @classmethod
@@ -38,17 +41,21 @@ class Kept:
         """Return vectors uint8 (n, width); None: no rows."""
         none = np.zeros((0, form.width), dtype=np.uint8)
         base = none if base is None else base
-        return cls(form, len(base), base, none)
+        return cls(form, len(base), base, None, none)
+
+    @property
+    def first(self) -> int:
+        """Rows whose vectors are in the base."""
+        return len(self.base if self.chosen is None else self.chosen)
 
     def at(self, rows: Ids) -> Bytes:
         """Return the vectors uint8 (..., width) of rows of any shape; no others are read."""
-        first = len(self.base)
-        if not (rows >= first).any():
-            return np.take(self.base, rows, axis=0)
+        early = rows < self.first
+        if early.all():
+            return np.take(self.base, self._places(rows), axis=0)
         found = np.empty((*rows.shape, self.form.width), dtype=np.uint8)
-        late = rows >= first
-        found[late] = self.tail[rows[late] - first]
-        found[~late] = self.base[rows[~late]]
+        found[early] = self.base[self._places(rows[early])]
+        found[~early] = self.tail[rows[~early] - self.first]
         return found
 
     def pieces(self, rows: Ids | None = None) -> Iterator[Bytes]:
@@ -57,16 +64,20 @@ class Kept:
         for start in range(0, count, PIECE_ROWS):
             stop = min(start + PIECE_ROWS, count)
             some = np.arange(start, stop) if rows is None else rows[start:stop]
-            mapping.read_soon(self.base[some[0] : some[-1] + 1])
+            places = self._places(some[some < self.first])
+            if len(places):
+                mapping.read_soon(self.base[places[0] : places[-1] + 1])
             yield self.at(some)
 
     def taken(self, rows: Ids) -> Kept:
-        """Return a copy, in memory, of those of some rows, in the order given."""
-        return Kept.of(self.form, self.at(rows))
+        """Return those of some rows, ascending: the base is shared, what is in memory is copied."""
+        early = rows < self.first
+        tail = self.tail[rows[~early] - self.first]
+        return Kept(self.form, len(rows), self.base, self._places(rows[early]), tail)
 
     def appended(self, vectors: Bytes) -> Kept:
         """Return them with vectors uint8 (n, width) of more rows."""
-        held, count = self.count - len(self.base), self.count + len(vectors)
+        held, count = self.count - self.first, self.count + len(vectors)
         tail = self._tail_for(count)
         tail[held : held + len(vectors)] = vectors
         return replace(self, count=count, tail=tail)
@@ -75,5 +86,9 @@ class Kept:
         """Return the same with room for so many more."""
         return replace(self, tail=self._tail_for(self.count + count))
 
+    def _places(self, rows: Ids) -> Ids:
+        """Return where in the base the vectors of first rows are."""
+        return rows if self.chosen is None else self.chosen[rows]
+
     def _tail_for(self, count: int) -> Bytes:
-        return grown(self.tail, count - len(self.base))
+        return grown(self.tail, count - self.first)

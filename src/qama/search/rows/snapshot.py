@@ -227,7 +227,7 @@ class Snapshot:
         return replace(made, ids=ids, following=self.following, kept=self.live_kept())
 
     def live_kept(self) -> Kept | None:
-        """Return the kept vectors of the rows that can be found, a copy if some were deleted."""
+        """Return the kept vectors of the rows that can be found, in their order."""
         if self.kept is None or not self.deleted:
             return self.kept
         return self.kept.taken(self.live_rows())
