@@ -142,7 +142,7 @@ def test_some_rows_share_the_base_and_copy_the_tail():
         rows = np.arange(len(held))
         assert kept.base.base is V
         assert kept.count == len(held)
-        mixed, few = dice.choice(len(rows), (7, 50)), np.sort(dice.choice(len(rows), 1100, False))
+        mixed, few = dice.choice(len(rows), (7, 50)), np.sort(dice.choice(len(rows), 700, False))
         np.testing.assert_array_equal(kept.at(mixed), held[mixed])
         np.testing.assert_array_equal(np.concatenate([*kept.pieces()]), held)
         np.testing.assert_array_equal(np.concatenate([*kept.pieces(few)]), held[few])
@@ -418,6 +418,16 @@ def test_the_system_is_told_how_a_file_is_read(bytes_codec, vectors, tmp_path, m
     ((advice, start, length),) = told
     assert (advice, start % mmap.PAGESIZE) == (mmap.MADV_RANDOM, 0)
     assert section <= length < section + mmap.PAGESIZE
+    told.clear()
+    first = start
+    near = np.sort(index.search(vectors[:1], 50).ids[0])
+    assert told == []
+    index.search(vectors[:1], 10, rescore=50)
+    assert [advice for advice, _, _ in told] == [mmap.MADV_WILLNEED] * 50
+    begins, ends = (np.array([(s, s + n) for _, s, n in told]) - first).T
+    offset = (np.array(ends) - 64 - near * 64)[0]  # of the section in its first page
+    assert (begins <= near * 64 + offset).all()
+    assert (ends == near * 64 + offset + 64).all()
     told.clear()
     index.save(tmp_path / "copy")
     wanted = [advice for advice, _, _ in told if advice == mmap.MADV_WILLNEED]

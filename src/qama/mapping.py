@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qama import files
-from qama.checks import Bytes
+from qama.checks import Bytes, Ids
 from qama.kernels import guarding
 
 _START = 64  # bytes that tell one file of qama from another
@@ -62,12 +62,18 @@ def read_scattered(array: npt.NDArray[Any]) -> None:
 
     It would read some hundred KB for each of them. Does nothing for other arrays.
     """
-    _advise(array, "MADV_RANDOM")
+    _advise(array, "MADV_RANDOM", [0], array.nbytes)
 
 
-def read_soon(array: npt.NDArray[Any]) -> None:
-    """Tell the system that all of a mapped array is read next; does nothing for other arrays."""
-    _advise(array, "MADV_WILLNEED")
+def read_soon(array: npt.NDArray[Any], rows: Ids | None = None) -> None:
+    """Tell the system which rows (None: all) of a mapped array are read next.
+
+    It then fetches them side by side, not one after the other. Does nothing for other arrays.
+    """
+    if rows is None:
+        _advise(array, "MADV_WILLNEED", [0], array.nbytes)
+    else:
+        _advise(array, "MADV_WILLNEED", (rows * array.strides[0]).tolist(), array.strides[0])
 
 
 def _map_of(array: npt.NDArray[Any]) -> _Map | None:
@@ -78,12 +84,13 @@ def _map_of(array: npt.NDArray[Any]) -> _Map | None:
     return base if isinstance(base, _Map) else None
 
 
-def _advise(array: npt.NDArray[Any], advice: str) -> None:
-    """Say how the pages of a C-contiguous array will be read, where the system listens."""
+def _advise(array: npt.NDArray[Any], advice: str, starts: list[int], length: int) -> None:
+    """Say how some stretches of a C-contiguous array will be read, where the system listens."""
     held = _map_of(array)
-    if held is None or not array.nbytes or not hasattr(mmap, advice):
+    if held is None or not length or not hasattr(mmap, advice):
         return
     offset = array.ctypes.data - np.frombuffer(held, dtype=np.uint8).ctypes.data
-    start = offset - offset % mmap.PAGESIZE
     with contextlib.suppress(OSError):  # advice
-        held.madvise(getattr(mmap, advice), start, offset + array.nbytes - start)
+        for start in starts:
+            page = (offset + start) // mmap.PAGESIZE * mmap.PAGESIZE
+            held.madvise(getattr(mmap, advice), page, offset + start + length - page)

@@ -58,6 +58,10 @@ class Kept:
         found[~early] = self.tail[rows[~early] - self.first]
         return found
 
+    def read_soon(self, rows: Ids) -> None:
+        """Let the system fetch the vectors of rows of any shape, where they are in a file."""
+        mapping.read_soon(self.base, self._places(rows[rows < self.first]))
+
     def pieces(self, rows: Ids | None = None) -> Iterator[Bytes]:
         """Yield the vectors of rows int64 (n,), ascending (None: all), 1024 at a time."""
         count = self.count if rows is None else len(rows)

@@ -33,6 +33,7 @@ def rescored(
     def fill(some: slice) -> None:
         for first in range(0, rows.shape[1], at_once):
             part = some, slice(first, first + at_once)
+            kept.read_soon(rows[part])
             cosines[part] = kept.form.cosines(queries[some], kept.at(rows[part]))
 
     at_once = max(1, _BATCH_ENTRIES // kept.form.dims)
