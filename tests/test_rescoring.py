@@ -372,6 +372,16 @@ def test_only_indexes_that_keep_the_same_are_merged(bytes_codec, vectors):
         Index.merge(parts)
 
 
+def test_a_file_that_keeps_others_is_no_later_state(bytes_codec, vectors, tmp_path):
+    made(bytes_codec, vectors, "int8").save(tmp_path / "index")
+    reader = Index.open(tmp_path / "index")
+    for keep, said in ((None, "keep=None"), ("float16", "keep='float16'")):
+        made(bytes_codec, vectors, keep).save(tmp_path / "index")
+        with pytest.raises(FormatError, match=f"was replaced by .* {said}; open it again"):
+            reader.refresh()
+    assert reader.keep == "int8"
+
+
 @KEEP
 def test_a_saved_index_is_what_it_was(bytes_codec, vectors, queries, tmp_path, keep):
     index = made(bytes_codec, vectors, keep)

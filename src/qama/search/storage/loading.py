@@ -66,7 +66,7 @@ def load(path: Path, verify: bool = False, like: Base | None = None) -> State:
     Args:
         path: The base file.
         verify: Compare all checksums of the base too (those of the log are always compared).
-        like: What was there before: a file of other codes is refused.
+        like: What was there before: one of other codes, or that keeps others, is refused.
 
     Raises:
         FormatError: a file is damaged, or the log belongs to another index.
@@ -76,7 +76,7 @@ def load(path: Path, verify: bool = False, like: Base | None = None) -> State:
     if like is not None and not found.same_codes(like):
         raise FormatError(
             f"{path} was replaced by an index of codec {found.codec.fingerprint}, "
-            f"{found.code.label}; open it again"
+            f"{found.code.label}, keep={found.keep!r}; open it again"
         )
     if verify:
         found.contents.check_sections()
