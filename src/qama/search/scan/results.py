@@ -17,7 +17,8 @@ class SearchResult(NamedTuple):
         ids: int64 (n_queries, k'), best first; ties as `Index.search` says.
         scores: float32 (n_queries, k'): the cosine with the decoded vector, of a grid code times
             its calibration scale (both estimate the float32 cosine), or 1 - distance / bits; where
-            it was rescored, the cosine with the kept vector. k' is the lesser of k and the number of rows that may be returned.
+            it was rescored, the cosine with the kept vector. k' is the lesser of k and the number
+            of rows that may be returned.
     """
 
     ids: Ids
