@@ -17,7 +17,7 @@ from qama.quantizers.kept import FORMS, Form
 from qama.quantizers.vectors import unit
 from qama.search.rows.kept import PIECE_ROWS, Kept
 from qama.search.scan import rescoring
-from qama.search.storage import base
+from qama.search.storage import base, log
 from qama.search.storage.base import log_path
 from qama.search.storage.repair import repair
 from qama.search.storage.verify import verify
@@ -364,6 +364,25 @@ def test_every_change_in_memory_and_in_files(bytes_codec, vectors, queries, tmp_
         merged._now.kept.at(np.arange(len(index))), index._now.live_kept().at(np.arange(len(index)))
     )
     opened.close()
+
+
+@KEEP
+@pytest.mark.parametrize("nlist", [None, LISTS])
+def test_a_log_has_code_vector_and_list_of_a_row_in_one_entry(
+    bytes_codec, vectors, tmp_path, keep, nlist
+):
+    made(bytes_codec, vectors, keep, nlist=nlist).save(tmp_path / "index")
+    with Index.open(tmp_path / "index", "a") as opened:
+        opened.add(vectors[:3])
+        places = opened._now.places(np.arange(1500, 1503))
+        lists = None if nlist is None else opened._now.lists.owners[places // 64]
+    path = log_path(tmp_path / "index")
+    (record, sync) = log.read(np.fromfile(path, dtype=np.uint8), path).records
+    assert (record.kind, sync.kind) == ("add", "sync")
+    wanted = [bytes_codec.encode(vectors[:3], **CODE), Form(keep, 32).packed(vectors[:3])]
+    if nlist is not None:
+        wanted.append(lists.astype("<u4")[:, None].view(np.uint8))
+    np.testing.assert_array_equal(record.entries, np.concatenate(wanted, axis=1))
 
 
 def test_only_indexes_that_keep_the_same_are_merged(bytes_codec, vectors):
