@@ -126,6 +126,18 @@ def test_closing_is_a_flush(path, disk):
     assert disk.calls == ["fsync", "write"]
 
 
+@pytest.mark.parametrize("begin", [lambda index: index.delete([]), Index.flush, Index.close])
+def test_the_next_writer_makes_the_name_of_a_log_last(path, monkeypatch, begin):
+    """A writer may be killed when its new log has its name, and the folder is not synced yet."""
+    with Index.open(path, mode="a") as index:
+        index.add(X[:1])
+    synced = []
+    monkeypatch.setattr(files, "sync_folder", synced.append)
+    index = Index.open(path, mode="a")
+    begin(index)
+    assert synced == [path.parent]
+
+
 def test_the_first_change_reads_nothing_anew_unless_the_files_changed(path, monkeypatch):
     loads, load = [], store.load
     monkeypatch.setattr(
