@@ -11,7 +11,7 @@ import speed_data as data
 from speed_data import K
 
 import qama
-from qama.search.rows.lists import joined
+from qama.search.rows.entries import Columns, joined
 from qama.search.storage.loading import State
 
 
@@ -128,7 +128,7 @@ def partitions(bench):
         copies = -(-min(1_008_000, rows - start) // len(base))
         some = data.noisy(stored, copies * len(base), bench.random)
         ids = np.arange(start, start + len(some))
-        entries = joined(some, np.tile(lists, copies)[: len(some)])
+        entries = joined(Columns(some, numbers=np.tile(lists, copies)[: len(some)]))
         index._state = State(index._now.changed(ids, entries), None)
     Q = data.vectors(400, seed=4) + 0.02 * bench.random.standard_normal((400, 384))
     Q = Q.astype(np.float32)

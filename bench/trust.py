@@ -3,6 +3,7 @@
     python bench/trust.py                       everything; without atheris, all but the fuzzing
     python bench/trust.py --only kills readers  some parts; the others stay as the file has them
     python bench/trust.py --only kills --nlist 3  the same of indexes with inverted lists
+    python bench/trust.py --only kills --nlist 3 --keep int8  and of such that keep vectors
 
 Each part says how and with what it was run. Fuzzing is for `tests/sanitized_python.sh`.
 """
@@ -48,6 +49,7 @@ def main() -> None:
     parser.add_argument("--stride", type=int, default=1, help="of interrupts and failures")
     parser.add_argument("--processes", type=int, default=2, help="of interrupts")
     parser.add_argument("--nlist", type=int, help="inverted lists, of what changes an index")
+    parser.add_argument("--keep", help="form in which vectors are kept, of what changes an index")
     names = [*CHANGES, "corrupt", "fuzz"]
     parser.add_argument("--only", nargs="+", choices=names)
     given = parser.parse_args()
@@ -64,9 +66,12 @@ def main() -> None:
     for name in given.only or parts:
         if name not in parts:
             raise SystemExit("fuzzing needs atheris: see tests/sanitized_python.sh")
-        lists = ("--nlist", given.nlist) if given.nlist and name in CHANGES else ()
-        found = counts(*parts[name], *lists)
-        name += " with lists" if lists else ""
+        options = []
+        for option, what in (("nlist", "lists"), ("keep", "kept vectors")):
+            if getattr(given, option) and name.split()[0] in CHANGES:
+                options += [f"--{option}", getattr(given, option)]
+                name += f" with {what}"
+        found = counts(*parts[name.split()[0]], *options)
         kept = json.loads(RECORD.read_text())["results"] if RECORD.exists() else {}
         write_record(RECORD, kept | {name: found})  # read late: parts may run side by side
         print(name, json.dumps(found), flush=True)

@@ -249,6 +249,37 @@ def test_index_and_search_with_inverted_lists(folder, rows):
     assert "nprobe is 6" in refused("search", path, folder / "queries.npy", "--nprobe", 6)
 
 
+@pytest.mark.parametrize(("keep", "kept"), [("float16", 64), ("int8", 32)])
+def test_index_keeps_vectors_and_search_rescores(folder, rows, keep, kept):
+    path, index = folder / "new", Index(Codec.load(folder / "codec"), level="1", keep=keep)
+    options = ("--level", "1", "--keep", keep)
+    said = done("index", folder / "codec", folder / "rows.npy", "-o", path, *options).stderr
+    assert f"4 B and {kept} B kept as {keep} each" in said
+    index.add(rows)
+    found = done("search", path, folder / "queries.npy", "-k", 3, "--json", "--rescore", 30)
+    lines = [json.loads(line) for line in found.stdout.splitlines()]
+    expected = index.search(np.load(folder / "queries.npy"), 3, rescore=30)
+    assert [line["ids"] for line in lines] == expected.ids.tolist()
+    assert [line["scores"] for line in lines] == expected.scores.tolist()
+    facts = json.loads(done("inspect", path, "--json").stdout)
+    assert (facts["version"], facts["keep"], facts["kept_bytes"]) == (6, keep, kept)
+    assert facts["sections"]["vectors"] == {"dtype": "|u1", "shape": [300, kept]}
+
+
+def test_keep_and_rescore_are_refused_where_they_cannot_be(folder):
+    vectors, output = folder / "rows.npy", ("-o", folder / "new")
+    said = refused("index", folder / "codec", vectors, *output, "--keep", "float32")
+    assert "choose one of 'float16', 'int8'" in said
+    done("encode", folder / "codec", vectors, "-o", folder / "codes.qama", "--level", "1")
+    said = refused("index", folder / "codec", folder / "codes.qama", *output, "--keep", "int8")
+    assert "holds codes, and --keep needs vectors" in said
+    done("index", folder / "codec", vectors, *output, "--level", "1")
+    facts = json.loads(done("inspect", folder / "new", "--json").stdout)
+    assert (facts["version"], facts["keep"], facts["kept_bytes"]) == (4, None, 0)
+    said = refused("search", folder / "new", folder / "queries.npy", "--rescore", 50)
+    assert "rescore needs the vectors themselves" in said
+
+
 def test_index_takes_ids_from_text_or_npy(folder):
     ids = np.arange(300)[::-1] * 3
     np.save(folder / "ids.npy", ids)

@@ -51,6 +51,15 @@ def forge(path, header, body=b"", *, length=None, crc=None, magic=None, version=
 # --- what a file is ---------------------------------------------------------------------------
 
 
+def test_an_array_in_pieces_is_the_array(path, tmp_path):
+    pieces = {
+        name: container.Pieces(a.dtype.str, a.shape, lambda a=a: [a[:1], a[1:1], a[1:]])
+        for name, a in ARRAYS.items()
+    }
+    container.write(tmp_path / "pieces", "test", 7, META, pieces)
+    assert (tmp_path / "pieces").read_bytes() == path.read_bytes()
+
+
 def test_a_link_is_followed_and_a_pipe_is_no_place_for_a_file(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "file")
     for text in (b"first", b"second"):

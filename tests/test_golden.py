@@ -3,7 +3,9 @@
 index-1: version 1, of the first release; a row was deleted before it was saved. index-2: version 2
 with a log of a delete, an upsert and an add. index-3: version 2, its codec, codec-2, with full
 bytes. index-4: version 3, whose leading bytes are apart; a row was deleted. index-5: version 4,
-with a log of version 2, which says what was synced. codes-1: version 1.
+with a log of version 2, which says what was synced. index-6: version 6, vectors kept as float16,
+with a log of a delete, an upsert and an add; index-7: as int8, with inverted lists. codes-1:
+version 1.
 The vectors were drawn by `default_rng(11)`, the queries by `default_rng(12)`.
 """
 
@@ -31,8 +33,11 @@ def opened(tmp_path, name, mode="r"):
 
 @pytest.mark.parametrize(
     ("name", "dims"),
-    [("index-1", 8), ("index-2", 16), ("index-3", 8), ("index-4", 16), ("index-5", 16)],
-)
+    [
+        ("index-1", 8), ("index-2", 16), ("index-3", 8), ("index-4", 16), ("index-5", 16),
+        ("index-6", 8), ("index-7", 8),
+    ],
+)  # fmt: skip
 def test_an_index_of_every_version_answers_as_recorded(tmp_path, name, dims):
     index, answers = opened(tmp_path, name), ANSWERS[name]
     queries = np.random.default_rng(12).standard_normal((3, dims)).astype(np.float32)
@@ -42,12 +47,19 @@ def test_an_index_of_every_version_answers_as_recorded(tmp_path, name, dims):
     found = index.search(queries, 5)
     assert found.ids.tolist() == answers["found"]
     assert found.scores.tolist() == answers["scores"]
+    if index.keep:
+        found, rescored = index.search(queries, 5, rescore=20), answers["rescored"]
+        assert found.ids.tolist() == rescored["found"]
+        assert found.scores.tolist() == rescored["scores"]
 
 
 @pytest.mark.parametrize(
     ("name", "first"),
-    [("index-1", 70), ("index-2", 901), ("index-3", 70), ("index-4", 70), ("index-5", 904)],
-)
+    [
+        ("index-1", 70), ("index-2", 901), ("index-3", 70), ("index-4", 70), ("index-5", 904),
+        ("index-6", 904), ("index-7", 904),
+    ],
+)  # fmt: skip
 def test_an_index_of_every_version_can_be_changed(tmp_path, name, first):
     with opened(tmp_path, name, "a") as index:
         X = np.eye(index.codec.dims_in, dtype=np.float32)

@@ -13,9 +13,16 @@ import numpy as np
 import pytest
 from conftest import mixture
 from hypothesis import settings
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
 
 from qama import Codec, FormatError, Index, SearchResult, container, kernels
+from qama.quantizers.kept import FORMS, Form
 from qama.quantizers.thermometer import levels
 
 CELL = {"dims": 32, "level": "2"}
@@ -640,12 +647,15 @@ class Changes(RuleBasedStateMachine):
     def __init__(self):
         super().__init__()
         self.codec = golden_codec()
-        self.index = Index(self.codec, dims=8, level="2")
         self.model = []
         self.following = 0  # the next default id: behind all that were ever given
         self.folder = tempfile.TemporaryDirectory()
         self.path = Path(self.folder.name) / "index"
         self.kept = False  # in a file
+
+    @initialize(keep=st.sampled_from([None, *FORMS]))
+    def begin(self, keep):
+        self.index = Index(self.codec, dims=8, level="2", keep=keep)
 
     def teardown(self):
         self.index.close()
@@ -740,6 +750,19 @@ class Changes(RuleBasedStateMachine):
                 assert [held[key] for key in ids.tolist()] == got.tolist()
                 assert len(set(ids.tolist())) == len(ids)
                 assert wanted is None or set(ids.tolist()) <= set(wanted)
+
+    @precondition(lambda self: self.model and self.index.keep)
+    @rule(k=st.integers(1, 30), wanted=st.none() | st.lists(SMALL_IDS, max_size=8))
+    def rescore(self, k, wanted):
+        X, keys = np.stack([x for _, x in self.model]), np.array(self.keys())
+        form = Form.of(self.index.keep, 8)
+        cosines = form.cosines(POOL[:3], np.stack([form.packed(X)] * 3))
+        allowed = np.flatnonzero(np.isin(keys, keys if wanted is None else wanted))
+        order = allowed[np.argsort(-cosines[:, allowed], axis=1, kind="stable")[:, :k]]
+        found = self.index.search(
+            POOL[:3], k, filter=wanted, nprobe=self.index.nlist, rescore=len(keys)
+        )
+        check(found, keys[order], np.take_along_axis(cosines, order, axis=1).astype(np.float32))
 
     @invariant()
     def holds_what_the_model_holds(self):

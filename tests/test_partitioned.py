@@ -339,7 +339,7 @@ def test_a_file_that_does_not_fit_itself_is_refused(index, queries, tmp_path, ch
 
 def rewrite(path, other, changes):
     """Write an index file again with other values, its checksums right."""
-    whole = container.read(path, base.KIND, base.FORMAT)
+    whole = container.read(path, base.KIND, base.LISTS)
     meta, arrays = dict(whole.meta), dict(whole.arrays)
     for name, value in changes.items():
         section = name.removesuffix("@")
@@ -349,13 +349,13 @@ def rewrite(path, other, changes):
             arrays[section] = value
         else:
             meta[name] = value
-    container.write(other, base.KIND, base.FORMAT, meta, arrays)
+    container.write(other, base.KIND, base.LISTS, meta, arrays)
 
 
 @pytest.mark.parametrize("rows_at", ["twice", "none", "beyond"])
 def test_rows_without_a_place_are_noticed_when_they_are_needed(index, queries, tmp_path, rows_at):
     index.save(tmp_path / "whole")
-    rows = np.array(container.read(tmp_path / "whole", base.KIND, base.FORMAT).arrays["rows"])
+    rows = np.array(container.read(tmp_path / "whole", base.KIND, base.LISTS).arrays["rows"])
     at = np.flatnonzero(rows >= 0)
     rows[at[0]] = {"twice": rows[at[1]], "none": -1, "beyond": 10**6}[rows_at]
     rewrite(tmp_path / "whole", tmp_path / "x", {"rows@": rows})
@@ -540,7 +540,7 @@ def test_centroids_come_from_more_than_the_first_batch(codec, vectors):
 def test_values_that_no_list_has_are_refused(index, queries, tmp_path, name, value):
     index.calibrate(queries)
     index.save(tmp_path / "whole")
-    array = np.array(container.read(tmp_path / "whole", base.KIND, base.FORMAT).arrays[name])
+    array = np.array(container.read(tmp_path / "whole", base.KIND, base.LISTS).arrays[name])
     array[...] = np.linspace(1, 0, len(array)) if value == "falls" else value
     rewrite(tmp_path / "whole", tmp_path / "x", {f"{name}@": array})
     with pytest.raises(FormatError, match=name):

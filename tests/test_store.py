@@ -126,6 +126,18 @@ def test_closing_is_a_flush(path, disk):
     assert disk.calls == ["fsync", "write"]
 
 
+@pytest.mark.parametrize("begin", [lambda index: index.delete([]), Index.flush, Index.close])
+def test_the_next_writer_makes_the_name_of_a_log_last(path, monkeypatch, begin):
+    """A writer may be killed when its new log has its name, and the folder is not synced yet."""
+    with Index.open(path, mode="a") as index:
+        index.add(X[:1])
+    synced = []
+    monkeypatch.setattr(files, "sync_folder", synced.append)
+    index = Index.open(path, mode="a")
+    begin(index)
+    assert synced == [path.parent]
+
+
 def test_the_first_change_reads_nothing_anew_unless_the_files_changed(path, monkeypatch):
     loads, load = [], store.load
     monkeypatch.setattr(
@@ -676,22 +688,27 @@ def test_two_threads_that_change_one_index_wait_for_each_other(path):
     assert len(Index.open(path)) == 340
 
 
-@pytest.mark.parametrize("nlist", [None, 3], ids=["flat", "lists"])
-def test_readers_beside_a_writer(nlist):
+OPTIONS = pytest.mark.parametrize(
+    "options", [{}, {"nlist": 3}, {"keep": "float16"}], ids=["flat", "lists", "kept"]
+)
+
+
+@OPTIONS
+def test_readers_beside_a_writer(options):
     from readers import run
 
-    counts = run(2.0, 4, 0, nlist)
+    counts = run(2.0, 4, 0, **options)
     assert counts["wrong"] == []
     assert counts["searches"] > 10
 
 
-@pytest.mark.parametrize("nlist", [None, 3], ids=["flat", "lists"])
-def test_a_few_kills(nlist):
+@OPTIONS
+def test_a_few_kills(options):
     """`tests/long/kills.py` does it 300 times."""
     from kills import run
 
     kills = int(os.environ.get("QAMA_KILLS", "10"))
-    counts = run(kills, kills, nlist)
+    counts = run(kills, kills, **options)
     assert (counts["kills"], counts["wrong"]) == (kills, 0)
 
 

@@ -29,12 +29,12 @@ def path(tmp_path):
 
 def rewrite(path, meta=None, **arrays):
     """Write a file again with other values, its checksums right."""
-    whole = container.read(path, base.KIND, base.FORMAT)
+    whole = container.read(path, base.KIND, base.LISTS)
     meta, arrays = (
         whole.meta | (meta or {}),
         {n: np.array(a) for n, a in whole.arrays.items()} | arrays,
     )
-    container.write(path, base.KIND, base.FORMAT, meta, arrays)
+    container.write(path, base.KIND, base.LISTS, meta, arrays)
 
 
 def test_a_whole_partitioned_index_is_whole(path):
@@ -61,7 +61,7 @@ def test_other_vectors_are_noticed(path):
 
 
 def test_rows_that_contradict_each_other_are_noticed(path):
-    whole = container.read(path, base.KIND, base.FORMAT)
+    whole = container.read(path, base.KIND, base.LISTS)
     arrays = {name: np.array(whole.arrays[name]) for name in ("ids", "rows", "factors", "blocks")}
     live = np.flatnonzero(arrays["rows"] >= 0)
     raw = path.read_bytes()

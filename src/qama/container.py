@@ -19,7 +19,7 @@ import json
 import math
 import os
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,25 @@ MAX_DEPTH = 64  # lists and objects within each other, the header itself the fir
 DTYPES = ("|u1", "<u8", "<i8", "<i4", "<i2", "<f4", "<f8")
 
 Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """An array to be written that need not be in memory as a whole.
+
+    Attributes:
+        dtype: One of DTYPES.
+        shape: Its shape.
+        pieces: Gives its parts along the first axis, C-contiguous, in their order; called more than
+            once.
+    """
+
+    dtype: str
+    shape: tuple[int, ...]
+    pieces: Callable[[], Iterable[Array]]
+
+
+Section = Array | Pieces
 
 
 @dataclass(frozen=True)
@@ -85,7 +104,7 @@ def write(
     kind: str,
     version: int,
     meta: Mapping[str, Any],
-    arrays: Mapping[str, Array],
+    arrays: Mapping[str, Section],
     check: Callable[[Path], object] | None = None,
 ) -> None:
     """Write a file atomically: a temporary file beside it, synced, then renamed over it.
@@ -116,7 +135,9 @@ def write(
         end = FIXED - 8 + file.write(len(header).to_bytes(8, "little") + header)
         for entry in sections:
             file.write(b"\0" * (entry["offset"] - end))
-            end = entry["offset"] + file.write(stored[entry["name"]].data)
+            end = entry["offset"]
+            for piece in stored[entry["name"]].pieces():
+                end += file.write(piece.data)
 
 
 def read(
@@ -248,26 +269,31 @@ def _is_deeper(value: object, depth: int) -> bool:
     return depth == 0 or any(_is_deeper(child, depth - 1) for child in value)
 
 
-def _storable(array: Array) -> Array:
+def _storable(array: Section) -> Pieces:
+    if isinstance(array, Pieces):
+        return array
     flat = np.ascontiguousarray(array)
     little = flat.astype(flat.dtype.newbyteorder("<"), copy=False)
     if little.dtype.str not in DTYPES:
         raise ValueError(f"dtype {array.dtype} cannot be stored; the file format knows {DTYPES}")
-    return little
+    return Pieces(little.dtype.str, little.shape, lambda: [little])
 
 
 def _aligned(offset: int) -> int:
     return -(-offset // ALIGN) * ALIGN
 
 
-def _section(name: str, array: Array) -> dict[str, Any]:
+def _section(name: str, array: Pieces) -> dict[str, Any]:
+    crc = 0
+    for piece in array.pieces():
+        crc = _crc(piece, crc)
     return {
         "name": name,
-        "dtype": array.dtype.str,
+        "dtype": array.dtype,
         "shape": list(array.shape),
         "offset": 0,
-        "nbytes": array.nbytes,
-        "crc32": _crc(array),
+        "nbytes": math.prod(array.shape) * np.dtype(array.dtype).itemsize,
+        "crc32": crc,
     }
 
 
@@ -277,8 +303,8 @@ def _place(sections: list[dict[str, Any]], start: int) -> None:
         start = entry["offset"] + entry["nbytes"]
 
 
-def _crc(array: Array) -> int:
-    return zlib.crc32(array.reshape(-1).view(np.uint8).data) if array.size else 0
+def _crc(array: Array, before: int = 0) -> int:
+    return zlib.crc32(array.reshape(-1).view(np.uint8).data, before) if array.size else before
 
 
 def _header(

@@ -8,6 +8,7 @@ the system answers a read behind the cut with a signal that kills. Here such a r
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 import weakref
@@ -17,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qama import files
-from qama.checks import Bytes
+from qama.checks import Bytes, Ids
 from qama.kernels import guarding
 
 _START = 64  # bytes that tell one file of qama from another
@@ -50,9 +51,46 @@ def mapped(path: str | os.PathLike[str]) -> Bytes:
 
 def changed(array: npt.NDArray[Any]) -> bool:
     """Whether the file of a mapped array was changed in place since; False for other arrays."""
+    held = _map_of(array)
+    if held is None:
+        return False
+    return held.size() < len(held) or held[:_START] != held.start or guarding.faulted(held.place)
+
+
+def read_scattered(array: npt.NDArray[Any]) -> None:
+    """Tell the system to read nothing ahead in a mapped array, of which searches touch few rows.
+
+    It would read some hundred KB for each of them. Does nothing for other arrays.
+    """
+    _advise(array, "MADV_RANDOM", [0], array.nbytes)
+
+
+def read_soon(array: npt.NDArray[Any], rows: Ids | None = None) -> None:
+    """Tell the system which rows (None: all) of a mapped array are read next.
+
+    It then fetches them side by side, not one after the other. Does nothing for other arrays.
+    """
+    if rows is None:
+        _advise(array, "MADV_WILLNEED", [0], array.nbytes)
+    else:
+        _advise(array, "MADV_WILLNEED", (rows * array.strides[0]).tolist(), array.strides[0])
+
+
+def _map_of(array: npt.NDArray[Any]) -> _Map | None:
+    """Return the map that an array shows a part of, if it does."""
     base: object = array
     while isinstance(base, np.ndarray | memoryview):
         base = base.obj if isinstance(base, memoryview) else base.base
-    if not isinstance(base, _Map):
-        return False
-    return base.size() < len(base) or base[:_START] != base.start or guarding.faulted(base.place)
+    return base if isinstance(base, _Map) else None
+
+
+def _advise(array: npt.NDArray[Any], advice: str, starts: list[int], length: int) -> None:
+    """Say how some stretches of a C-contiguous array will be read, where the system listens."""
+    held = _map_of(array)
+    if held is None or not length or not hasattr(mmap, advice):
+        return
+    offset = array.ctypes.data - np.frombuffer(held, dtype=np.uint8).ctypes.data
+    with contextlib.suppress(OSError):  # advice
+        for start in starts:
+            page = (offset + start) // mmap.PAGESIZE * mmap.PAGESIZE
+            held.madvise(getattr(mmap, advice), page, offset + start + length - page)

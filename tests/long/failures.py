@@ -1,6 +1,6 @@
 """Let every call of the system that a change makes fail, go on, and see what memory and files hold.
 
-    python tests/long/failures.py [--stride 1] [--ways 16] [--seed 0] [--nlist N]
+    python tests/long/failures.py [--stride 1] [--ways 16] [--seed 0] [--nlist N] [--keep FORM]
 
 The n-th call that qama makes while it opens, changes, saves or closes an index raises OSError, for
 n = 1, 2, 3 and so on until nothing is left to fail; with each of several error numbers, once, and
@@ -173,12 +173,12 @@ def all_cases():
     yield from (Case(state, "open", "first") for state in STATES if state != "tail")
 
 
-def run(stride, ways, seed, nlist=None):
+def run(stride, ways, seed, **options):
     """Let calls fail; returns counts. "wrong" counts where memory or files were not right."""
     counts, first, dice = Counter(failures=0, wrong=0), {}, random.Random(seed)
     counts["errors that name no file"] = 0
     with quiet(), tempfile.TemporaryDirectory(dir=memory_folder()) as root:
-        grounds = Grounds(Path(root), nlist)
+        grounds = Grounds(Path(root), **options)
         for case in all_cases():
             for way in dice.sample(WAYS, ways):
                 at, came = 1 + dice.randrange(stride), None
@@ -211,5 +211,7 @@ if __name__ == "__main__":
     parser.add_argument("--ways", type=int, default=len(WAYS), help="drawn for each change")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--nlist", type=int, help="inverted lists of the indexes")
+    parser.add_argument("--keep", help="form in which the indexes keep vectors")
     given = parser.parse_args()
-    print(json.dumps(run(given.stride, given.ways, given.seed, given.nlist), indent=1))
+    options = {"nlist": given.nlist, "keep": given.keep}
+    print(json.dumps(run(given.stride, given.ways, given.seed, **options), indent=1))

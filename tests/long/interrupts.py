@@ -1,6 +1,7 @@
 """Raise an exception at every line of every change, go on, and see what memory and files hold.
 
-    python tests/long/interrupts.py [--stride 1] [--twice 8] [--seed 0] [--nlist N] [--processes 1]
+    python tests/long/interrupts.py [--stride 1] [--twice 8] [--seed 0] [--nlist N] [--keep FORM]
+        [--processes 1]
 
 A tracer raises KeyboardInterrupt, and in a second pass MemoryError, at the n-th line of qama that a
 change runs, for n = 1, 2, 3 and so on until the change comes to its end; so for each kind of change
@@ -131,11 +132,11 @@ def points(stride, twice, dice):
         yield KeyboardInterrupt, dice.randrange(stride * 8), stride * 8, later
 
 
-def run(stride, twice, seed, nlist=None, processes=1):
+def run(stride, twice, seed, processes=1, **options):
     """Interrupt changes; returns counts. "wrong" counts where memory or files were not right."""
     counts, first = Counter(points=0, wrong=0), {}
     with quiet(), tempfile.TemporaryDirectory(dir=memory_folder()) as root:
-        grounds = Grounds(Path(root), nlist)
+        grounds = Grounds(Path(root), **options)
         one = partial(_tried, grounds, stride, twice, seed)
         if processes == 1:
             found = map(one, cases())
@@ -181,7 +182,8 @@ if __name__ == "__main__":
     parser.add_argument("--twice", type=int, default=8)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--nlist", type=int, help="inverted lists of the indexes")
+    parser.add_argument("--keep", help="form in which the indexes keep vectors")
     parser.add_argument("--processes", type=int, default=1)
     given = parser.parse_args()
-    asked = given.stride, given.twice, given.seed, given.nlist, given.processes
-    print(json.dumps(run(*asked), indent=1))
+    asked = given.stride, given.twice, given.seed, given.processes
+    print(json.dumps(run(*asked, nlist=given.nlist, keep=given.keep), indent=1))

@@ -1,6 +1,6 @@
 """Kill a writer at random moments and see what its files hold.
 
-    python tests/long/kills.py [--kills 300] [--seed 0] [--nlist N]
+    python tests/long/kills.py [--kills 300] [--seed 0] [--nlist N] [--keep FORM]
 
 A writer changes an index as fast as it can and says, through a pipe, what it begins and what it has
 done. It gets SIGKILL at a random moment. The files must then open and hold what was done, and may
@@ -122,8 +122,10 @@ def holds(codec, path, model):
         return False
     if not model:
         return True
-    expected = codec.encode(vectors(list(model.values())), compact=True, **CELL)
-    return bool((index._now.live_codes() == expected).all())
+    X, now = vectors(list(model.values())), index._now
+    expected = codec.encode(X, compact=True, **CELL)
+    kept = now.kept is None or (now.live_kept().at(np.arange(len(X))) == now.kept.form.packed(X))
+    return bool((now.live_codes() == expected).all() and np.all(kept))
 
 
 def judge(codec, path, before, said, counts):
@@ -154,13 +156,13 @@ def judge(codec, path, before, said, counts):
     return fitting[-1]
 
 
-def run(kills, seed, nlist=None):
+def run(kills, seed, **options):
     """Kill writers; returns counts. "wrong" counts losses, half changes and unreadable files."""
     dice, counts, codec = random.Random(seed), Counter(kills=0, wrong=0), CODEC
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder) / "index")
         model = {}
-        fresh(nlist).save(path)
+        fresh(**options).save(path)
         for number in range(kills):
             said = killed(path, seed * 1_000_003 + number, dice)
             counts["kills"] += 1
@@ -170,7 +172,7 @@ def run(kills, seed, nlist=None):
                 counts["wrong"] += 1
                 print(f"kill {number}: {error!r}", file=sys.stderr)
                 path, model = str(Path(folder) / f"after {number}"), {}
-                fresh(nlist).save(path)
+                fresh(**options).save(path)
         counts["vectors at the end"] = len(model)
     return dict(sorted(counts.items()))
 
@@ -181,8 +183,10 @@ if __name__ == "__main__":
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--write")
     parser.add_argument("--nlist", type=int, help="inverted lists of the indexes")
+    parser.add_argument("--keep", help="form in which the indexes keep vectors")
     given = parser.parse_args()
     if given.write:
         write(given.write, given.seed)
     else:
-        print(json.dumps(run(given.kills, given.seed, given.nlist), indent=1))
+        options = {"nlist": given.nlist, "keep": given.keep}
+        print(json.dumps(run(given.kills, given.seed, **options), indent=1))

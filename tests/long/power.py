@@ -1,6 +1,6 @@
 """Cut the power at any moment of a run of changes and see what the files hold.
 
-    python tests/long/power.py [--states 20000] [--seed 0] [--nlist N]
+    python tests/long/power.py [--states 20000] [--seed 0] [--nlist N] [--keep FORM]
 
 A run of random changes is recorded: every write, sync, truncation, creation, renaming and removal,
 and what was acknowledged by then, as lasting or not. Between any two of these calls the power may
@@ -394,14 +394,14 @@ def _found(path, models):
 # --- all together -----------------------------------------------------------------------------
 
 
-def beginning(folder, nlist):
+def beginning(folder, options):
     """Where the first run begins: an empty index and no copy."""
-    fresh(nlist).save(folder / "index")
+    fresh(**options).save(folder / "index")
     files = {path.name: File([(0, path.read_bytes())]) for path in folder.iterdir()}
     return Begin(files, files, {"index": [Model()], "copy": [None]})
 
 
-def run(states, seed, nlist=None):
+def run(states, seed, **options):
     """Cut the power; returns counts. "wrong" counts states with losses, halves, or unreadable."""
     dice, first, known = random.Random(seed), {}, {}
     counts = Counter({"states judged": 0, "states drawn": 0, "wrong": 0})
@@ -410,7 +410,8 @@ def run(states, seed, nlist=None):
         while counts["states judged"] < states:
             with tempfile.TemporaryDirectory(dir=root) as folder:
                 try:
-                    made = Run(Path(folder), begin or beginning(Path(folder), nlist), dice, counts)
+                    start = begin or beginning(Path(folder), options)
+                    made = Run(Path(folder), start, dice, counts)
                 except WrongError:  # a wrong one was judged before, as a state of the last run
                     begin = None
                     continue
@@ -458,5 +459,7 @@ if __name__ == "__main__":
     parser.add_argument("--states", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--nlist", type=int, help="inverted lists of the indexes")
+    parser.add_argument("--keep", help="form in which the indexes keep vectors")
     given = parser.parse_args()
-    print(json.dumps(run(given.states, given.seed, given.nlist), indent=1))
+    options = {"nlist": given.nlist, "keep": given.keep}
+    print(json.dumps(run(given.states, given.seed, **options), indent=1))

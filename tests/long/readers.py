@@ -1,6 +1,6 @@
 """Readers beside a writer: every answer belongs to some committed state.
 
-    python tests/long/readers.py [--seconds 300] [--readers 8] [--seed 0] [--nlist N]
+    python tests/long/readers.py [--seconds 300] [--readers 8] [--seed 0] [--nlist N] [--keep FORM]
 
 One thread adds, replaces, deletes and compacts; it remembers the ids of every state before that
 state can be seen. Threads search it meanwhile, and a process reads the files. A search for all
@@ -73,7 +73,7 @@ class Writer:
         return kind
 
 
-def check(codec, found, writer, first):
+def check(codec, form, found, writer, first):
     """Whether one answer for all vectors is one of the states committed since the first.
 
     None if so much was committed meanwhile that the first is forgotten.
@@ -88,23 +88,26 @@ def check(codec, found, writer, first):
         X = np.stack([POOL[(key + state[key]) % len(POOL)] for key in ids]) if ids else None
         if X is None:
             return True
-        codes = codec.encode(X, **CELL)
-        scores = codec.score(POOL[:1], codes, **CELL)[0]
+        if form is None:
+            scores = codec.score(POOL[:1], codec.encode(X, **CELL), **CELL)[0]
+        else:
+            scores = form.cosines(POOL[:1], form.packed(X)[None])[0].astype(np.float32)
         if (scores == found.scores[0]).all():
             return True
     return False
 
 
 def read(writer, codec, stop, counts, errors, seed):
-    dice = random.Random(seed)
+    dice, form = random.Random(seed), writer.index._form
     while not stop.is_set() and not errors:
         first = writer.committed
         filter_ = None if dice.random() < 0.7 else (lambda ids: ids >= 0)
         try:
             found = writer.index.search(
-                POOL[:1], 10 * MOST, threads=1, filter=filter_, **every_list(writer.index)
-            )
-            right = check(codec, found, writer, first)
+                POOL[:1], 10 * MOST, threads=1, filter=filter_, rescore=int(form is not None),
+                **every_list(writer.index),
+            )  # fmt: skip
+            right = check(codec, form, found, writer, first)
             counts["searches" if right else "searches too slow to check"] += right is not False
             if right is False:
                 errors.append(f"an answer of {found.ids.shape[1]} ids is no committed state")
@@ -120,7 +123,7 @@ index, turns, began = qama.Index.open(path), 0, time.time()
 Q = np.ones((1, 8), dtype=np.float32)
 while time.time() < began + seconds:
     index.refresh()
-    found = index.search(Q, 10000, threads=1, nprobe=index.nlist)
+    found = index.search(Q, 10000, threads=1, nprobe=index.nlist, rescore=1 if index.keep else 0)
     assert sorted(found.ids[0].tolist()) == sorted(index.ids.tolist())
     assert (np.diff(found.scores[0]) <= 0).all()
     turns += 1
@@ -128,13 +131,13 @@ print(turns)
 """
 
 
-def run(seconds, readers, seed, nlist=None):
+def run(seconds, readers, seed, **options):
     """Search and change for so many seconds; returns counts and what went wrong."""
     codec, counts, errors = CODEC, Counter(), []
     stop = threading.Event()
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder) / "index")
-        fresh(nlist).save(path)
+        fresh(**options).save(path)
         with Index.open(path, mode="a") as index:
             writer = Writer(index, seed)
             threads = [
@@ -168,5 +171,7 @@ if __name__ == "__main__":
     parser.add_argument("--readers", type=int, default=8)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--nlist", type=int, help="inverted lists of the indexes")
+    parser.add_argument("--keep", help="form in which the indexes keep vectors")
     given = parser.parse_args()
-    print(json.dumps(run(given.seconds, given.readers, given.seed, given.nlist), indent=1))
+    options = {"nlist": given.nlist, "keep": given.keep}
+    print(json.dumps(run(given.seconds, given.readers, given.seed, **options), indent=1))

@@ -63,15 +63,19 @@ class Grounds:
 
     Args:
         root: An empty folder.
-        nlist: Inverted lists of each index; None: none.
+        options: Of `fresh`, for each index.
     """
 
-    def __init__(self, root, nlist=None):
-        self._root, self.nlist = root, nlist
+    def __init__(self, root, **options):
+        self._root, self._options = root, options
         self._dice = random.Random(5)
         self.models = {state: self._build(state) for state in STATES}
         self.old = Change("add", None, (1, 2, 3)).after(Model())
         self.judged = set()  # files that were judged, see Trial
+
+    def fresh(self):
+        """An index without vectors."""
+        return fresh(**self._options)
 
     def change(self, case, model):
         """The change that a case makes to an index that holds the model."""
@@ -101,7 +105,7 @@ class Grounds:
     def _build(self, state):
         folder = self._root / state
         folder.mkdir()
-        model, index = Model(), fresh(self.nlist)
+        model, index = Model(), self.fresh()
         stored, logged = self._contents(state)
         for change in stored:
             change.make(index)
@@ -122,7 +126,7 @@ class Grounds:
         return model
 
     def _save_old(self, path):
-        index = fresh(self.nlist)
+        index = self.fresh()
         index.add(POOL[[1, 2]])
         index.save(path)
         with Index.open(path, mode="a") as opened:
@@ -168,7 +172,7 @@ class Trial:
         self.stored = grounds.models[case.state]
         self.old = grounds.old if case.kind == "save over" else None
         if case.turn == "memory":
-            self.index = fresh(grounds.nlist)
+            self.index = grounds.fresh()
             fill = Change("add", tuple(self.stored.rows), tuple(self.stored.rows.values()))
             following = max((key + 1 for key in self.stored.rows), default=0)
             self.stored = Model(self.stored.rows, following)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from qama import Codec, Index
+from qama.quantizers.kept import FORMS, Form
 from qama.search.rows import partitioning
 from qama.search.storage.loading import State
 
@@ -17,11 +18,15 @@ CELL = {"dims": 8, "level": "2"}
 POOL = np.random.default_rng(7).standard_normal((512, 8)).astype(np.float32)
 CODEC = Codec.load(GOLDEN)
 SCORES = CODEC.score(POOL[:3], CODEC.encode(POOL, **CELL), **CELL)
+COSINES = {}  # with kept vectors, by their form
+for form in (Form.of(name, CODEC.dims_in) for name in FORMS):
+    packed = np.broadcast_to(form.packed(POOL), (3, len(POOL), form.width))
+    COSINES[form.name] = form.cosines(POOL[:3], packed).astype(np.float32)
 
 
-def fresh(nlist=None):
+def fresh(nlist=None, keep=None):
     """An index without vectors; with so many inverted lists, whose centroids are of the pool."""
-    index = Index(CODEC, **CELL)
+    index = Index(CODEC, **CELL, keep=keep)
     if nlist:
         codes = CODEC.encode(POOL, compact=True, **CELL)
         rows = partitioning.partitioned(index.code, index._now, codes, nlist, 0, 1)
@@ -120,7 +125,12 @@ def mixed(dice, model, count):
 def difference(ids, everything, model):
     """How an index differs from a model: ids, their order, and the scores of a search for all.
 
-    The scores follow from the codes; None where nothing differs.
+    The scores follow from the codes, or from kept vectors; None where nothing differs.
+
+    Args:
+        ids: Those of the index.
+        everything: Searches for all: the results by what their scores must be, (3, len(POOL)).
+        model: The model.
     """
     if len(ids) != len(model.rows):
         return f"{len(ids)} vectors instead of {len(model.rows)}"
@@ -128,13 +138,15 @@ def difference(ids, everything, model):
         return "other ids, or in another order"
     if not len(ids):
         return None
-    found = everything()
     order = np.argsort(ids)
-    if (np.sort(found.ids, axis=1) != ids[order]).any():
-        return "a search finds other ids than the index lists"
-    at = order[np.searchsorted(ids, found.ids, sorter=order)]
-    wanted = SCORES[np.arange(3)[:, None], np.array(list(model.rows.values()))[at]]
-    return None if (found.scores == wanted).all() else "vectors of other scores"
+    for found, scores in everything():
+        if (np.sort(found.ids, axis=1) != ids[order]).any():
+            return "a search finds other ids than the index lists"
+        at = order[np.searchsorted(ids, found.ids, sorter=order)]
+        wanted = scores[np.arange(3)[:, None], np.array(list(model.rows.values()))[at]]
+        if (found.scores != wanted).any():
+            return "vectors of other scores"
+    return None
 
 
 def held_of(index, models, what):
@@ -146,7 +158,12 @@ def held_of(index, models, what):
 
     @cache
     def everything():
-        return index.search(POOL[:3], len(index), threads=1, **every_list(index))
+        options = {"threads": 1, **every_list(index)}
+        found = [(index.search(POOL[:3], len(index), **options), SCORES)]
+        if index.keep:
+            rescored = index.search(POOL[:3], len(index), rescore=1, **options)
+            found.append((rescored, COSINES[index.keep]))
+        return found
 
     found = [difference(index.ids, everything, model) for model in models]
     if None not in found:

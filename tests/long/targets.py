@@ -113,6 +113,8 @@ def use_index(path):
             index.search(X[:3], 400, nprobe=index.nlist, threads=1)
         if index.nlist and len(index):
             index.calibrate(X[:3])
+        if index.keep:
+            index.search(X[:3], 5, rescore=50, threads=1)
         if index.nlist is None and index.code.prefixes():
             index.search(X[:3], 5, threads=1, funnel=7)
         index.add(X[:3])
@@ -203,6 +205,9 @@ def whole_files(folder):
         made["codes"].append(((folder / "codes").read_bytes(), b""))
     for number, cell in enumerate((CELLS[0], CELLS[3])):
         made["index"].append(changed_index(folder / f"lists{number}", codec, cell, number > 0, 4))
+    for number, keep in enumerate(("float16", "int8")):
+        path, nlist = folder / f"kept{number}", 4 * number or None
+        made["index"].append(changed_index(path, codec, CELLS[3], True, nlist, keep))
     Names(["a", "b\u00e9", "", "a long name" * 9]).save(folder / "names")
     made["names"].append(((folder / "names").read_bytes(), b""))
     for kind, texts in plain_files(folder).items():
@@ -210,9 +215,9 @@ def whole_files(folder):
     return made
 
 
-def changed_index(path, codec, cell, given, nlist=None):
+def changed_index(path, codec, cell, given, nlist=None, keep=None):
     """The bytes of an index and of a log of every kind of change."""
-    index = Index(codec, **cell, nlist=nlist)
+    index = Index(codec, **cell, nlist=nlist, keep=keep)
     index.add(POOL[:300], ids=range(1000, 1300) if given else None)
     if nlist:
         index.calibrate(POOL[300:310])

@@ -71,14 +71,19 @@ def index(
     nlist: Annotated[
         int | None, typer.Option(min=1, help="Inverted lists, of which a search reads a few.")
     ] = None,
+    keep: Annotated[
+        str | None, typer.Option(help="Keep the vectors too: float16 or int8, to rescore with.")
+    ] = None,
 ) -> None:
     """Encode vectors into a searchable index file."""
     check_output(output, codec, vectors, ids)
     loaded = Codec.load(codec)
     if vectors.suffix == ".qama":
+        if keep is not None:
+            raise ValueError(f"{vectors} holds codes, and --keep needs vectors: give the vectors")
         built = _of_codes(loaded, vectors, ids, {"dims": dims, "level": level, "nbytes": nbytes})
     else:
-        built = Index(loaded, dims=dims, level=level, nbytes=nbytes)
+        built = Index(loaded, dims=dims, level=level, nbytes=nbytes, keep=keep)
         _fill(built, vectors, ids)
     if nlist is not None:
         built.partition(nlist)
@@ -125,13 +130,18 @@ def search(
     nprobe: Annotated[
         int | None, typer.Option(min=1, help="Inverted lists to read, of an index that has some.")
     ] = None,
+    rescore: Annotated[
+        int, typer.Option(min=0, help="Order so many best by the vectors that the index keeps.")
+    ] = 0,
     threads: options.Threads = 0,
     json: options.Json = False,
 ) -> None:
     """Print the nearest ids of each query: query, rank, id, score, separated by tabs."""
     opened = Index.open(index)
     Q = sources.open_vectors(queries)
-    found = opened.search(Q, k, scorer=scorer, threads=threads, funnel=funnel, nprobe=nprobe)
+    found = opened.search(
+        Q, k, scorer=scorer, threads=threads, funnel=funnel, nprobe=nprobe, rescore=rescore
+    )
     for number, (ids, scores) in enumerate(zip(found.ids, found.scores, strict=True)):
         if json:
             emit({"query": number, "ids": ids.tolist(), "scores": scores.tolist()})

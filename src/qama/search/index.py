@@ -16,16 +16,18 @@ import numpy.typing as npt
 from qama import checks, drift, files, mapping
 from qama.checks import Bytes, Floats, Ids
 from qama.codec import Codec, checked
+from qama.quantizers.kept import Form
 from qama.search import merging
 from qama.search.batches import Batch, batches
 from qama.search.rows import filters, partitioning
 from qama.search.rows import ids as idmap
 from qama.search.rows.blocks import leading_bytes
+from qama.search.rows.entries import Columns, joined
 from qama.search.rows.filters import Choice, Filter
 from qama.search.rows.ids import NONE
-from qama.search.rows.lists import Centroids, Lists, joined
+from qama.search.rows.lists import Centroids, Lists
 from qama.search.rows.snapshot import Snapshot, compacted
-from qama.search.scan import probing, ranges, topk
+from qama.search.scan import probing, ranges, rescoring, topk
 from qama.search.scan.results import SearchResult
 from qama.search.storage import loading, store
 from qama.search.storage.copying import NotCopied
@@ -56,9 +58,12 @@ class Index(NotCopied):
         nbytes: Length of a byte code; excludes dims and level.
         nlist: Inverted lists; about 2 to 4 times the square root of the number of vectors does
             well. None: none.
+        keep: "float16" or "int8": keep the vectors themselves too, 2 bytes or 1 for each dim, so
+            that `search` can rescore. Those of a file are mapped: a search reads those of its
+            candidates alone. None: keep codes alone.
 
     Raises:
-        ValueError: a code that the codec does not have, or nlist < 1.
+        ValueError: a code that the codec does not have, nlist < 1, or another ``keep``.
     """
 
     def __init__(
@@ -69,6 +74,7 @@ class Index(NotCopied):
         level: object | None = None,
         nbytes: int | None = None,
         nlist: int | None = None,
+        keep: str | None = None,
     ) -> None:
         self.codec = checked(codec, "Index")
         self.code = self.codec.code(dims, level, nbytes)
@@ -78,7 +84,9 @@ class Index(NotCopied):
         self._store: store.Store | None = None
         self._writer = WriterLock()
         self._watch = drift.Watch(codec)
-        self._state = State(Snapshot.empty(self.code.stored_bytes, leading_bytes(self.code)), None)
+        self._form = None if keep is None else Form.of(keep, self.codec.dims_in)
+        empty = Snapshot.empty(self.code.stored_bytes, leading_bytes(self.code), self._form)
+        self._state = State(empty, None)
 
     def __len__(self) -> int:
         """Vectors that can be found."""
@@ -86,9 +94,9 @@ class Index(NotCopied):
 
     def __repr__(self) -> str:
         lists = f", {self.nlist} lists" if self.nlist else ""
-        return (
-            f"<qama.Index: {len(self)} vectors, {self.code.label}, {self.code_size} B each{lists}>"
-        )
+        kept = f" and {self.kept_size} B kept as {self.keep}" if self.keep else ""
+        each = f"{self.code_size} B{kept} each"
+        return f"<qama.Index: {len(self)} vectors, {self.code.label}, {each}{lists}>"
 
     def __enter__(self) -> Self:
         return self
@@ -105,6 +113,16 @@ class Index(NotCopied):
     def code_size(self) -> int:
         """Bytes that the index stores per vector: the compact form of the code."""
         return self.code.stored_bytes
+
+    @property
+    def keep(self) -> str | None:
+        """The form in which vectors are kept: "float16", "int8", or None."""
+        return None if self._form is None else self._form.name
+
+    @property
+    def kept_size(self) -> int:
+        """Bytes of each kept vector; 0 where none are kept."""
+        return 0 if self._form is None else self._form.width
 
     @property
     def nlist(self) -> int | None:
@@ -150,9 +168,9 @@ class Index(NotCopied):
         with self._changing("add", durable):
             A = checks.matrix(X, "X", self.codec.dims_in, empty=True)
             fresh = self._new_ids(ids, len(A))
-            codes = self._encoded(A, threads)
+            columns = self._encoded(A, threads)
             self._watch.look(A)  # before the change: a warning may be an error
-            self._commit("add", fresh, codes, durable, threads)
+            self._commit("add", fresh, columns, durable, threads)
         return fresh
 
     def add_codes(
@@ -162,6 +180,7 @@ class Index(NotCopied):
         durable: bool = False,
         *,
         compact: bool | None = None,
+        vectors: object = None,
         threads: int = 0,
     ) -> Ids:
         """Append vectors that this index's codec encoded already.
@@ -173,21 +192,24 @@ class Index(NotCopied):
             durable: See `add`.
             compact: Which of the two they are; default: as their length says. Needed where both
                 forms are as long.
+            vectors: Where the index keeps vectors: those that the codes are of, floats (n, d).
             threads: See `add`: of finding the inverted lists, if any.
 
         Returns:
             The ids, int64 (n,).
 
         Raises:
-            ValueError: no such codes, or of a length that both forms have; or ids that repeat or
-                exist; nothing was added.
+            ValueError: no such codes, or of a length that both forms have; ids that repeat or
+                exist; or vectors that are missing, unfitting, or would not be kept; nothing was
+                added.
             OSError: the change could not be written; nothing was added.
         """
         checks.threads(threads)
         with self._changing("add_codes", durable):
             stored = self._stored(codes, compact)
             fresh = self._new_ids(ids, len(stored))
-            self._commit("add", fresh, stored, durable, threads)
+            columns = Columns(stored, self._given(vectors, len(stored)))
+            self._commit("add", fresh, columns, durable, threads)
         return fresh
 
     def add_from(
@@ -241,9 +263,9 @@ class Index(NotCopied):
         with self._changing("upsert", durable):
             A = checks.matrix(X, "X", self.codec.dims_in, empty=True)
             given = idmap.checked(ids, "ids", len(A))
-            codes = self._encoded(A, threads)
+            columns = self._encoded(A, threads)
             self._watch.look(A)
-            self._commit("upsert", given, codes, durable, threads)
+            self._commit("upsert", given, columns, durable, threads)
         return given
 
     def delete(self, ids: object, durable: bool = False) -> int:
@@ -316,6 +338,7 @@ class Index(NotCopied):
         funnel: bool | int = False,
         nprobe: int | None = None,
         recall: float | None = None,
+        rescore: int = 0,
     ) -> SearchResult:
         """Find the k nearest vectors of each query.
 
@@ -342,14 +365,18 @@ class Index(NotCopied):
             recall: Instead, a share of the k best vectors to be found on average, above 0 and at
                 most 1: as many lists as `calibrate` saw were needed. Default: 0.95 once calibrated,
                 before that 16 lists or a sixteenth of all, whichever is more.
+            rescore: Of an index that keeps vectors: so many best vectors by codes are ordered by
+                the exact cosine of the query with what is kept of them, and the k best of them
+                returned with it; fewer than k count as k. 0: codes alone.
 
         Returns:
             ids and scores, best first. Ties go to the vector that was added first; in inverted
-            lists to the lower place, see docs/scale.md.
+            lists, unless rescored, to the lower place, see docs/scale.md.
 
         Raises:
-            ValueError: unfitting queries, k < 1, threads < 0, unknown scorer, unfitting filter; or
-                an option that an index with, or without, inverted lists does not have.
+            ValueError: unfitting queries, k < 1, threads < 0, unknown scorer, unfitting filter; an
+                option that an index with, or without, inverted lists does not have; or a rescore
+                of an index that keeps no vectors.
         """
         queries = checks.vectors(Q, "Q", self.codec.dims_in, empty=True)
         k = checks.integer(k, "k", 1)
@@ -357,16 +384,20 @@ class Index(NotCopied):
         threads = checks.threads(threads)
         now = self._now  # one state for the whole search
         lists = self._probes(now, nprobe, recall, funnel)
+        best = max(k, self._rescored(rescore))
         with self._reading(now):
             rows = topk.Rows.of(now, filters.allowed(now, filter, exclude), threads)
             if now.lists is not None:
                 found, scores = probing.search(
-                    self.code, queries, now.lists, rows, k, scorer, lists, threads
+                    self.code, queries, now.lists, rows, best, scorer, lists, threads
                 )
             else:
-                short = topk.candidates(self.code, funnel, k, now.rows)
-                found, scores = topk.search(self.code, queries, rows, k, scorer, threads, short)
-            return SearchResult(now.ids.of_rows(now.rows_at(found)), scores)
+                short = topk.candidates(self.code, funnel, best, now.rows)
+                found, scores = topk.search(self.code, queries, rows, best, scorer, threads, short)
+            found = now.rows_at(found)
+            if rescore and now.kept is not None:
+                found, scores = rescoring.rescored(now.kept, queries, found, k, threads)
+            return SearchResult(now.ids.of_rows(found), scores)
 
     @checks.default_errstate()
     def range_search(
@@ -503,7 +534,7 @@ class Index(NotCopied):
         assert state.files is not None
         found = state.files.base
         found.codec.check_model(model)
-        index = cls(found.codec, **found.code.request)
+        index = cls(found.codec, **found.code.request, keep=found.keep)
         index._state = state
         index._read_only = mode == "r"
         index._path = target
@@ -556,24 +587,26 @@ class Index(NotCopied):
     def merge(cls, indexes: Iterable[Index], *, renumber: bool = False) -> Self:
         """Return a new index, in memory, of all vectors of others, in their order.
 
-        It has the inverted lists of the first one, if any.
+        It has the inverted lists of the first one, if any, and keeps vectors as all of them do.
 
         Args:
             indexes: Indexes of the same codec and code, at least one.
             renumber: Number the vectors from 0 instead of keeping their ids.
 
         Raises:
-            ValueError: no indexes, other codecs or codes, or an id that two of them have.
+            ValueError: no indexes, other codecs or codes, others that keep vectors, or an id that
+                two of them have.
         """
         parts = merging.checked(list(indexes))
-        merged = cls(parts[0].codec, **parts[0].code.request, nlist=parts[0].nlist)
-        first = parts[0]._now
+        like, first = parts[0], parts[0]._now
+        merged = cls(like.codec, **like.code.request, nlist=like.nlist, keep=like.keep)
         if first.lists is not None:
             lists = Lists.empty(Centroids(first.lists.centroids.vectors))
             empty = merged._now
             merged._state = State(empty.partitioned(lists, empty.live_codes(), NONE), None)
-        for stored, ids in merging.pieces([part._now for part in parts], renumber):
-            merged.add_codes(stored, ids, compact=True)
+        for columns, ids in merging.pieces([part._now for part in parts], renumber):
+            with merged._changing("merge"):
+                merged._commit("add", merged._new_ids(ids, len(columns.codes)), columns, False)
         if not renumber:
             following = max(part._now.following for part in parts)
             merged._state = State(replace(merged._now, following=following), None)
@@ -612,8 +645,37 @@ class Index(NotCopied):
             )
         return self._store
 
-    def _encoded(self, A: npt.NDArray[Any], threads: int) -> Bytes:
-        return self.codec.encode(A, compact=True, threads=threads, **self.code.request)
+    def _encoded(self, A: npt.NDArray[Any], threads: int) -> Columns:
+        """Return what rows of vectors have: codes, and the vectors where they are kept."""
+        codes = self.codec.encode(A, compact=True, threads=threads, **self.code.request)
+        return Columns(codes, self._packed(A, "X"))
+
+    def _packed(self, A: npt.NDArray[Any], name: str) -> Bytes | None:
+        """Return vectors (n, d) as they are kept, uint8 (n, kept_size); None where they are not."""
+        if self._form is None:
+            return None
+        packed = np.empty((len(A), self._form.width), dtype=np.uint8)
+        for rows in checks.chunks(A):
+            packed[rows] = self._form.packed(checks.finite(A[rows], name, rows.start))
+        return packed
+
+    def _given(self, vectors: object, count: int) -> Bytes | None:
+        """Return the vectors of so many given codes as they are kept; None where they are not."""
+        if self._form is None:
+            if vectors is not None:
+                raise ValueError(
+                    'this index keeps no vectors: leave vectors out, or make it with keep="float16"'
+                )
+            return None
+        if vectors is None:
+            raise ValueError(
+                f"this index keeps vectors as {self.keep}: give those that the codes are of as "
+                f"vectors, or add the vectors themselves"
+            )
+        A = checks.matrix(vectors, "vectors", self.codec.dims_in, empty=True)
+        if len(A) != count:
+            raise ValueError(f"vectors has {len(A)} rows for {count} codes; give one for each")
+        return self._packed(A, "vectors")
 
     def _stored(self, codes: npt.NDArray[np.uint8], compact: bool | None) -> Bytes:
         """Check codes and bring them to the compact form."""
@@ -674,19 +736,22 @@ class Index(NotCopied):
             self._store.settle(self._state)
 
     def _commit(
-        self, kind: str, ids: Ids, codes: Bytes | None, durable: bool, threads: int = 0
+        self, kind: str, ids: Ids, columns: Columns | None, durable: bool, threads: int = 0
     ) -> None:
         """Prepare a change, log it, and make it by one assignment; one of no rows is none."""
         if not len(ids):
             return
-        now, entries = self._now, codes
-        if codes is not None:
+        now, entries = self._now, None
+        if columns is not None:
+            codes = columns.codes
             if now.lists is None and self._wanted is not None:
                 first = partitioning.partitioned(self.code, now, codes, self._wanted, 0, threads)
                 now = replace(first, cache=now.cache)
             if now.lists is not None:
                 centroids = now.lists.centroids
-                entries = joined(codes, partitioning.numbers(self.code, codes, centroids, threads))
+                numbers = partitioning.numbers(self.code, codes, centroids, threads)
+                columns = columns._replace(numbers=numbers)
+            entries = joined(columns)
         rows = now.changed(ids, entries)
         if self._store is None:
             self._state = State(rows, None)
@@ -729,6 +794,16 @@ class Index(NotCopied):
             raise ValueError("a recall needs calibrate with sample queries; or give nprobe")
         return min(nlist, max(DEFAULT_NPROBE, nlist // 16))
 
+    def _rescored(self, rescore: object) -> int:
+        """Return how many candidates are rescored; 0: none."""
+        wanted = checks.integer(rescore, "rescore", 0)
+        if wanted and self._form is None:
+            raise ValueError(
+                "rescore needs the vectors themselves, and this index keeps codes alone: make it "
+                'with keep="float16" or keep="int8", and add the vectors again'
+            )
+        return wanted
+
     @contextmanager
     def _reading(self, now: Snapshot) -> Iterator[None]:
         """Refuse what is read in a block, errors too, where a file changed in place meanwhile."""
@@ -741,7 +816,7 @@ class Index(NotCopied):
 
     def _check_files(self, now: Snapshot) -> None:
         """Refuse what was read from a file that changed in place meanwhile."""
-        if any(mapping.changed(part) for part in now.blocks.parts):
+        if any(mapping.changed(part) for part in now.read_by_searches):
             raise OSError(
                 f"{self._path} was changed in place while it was open, as cp and rsync --inplace "
                 f"do: open it again, and replace such files by renaming (mv, rsync without "

@@ -7,11 +7,12 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 
-from qama.checks import Bytes, Ids
+from qama.checks import Ids
 from qama.codec import Code, Codec
+from qama.search.rows.entries import Columns
 from qama.search.rows.snapshot import Snapshot
 
-_ROWS = 1 << 20  # whose codes are held twice at a time
+_ROWS = 1 << 18  # whose codes and kept vectors are held twice at a time
 
 
 class Part(Protocol):
@@ -19,6 +20,10 @@ class Part(Protocol):
 
     codec: Codec
     code: Code
+
+    @property
+    def keep(self) -> str | None:
+        """The form in which it keeps vectors, if it does."""
 
 
 P = TypeVar("P", bound=Part)
@@ -28,7 +33,8 @@ def checked(parts: list[P]) -> list[P]:
     """Return the indexes.
 
     Raises:
-        ValueError: there are none, or they are not of one codec and code.
+        ValueError: there are none, or they are not of one codec and code, or do not keep the
+            same.
     """
     if not parts:
         raise ValueError("indexes is empty; give at least one")
@@ -41,11 +47,16 @@ def checked(parts: list[P]) -> list[P]:
                 f"indexes[0] {first.code.label} of codec {first.codec.fingerprint}; only equal "
                 f"codes of one codec can be merged"
             )
+        if part.keep != first.keep:
+            raise ValueError(
+                f"indexes[{number}] has keep={part.keep!r}, indexes[0] keep={first.keep!r}; only "
+                f"indexes that keep the same can be merged"
+            )
     return parts
 
 
-def pieces(parts: list[Snapshot], renumber: bool) -> Iterator[tuple[Bytes, Ids | None]]:
-    """Yield the codes uint8 (n, bytes) and ids of the rows that can be found.
+def pieces(parts: list[Snapshot], renumber: bool) -> Iterator[tuple[Columns, Ids | None]]:
+    """Yield what the rows that can be found have, without the numbers of lists, and their ids.
 
     Raises:
         ValueError: an id is in two of the parts, and ids are to be kept.
@@ -59,7 +70,8 @@ def pieces(parts: list[Snapshot], renumber: bool) -> Iterator[tuple[Bytes, Ids |
             codes = part.codes(start, min(start + _ROWS, part.rows))
             some = rows[first:stop]
             kept = codes if len(some) == len(codes) else codes[some - start]
-            yield kept, None if renumber else part.ids.of_rows(some)
+            vectors = None if part.kept is None else part.kept.at(some)
+            yield Columns(kept, vectors), None if renumber else part.ids.of_rows(some)
 
 
 def _check_distinct(ids: list[Ids]) -> None:

@@ -213,6 +213,7 @@ def grown(array: npt.NDArray[Any], size: int, fill: int = 0) -> npt.NDArray[Any]
     """Return an array that can be written, with room for so many: this one, or a larger copy."""
     if size <= len(array) and array.flags.writeable:
         return array
-    larger = np.full(max(size, len(array) + len(array) // 4), fill, dtype=array.dtype)
+    rows = max(size, len(array) + len(array) // 4)
+    larger = np.full((rows, *array.shape[1:]), fill, dtype=array.dtype)
     larger[: len(array)] = array
     return larger

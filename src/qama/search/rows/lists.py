@@ -13,14 +13,13 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from qama.checks import Bytes, Floats, Ids
+from qama.checks import Floats, Ids
 from qama.errors import FormatError
 from qama.search.rows.blocks import BLOCK_ROWS, blocks_of
 from qama.search.rows.ids import grown
 
 Int32s = npt.NDArray[np.int32]
 
-NUMBER_BYTES = 4  # of a row's list number, u32 LE, behind its code in a log
 MOST_PLACES = 2**31 - 1
 
 
@@ -214,14 +213,3 @@ class Lists:
             )
             next_block += blocks_of(size - begun)
         return np.concatenate(places)
-
-
-def joined(codes: Bytes, numbers: Ids) -> Bytes:
-    """Return what a log keeps of rows: uint8 (n, bytes + 4), each code and its list number."""
-    return np.concatenate([codes, numbers.astype("<u4")[:, None].view(np.uint8)], axis=1)
-
-
-def parted(entries: Bytes) -> tuple[Bytes, Ids]:
-    """Return the codes and the list numbers int64 (n,) of what `joined` made."""
-    numbers = np.ascontiguousarray(entries[:, -NUMBER_BYTES:]).view("<u4")[:, 0]
-    return entries[:, :-NUMBER_BYTES], numbers.astype(np.int64)

@@ -18,11 +18,14 @@ import numpy.typing as npt
 from qama import checks
 from qama.checks import Bytes, Ids
 from qama.codec import Code
+from qama.quantizers.kept import Form
+from qama.search.rows import entries as rowwise
 from qama.search.rows import ids as idmap
 from qama.search.rows.blocks import BLOCK_ROWS as BLOCK_ROWS
 from qama.search.rows.blocks import Blocks
 from qama.search.rows.blocks import blocks_of as blocks_of
-from qama.search.rows.lists import NUMBER_BYTES, Lists, parted
+from qama.search.rows.kept import Kept
+from qama.search.rows.lists import Lists
 
 Mask = npt.NDArray[np.uint64]
 
@@ -46,6 +49,7 @@ class Snapshot:
         cache: Inverse norm indices by stored bytes, and of how many rows; all snapshots of these
             rows share it.
         lists: The inverted lists; None: row i is at place i.
+        kept: The kept vectors, by row; None where none are.
     """
 
     rows: int
@@ -56,10 +60,16 @@ class Snapshot:
     following: int
     cache: dict[int, tuple[Bytes, int]]
     lists: Lists | None = None
+    kept: Kept | None = None
 
     @classmethod
     def of(
-        cls, blocks: Blocks, rows: int, ids: Ids | None = None, following: int | None = None
+        cls,
+        blocks: Blocks,
+        rows: int,
+        ids: Ids | None = None,
+        following: int | None = None,
+        kept: Kept | None = None,
     ) -> Snapshot:
         """Return rows of which none was deleted, row i at place i.
 
@@ -68,14 +78,24 @@ class Snapshot:
             rows: Rows.
             ids: Their ids, int64 (rows,); None: row numbers.
             following: The id that the next row gets by default; None: ``rows``.
+            kept: Their vectors, where they are kept.
         """
         after = rows if following is None else following
-        return cls(rows, blocks, None, 0, idmap.IdColumn.of(rows, ids), after, {})
+        return cls(rows, blocks, None, 0, idmap.IdColumn.of(rows, ids), after, {}, None, kept)
 
     @classmethod
-    def empty(cls, stored_bytes: int, leading: int | None = None) -> Snapshot:
-        """Return no rows, ``leading`` (None: all) bytes of their codes apart."""
-        return cls.of(Blocks.zeros(0, stored_bytes, leading or stored_bytes), 0)
+    def empty(
+        cls, stored_bytes: int, leading: int | None = None, form: Form | None = None
+    ) -> Snapshot:
+        """Return no rows, ``leading`` (None: all) bytes of their codes apart.
+
+        Args:
+            stored_bytes: Bytes of a code.
+            leading: See above.
+            form: In which their vectors are kept; None: not at all.
+        """
+        kept = None if form is None else Kept.of(form)
+        return cls.of(Blocks.zeros(0, stored_bytes, leading or stored_bytes), 0, kept=kept)
 
     @property
     def extent(self) -> int:
@@ -88,9 +108,20 @@ class Snapshot:
         return self.room[: blocks_of(self.extent)]
 
     @property
+    def kept_bytes(self) -> int:
+        """Bytes of a kept vector; 0 where none are."""
+        return 0 if self.kept is None else self.kept.form.width
+
+    @property
     def entry_bytes(self) -> int:
-        """Bytes that a log keeps of a row: its code, and the number of its list, if any."""
-        return self.room.columns + (0 if self.lists is None else NUMBER_BYTES)
+        """Bytes that a log keeps of a row, see `qama.search.rows.entries`."""
+        number = 0 if self.lists is None else rowwise.NUMBER_BYTES
+        return self.room.columns + self.kept_bytes + number
+
+    @property
+    def read_by_searches(self) -> tuple[Bytes, ...]:
+        """The arrays, mapped from a file or not, that hold codes and kept vectors."""
+        return self.blocks.parts if self.kept is None else (*self.blocks.parts, self.kept.base)
 
     def __len__(self) -> int:
         """Rows that can be found."""
@@ -164,8 +195,7 @@ class Snapshot:
 
         Args:
             ids: int64 (n,), each once; unknown ones are ignored.
-            entries: uint8 (n, entry_bytes): codes, with the numbers of their lists, if any
-                (`lists.joined`); or None.
+            entries: uint8 (n, entry_bytes), see `qama.search.rows.entries`; or None.
 
         Raises:
             ValueError: a list that there is not.
@@ -173,12 +203,14 @@ class Snapshot:
         after = self._without(self.find(ids))
         if entries is None:
             return after
-        codes, numbers = (entries, None) if self.lists is None else parted(entries)
-        return after._appended(codes, numbers, ids)
+        listed = self.lists is not None
+        columns = rowwise.parted(entries, self.room.columns, self.kept_bytes, listed)
+        return after._appended(columns, ids)
 
     def with_room(self, count: int) -> Snapshot:
         """Return the same rows with room for more; blocks mapped from a file are copied."""
-        return replace(self, room=self.room.room_for(self.extent + count))
+        kept = None if self.kept is None else self.kept.with_room(count)
+        return replace(self, room=self.room.room_for(self.extent + count), kept=kept)
 
     def partitioned(self, lists: Lists, codes: Bytes, numbers: Ids) -> Snapshot:
         """Return the rows that can be found alone, in their order, in lists.
@@ -190,18 +222,29 @@ class Snapshot:
         """
         empty = Snapshot.empty(self.room.columns)
         empty = replace(empty, lists=lists, live=np.zeros(0, dtype=np.uint64))
-        made = empty._appended(codes, numbers, self.live_ids())
+        made = empty._appended(rowwise.Columns(codes, None, numbers), self.live_ids())
         ids = idmap.IdColumn.of(len(self), self.kept_ids())
-        return replace(made, ids=ids, following=self.following)
+        return replace(made, ids=ids, following=self.following, kept=self.live_kept())
 
-    def _appended(self, codes: Bytes, numbers: Ids | None, ids: Ids) -> Snapshot:
+    def live_kept(self) -> Kept | None:
+        """Return the kept vectors of the rows that can be found, in their order."""
+        if self.kept is None or not self.deleted:
+            return self.kept
+        return self.kept.taken(self.live_rows())
+
+    def _appended(self, columns: rowwise.Columns, ids: Ids) -> Snapshot:
+        codes, vectors, numbers = columns
         lists, places = self.lists, np.arange(self.rows, self.rows + len(codes), dtype=np.int64)
         if lists is not None:
             assert numbers is not None
             lists, places = lists.appended(numbers)
+        kept = self.kept
+        if kept is not None:
+            assert vectors is not None
+            kept = kept.appended(vectors)
         after = replace(
             self, rows=self.rows + len(codes), lists=lists, ids=self.ids.appended(ids),
-            following=idmap.after(self.following, ids),
+            following=idmap.after(self.following, ids), kept=kept,
         )  # fmt: skip
         room = self.room.room_for(after.extent)
         if lists is None:
@@ -252,7 +295,9 @@ def compacted(snapshot: Snapshot) -> Snapshot:
     blocks = snapshot.blocks
     if snapshot.deleted:
         blocks = Blocks.of(snapshot.live_codes(), blocks.leading.shape[1])
-    return Snapshot.of(blocks, len(snapshot), snapshot.kept_ids(), snapshot.following)
+    return Snapshot.of(
+        blocks, len(snapshot), snapshot.kept_ids(), snapshot.following, snapshot.live_kept()
+    )
 
 
 def mask_of(allowed: npt.NDArray[np.bool_]) -> Mask:

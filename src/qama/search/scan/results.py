@@ -16,8 +16,9 @@ class SearchResult(NamedTuple):
     Attributes:
         ids: int64 (n_queries, k'), best first; ties as `Index.search` says.
         scores: float32 (n_queries, k'): the cosine with the decoded vector, of a grid code times
-            its calibration scale (both estimate the float32 cosine), or 1 - distance / bits.
-            k' is the lesser of k and the number of rows that may be returned.
+            its calibration scale (both estimate the float32 cosine), or 1 - distance / bits; where
+            it was rescored, the cosine with the kept vector. k' is the lesser of k and the number
+            of rows that may be returned.
     """
 
     ids: Ids

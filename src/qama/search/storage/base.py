@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,14 +16,17 @@ from qama import checks, container, mapping
 from qama.checks import Bytes, Floats, Ids
 from qama.codec import Code, Codec
 from qama.errors import FormatError
+from qama.quantizers.kept import Form
 from qama.search.rows.blocks import BLOCK_ROWS, Blocks, from_arrays, leading_bytes
+from qama.search.rows.kept import PIECE_ROWS, Kept
 from qama.search.rows.lists import Centroids, Int32s, Lists
 from qama.search.rows.snapshot import Snapshot, compacted
 from qama.search.storage import log, partitions
 
 KIND = "index"
-FORMAT, FLAT = 5, 4  # 4: the log has a name of its own; 5: inverted lists, of those that have some
-OLDEST = 1
+# 4: the log has a name of its own; 5: inverted lists, of those that have some; 6: kept vectors,
+# of those that have some, with lists or without
+FORMAT, LISTS, FLAT, OLDEST = 6, 5, 4, 1
 CHUNK_BLOCKS = 16  # blocks whose rows share an entry of the section "chunks"
 
 _PREFIX = "codec."
@@ -40,6 +44,7 @@ class Base:
         blocks: The stored codes, mapped.
         ids: int64 (rows,), mapped; None where ids are row numbers.
         lists: The inverted lists, mapped; None where row i is at place i.
+        kept: The kept vectors, mapped; None where there are none.
         following: The id that the next row gets by default.
         generation: How often the file at this path was replaced by a newer state of it.
         replaces: Identity of the file whose place it took; None if there was none.
@@ -52,6 +57,7 @@ class Base:
     blocks: Blocks
     ids: Ids | None
     lists: Lists | None
+    kept: Kept | None
     following: int
     generation: int
     replaces: str | None
@@ -61,10 +67,16 @@ class Base:
         """16 hex digits that follow from every byte of the file."""
         return self.contents.identity
 
+    @property
+    def keep(self) -> str | None:
+        """The form in which vectors are kept, if any."""
+        return None if self.kept is None else self.kept.form.name
+
     def same_codes(self, other: Base) -> bool:
-        """Whether both hold the same kind of codes of the same codec."""
+        """Whether both hold the same kind of codes of the same codec, and keep the same."""
         same_codec = self.codec.fingerprint == other.codec.fingerprint
-        return same_codec and self.code.request == other.code.request
+        same_code = self.code.request == other.code.request
+        return same_codec and same_code and self.keep == other.keep
 
     @property
     def log_path(self) -> Path:
@@ -88,7 +100,7 @@ class Base:
 
     def snapshot(self) -> Snapshot:
         """Return its rows."""
-        now = Snapshot.of(self.blocks, self.rows, self.ids, self.following)
+        now = Snapshot.of(self.blocks, self.rows, self.ids, self.following, self.kept)
         if self.lists is None:
             return now
         arrays = self.contents.arrays
@@ -155,15 +167,22 @@ def write(
         FormatError: it would not open; what stood there before is intact.
         OSError: the file cannot be written; what stood there before is intact.
     """
-    rows = compacted(snapshot)
+    rows, kept = compacted(replace(snapshot, kept=None)), snapshot.kept
     meta, codec_arrays = codec.parts()
-    arrays: dict[str, npt.NDArray[Any]] = {_PREFIX + n: a for n, a in codec_arrays.items()}
+    header = {
+        "codec": meta, "code": code.request, "rows": rows.rows, "following": rows.following,
+        "generation": generation, "replaces": replaces,
+    }  # fmt: skip
+    arrays: dict[str, container.Section] = {_PREFIX + n: a for n, a in codec_arrays.items()}
     leading = leading_bytes(code) if rows.lists is None else code.stored_bytes
     blocks = rows.blocks.apart(leading).padded(rows.extent)
     ids, lists = rows.kept_ids(), rows.lists
     rows_at = None if lists is None else lists.rows_at[: rows.extent]
     # first: it proves what is left of a torso
     arrays["chunks"] = chunk_checksums(blocks, ids, rows_at)
+    if kept is not None:
+        header["keep"], vectors = kept.form.name, _vectors(snapshot, kept)
+        arrays["vector_chunks"] = vector_checksums(vectors.pieces())
     if lists is not None:  # before the codes: these are proven as far as they go
         arrays |= _sections(rows, lists, code, ids)
     arrays["blocks"] = blocks.leading
@@ -171,11 +190,22 @@ def write(
         arrays["rest"] = blocks.rest
     if ids is not None and lists is None:
         arrays["ids"] = ids
-    header = {
-        "codec": meta, "code": code.request, "rows": rows.rows, "following": rows.following,
-        "generation": generation, "replaces": replaces,
-    }  # fmt: skip
-    container.write(path, KIND, FLAT if lists is None else FORMAT, header, arrays, check=read)
+    if kept is not None:
+        arrays["vectors"] = vectors
+    version = FORMAT if kept is not None else FLAT if lists is None else LISTS
+    container.write(path, KIND, version, header, arrays, check=read)
+
+
+def _vectors(snapshot: Snapshot, kept: Kept) -> container.Pieces:
+    """Return the kept vectors of the rows that can be found, which need no memory together."""
+    rows = snapshot.live_rows() if snapshot.deleted else None
+    shape = (len(snapshot), kept.form.width)
+    return container.Pieces("|u1", shape, lambda: kept.pieces(rows))
+
+
+def vector_checksums(pieces: Iterable[Bytes]) -> npt.NDArray[np.uint64]:
+    """Return what proves kept vectors: the CRC-32 of those of each 1024 rows."""
+    return np.array([zlib.crc32(piece.data) for piece in pieces], dtype=np.uint64)
 
 
 def chunk_checksums(
@@ -243,7 +273,7 @@ def _base(contents: container.Contents, codec: Codec, damaged: bool) -> Base:
     if "rest" in arrays and not code.nested:
         raise ValueError('a section "rest" belongs to byte codes')
     lists = None
-    if is_old or contents.version > 4:
+    if is_old or contents.version == LISTS or (contents.version > LISTS and "centroids" in arrays):
         lists = _lists(arrays, code, None if damaged else rows)
     extent = rows if lists is None else BLOCK_ROWS * lists.blocks
     blocks, ids = from_arrays(arrays, extent, code.stored_bytes), arrays.get("ids")
@@ -258,9 +288,25 @@ def _base(contents: container.Contents, codec: Codec, damaged: bool) -> Base:
         generation = checks.integer(meta["generation"], "generation", 0, 2**62)
         replaces = _identity(meta["replaces"])
         _check_chunks(arrays["chunks"], len(blocks))
+    kept = _kept(meta, arrays, codec, rows) if contents.version >= FORMAT else None
     if ids is None and following != rows:
         raise ValueError(f"ids are missing, though {following} were given out for {rows} rows")
-    return Base(contents, codec, code, rows, blocks, ids, lists, following, generation, replaces)
+    return Base(
+        contents, codec, code, rows, blocks, ids, lists, kept, following, generation, replaces
+    )
+
+
+def _kept(
+    meta: dict[str, Any], arrays: dict[str, npt.NDArray[Any]], codec: Codec, rows: int
+) -> Kept:
+    """Return the kept vectors of a file."""
+    form, vectors = Form.of(meta["keep"], codec.dims_in), arrays["vectors"]
+    if vectors.shape != (rows, form.width) or vectors.dtype != np.uint8:
+        raise ValueError(f"vectors are {vectors.dtype} of shape {vectors.shape} for {rows} rows")
+    chunks = arrays["vector_chunks"]
+    if chunks.shape != (-(-rows // PIECE_ROWS),) or chunks.dtype != np.uint64:
+        raise ValueError(f"vector_chunks have shape {chunks.shape} for {rows} rows")
+    return Kept.of(form, vectors)
 
 
 def _lists(arrays: dict[str, npt.NDArray[Any]], code: Code, rows: int | None) -> Lists:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from qama import files
+from qama import files, mapping
 from qama.errors import FormatError
 from qama.search.rows import ids as idmap
 from qama.search.rows.snapshot import Snapshot
@@ -66,7 +66,7 @@ def load(path: Path, verify: bool = False, like: Base | None = None) -> State:
     Args:
         path: The base file.
         verify: Compare all checksums of the base too (those of the log are always compared).
-        like: What was there before: a file of other codes is refused.
+        like: What was there before: one of other codes, or that keeps others, is refused.
 
     Raises:
         FormatError: a file is damaged, or the log belongs to another index.
@@ -76,10 +76,12 @@ def load(path: Path, verify: bool = False, like: Base | None = None) -> State:
     if like is not None and not found.same_codes(like):
         raise FormatError(
             f"{path} was replaced by an index of codec {found.codec.fingerprint}, "
-            f"{found.code.label}; open it again"
+            f"{found.code.label}, keep={found.keep!r}; open it again"
         )
     if verify:
         found.contents.check_sections()
+    if found.kept is not None:
+        mapping.read_scattered(found.kept.base)  # behind what reads it from end to end
     rows = found.snapshot()
     if record is None:
         return State(rows, Held(found, stamp, None))

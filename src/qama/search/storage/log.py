@@ -157,11 +157,16 @@ class Log:
 
 def pack(kind: str, number: int, synced: int, ids: Ids, entries: Bytes | None) -> bytes:
     """Return the bytes of a record."""
-    payload = np.ascontiguousarray(ids, dtype="<i8").tobytes()
-    payload += b"" if entries is None else np.ascontiguousarray(entries).tobytes()
-    fields = (number, synced, _NUMBERS[kind], 0, len(ids), len(payload))
-    body = _RECORD.pack(MARK, 0, *fields)[8:] + payload
-    return MARK + zlib.crc32(body).to_bytes(4, "little") + body
+    payload: list[memoryview] = [np.ascontiguousarray(ids, dtype="<i8").data]
+    if entries is not None:
+        payload.append(np.ascontiguousarray(entries).data)
+    size = sum(part.nbytes for part in payload)
+    fields = (number, synced, _NUMBERS[kind], 0, len(ids), size)
+    body: list[bytes | memoryview] = [_RECORD.pack(MARK, 0, *fields)[8:], *payload]
+    crc = 0
+    for part in body:
+        crc = zlib.crc32(part, crc)
+    return b"".join((MARK, crc.to_bytes(4, "little"), *body))  # copies entries once: they are large
 
 
 def read(data: Bytes, name: object) -> Log:

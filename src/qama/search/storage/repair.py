@@ -6,17 +6,20 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from qama import container, files
 from qama.checks import Bytes, Ids
 from qama.codec import Codec
 from qama.errors import FormatError
 from qama.search.rows.blocks import BLOCK_ROWS
+from qama.search.rows.entries import Columns, joined
+from qama.search.rows.kept import PIECE_ROWS
 from qama.search.rows.lists import Centroids, Lists
 from qama.search.rows.snapshot import Snapshot
 from qama.search.storage import base, loading, log, partitions, store
 from qama.search.storage.base import CHUNK_BLOCKS, Base
-from qama.search.storage.verify import damaged_chunks
+from qama.search.storage.verify import damaged_chunks, damaged_vectors
 
 _MOST_MISSING = 16  # a file may have lost all but this part of what its header claims
 
@@ -107,9 +110,13 @@ def _proven(found: Base, salvage: Salvage) -> Snapshot:
     ids = rows if found.ids is None else np.array(found.ids[rows])
     first = np.sort(np.unique(ids, return_index=True)[1])
     first = first[ids[first] >= 0]
+    first = first[_with_vectors(found, rows[first], salvage)]
     salvage.rows, salvage.lost_rows = len(first), found.rows - len(first)
     stored = found.blocks.codes_at(places[first])
-    proven = Snapshot.empty(found.code.stored_bytes).changed(ids[first], stored)
+    form = None if found.kept is None else found.kept.form
+    vectors = None if found.kept is None else found.kept.at(rows[first])
+    proven = Snapshot.empty(found.code.stored_bytes, form=form)
+    proven = proven.changed(ids[first], joined(Columns(stored, vectors)))
     proven = replace(proven, following=max(proven.following, found.following))
     if found.lists is None:
         return proven
@@ -121,6 +128,18 @@ def _proven(found: Base, salvage: Salvage) -> Snapshot:
     if "recall" in damaged:
         centroids = Centroids(centroids.vectors)
     return proven.partitioned(Lists.empty(centroids), stored, numbers)
+
+
+def _with_vectors(found: Base, rows: Ids, salvage: Salvage) -> npt.NDArray[np.bool_]:
+    """Return whether the kept vector of each row, if there are any, is proven."""
+    whole = np.ones(len(rows), dtype=bool)
+    damaged = set(found.contents.damaged())
+    if found.kept is not None and "vectors" in damaged:
+        whole = ~np.isin(rows // PIECE_ROWS, damaged_vectors(found))
+        if "vector_chunks" in damaged:
+            whole[:] = False
+        salvage.notes.append(f"{int((~whole).sum())} rows with proven codes lost their vectors")
+    return whole
 
 
 def _places(found: Base, places: Ids) -> tuple[Ids, Ids]:
@@ -145,8 +164,8 @@ def _replayed(rows: Snapshot, found: Base, salvage: Salvage) -> Snapshot:
     missing = (records[-1].number if records else 0) - len(records)
     salvage.lost_records += missing
     for record in records:
-        if rows.lists is None:  # which a partitioned index may have lost
-            record = replace(record, entries=record.entries[:, : found.code.stored_bytes])
+        # a partitioned index may have lost its lists, whose numbers end the entries
+        record = replace(record, entries=record.entries[:, : rows.entry_bytes])
         try:
             rows = loading.replay(rows, [record], name, strict=False)
             salvage.records += record.kind != "sync"

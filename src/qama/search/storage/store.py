@@ -177,6 +177,7 @@ class Store:
             if not self._ready:  # what a writer before this one left, which may have been killed
                 with files.opened_to_read(held.base.log_path) as file:
                     files.sync(file.fileno())
+                files.sync_folder(self.path.parent)
                 return held
             self._found, self._settled = None, False
             return replace(held, end=self._synced(held.end))
@@ -255,6 +256,7 @@ class Store:
             torn = os.fstat(self._descriptor).st_size - held.end.size
             kept = self._cut_off(held) if torn else None
             files.sync(self._descriptor)
+            files.sync_folder(path.parent)  # who made the log may have been killed before doing so
         if torn:
             warnings.warn(
                 f"{path}: the last {torn} bytes were an unfinished write and were cut off; "

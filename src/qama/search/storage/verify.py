@@ -14,7 +14,8 @@ from qama import checks, codefile, container, files, mapping
 from qama.checks import Bytes, Ids
 from qama.codec import Code, Codec
 from qama.errors import FormatError
-from qama.search.rows.snapshot import BLOCK_ROWS
+from qama.search.rows.kept import PIECE_ROWS
+from qama.search.rows.snapshot import BLOCK_ROWS, Snapshot
 from qama.search.storage import base, loading, log
 from qama.search.storage.base import CHUNK_BLOCKS, Base
 from qama.search.storage.names import Names
@@ -84,6 +85,14 @@ def damaged_chunks(found: Base) -> Ids:
     return np.flatnonzero(base.chunk_checksums(found.blocks, found.ids, rows_at) != stored)
 
 
+def damaged_vectors(found: Base) -> Ids:
+    """Return the numbers of the pieces of 1024 rows whose kept vectors are not proven."""
+    if found.kept is None:
+        return np.zeros(0, dtype=np.int64)
+    stored = found.contents.arrays["vector_chunks"]
+    return np.flatnonzero(base.vector_checksums(found.kept.pieces()) != stored)
+
+
 def _verify_codec(path: Path, findings: Findings, *_: object) -> None:
     loaded = Codec.load(path)
     findings.passed.append(f"codec {loaded.fingerprint}: checksums and parts fit")
@@ -112,6 +121,7 @@ def _verify_index(
         else None,
         f"base {found.identity}: {found.rows} rows of codec {found.codec.fingerprint}",
     )
+    _note_vectors(path, found, findings)
     if found.ids is not None:
         _note_ids(path, found.ids, findings)
     if found.lists is None:
@@ -131,8 +141,7 @@ def _verify_index(
     now.inverse_norms(found.code)  # every code can be decoded
     findings.passed.append(f"{len(now)} vectors can be found")
     if vectors is not None:
-        ids, stored = now.live_ids(), now.live_codes()
-        _compare(ids, stored, vectors, found.codec, found.code, findings)
+        _compare(now, vectors, found.codec, found.code, findings)
 
 
 def _verify_codes(
@@ -189,6 +198,20 @@ def _note_lists(path: Path, found: Base, findings: Findings) -> None:
     )
 
 
+def _note_vectors(path: Path, found: Base, findings: Findings) -> None:
+    """Note whether every kept vector is proven and finite."""
+    if found.kept is None:
+        return
+    form, lost = found.kept.form, damaged_vectors(found)
+    infinite = sum(
+        int((~np.isfinite(form.unpacked(piece)).all(axis=1)).sum()) for piece in found.kept.pieces()
+    )
+    problem = f"{infinite} kept vectors are not finite" if infinite else None
+    if len(lost):
+        problem = f"kept vectors of {len(lost)} times {PIECE_ROWS} rows are not proven"
+    findings.note(problem and f"{path}: {problem}", f"{found.rows} vectors are kept as {form.name}")
+
+
 # -- what several kinds have ----------------------------------------------------------------
 
 
@@ -219,10 +242,11 @@ def _note_log(path: Path, record: log.Log | None, findings: Findings) -> None:
 
 
 def _compare(
-    ids: Ids, stored: Bytes, vectors: npt.NDArray[Any], codec: Codec, code: Code, findings: Findings
+    now: Snapshot, vectors: npt.NDArray[Any], codec: Codec, code: Code, findings: Findings
 ) -> None:
     """Encode the vectors of some ids, evenly drawn, and compare them with what is stored."""
     A = checks.matrix(vectors, "the vectors", codec.dims_in)
+    ids, stored = now.live_ids(), now.live_codes()
     known = np.flatnonzero(ids < len(A))
     some = np.unique(np.linspace(0, max(len(known) - 1, 0), min(_SAMPLE, len(known))).astype(int))
     rows = known[some]
@@ -230,6 +254,15 @@ def _compare(
         codec.encode(A[ids[rows]], compact=True, **code.request) if len(rows) else stored[rows]
     )
     _note_differences(encoded, stored[rows], findings)
+    if now.kept is not None and len(rows):
+        own = now.kept.at(now.find(ids[rows]))
+        different = (now.kept.form.packed(checks.finite(A[ids[rows]], "X")) != own).any(axis=1)
+        findings.note(
+            f"{different.sum()} of {len(own)} kept vectors are other ones"
+            if different.any()
+            else None,
+            f"{len(own)} kept vectors are those given",
+        )
 
 
 def _note_differences(encoded: Bytes, stored: Bytes, findings: Findings) -> None:
