@@ -4,8 +4,8 @@ index-1: version 1, of the first release; a row was deleted before it was saved.
 with a log of a delete, an upsert and an add. index-3: version 2, its codec, codec-2, with full
 bytes. index-4: version 3, whose leading bytes are apart; a row was deleted. index-5: version 4,
 with a log of version 2, which says what was synced. index-6: version 6, vectors kept as float16,
-with a log of a delete, an upsert and an add; index-7: as int8, with inverted lists. codes-1:
-version 1.
+with a log of a delete, an upsert and an add; index-7: as int8, with inverted lists. index-8:
+version 7, its codec, codec-4, with codewords of 4-bit entries, with such a log. codes-1: version 1.
 The vectors were drawn by `default_rng(11)`, the queries by `default_rng(12)`.
 """
 
@@ -35,7 +35,7 @@ def opened(tmp_path, name, mode="r"):
     ("name", "dims"),
     [
         ("index-1", 8), ("index-2", 16), ("index-3", 8), ("index-4", 16), ("index-5", 16),
-        ("index-6", 8), ("index-7", 8),
+        ("index-6", 8), ("index-7", 8), ("index-8", 16),
     ],
 )  # fmt: skip
 def test_an_index_of_every_version_answers_as_recorded(tmp_path, name, dims):
@@ -57,7 +57,7 @@ def test_an_index_of_every_version_answers_as_recorded(tmp_path, name, dims):
     ("name", "first"),
     [
         ("index-1", 70), ("index-2", 901), ("index-3", 70), ("index-4", 70), ("index-5", 904),
-        ("index-6", 904), ("index-7", 904),
+        ("index-6", 904), ("index-7", 904), ("index-8", 903),
     ],
 )  # fmt: skip
 def test_an_index_of_every_version_can_be_changed(tmp_path, name, first):
@@ -82,6 +82,14 @@ def test_codes_are_read_and_follow_from_the_vectors():
 def test_a_codec_of_byte_codes_alone_answers_as_recorded():
     codec, answers = Codec.load(GOLDEN / "codec-3.qama"), ANSWERS["codec-3"]
     X, Q = (np.random.default_rng(n).standard_normal((20, 9)).astype(np.float32) for n in (11, 12))
+    assert codec.fingerprint == answers["codec"]
+    assert codec.encode(X).tolist() == answers["codes"]
+    assert codec.score(Q[:3], codec.encode(X)).tolist() == answers["scores"]
+
+
+def test_a_codec_of_4_bit_codewords_answers_as_recorded():
+    codec, answers = Codec.load(GOLDEN / "codec-4.qama"), ANSWERS["codec-4"]
+    X, Q = (np.random.default_rng(n).standard_normal((20, 16)).astype(np.float32) for n in (11, 12))
     assert codec.fingerprint == answers["codec"]
     assert codec.encode(X).tolist() == answers["codes"]
     assert codec.score(Q[:3], codec.encode(X)).tolist() == answers["scores"]

@@ -170,8 +170,10 @@ def threads(value: object) -> int:
     Raises:
         ValueError: negative or not a whole number.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     wanted = integer(value, "threads", 0)
+    if wanted == 1:
+        return 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return min(wanted, cores or 1) or cores or 1
 
 
@@ -212,7 +214,7 @@ def one_of(value: object, name: str, choices: Iterable[object]) -> None:
     Raises:
         ValueError: value is not one of choices.
     """
-    allowed = list(choices)
+    allowed = tuple(choices)
     if value not in allowed:
         listed = ", ".join(repr(choice) for choice in allowed)
         raise ValueError(f"{name} is {value!r}; choose one of {listed}")

@@ -14,12 +14,14 @@ def unit(X: Floats) -> Floats:
     """Return rows of length 1; a zero row stays zero."""
     with np.errstate(over="ignore", under="ignore"):
         norms = np.sqrt(np.square(X).sum(axis=1, keepdims=True))
-    extreme = np.flatnonzero(~((norms > _SAFE[0]) & (norms < _SAFE[1])))
-    if len(extreme):  # squares beyond float32: bring the largest entry of such rows to 1 first
-        X = X.copy()
-        largest = np.abs(X[extreme]).max(axis=1, keepdims=True)
-        X[extreme] /= np.where(largest > 0, largest, 1)
-        norms[extreme] = np.linalg.norm(X[extreme], axis=1, keepdims=True)
+    safe = (norms > _SAFE[0]) & (norms < _SAFE[1])
+    if safe.all():
+        return np.asarray(X / norms, dtype=np.float32)
+    extreme, X = np.flatnonzero(~safe), X.copy()
+    # squares beyond float32: bring the largest entry of such rows to 1 first
+    largest = np.abs(X[extreme]).max(axis=1, keepdims=True)
+    X[extreme] /= np.where(largest > 0, largest, 1)
+    norms[extreme] = np.linalg.norm(X[extreme], axis=1, keepdims=True)
     return np.asarray(X / np.where(norms > 0, norms, 1), dtype=np.float32)
 
 

@@ -25,8 +25,8 @@ from qama.search.storage import log, partitions
 
 KIND = "index"
 # 4: the log has a name of its own; 5: inverted lists, of those that have some; 6: kept vectors,
-# of those that have some, with lists or without
-FORMAT, LISTS, FLAT, OLDEST = 6, 5, 4, 1
+# of those that have some, with lists or without; 7: a codec of version 4, whatever else there is
+FORMAT, KEPT, LISTS, FLAT, OLDEST = 7, 6, 5, 4, 1
 CHUNK_BLOCKS = 16  # blocks whose rows share an entry of the section "chunks"
 
 _PREFIX = "codec."
@@ -192,8 +192,16 @@ def write(
         arrays["ids"] = ids
     if kept is not None:
         arrays["vectors"] = vectors
-    version = FORMAT if kept is not None else FLAT if lists is None else LISTS
-    container.write(path, KIND, version, header, arrays, check=read)
+    container.write(path, KIND, _version(codec, snapshot), header, arrays, check=read)
+
+
+def _version(codec: Codec, rows: Snapshot) -> int:
+    """Return the oldest version that can say it: older qama reads it, too."""
+    if codec.has_nibbles:
+        return FORMAT
+    if rows.kept is not None:
+        return KEPT
+    return FLAT if rows.lists is None else LISTS
 
 
 def _vectors(snapshot: Snapshot, kept: Kept) -> container.Pieces:
@@ -288,7 +296,8 @@ def _base(contents: container.Contents, codec: Codec, damaged: bool) -> Base:
         generation = checks.integer(meta["generation"], "generation", 0, 2**62)
         replaces = _identity(meta["replaces"])
         _check_chunks(arrays["chunks"], len(blocks))
-    kept = _kept(meta, arrays, codec, rows) if contents.version >= FORMAT else None
+    keeps = contents.version == KEPT or (contents.version > KEPT and "keep" in meta)
+    kept = _kept(meta, arrays, codec, rows) if keeps else None
     if ids is None and following != rows:
         raise ValueError(f"ids are missing, though {following} were given out for {rows} rows")
     return Base(
