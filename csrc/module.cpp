@@ -20,6 +20,7 @@
 #include "guard.h"
 #include "hamming.h"
 #include "norms.h"
+#include "pool.h"
 #include "queries.h"
 #include "sums.h"
 #include "tables.h"
@@ -56,16 +57,36 @@ Blocks blocks_of(const Array<const std::uint8_t, 3>& leading, const OptionalBloc
     return blocks;
 }
 
-Rows rows_of(const Blocks& blocks, std::int64_t n, const Optional<std::uint64_t>& mask,
-             const Optional<std::int64_t>& visited) {
+Rows rows_of(const Blocks& blocks, std::int64_t n, const Optional<std::uint64_t>& mask) {
     require(n >= 0 && (n + kRows - 1) / kRows == blocks.count, "n does not fit blocks");
     require(!mask || size(*mask, 0) == blocks.count, "mask does not fit blocks");
-    const std::uint64_t* words = mask ? mask->data() : nullptr;
-    if (!visited) return {n, blocks.count, words, nullptr};
-    const std::int64_t* numbers = visited->data();
-    for (std::int64_t i = 0, last = -1; i < size(*visited, 0); last = numbers[i++])
-        require(numbers[i] > last && numbers[i] < blocks.count, "visited must ascend in blocks");
-    return {n, size(*visited, 0), words, numbers};
+    return {n, blocks.count, mask ? mask->data() : nullptr, nullptr};
+}
+
+// The same, of some blocks alone.
+Rows visiting(Rows rows, const std::int64_t* visited, std::int64_t count) {
+    for (std::int64_t i = 0, last = -1; i < count; last = visited[i++])
+        require(visited[i] > last && visited[i] < rows.blocks, "visited must ascend in blocks");
+    rows.visited = visited, rows.blocks = count;
+    return rows;
+}
+
+// The rows for all queries together, or, where `ends` says where each query's blocks end among those
+// that are visited, for each.
+std::vector<Rows> all_rows(const Rows& rows, const Optional<std::int64_t>& visited,
+                           const Optional<std::int64_t>& ends, std::int64_t queries) {
+    if (!visited) return {rows};
+    if (!ends) return {visiting(rows, visited->data(), size(*visited, 0))};
+    require(size(*ends, 0) == queries, "ends do not fit queries");
+    std::vector<Rows> each;
+    std::int64_t begin = 0;
+    for (std::int64_t query = 0; query < queries; ++query) {
+        const std::int64_t end = ends->data()[query];
+        require(end >= begin && end <= size(*visited, 0), "ends must ascend in visited");
+        each.push_back(visiting(rows, visited->data() + begin, end - begin));
+        begin = end;
+    }
+    return each;
 }
 
 CodebookLayout layout_of(std::int64_t entries, int full) {
@@ -87,12 +108,13 @@ struct Stored {
     Array<const std::uint8_t, 3> blocks;
     std::int64_t n;
     Optional<std::uint64_t> mask;
-    Optional<std::int64_t> visited;
+    Optional<std::int64_t> visited, ends;
 
     explicit Stored(nb::handle scan)
         : blocks(attribute<decltype(blocks)>(scan, "blocks")),
           n(attribute<std::int64_t>(scan, "n")), mask(attribute<decltype(mask)>(scan, "mask")),
-          visited(attribute<decltype(visited)>(scan, "visited")) {}
+          visited(attribute<decltype(visited)>(scan, "visited")),
+          ends(attribute<decltype(ends)>(scan, "ends")) {}
 };
 
 class PyHammingScan {
@@ -101,6 +123,8 @@ class PyHammingScan {
         : stored_(scan), queries_(attribute<decltype(queries_)>(scan, "queries")),
           bits_(attribute<int>(scan, "bits")), bit_pairs_(attribute<int>(scan, "bit_pairs")) {}
 
+    const Stored& stored() const { return stored_; }
+
     HammingArgs args() const {
         const Blocks blocks = blocks_of(stored_.blocks);
         const std::int64_t columns = size(queries_, 1);
@@ -108,7 +132,7 @@ class PyHammingScan {
                 "bits, queries and blocks do not fit");
         require(bit_pairs_ >= 0 && 2 * bit_pairs_ <= bits_, "bit_pairs do not fit bits");
         return {blocks,
-                rows_of(blocks, stored_.n, stored_.mask, stored_.visited),
+                rows_of(blocks, stored_.n, stored_.mask),
                 {queries_.data(), size(queries_, 0), static_cast<int>(columns), bits_, bit_pairs_}};
     }
 
@@ -129,10 +153,11 @@ class PyTableScan {
         else norms_ = attribute<Optional<float>>(scan, "inverse_norms");
     }
 
+    const Stored& stored() const { return stored_; }
+
     TableArgs args() const {
         const Blocks blocks = blocks_of(stored_.blocks, rest_);
-        return {blocks, rows_of(blocks, stored_.n, stored_.mask, stored_.visited), queries(blocks),
-                norms()};
+        return {blocks, rows_of(blocks, stored_.n, stored_.mask), queries(blocks), norms()};
     }
 
   private:
@@ -181,6 +206,33 @@ Best<Value> best_of(const Array<std::int64_t, 2>& rows_out, const Array<Value, 2
     return {size(rows_out, 1), rows_out.data(), values_out.data()};
 }
 
+HammingQueries one_of(const HammingQueries& all, std::int64_t query) {
+    return {all.codes + query * all.columns, 1, all.columns, all.bits, all.bit_pairs};
+}
+
+TableQueries one_of(const TableQueries& all, std::int64_t query) {
+    return {all.tables + query * codeword_count(all.layout), all.offsets + query, 1, all.layout};
+}
+
+// Calls topk(args, threads, best) for all queries together, or for each with rows of its own.
+template <class Args, class Value, class TopkOf>
+void search_all(Args args, const Stored& stored, int threads, Best<Value> best, TopkOf topk) {
+    const auto queries = args.queries;
+    const std::vector<Rows> rows = all_rows(args.rows, stored.visited, stored.ends, queries.count);
+    nb::gil_scoped_release release;
+    if (!stored.ends) {
+        args.rows = rows[0];
+        return topk(args, threads, best);
+    }
+    const double visited = static_cast<double>(size(*stored.visited, 0));
+    const double work = visited * kRows * (args.blocks.columns + args.blocks.rest_columns);
+    parallel_for(queries.count, thread_count(threads, work), [&](std::int64_t query) {
+        Args one = args;
+        one.queries = one_of(queries, query), one.rows = rows[static_cast<std::size_t>(query)];
+        topk(one, 1, {best.k, best.rows + query * best.k, best.values + query * best.k});
+    });
+}
+
 template <class Value>
 void require_each(const Array<Value, 2>& values_out, const Array<const std::int64_t, 2>& rows) {
     require(size(values_out, 0) == size(rows, 0) && size(values_out, 1) == size(rows, 1),
@@ -222,8 +274,10 @@ void py_hamming_topk(const std::string& path, nb::object scan, int threads,
     require(3 * static_cast<std::int64_t>(args.queries.bits) / 2 + 64 < 65535,
             "codes are too wide");
     const auto best = best_of(rows_out, distances_out, args.queries.count);
-    nb::gil_scoped_release release;
-    hamming_topk(kernels, args, threads, best);
+    search_all(args, held.stored(), threads, best,
+               [&](const HammingArgs& some, int count, Best<std::int32_t> to) {
+                   hamming_topk(kernels, some, count, to);
+               });
 }
 
 void py_hamming_rows(nb::object scan, Array<const std::int64_t, 2> rows, int threads,
@@ -243,8 +297,10 @@ void py_table_topk(const std::string& path, nb::object scan, int threads,
     const TableArgs args = held.args();
     require(args.queries.layout.bytes <= 16384, "codes are too wide");
     const auto best = best_of(rows_out, scores_out, args.queries.count);
-    nb::gil_scoped_release release;
-    table_topk(kernels, args, threads, best);
+    search_all(args, held.stored(), threads, best,
+               [&](const TableArgs& some, int count, Best<float> to) {
+                   table_topk(kernels, some, count, to);
+               });
 }
 
 void py_table_rows(nb::object scan, Array<const std::int64_t, 2> rows, int threads,

@@ -882,6 +882,8 @@ def test_tables_refuse(changes, message):
         {"full": 1}, {"full": -1}, {"full": 2**30}, {"offsets": np.zeros(2, np.int32)},
         {"rest": np.zeros((1, 3, 64), np.uint8)}, {"mask": np.zeros(1, np.uint64)},
         {"visited": np.array([2])}, {"visited": np.array([1, 0])},
+        {"visited": np.array([0]), "ends": np.array([2])},
+        {"visited": np.array([0, 1, 0]), "ends": np.array([1, 3])},
         {"inverse_norms": np.ones(99, np.float32)}, {"inverse_norms": np.ones(100, np.uint8)},
         {"steps": np.ones(256, np.float32)}, {"tables": np.zeros((1, 96))}, {"blocks": None},
     ],
@@ -1045,6 +1047,73 @@ def test_visited_blocks_are_a_mask(path, kind, threads):
             ),
             of_reference(table_topk, blocks, n, tables, offsets, 40, mask=words, **norms),
         )
+
+
+@pytest.mark.parametrize("path", ALL)
+@pytest.mark.parametrize("kind", ["none", "sparse", "full"])
+def test_each_query_scans_blocks_of_its_own(path, kind):
+    rng = np.random.default_rng(len(kind))
+    n, columns = 64 * 40 + 7, 13
+    blocks = kernels.to_blocks(random_codes(rng, n, columns))
+    queries, tables = random_codes(rng, 4, columns), random_tables(rng, 4, columns, full=5)
+    offsets, norms = np.arange(4, dtype=np.int32), random_inverse_norms(rng, n, "steps")
+    norms["full"], mask = 5, random_mask(rng, n, kind)
+    own = [[40], [0, 3, 4, 5, 39, 40], list(range(41)), [7, 40]]
+    visited, ends = np.concatenate(own), np.cumsum([len(some) for some in own])
+    least = min(counted(mask, n, some) for some in own)
+    for k in (1, 5, 400):
+        options = {"threads": 2, "path": path, "mask": mask}
+        several = [
+            hamming_topk(blocks, n, queries, k, bits=100, visited=visited, ends=ends, **options),
+            table_topk(
+                blocks, n, tables, offsets, k, visited=visited, ends=ends, **norms, **options
+            ),
+        ]
+        for i, some in enumerate(own):
+            one, alone = slice(i, i + 1), {"visited": np.array(some), **options}
+            each = [
+                hamming_topk(blocks, n, queries[one], k, bits=100, **alone),
+                table_topk(blocks, n, tables[one], offsets[one], k, **norms, **alone),
+            ]
+            for (rows, values), (rows_alone, values_alone) in zip(several, each, strict=True):
+                assert rows.shape == values.shape == (4, min(k, least))
+                np.testing.assert_array_equal(rows[i], rows_alone[0, : min(k, least)])
+                np.testing.assert_array_equal(values[i], values_alone[0, : min(k, least)])
+
+
+def counted(mask, n, blocks):
+    rows = (64 * np.array(blocks)[:, None] + np.arange(64)).reshape(-1)
+    rows = rows[rows < n]
+    if mask is None:
+        return len(rows)
+    return int((mask[rows // 64] >> (rows % 64).astype(np.uint64) & np.uint64(1)).sum())
+
+
+def test_no_queries_scan_no_blocks_of_their_own():
+    blocks, none = np.zeros((2, 1, 64), np.uint8), np.zeros(0, np.int64)
+    for path in ALL:
+        rows, _ = hamming_topk(
+            blocks, 128, np.zeros((0, 1), np.uint8), 3, bits=8, visited=none, ends=none, path=path
+        )
+        assert rows.shape == (0, 3)
+
+
+@pytest.mark.parametrize(
+    ("visited", "ends", "message"),
+    [
+        (None, [1, 2], "visited is None but ends are given"),
+        ([0, 1], [2], r"ends is int64 of shape \(1,\)"),
+        ([0, 1], [1, 1], "ends must ascend from 0 to the 2 blocks of visited"),
+        ([0, 1], [-1, 2], "ends must ascend"),
+        ([0, 1, 0], [3, 3], "visited does not ascend"),
+        ([0, 1, 0], [1, 3], "visited does not ascend"),
+    ],
+)
+def test_unfitting_blocks_of_queries_are_refused(visited, ends, message):
+    blocks, visited = np.zeros((2, 1, 64), np.uint8), visited and np.array(visited)
+    arguments = {"bits": 8, "visited": visited, "ends": np.array(ends)}
+    with pytest.raises(ValueError, match=message):
+        hamming_topk(blocks, 128, np.zeros((2, 1), np.uint8), 1, **arguments)
 
 
 @pytest.mark.parametrize(

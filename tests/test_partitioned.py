@@ -116,16 +116,16 @@ def test_deleted_vectors_are_not_found(index, queries):
 @pytest.mark.parametrize("filter_", [None, np.arange(0, 2400, 2)])
 def test_a_search_answers_from_the_state_at_its_start(index, queries, monkeypatch, filter_):
     def search():
-        return index.search(queries, 40, nprobe=LISTS, filter=filter_, threads=1)
+        return index.search(queries, 40, nprobe=LISTS - 1, filter=filter_, threads=1)
 
     def changed(*args):
         index.delete(np.unique(before.ids[:, :3]))
         index.add(queries)  # into the room that blocks have
         index.add(mixture(1500, 32, seed=9))  # and into new ones
-        return order(*args)
+        return nearest(*args)
 
-    before, order = search(), partitioning.order
-    monkeypatch.setattr(partitioning, "order", changed)
+    before, nearest = search(), partitioning.nearest
+    monkeypatch.setattr(partitioning, "nearest", changed)
     during = search()
     np.testing.assert_array_equal(during.ids, before.ids)
     np.testing.assert_array_equal(during.scores, before.scores)
@@ -402,7 +402,7 @@ def test_ties_go_to_the_lower_row_as_stored(codec, vectors, queries, nprobe, thr
     for i, query in enumerate(queries):
         score = dict(zip(every.ids[i], every.scores[i], strict=True))
         ranked = sorted(places, key=lambda key, s=score: (-s[key], places[key]))
-        order = partitioning.order(index.code, query[None], lists.centroids)[0]
+        order = partitioning.nearest(index.code, query[None], lists.centroids, lists.nlist)[0]
         held = sizes[order].cumsum()
         for k, answer in found.items():
             first = set(order[: max(nprobe, int(np.argmax(held >= min(k, 1000))) + 1)].tolist())

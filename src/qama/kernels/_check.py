@@ -159,18 +159,30 @@ def mask(value: U64 | None, stored: U8) -> U64 | None:
     return None if value is None else array("mask", value, np.uint64, (len(stored),))
 
 
-def visited(value: I64 | None, stored: U8) -> I64 | None:
-    """Check the numbers of the blocks to scan."""
+def visited(
+    value: I64 | None, ends: I64 | None, stored: U8, queries: int
+) -> tuple[I64 | None, I64 | None]:
+    """Check the numbers of the blocks to scan, and which of them are whose query's."""
     if value is None:
-        return None
+        if ends is not None:
+            raise ValueError("visited is None but ends are given; give each query's blocks")
+        return None, None
     value = array("visited", value, np.int64, (None,))
-    if value.size and not 0 <= value[0] <= value[-1] < len(stored):
+    if value.size and not 0 <= value.min() <= value.max() < len(stored):
         raise ValueError(
-            f"visited reaches from {value[0]} to {value[-1]}; blocks 0 to {len(stored) - 1} exist"
+            f"visited reaches from {value.min()} to {value.max()}; "
+            f"blocks 0 to {len(stored) - 1} exist"
         )
-    if (np.diff(value) <= 0).any():
+    falls = np.diff(value) <= 0
+    if ends is not None:
+        ends = array("ends", ends, np.int64, (queries,))
+        if (np.diff(ends, prepend=0) < 0).any() or (queries and ends[-1] != len(value)):
+            raise ValueError(f"ends must ascend from 0 to the {len(value)} blocks of visited")
+        starts = ends[(ends > 0) & (ends < len(value))]
+        falls[starts - 1] = False  # from one query to the next
+    if falls.any():
         raise ValueError("visited does not ascend; give each block once, in order")
-    return value
+    return value, ends
 
 
 def rows(value: I64, queries: int, count: int) -> I64:

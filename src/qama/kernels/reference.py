@@ -60,7 +60,9 @@ def from_blocks(blocks: U8, n: int) -> U8:
 
 
 def allowed_count(scan: HammingScan | TableScan) -> int:
-    """Count the rows that may be returned."""
+    """Count the rows that may be returned: of the query that has the fewest."""
+    if scan.ends is not None:
+        return _least_allowed(scan)
     mask, visited = scan.mask, scan.visited
     whole, rest = divmod(scan.n, _ROWS)
     last = (
@@ -77,6 +79,17 @@ def allowed_count(scan: HammingScan | TableScan) -> int:
     return count + (last if ends else 0)
 
 
+def _least_allowed(scan: HammingScan | TableScan) -> int:
+    assert scan.visited is not None
+    assert scan.ends is not None
+    counts = np.minimum(scan.n - _ROWS * scan.visited, _ROWS)
+    if scan.mask is not None:
+        words = scan.mask[scan.visited] & (~np.uint64(0) >> (_ROWS - counts).astype(np.uint64))
+        counts = np.bitwise_count(words).astype(np.int64)
+    total = np.concatenate([[0], counts.cumsum()])[scan.ends]
+    return int(np.diff(total, prepend=0).min(initial=np.iinfo(np.int64).max))
+
+
 def hamming_distances(queries: U8, codes: U8, *, bits: int, bit_pairs: int = 0) -> I32:
     """See `qama.kernels.hamming_distances`: the meaning of a Hamming distance."""
     stored = np.ascontiguousarray(
@@ -90,6 +103,10 @@ def hamming_distances(queries: U8, codes: U8, *, bits: int, bit_pairs: int = 0) 
 
 def hamming_topk(scan: HammingScan, k: int, *, threads: int = 0) -> tuple[I64, I32]:
     """See `qama.kernels.hamming_topk`."""
+    if scan.ends is not None:
+        least = min(k, allowed_count(scan))
+        found = [hamming_topk(one, least) for one in scan.each()]
+        return _together(found, least, np.dtype(np.int32))
     best = [_Best(k, np.dtype(np.int32)) for _ in scan.queries]
     for rows, codes in _chunks(scan, scan.queries.shape[1]):
         distances = hamming_distances(scan.queries, codes, bits=scan.bits, bit_pairs=scan.bit_pairs)
@@ -109,6 +126,10 @@ def hamming_rows(scan: HammingScan, rows: I64, *, threads: int = 0) -> I32:
 
 def table_topk(scan: TableScan, k: int, *, threads: int = 0) -> tuple[I64, F32]:
     """See `qama.kernels.table_topk`."""
+    if scan.ends is not None:
+        least = min(k, allowed_count(scan))
+        each = [table_topk(one, least) for one in scan.each()]
+        return _together(each, least, np.dtype(np.float32))
     best = [_Best(k, np.dtype(np.float32)) for _ in scan.tables]
     for rows, codes in _chunks(scan, scan.layout.nbytes):
         norms, places = _inverse_norms(scan, rows), list(scan.layout.places(codes))
@@ -219,6 +240,14 @@ class _Best:
             rows, values = rows[near], values[near]
         order = np.argsort(values, kind="stable")[: self.k]
         self.rows, self.values = rows[order], values[order]
+
+
+def _together(found: list[tuple[I64, Any]], k: int, dtype: np.dtype[Any]) -> tuple[I64, Any]:
+    """Put the results of each query, of ``k`` rows, below each other."""
+    rows, values = np.empty((len(found), k), np.int64), np.empty((len(found), k), dtype)
+    for query, one in enumerate(found):
+        rows[query], values[query] = one[0][0], one[1][0]
+    return rows, values
 
 
 def _stacked(best: list[_Best], k: int, dtype: np.dtype[Any]) -> tuple[I64, Values]:

@@ -6,7 +6,8 @@ whole.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 
 from qama.kernels import _check
 from qama.kernels._arrays import F32, I16, I32, I64, U8, U64, InverseNorms
@@ -27,6 +28,9 @@ class HammingScan:
         mask: uint64 ``(ceil(n / 64),)``; only rows ``64 * word + bit`` (value ``1 << bit``) whose
             bit is set are returned. None allows all.
         visited: int64 ``(v,)``, ascending numbers of the only blocks to scan. None scans all.
+        ends: int64 ``(m,)``: each query scans blocks of its own, the i-th one those from
+            ``visited[ends[i - 1]]`` (the first one from the start) to before ``visited[ends[i]]``,
+            ascending. None: all queries scan the same.
 
     Raises:
         ValueError: an argument that does not fit; the message names it.
@@ -39,13 +43,22 @@ class HammingScan:
     bit_pairs: int = 0
     mask: U64 | None = None
     visited: I64 | None = None
+    ends: I64 | None = None
 
     def __post_init__(self) -> None:
         _check.blocks(self.blocks, self.n)
         queries = _check.queries(self.queries, self.blocks, self.bits, self.bit_pairs)
         object.__setattr__(self, "queries", queries)
         object.__setattr__(self, "mask", _check.mask(self.mask, self.blocks))
-        object.__setattr__(self, "visited", _check.visited(self.visited, self.blocks))
+        visited, ends = _check.visited(self.visited, self.ends, self.blocks, len(queries))
+        object.__setattr__(self, "visited", visited)
+        object.__setattr__(self, "ends", ends)
+
+    def each(self) -> Iterator[HammingScan]:
+        """Yield the scan of each query, of the blocks that are its own."""
+        for query, visited in _visited_by_each(self):
+            queries = self.queries[query : query + 1]
+            yield replace(self, queries=queries, visited=visited, ends=None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +82,7 @@ class TableScan:
         steps: float32 ``(256,)``, positive and finite.
         mask: As for `HammingScan`.
         visited: As for `HammingScan`.
+        ends: As for `HammingScan`.
         layout: The codebooks that the lookup tables have entries for.
 
     Raises:
@@ -85,6 +99,7 @@ class TableScan:
     steps: F32 | None = None
     mask: U64 | None = None
     visited: I64 | None = None
+    ends: I64 | None = None
     layout: CodebookLayout = field(init=False)
 
     def __post_init__(self) -> None:
@@ -99,4 +114,22 @@ class TableScan:
         object.__setattr__(self, "inverse_norms", norms)
         object.__setattr__(self, "steps", steps)
         object.__setattr__(self, "mask", _check.mask(self.mask, self.blocks))
-        object.__setattr__(self, "visited", _check.visited(self.visited, self.blocks))
+        visited, ends = _check.visited(self.visited, self.ends, self.blocks, len(tables))
+        object.__setattr__(self, "visited", visited)
+        object.__setattr__(self, "ends", ends)
+
+    def each(self) -> Iterator[TableScan]:
+        """Yield the scan of each query, of the blocks that are its own."""
+        for query, visited in _visited_by_each(self):
+            one = slice(query, query + 1)
+            tables, offsets = self.tables[one], self.offsets[one]
+            yield replace(self, tables=tables, offsets=offsets, visited=visited, ends=None)
+
+
+def _visited_by_each(scan: HammingScan | TableScan) -> Iterator[tuple[int, I64]]:
+    assert scan.visited is not None
+    assert scan.ends is not None
+    begin = 0
+    for query, end in enumerate(scan.ends.tolist()):
+        yield query, scan.visited[begin:end]
+        begin = end

@@ -57,7 +57,7 @@ def whole(V: npt.NDArray[np.floating]) -> Int16s:
     """Return floats as whole numbers of UNIT, int16, clamped to +-2."""
     rounded = np.rint(V / UNIT)
     np.maximum(rounded, -(2**15), out=rounded)  # np.clip takes longer than all of the rest
-    return np.minimum(rounded, 2**15 - 1, out=rounded).astype(np.int16)
+    return np.asarray(np.minimum(rounded, 2**15 - 1, out=rounded), dtype=np.int16)
 
 
 def evened(A: Int16s) -> Int16s:

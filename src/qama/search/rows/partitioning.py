@@ -58,10 +58,14 @@ def numbers(code: Code, stored: Bytes, centroids: Centroids, threads: int = 0) -
     return found
 
 
-def order(code: Code, queries: Floats, centroids: Centroids) -> Ids:
-    """Return the lists int64 (m, nlist) by the cosine of their centroids with each query."""
-    coordinates = unit(code.coordinates(queries))
-    return np.argsort(-(coordinates @ centroids.vectors.T), axis=1, kind="stable")
+def nearest(code: Code, queries: Floats, centroids: Centroids, count: int) -> Ids:
+    """Return the lists int64 (m, count) whose centroids have the highest cosine, highest first."""
+    distances = -(unit(code.coordinates(queries)) @ centroids.vectors.T)
+    if count == len(centroids):
+        return np.argsort(distances, axis=1, kind="stable")
+    some = np.sort(np.argpartition(distances, count - 1, axis=1)[:, :count], axis=1)
+    order = np.argsort(np.take_along_axis(distances, some, axis=1), axis=1, kind="stable")
+    return np.take_along_axis(some, order, axis=1)
 
 
 def _centroids(code: Code, stored: Bytes, nlist: int, seed: int) -> Floats:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 
 import numpy as np
 
@@ -15,7 +13,8 @@ from qama.search.rows.blocks import BLOCK_ROWS
 from qama.search.rows.lists import Lists
 from qama.search.scan import topk
 
-BATCH = 256  # queries whose lists are put in order together
+BATCH = 256  # queries whose lists are put in order together, at most
+_VISITED = 2**21  # blocks that are named together for them
 
 
 def search(
@@ -35,23 +34,31 @@ def search(
         nprobe: How many lists are read for each query, at least.
         threads: Threads, at least 1; queries are spread over them.
     """
+    if nprobe == lists.nlist:
+        return topk.search(code, queries, rows, k, scorer, threads, 0)
     assert rows.mask is not None
     sizes = lists.sizes(rows.mask)
     shape = len(queries), min(k, int(sizes.sum()))
     places, scores = np.empty(shape, np.int64), np.empty(shape, np.float32)
-    workers = max(1, min(threads, len(queries)))
-    if scorer == "asymmetric":
-        rows.inverse_norms(code)  # once, before the threads that need them
-    with ThreadPoolExecutor(workers) as pool:
-        spread = map if workers == 1 else pool.map
-        for some in _batches(queries):
-            order = partitioning.order(code, queries[some], lists.centroids)
-            probes = np.maximum(nprobe, _enough(sizes[order], k))
-            whole = topk.scorer_of(code, queries[some], scorer, threads)
-            one = partial(_nearest, lists, rows, k, whole, order, probes)
-            for query, found in enumerate(spread(one, range(len(order))), some.start):
-                places[query], scores[query] = found
+    for some in _batches(queries, _VISITED * lists.nlist // max(1, nprobe * lists.blocks)):
+        nearest, wanted = _lists_to_read(code, queries[some], lists, sizes, nprobe, shape[1])
+        own = rows.visiting(*lists.blocks_of_each(nearest, wanted))
+        whole = topk.scorer_of(code, queries[some], scorer, threads)
+        places[some], keys = whole.top(own, k, threads)
+        scores[some] = whole.scores(keys)
     return places, scores
+
+
+def _lists_to_read(
+    code: Code, queries: Floats, lists: Lists, sizes: Ids, nprobe: int, k: int
+) -> tuple[Ids, Ids]:
+    """Return the nearest lists of each query, and how many of them hold k vectors, or nprobe."""
+    for count in (nprobe, lists.nlist):
+        nearest = partitioning.nearest(code, queries, lists.centroids, count)
+        held = np.cumsum(sizes[nearest], axis=1)
+        if (held[:, -1] >= k).all():
+            break
+    return nearest, np.maximum(nprobe, np.argmax(held >= k, axis=1) + 1)
 
 
 def recall_by_lists(
@@ -61,7 +68,7 @@ def recall_by_lists(
     counts = np.zeros(lists.nlist, dtype=np.int64)
     for some in _batches(queries):
         best = topk.search(code, queries[some], rows, k, scorer, threads, 0)[0]
-        order = partitioning.order(code, queries[some], lists.centroids)
+        order = partitioning.nearest(code, queries[some], lists.centroids, lists.nlist)
         ranks = np.empty_like(order)
         np.put_along_axis(ranks, order, np.arange(lists.nlist)[None, :], axis=1)
         held = lists.owners[best // BLOCK_ROWS].astype(np.int64)
@@ -70,24 +77,8 @@ def recall_by_lists(
     return np.asarray(counts.cumsum() / counts.sum(), dtype=np.float32)
 
 
-def _batches(queries: Floats) -> Iterator[slice]:
-    """Yield some queries at a time: an order of all lists for each query is large."""
-    for start in range(0, len(queries), BATCH):
-        yield slice(start, min(start + BATCH, len(queries)))
-
-
-def _nearest(
-    lists: Lists, rows: topk.Rows, k: int, whole: topk.Scorer, order: Ids, probes: Ids, query: int
-) -> tuple[Ids, Floats]:
-    """Return the k best places of one query and their scores; it reads its first lists in order."""
-    visited = lists.blocks_of(order[query, : probes[query]])
-    part = whole.part(slice(query, query + 1))
-    found, keys = part.top(rows.visiting(visited), k, 1)
-    return found[0], part.scores(keys)[0]
-
-
-def _enough(sizes: Ids, k: int) -> Ids:
-    """Return how many of the nearest lists hold k vectors; sizes (m, lists), nearest first."""
-    held = np.cumsum(sizes, axis=1)
-    wanted = np.minimum(k, held[:, -1:])
-    return np.asarray(np.argmax(held >= wanted, axis=1) + 1, dtype=np.int64)
+def _batches(queries: Floats, most: int = BATCH) -> Iterator[slice]:
+    """Yield some queries at a time: what is held for each of them is large."""
+    step = max(1, min(BATCH, most))
+    for start in range(0, len(queries), step):
+        yield slice(start, min(start + step, len(queries)))

@@ -40,7 +40,9 @@ class Rows:
         mask: uint64 (blocks,), bit i of word b allows row 64 b + i; None allows all.
         inverse_norms: Gives the inverse norm indices uint8 (count,) of a code or a prefix,
             which asymmetric scoring needs.
-        visited: int64 (v,), ascending: the only blocks to scan; None scans all.
+        visited: int64 (v,), ascending for each query: the only blocks to scan; None scans all.
+        ends: int64 (m,): where the blocks of each query end among those; None where these are for
+            all queries.
     """
 
     blocks: Blocks
@@ -48,15 +50,16 @@ class Rows:
     mask: Mask | None
     inverse_norms: Callable[[Code], Bytes]
     visited: Ids | None = None
+    ends: Ids | None = None
 
     @classmethod
     def of(cls, now: Snapshot, mask: Mask | None, threads: int) -> Rows:
         """Return the rows of a moment, those of places that a mask allows."""
         return cls(now.blocks, now.extent, mask, partial(now.inverse_norms, threads=threads))
 
-    def visiting(self, blocks: Ids) -> Rows:
-        """Return the rows of some blocks alone."""
-        return replace(self, visited=blocks)
+    def visiting(self, blocks: Ids, ends: Ids) -> Rows:
+        """Return the rows of some blocks alone, for each query."""
+        return replace(self, visited=blocks, ends=ends)
 
 
 class Scorer(Protocol):
@@ -64,9 +67,6 @@ class Scorer(Protocol):
 
     def top(self, rows: Rows, k: int, threads: int) -> tuple[Ids, Keys]:
         """Return the k best rows of each query and their ranks' keys."""
-
-    def part(self, queries: slice) -> Scorer:
-        """Return the scorer of some of the queries."""
 
     def prefix(self, short: Code, queries: Floats, threads: int) -> Scorer:
         """Return the scorer of the same queries, float32 (m, d), by a prefix of the code."""
@@ -99,10 +99,6 @@ class Hamming:
         """See `Scorer`."""
         return Hamming(short, self.queries)
 
-    def part(self, queries: slice) -> Hamming:
-        """See `Scorer`."""
-        return Hamming(self.code, self.queries[queries])
-
     def top(self, rows: Rows, k: int, threads: int) -> tuple[Ids, Keys]:
         """See `Scorer`."""
         return kernels.hamming_topk(self._scan(rows), k, threads=threads)
@@ -114,7 +110,7 @@ class Hamming:
     def _scan(self, rows: Rows) -> kernels.HammingScan:
         return kernels.HammingScan(
             rows.blocks.leading, rows.count, self.queries, self.code.stored_bits,
-            self.code.bit_pairs, mask=rows.mask, visited=rows.visited,
+            self.code.bit_pairs, mask=rows.mask, visited=rows.visited, ends=rows.ends,
         )  # fmt: skip
 
     def scores(self, keys: Keys) -> Floats:
@@ -145,10 +141,6 @@ class Asymmetric:
             return Asymmetric(short, self.queries.leading(short.stored_bytes))
         return Asymmetric.of(short, queries, threads)
 
-    def part(self, queries: slice) -> Asymmetric:
-        """See `Scorer`."""
-        return Asymmetric(self.code, self.queries[queries])
-
     def top(self, rows: Rows, k: int, threads: int) -> tuple[Ids, Keys]:
         """See `Scorer`."""
         found, scores = kernels.table_topk(self._scan(rows), k, threads=threads)
@@ -163,6 +155,7 @@ class Asymmetric:
             rows.blocks.leading, rows.count, self.queries.tables, self.queries.offsets,
             self.queries.full, rows.blocks.rest, inverse_norms=rows.inverse_norms(self.code),
             steps=self.code.inverse_norm_steps, mask=rows.mask, visited=rows.visited,
+            ends=rows.ends,
         )  # fmt: skip
 
     def scores(self, keys: Keys) -> Floats:

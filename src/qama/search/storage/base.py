@@ -296,7 +296,8 @@ def _base(contents: container.Contents, codec: Codec, damaged: bool) -> Base:
         generation = checks.integer(meta["generation"], "generation", 0, 2**62)
         replaces = _identity(meta["replaces"])
         _check_chunks(arrays["chunks"], len(blocks))
-    keeps = contents.version == KEPT or (contents.version > KEPT and "keep" in meta)
+    some = {"keep", "vectors", "vector_chunks"} & (meta.keys() | arrays.keys())
+    keeps = contents.version == KEPT or (contents.version > KEPT and bool(some))
     kept = _kept(meta, arrays, codec, rows) if keeps else None
     if ids is None and following != rows:
         raise ValueError(f"ids are missing, though {following} were given out for {rows} rows")
