@@ -13,17 +13,17 @@ import os
 
 os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
-import argparse  # noqa: E402
-import time  # noqa: E402
-from collections.abc import Callable  # noqa: E402
-from pathlib import Path  # noqa: E402
-from typing import Any  # noqa: E402
+import argparse
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
-import speed_data as data  # noqa: E402
-from _record import write_record  # noqa: E402
+import speed_data as data
+from _record import write_record
 
-import qama  # noqa: E402
-from qama.kernels import _adapter, _native  # noqa: E402
+import qama
+from qama.kernels import _adapter, _native
 
 ROUNDS, CALLS = 15, 200
 
