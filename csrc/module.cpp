@@ -71,8 +71,8 @@ Rows visiting(Rows rows, const std::int64_t* visited, std::int64_t count) {
     return rows;
 }
 
-// The rows for all queries together, or, where `ends` says where each query's blocks end among those
-// that are visited, for each.
+// The rows for all queries together, or, where `ends` says where each query's blocks end among
+// those that are visited, for each.
 std::vector<Rows> all_rows(const Rows& rows, const Optional<std::int64_t>& visited,
                            const Optional<std::int64_t>& ends, std::int64_t queries) {
     if (!visited) return {rows};
@@ -393,8 +393,9 @@ void py_nibble_tables(const std::string& path, Array<const std::int16_t, 2> quer
 }
 
 void py_round_tables(const std::string& path, Array<const std::int32_t, 2> terms,
-                     Array<const std::int64_t, 1> offsets, int full, int threads, Array<std::int16_t, 2> tables_out,
-                     Array<std::int32_t, 1> offsets_out, Array<std::int32_t, 1> powers_out) {
+                     Array<const std::int64_t, 1> offsets, int full, int threads,
+                     Array<std::int16_t, 2> tables_out, Array<std::int32_t, 1> offsets_out,
+                     Array<std::int32_t, 1> powers_out) {
     const Kernels& kernels = kernels_named(path);
     const std::int64_t count = size(terms, 0);
     const CodebookLayout layout = layout_of(size(tables_out, 1), full);
@@ -406,8 +407,8 @@ void py_round_tables(const std::string& path, Array<const std::int32_t, 2> terms
         require(std::abs(offsets.data()[i]) < (std::int64_t{1} << 50), "offsets are too large");
     nb::gil_scoped_release release;
     round_tables(kernels,
-                 {terms.data(), size(terms, 1), offsets.data(), nullptr, layout,
-                  tables_out.data(), offsets_out.data(), powers_out.data()},
+                 {terms.data(), size(terms, 1), offsets.data(), nullptr, layout, tables_out.data(),
+                  offsets_out.data(), powers_out.data()},
                  count, threads);
 }
 
@@ -476,9 +477,9 @@ NB_MODULE(_native, m) {
           nb::arg("tables_out").noconvert(), nb::arg("offsets_out").noconvert(),
           nb::arg("powers_out").noconvert());
     m.def("round_tables", &py_round_tables, nb::arg("path"), nb::arg("terms").noconvert(),
-          nb::arg("offsets").noconvert(), nb::arg("full"),
-          nb::arg("threads"), nb::arg("tables_out").noconvert(),
-          nb::arg("offsets_out").noconvert(), nb::arg("powers_out").noconvert());
+          nb::arg("offsets").noconvert(), nb::arg("full"), nb::arg("threads"),
+          nb::arg("tables_out").noconvert(), nb::arg("offsets_out").noconvert(),
+          nb::arg("powers_out").noconvert());
     m.def("codeword_sums", &py_codeword_sums, nb::arg("codes").noconvert(),
           nb::arg("rows").noconvert(), nb::arg("full"), nb::arg("threads"),
           nb::arg("sums_out").noconvert());

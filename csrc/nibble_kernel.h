@@ -2,7 +2,8 @@
 // once over the Lanes of an instruction set I (see choose_kernel.h), which also have
 //
 //     add_nibbles(panel, low, high)    the eight products of each lane: its four bytes' low nibbles
-//                                      times the signed bytes of `low`, their high ones times `high`
+//                                      times the signed bytes of `low`, their high ones times
+//                                      `high`
 //     times(a)                         modulo 2^32
 //     both(a)                          bitwise and
 //     narrowed(to)                     stores the low 16 bits of each lane
@@ -146,7 +147,8 @@ static inline std::int64_t greatest(const std::int32_t* terms, CodebookLayout la
         most = sums > most ? sums : most;
         span(at + 2 * kSplitSize, kNibbleSize, low, high);
     }
-    const std::int64_t others = magnitude(low.least(), -std::int64_t{L::splat(0).sub(high).least()});
+    const std::int64_t others =
+        magnitude(low.least(), -std::int64_t{L::splat(0).sub(high).least()});
     return others > most ? others : most;
 }
 
@@ -181,7 +183,8 @@ template <class I> static void round_tables(const RoundedTables& t, Range querie
         t.offsets_out[q] = rounded_offset(t.offsets[q], t.powers[q]);
         const Halving<L> halved(shift);
         std::int16_t* to = t.tables + q * entries;
-        for (std::int64_t k = 0; k < full; k += L::kLanes) halved(L::load(from + k)).narrowed(to + k);
+        for (std::int64_t k = 0; k < full; k += L::kLanes)
+            halved(L::load(from + k)).narrowed(to + k);
         from += full, to += full;
         for (int byte = t.layout.full; byte < t.layout.bytes; ++byte) {
             std::int32_t parts[2 * kSplitSize];

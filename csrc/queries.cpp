@@ -72,8 +72,7 @@ void nibble_tables(const Kernels& kernels, const NibbleQueries& q, const Rounded
     in_parts(count, work / 8, threads, [&](Range some) { weigh(kernels, q, out, some); });
 }
 
-void round_tables(const Kernels& kernels, const RoundedTables& t, std::int64_t count,
-                  int threads) {
+void round_tables(const Kernels& kernels, const RoundedTables& t, std::int64_t count, int threads) {
     const double work = static_cast<double>(count) * static_cast<double>(term_count(t.layout));
     in_parts(count, work, threads, [&](Range queries) { kernels.round(t, queries); });
 }

@@ -232,9 +232,9 @@ constexpr int kNibbleZero = 8;                      // how an entry of zero is s
 // Products of all rows and all codewords of 4-bit entries.
 struct NibbleProducts {
     const std::int8_t* rows;       // (rows, 8 octets)
-    const std::uint8_t* codewords; // (panels, octets, 32, 4): of eight dims, the low nibbles of four
-                                   // bytes hold the first four, each plus 8
-    const std::int16_t* steps;     // (32 panels): what a codeword's products are multiplied by
+    const std::uint8_t* codewords; // (panels, octets, 32, 4): of eight dims, the low nibbles of
+                                   // four bytes hold the first four, each plus 8
+    const std::int16_t* steps; // (32 panels): what a codeword's products are multiplied by
     int octets, panels;
     std::int32_t* products; // out: (rows, 32 panels)
 };
@@ -248,7 +248,7 @@ struct RoundedTables {
     const std::int32_t* exponents; // (queries): one of the terms counts 2^exponent of the offsets;
                                    // null: they are all 0
     CodebookLayout layout;
-    std::int16_t* tables;     // out: (queries, codeword_count(layout))
+    std::int16_t* tables;      // out: (queries, codeword_count(layout))
     std::int32_t* offsets_out; // out: (queries)
     std::int32_t* powers;      // out: (queries): of two, that both are less than offsets
 };

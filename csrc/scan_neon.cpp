@@ -103,10 +103,10 @@ struct Ints {
     Ints add_nibbles(const std::uint8_t* panel, Ints low, Ints high) const {
         const uint8x16_t x = vld1q_u8(panel);
         const int8x16_t a = vreinterpretq_s8_u8(vandq_u8(x, vdupq_n_u8(15))),
-                        b = vreinterpretq_s8_u8(vshrq_n_u8(x, 4)),
-                        p = vreinterpretq_s8_s32(low.v), q = vreinterpretq_s8_s32(high.v);
-        const int16x8_t first = vmlal_s8(vmull_s8(vget_low_s8(a), vget_low_s8(p)),
-                                         vget_low_s8(b), vget_low_s8(q));
+                        b = vreinterpretq_s8_u8(vshrq_n_u8(x, 4)), p = vreinterpretq_s8_s32(low.v),
+                        q = vreinterpretq_s8_s32(high.v);
+        const int16x8_t first =
+            vmlal_s8(vmull_s8(vget_low_s8(a), vget_low_s8(p)), vget_low_s8(b), vget_low_s8(q));
         const int16x8_t second = vmlal_high_s8(vmull_high_s8(a, p), b, q);
         return add({vpaddq_s32(vpaddlq_s16(first), vpaddlq_s16(second))});
     }

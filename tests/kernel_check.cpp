@@ -1,6 +1,7 @@
 // A program of the kernels alone, for sanitizers and emulated CPUs: every path that runs here is
 // compared with sums written in plain loops, on random and on adversarial inputs.
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -13,6 +14,7 @@
 #include "../csrc/choose.h"
 #include "../csrc/dispatch.h"
 #include "../csrc/hamming.h"
+#include "../csrc/queries.h"
 #include "../csrc/tables.h"
 
 using namespace qama;
@@ -246,6 +248,96 @@ void check_choices() {
     for (int codebooks : {1, 3}) check_choice(codebooks, kByteSize);
 }
 
+// p / 2^shift, rounded half to even, by the definition.
+std::int64_t plain_halved(std::int64_t p, int shift) {
+    if (shift <= 0) return p * (std::int64_t{1} << -shift);
+    const std::int64_t step = std::int64_t{1} << shift,
+                       down = p >= 0 ? p / step : -((-p + step - 1) / step);
+    const std::int64_t left = p - down * step;
+    return down + (2 * left > step || (2 * left == step && down % 2 != 0));
+}
+
+// Queries and codewords of 4-bit entries, their products by plain loops, rounded by the definition.
+void check_queries(CodebookLayout layout, int dims, int count, int most) {
+    const int terms = static_cast<int>(term_count(layout)), octets = (dims + 7) / 8;
+    const int panels = (terms + kNibblePanel - 1) / kNibblePanel;
+    std::vector<std::int16_t> queries(size(count * dims)), mean(size(dims)),
+        steps(size(panels * kNibblePanel));
+    std::vector<int> entries(size(terms * dims));
+    std::vector<std::uint8_t> laid_out(size(panels * octets * kNibblePanelBytes), 0x88);
+    for (auto& x : queries) x = static_cast<std::int16_t>(draw(2 * most + 1) - most);
+    for (auto& x : mean) x = static_cast<std::int16_t>(draw(1 << 16) - (1 << 15));
+    for (int w = 0; w < terms; ++w) steps[size(w)] = static_cast<std::int16_t>(1 + draw(2047));
+    for (int w = 0; w < terms; ++w)
+        for (int k = 0; k < dims; ++k) {
+            const int entry = draw(16) - 8, nibble = entry + 8, four = k % 8 / 4;
+            entries[size(w * dims + k)] = entry;
+            std::uint8_t& byte = laid_out[size(
+                ((w / kNibblePanel * octets + k / 8) * kNibblePanel + w % kNibblePanel) * 4 +
+                k % 4)];
+            byte =
+                static_cast<std::uint8_t>(four ? (byte & 15) | nibble << 4 : (byte & 240) | nibble);
+        }
+    std::vector<std::int16_t> wanted(size(count * codeword_count(layout)));
+    std::vector<std::int32_t> wanted_offsets(size(count)), wanted_powers(size(count));
+    for (int q = 0; q < count; ++q) {
+        int largest = 0, exponent = 0;
+        std::int64_t offset = 0;
+        for (int k = 0; k < dims; ++k) {
+            const int value = queries[size(q * dims + k)];
+            largest = std::max(largest, std::abs(value));
+            offset += std::int64_t{value} * mean[size(k)];
+        }
+        while (largest > 127 << exponent) ++exponent;
+        std::vector<std::int64_t> products(size(terms)), all;
+        for (int w = 0; w < terms; ++w)
+            for (int k = 0; k < dims; ++k)
+                products[size(w)] += plain_halved(queries[size(q * dims + k)], exponent) *
+                                     entries[size(w * dims + k)] * steps[size(w)];
+        std::int64_t greatest = 0;
+        const auto each_entry = [&](auto take) {
+            const std::int64_t full = kByteSize * layout.full;
+            for (std::int64_t w = 0; w < full; ++w) take(products[size(w)], std::int64_t{0});
+            for (std::int64_t at = full; at < terms; at += kByteTerms) {
+                for (int i = 0; i < 16; ++i)
+                    take(products[size(at + i / 4)], products[size(at + 4 + i % 4)]);
+                for (int i = 0; i < 16; ++i) take(products[size(at + 8 + i)], std::int64_t{0});
+            }
+        };
+        each_entry([&](std::int64_t a, std::int64_t b) {
+            greatest = std::max(greatest, std::abs(a + b));
+        });
+        int shift = greatest == 0 && offset == 0 ? 28 - exponent : -40;
+        const auto fits = [](std::int64_t value, double limit, int by) {
+            return static_cast<double>(value) <= std::ldexp(limit, by);
+        };
+        while (!fits(greatest, 32766, shift) || !fits(std::abs(offset), 1 << 30, shift + exponent))
+            ++shift;
+        std::int64_t at = q * codeword_count(layout);
+        each_entry([&](std::int64_t a, std::int64_t b) {
+            wanted[size(at++)] = static_cast<std::int16_t>(
+                greatest == 0 ? 0 : plain_halved(a, shift) + plain_halved(b, shift));
+        });
+        wanted_powers[size(q)] = shift + exponent;
+        wanted_offsets[size(q)] = static_cast<std::int32_t>(plain_halved(offset, shift + exponent));
+    }
+    for (const Kernels* kernels : available_kernels()) {
+        std::vector<std::int16_t> tables(wanted.size());
+        std::vector<std::int32_t> offsets(size(count)), powers(size(count));
+        nibble_tables(
+            *kernels,
+            {queries.data(),
+             mean.data(),
+             dims,
+             {nullptr, laid_out.data(), steps.data(), octets, panels, nullptr}},
+            {nullptr, 0, nullptr, nullptr, layout, tables.data(), offsets.data(), powers.data()},
+            count, 2);
+        if (tables == wanted && offsets == wanted_offsets && powers == wanted_powers) continue;
+        std::printf("FAILED tables of %d queries of %d dims on %s\n", count, dims, kernels->name);
+        std::exit(1);
+    }
+}
+
 } // namespace
 
 int main(int count, char** words) {
@@ -276,5 +368,10 @@ int main(int count, char** words) {
         }
     }
     check_choices();
+    for (int most : {0, 1, 127, 128, 1 << 14}) {
+        check_queries({1, 1}, 1, 3, most);
+        check_queries({3, 0}, 9, 20, most);
+        check_queries({7, 2}, 70, 37, most);
+    }
     std::printf("%d cases equal on:%s\n", cases, names.c_str());
 }
