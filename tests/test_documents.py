@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import gc
 import json
 import os
 import pickle
@@ -372,6 +373,19 @@ def test_filters_within_filters_have_an_end():
         value = {"$not": value}
     with pytest.raises(ValueError, match="more than 50 filters within each other"):
         filters.compiled({"a": value})
+
+
+def test_a_filter_is_compiled_once_for_one_moment(tmp_path):
+    docs = filled(tmp_path)
+    where = {"year": {"$gte": 2095}}
+    (kept,) = (docs.search(POOL[200], where=where), docs._allowed._kept.values())[1]
+    assert len(docs.search(POOL[200], where=where)) == 5
+    assert [*docs._allowed._kept.values()] == [kept]
+    docs.delete(["d99"])
+    assert len(docs.search(POOL[200], where=where)) == 4
+    for year in range(2000, 2050):
+        assert docs.search(POOL[200], where={"year": year}).ids == [f"d{year - 2000}"]
+    assert len(docs._allowed._kept) == 32
 
 
 def test_numbers_of_numpy_are_numbers(tmp_path):
@@ -911,6 +925,7 @@ class Interrupted:
 @pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
 @pytest.mark.parametrize("verb", ["add", "upsert", "delete", "rebuild", "write"])
 def test_an_exception_at_any_line_leaves_the_state_before_or_after(tmp_path, verb, error):
+    gc.collect()  # what other tests left is closed by lines of this package, too
     docs = filled(tmp_path, 10)
     first = docs.get()
     changes = {  # and what undoes it

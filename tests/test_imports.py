@@ -51,6 +51,7 @@ ONLY = {  # what a layer keeps away from, though it lies above
         "quantizers",
         "codec",
         "drift",
+        "search.rows",
         "search.storage",
         "search",
     },

@@ -137,7 +137,7 @@ class Derived:
             if not about.trimmed <= last <= about.last:
                 continue
             with contextlib.suppress(FileNotFoundError, FormatError):
-                index = Index.open(path, "c")
+                index = Index.open(path, "c", verify=True)
                 if (index.codec.fingerprint, index.code.request) == (about.codec, about.request):
                     return Held(index, about.generation, last, last)
         return self._empty(view)

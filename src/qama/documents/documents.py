@@ -16,6 +16,7 @@ from qama import arrays, checks, drift, files
 from qama.checks import Floats
 from qama.codec import Codec, checked
 from qama.documents import derived, filters, fusing, given, recoding, store, tables
+from qama.documents.allowed import Allowed
 from qama.documents.derived import Derived
 from qama.documents.embedding import Embedder
 from qama.documents.filters import Condition, Filter
@@ -48,6 +49,7 @@ class Documents:
         self._read_only = mode == "r"
         self._folder = folder
         self._turn = WriterLock()
+        self._allowed = Allowed()
         self._store = Store(folder, mode)
         try:
             self._derived = Derived(folder)
@@ -390,8 +392,9 @@ class Documents:
             depth = k if query is None or text is None else max(k, fusing.DEPTH)
             ranked = []
             if query is not None:
-                options = {"scorer": scorer, "threads": threads}
-                ranked.append(_nearest(view, index, query, depth, condition, **options))
+                rows = self._allowed.of(view, index, condition)
+                near = index.search(query, depth, filter=rows, scorer=scorer, threads=threads)
+                ranked.append(list(zip(near.ids[0].tolist(), near.scores[0].tolist(), strict=True)))
             if text is not None:
                 ranked.append(_worded(view, text, depth, condition))
             if len(ranked) == 2:
@@ -570,15 +573,6 @@ class Documents:
                     return found
         with self._derived.alone(), self._reading() as (view, index):
             return work(view, index)
-
-
-def _nearest(
-    view: View, index: Index, query: Floats, k: int, where: Condition, **options: Any
-) -> list[tuple[int, float]]:
-    """Return the numbers and scores of the nearest documents."""
-    allowed = None if where == filters.EVERY else view.numbers(where)
-    found = index.search(query, k, filter=allowed, **options)
-    return list(zip(found.ids[0].tolist(), found.scores[0].tolist(), strict=True))
 
 
 def _worded(view: View, text: str, k: int, where: Condition) -> list[tuple[int, float]]:

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import re
 
-# The texts themselves lie in `documents` alone; triggers keep the words of them as they change.
+# The texts lie in `documents` alone. What changes them says so by the statements below, each for
+# many rows at once: within triggers, FTS5 would write its words to the disk row by row.
 SCHEMA = """
 CREATE VIRTUAL TABLE words USING fts5(
     text, content = 'documents', content_rowid = 'number',
     tokenize = 'unicode61 remove_diacritics 2'
 );
-CREATE TRIGGER words_added AFTER INSERT ON documents WHEN new.text IS NOT NULL BEGIN
-    INSERT INTO words (rowid, text) VALUES (new.number, new.text);
-END;
-CREATE TRIGGER words_removed AFTER DELETE ON documents WHEN old.text IS NOT NULL BEGIN
-    INSERT INTO words (words, rowid, text) VALUES ('delete', old.number, old.text);
-END;
+"""
+# After rows were added from a number on; before rows of a JSON list of numbers are removed.
+ADDED = """
+INSERT INTO words (rowid, text)
+SELECT number, text FROM documents WHERE number >= ? AND text IS NOT NULL
+"""
+REMOVED = """
+INSERT INTO words (words, rowid, text)
+SELECT 'delete', number, text FROM documents
+WHERE number IN (SELECT value FROM json_each(?)) AND text IS NOT NULL
 """
 REBUILD = "INSERT INTO words (words) VALUES ('rebuild')"
 

@@ -132,10 +132,9 @@ class View:
 
     def numbers(self, where: Condition) -> Ids:
         """Return the numbers int64 (n,) of the documents where a condition holds, ascending."""
-        found = self._connection.execute(
-            f"SELECT number FROM documents WHERE {where.sql}", where.values
-        )
-        numbers = np.fromiter(itertools.chain.from_iterable(found), dtype=np.int64)
+        sql = f"SELECT group_concat(number) FROM documents WHERE {where.sql}"
+        ((listed,),) = self._rows(sql, *where.values)  # as one text: rows take three times as long
+        numbers = np.fromstring(listed or "", dtype=np.int64, sep=",")
         numbers.sort()  # in whatever order an index had them
         return numbers
 
@@ -215,6 +214,8 @@ class Change(View):
             )
         except sqlite3.IntegrityError as error:
             raise ValueError(self._unfitting(rows, first, error)) from None
+        if self.about.fulltext:
+            self._connection.execute(fulltext.ADDED, (first,))
         if rows.vectors is not None:
             self.keep(numbers, rows.vectors)
         self._note(last=first - 1 + len(rows.ids), count=self.about.count + len(rows.ids))
@@ -231,10 +232,12 @@ class Change(View):
         self._connection.executemany(
             "INSERT INTO deletions (at, number) VALUES (?, ?)", enumerate(numbers, first)
         )
+        listed = json.dumps(list(numbers))
+        if self.about.fulltext:
+            self._connection.execute(fulltext.REMOVED, (listed,))
         for table in ("documents", "vectors"):
             self._connection.execute(
-                f"DELETE FROM {table} WHERE number IN (SELECT value FROM json_each(?))",
-                (json.dumps(list(numbers)),),
+                f"DELETE FROM {table} WHERE number IN (SELECT value FROM json_each(?))", (listed,)
             )
         self._note(last=first - 1 + len(numbers), count=self.about.count - len(numbers))
 
