@@ -24,6 +24,7 @@ from qama.evaluation import provenance
 ROOT = Path(__file__).parent.parent
 RECORD = ROOT / "bench" / "results" / "trust.json"
 CHANGES = ("kills", "interrupts", "failures", "power", "readers")  # of an index
+DOCUMENTS = ("documents kills", "documents power")
 
 
 def counts(script: str, *arguments: object) -> dict[str, object]:
@@ -48,7 +49,7 @@ def main() -> None:
     parser.add_argument("--stride", type=int, default=1, help="of interrupts and failures")
     parser.add_argument("--processes", type=int, default=2, help="of interrupts")
     parser.add_argument("--nlist", type=int, help="inverted lists, of what changes an index")
-    names = [*CHANGES, "corrupt", "fuzz"]
+    names = [*CHANGES, *DOCUMENTS, "corrupt", "fuzz"]
     parser.add_argument("--only", nargs="+", choices=names)
     given = parser.parse_args()
     parts = {
@@ -57,6 +58,8 @@ def main() -> None:
         "failures": ("failures.py", "--stride", given.stride),
         "power": ("power.py", "--states", given.states),
         "readers": ("readers.py", "--seconds", given.seconds, "--readers", given.readers),
+        "documents kills": ("documents_kills.py", "--kills", given.kills),
+        "documents power": ("documents_power.py", "--states", given.states // 10),
         "corrupt": ("corrupt.py", "--files", given.files),
     }
     if importlib.util.find_spec("atheris"):

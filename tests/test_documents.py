@@ -20,10 +20,10 @@ import hypothesis.strategies as st
 import numpy as np
 import pyarrow as pa
 import pytest
+from documents_model import CELL, CODEC, POOL, agree
 from hypothesis import given, settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from pyarrow import parquet
-from storage_model import CELL, CODEC, POOL
 
 import qama
 from qama import Documents, FormatError, Index, LockedError
@@ -46,18 +46,6 @@ def filled(home, count=100, **options):
 
 def files_of(home):
     return sorted(path.name for path in (home / "docs").iterdir())
-
-
-def agree(docs):
-    """Whether the index holds exactly what the database does, codes included."""
-    with docs._store.reading() as view:
-        index = docs._derived.at(view, whatever=True)
-        numbers, codes = view.codes_after(0, 2**40)
-        assert len(numbers) == view.about.count == len(index)
-        order = np.argsort(index.ids)
-        assert index.ids[order].tolist() == numbers.tolist()
-        if len(numbers):
-            np.testing.assert_array_equal(index._now.live_codes()[order], codes)
 
 
 # --- adding, changing, searching ---------------------------------------------------------------
@@ -362,17 +350,31 @@ def test_a_filter_that_is_none_is_refused_by_name(tmp_path, where, message):
     assert len(docs) == 3
 
 
-def test_filters_within_filters_have_an_end():
-    where = {"a": 1}
-    for _ in range(40):
-        where = {"$not": {"$or": [where]}}
-    with pytest.raises(ValueError, match="more than 50 filters within each other"):
-        filters.compiled(where)
+def test_filters_within_filters_have_an_end(table):
+    table.execute("DELETE FROM documents")
+    table.execute("INSERT INTO documents VALUES (1, '{\"a\": 1}')")
+    many = [{"a": 1, "b": {"$nin": [3, None]}}, {"a": {"$gte": "x"}}] * 60
+    for leaf in ({"a": 1}, {"$or": many}, {"$and": many}):
+        for wrap in (lambda f: {"$not": f}, lambda f: {"$or": [{"x": 1}, f]}):
+            where = leaf
+            for _ in range(10 - ("a" not in leaf)):
+                where = wrap(where)
+                condition = filters.compiled(where)
+                sql = f"SELECT count(*) FROM documents WHERE {condition.sql}"
+                ((found,),) = table.execute(sql, condition.values)
+                assert found == passes({"a": 1}, where)
+            with pytest.raises(ValueError, match="more than 10 filters within each other"):
+                filters.compiled(wrap(where))
+    condition = filters.compiled({"$or": many * 8})
+    sql = f"SELECT count(*) FROM documents WHERE {condition.sql}"
+    assert table.execute(sql, condition.values).fetchall() == [(1,)]
     value = 1
-    for _ in range(60):
+    for _ in range(12):
         value = {"$not": value}
-    with pytest.raises(ValueError, match="more than 50 filters within each other"):
+    with pytest.raises(ValueError, match="more than 10 filters within each other"):
         filters.compiled({"a": value})
+    with pytest.raises(ValueError, match=r"too many conditions; .*, give \$in"):
+        filters.compiled({"$or": [{"a": i} for i in range(20_000)]})
 
 
 def test_a_filter_is_compiled_once_for_one_moment(tmp_path):
@@ -513,6 +515,11 @@ def test_folders_that_hold_no_documents(tmp_path):
             with pytest.raises(FormatError, match=message):
                 Documents.open(tmp_path / "docs", mode)
     assert made(tmp_path).add(["a"], POOL[:1]) == ["a"]  # goes on where another stopped
+    with contextlib.closing(sqlite3.connect(database)) as other:
+        other.execute("UPDATE about SET code = 'x'")
+        other.commit()
+    with pytest.raises(FormatError, match="does not say what it holds"):
+        Documents.open(tmp_path / "docs")
     for pragma, message in (("user_version = 2", "version 2, this qama reads 1"),
                             ("application_id = 1", "not a database of documents")):  # fmt: skip
         with contextlib.closing(sqlite3.connect(database)) as other:
@@ -991,3 +998,39 @@ def test_threads_search_while_one_writes(tmp_path):
         thread.join()
     assert wrong == []
     agree(docs)
+
+
+def test_a_full_disk_changes_nothing(tmp_path):
+    docs = filled(tmp_path, 30)
+    (pages,) = docs._store._writer.execute("PRAGMA page_count").fetchone()
+    docs._store._writer.execute(f"PRAGMA max_page_count = {pages}")
+    before = docs.get()
+    for change in (
+        lambda: docs.add([str(i) for i in range(99)], POOL[:99], ["text " * 99] * 99),
+        lambda: docs.upsert(["d1"], POOL[:1], ["text " * 9999]),
+    ):
+        with pytest.raises(OSError, match=r"documents\.sqlite: database or disk is full"):
+            change()
+        assert docs.get() == before
+        agree(docs)
+    docs.delete(["d1"])
+    docs._store._writer.execute("PRAGMA max_page_count = 1000000")
+    docs.add(["d1"], POOL[:1], ["text " * 9999])
+    assert docs.search(text="text", k=1).ids == ["d1"]
+
+
+def test_a_few_kills():
+    """`tests/long/documents_kills.py` does it 300 times."""
+    from documents_kills import run
+
+    kills = int(os.environ.get("QAMA_KILLS", "6"))
+    counts = run(kills, kills)
+    assert (counts["kills"], counts["wrong"]) == (kills, 0)
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace records what SQLite writes")
+def test_a_few_power_failures():
+    """`tests/long/documents_power.py` does it 2000 times."""
+    from documents_power import run
+
+    assert run(30, 1)["wrong"] == 0

@@ -24,6 +24,7 @@ from qama.errors import FormatError
 from qama.search.index import Index
 
 _NAME = re.compile(r"index-(\d+)-(\d+)\.qama")
+_LEFT = re.compile(r"\.?index-\d+-\d+\.qama\b.*")  # killed writers' locks and halves, too
 _PIECE = 100_000  # rows that are read from the database at a time
 
 
@@ -112,23 +113,25 @@ class Derived:
             path = self._folder / f"index-{held.generation}-{held.last}.qama"
             held.index.save(path)
             self._held = Held(Index.open(path, "c"), held.generation, held.last, held.last)
-            self.clear(but=path)
+            self._clear(path)
+            for other in self._folder.glob("codec-*.qama"):
+                if other != codec_path(self._folder, held.index.codec.fingerprint):
+                    _remove(other)
             return held.last
-
-    def clear(self, but: Path | None = None) -> None:
-        """Remove the files of the index that count no more."""
-        for path in self._folder.iterdir():
-            if _NAME.fullmatch(path.name) and path != but:
-                with contextlib.suppress(OSError):
-                    path.unlink()
 
     def forget(self) -> None:
         """Begin anew from the database at the next use."""
         with self._turn:
-            self.clear()
+            self._clear()
             self._held = self._exact = None
 
     # -- inside -----------------------------------------------------------------------------
+
+    def _clear(self, but: Path | None = None) -> None:
+        """Remove the files of the index that count no more."""
+        for path in self._folder.iterdir():
+            if _LEFT.fullmatch(path.name) and path != but:
+                _remove(path)
 
     def _opened(self, view: View) -> Held:
         """Return the newest file's index that is not later than a view, or an empty one."""
@@ -182,6 +185,12 @@ class Derived:
             after = int(numbers[-1])
         held.index.delete(view.deleted_after(held.last))
         return Held(held.index, held.generation, view.about.last, held.saved)
+
+
+def _remove(path: Path) -> None:
+    """Remove a file that nobody needs any more, if that can be done now."""
+    with contextlib.suppress(OSError):
+        path.unlink()
 
 
 def codec_path(folder: Path, fingerprint: str) -> Path:

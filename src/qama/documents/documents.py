@@ -564,7 +564,7 @@ class Documents:
     def _consistently(self, work: Callable[[View, Index], T]) -> T:
         """Return what is found in database and index as of one moment."""
         for _ in range(_TRIES):
-            with self._store.reading() as view:
+            with contextlib.suppress(FileNotFoundError), self._store.reading() as view:
                 index = self._derived.at(view)
                 if index is None:
                     continue

@@ -22,7 +22,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-_DEPTH = 50  # filters within each other
+_DEPTH = 10  # filters within each other; SQLite's parser has a stack of 100
+_LONGEST = 900_000  # characters of SQL; SQLite takes a million
 _LEAST, _MOST = -(2**63), 2**63 - 1  # whole numbers that SQLite has
 
 Filter = Mapping[str, Any]
@@ -50,7 +51,10 @@ def compiled(where: Filter | None) -> Condition:
     Raises:
         ValueError: no filter, an unknown operator, or a value that cannot be compared.
     """
-    return EVERY if where is None else _filter(where, 0)
+    condition = EVERY if where is None else _filter(where, 0)
+    if len(condition.sql) > _LONGEST:
+        raise ValueError("a filter has too many conditions; of many values of a field, give $in")
+    return condition
 
 
 def scalar(field: object) -> str:
@@ -200,10 +204,12 @@ def _any(parts: list[Condition]) -> Condition:
 
 
 def _with(word: str, parts: list[Condition], none: Condition) -> Condition:
+    """Join conditions by halves: SQLite bears no more than 1000 of them in a row."""
     if len(parts) < 2:
         return parts[0] if parts else none
-    sql = word.join(part.sql for part in parts)
-    return Condition(f"({sql})", tuple(value for part in parts for value in part.values))
+    middle = len(parts) // 2
+    one, other = _with(word, parts[:middle], none), _with(word, parts[middle:], none)
+    return Condition(f"({one.sql}{word}{other.sql})", one.values + other.values)
 
 
 def _listed(value: object, operator: str) -> list[Any]:

@@ -123,9 +123,17 @@ class View:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        (row,) = self._rows(f"SELECT {', '.join(_ABOUT)} FROM about")
-        codec, code, keeps, fulltext, *counters = row
-        self.about = About(codec, json.loads(code), bool(keeps), bool(fulltext), *counters)
+        try:
+            (row,) = self._rows(f"SELECT {', '.join(_ABOUT)} FROM about")
+            codec, code, keeps, words, *counters = row
+            numbers = [int(counter) for counter in counters]
+            self.about = About(
+                str(codec), dict(json.loads(code)), bool(keeps), bool(words), *numbers
+            )
+        except (sqlite3.OperationalError, TypeError, ValueError) as error:
+            if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) != sqlite3.SQLITE_ERROR:
+                raise
+            raise FormatError(f"the database does not say what it holds: {error}") from error
 
     def _rows(self, sql: str, *values: Any) -> list[Any]:
         return self._connection.execute(sql, values).fetchall()
