@@ -365,7 +365,7 @@ def test_filters_within_filters_have_an_end(table):
                 assert found == passes({"a": 1}, where)
             with pytest.raises(ValueError, match="more than 10 filters within each other"):
                 filters.compiled(wrap(where))
-    condition = filters.compiled({"$or": many * 8})
+    condition = filters.compiled({"$or": [{"a": 2}] * 1500 + [{"a": 1}]})
     sql = f"SELECT count(*) FROM documents WHERE {condition.sql}"
     assert table.execute(sql, condition.values).fetchall() == [(1,)]
     value = 1
