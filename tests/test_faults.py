@@ -97,6 +97,14 @@ def test_documents_that_may_not_be_written_are_only_read(folder):
         with pytest.raises(PermissionError):
             Documents.create(folder / "docs" / "new", Codec.load(GOLDEN))
     assert contents(folder / "docs") == before
+    with unprivileged():
+        reader = Documents.open(folder / "docs")
+    (folder / "docs").chmod(0o755)
+    with Documents.open(folder / "docs", "a") as writer:  # someone may write, after all
+        writer.add(["more"], X[:1])
+    (folder / "docs").chmod(0o555)
+    with unprivileged(), reader:
+        assert len(reader.search(X[0], 200)) == len(reader) == 101
 
 
 FULL = """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 from qama.documents.filters import EVERY, Condition
 from qama.documents.store import View
 from qama.search.index import Index
@@ -16,6 +18,7 @@ class Allowed:
     """Compiled filters of one moment of the documents, those used last."""
 
     def __init__(self) -> None:
+        self._turn = threading.Lock()
         self._kept: dict[Condition, _Entry] = {}
 
     def of(self, view: View, index: Index, where: Condition) -> Filter | None:
@@ -29,10 +32,12 @@ class Allowed:
         if where == EVERY:
             return None
         moment = index, view.about.generation, view.about.last
-        kept = self._kept.pop(where, None)
+        kept = self._kept.get(where)
         if kept is None or kept[:3] != moment:
             kept = (*moment, index.filter(view.numbers(where)))
-        self._kept[where] = kept  # behind the others
-        while len(self._kept) > _KEPT:
-            self._kept.pop(next(iter(self._kept), where), None)
+        with self._turn:
+            self._kept.pop(where, None)
+            self._kept[where] = kept  # behind the others
+            while len(self._kept) > _KEPT:
+                del self._kept[next(iter(self._kept))]
         return kept[3]

@@ -20,6 +20,7 @@ from qama.documents.allowed import Allowed
 from qama.documents.derived import Derived
 from qama.documents.embedding import Embedder
 from qama.documents.filters import Condition, Filter
+from qama.documents.given import Given
 from qama.documents.hits import Document, Hit, Hits
 from qama.documents.store import About, Change, Rows, Store, View
 from qama.quantizers.vectors import unit
@@ -136,8 +137,12 @@ class Documents:
 
     def __contains__(self, key: object) -> bool:
         """Whether there is a document of an id."""
+        try:
+            keys = given.ids([key])
+        except ValueError:  # no document can have it
+            return False
         with self._store.reading() as view:
-            return isinstance(key, str) and bool(view.numbers_of(given.ids([key])))
+            return bool(view.numbers_of(keys))
 
     def __enter__(self) -> Self:
         return self
@@ -195,10 +200,11 @@ class Documents:
             ValueError: something does not fit, an id exists, or opened read-only; nothing changed.
             OSError: the change could not be written; nothing changed.
         """
+        self._check_writable("add")
+        new = self._given(ids, vectors, texts, metadata)
         with self._changing("add") as change:
-            rows = self._rows(change, ids, vectors, texts, metadata, threads)
-            change.insert(rows)
-        return list(rows.ids)
+            change.insert(self._encoded(change, new, threads))
+        return new.ids
 
     def upsert(
         self,
@@ -217,11 +223,13 @@ class Documents:
         """
         if ids is None:
             raise ValueError("upsert needs ids; add makes some")
+        self._check_writable("upsert")
+        new = self._given(ids, vectors, texts, metadata)
         with self._changing("upsert") as change:
-            rows = self._rows(change, ids, vectors, texts, metadata, threads)
+            rows = self._encoded(change, new, threads)
             change.remove(sorted(change.numbers_of(rows.ids).values()))
             change.insert(rows)
-        return list(rows.ids)
+        return new.ids
 
     def delete(self, ids: Iterable[str] | None = None, *, where: Filter | None = None) -> int:
         """Remove documents, by id or by filter; ids that are not there are ignored.
@@ -454,6 +462,12 @@ class Documents:
 
     # -- inside -----------------------------------------------------------------------------
 
+    def _check_writable(self, verb: str) -> None:
+        if self._read_only:
+            raise ValueError(
+                f'these documents were opened read-only; to {verb}, open them with mode="a"'
+            )
+
     @contextmanager
     def _changing(self, verb: str, behind: int | None = None) -> Iterator[Change]:
         """Let one thread at a time change the documents, in one transaction.
@@ -462,10 +476,7 @@ class Documents:
             verb: What messages call the change.
             behind: How far the index file may lag afterwards; default: as far as pays.
         """
-        if self._read_only:
-            raise ValueError(
-                f'these documents were opened read-only; to {verb}, open them with mode="a"'
-            )
+        self._check_writable(verb)
         with self._turn, checks.default_errstate():
             with self._store.writing() as change:
                 yield change
@@ -483,16 +494,8 @@ class Documents:
         with self._store.writing() as change:
             change.trim(written)
 
-    def _rows(
-        self,
-        view: View,
-        ids: object,
-        vectors: object,
-        texts: object,
-        metadata: object,
-        threads: int,
-    ) -> Rows:
-        """Check what a user gives, and encode it."""
+    def _given(self, ids: object, vectors: object, texts: object, metadata: object) -> Given:
+        """Check what a user gives; vectors of texts are made here, while others may change."""
         codec = self.codec
         words = None if texts is None else given.texts(texts)
         if vectors is None:
@@ -500,13 +503,16 @@ class Documents:
                 raise ValueError("give vectors, or texts and open the documents with embed=")
             vectors = self._embedded(words, codec)
         A = checks.matrix(vectors, "vectors", codec.dims_in, empty=True)
-        keys = given.ids(ids, len(A))
         words = [None] * len(A) if words is None else given.counted(words, "texts", len(A))
-        held = given.metadata(metadata, len(A))
-        codes = codec.encode(A, compact=True, threads=threads, **view.about.request)
-        self._watch.look(A)  # before the change: a warning may be an error
-        kept = unit(checks.finite(A, "vectors")) if view.about.keeps_vectors else None
-        return Rows(keys, words, held, codes, kept)
+        return Given(given.ids(ids, len(A)), A, words, given.metadata(metadata, len(A)))
+
+    def _encoded(self, change: Change, new: Given, threads: int) -> Rows:
+        """Encode what was given, by the codec of now."""
+        codec, about = self.codec, change.about
+        codes = codec.encode(new.vectors, compact=True, threads=threads, **about.request)
+        self._watch.look(new.vectors)  # before the change: a warning may be an error
+        kept = unit(checks.finite(new.vectors, "vectors")) if about.keeps_vectors else None
+        return Rows(new.ids, new.texts, new.metadata, codes, kept)
 
     def _embedded(self, texts: Sequence[str | None], codec: Codec) -> Any:
         """Return the vectors of texts."""

@@ -6,9 +6,29 @@ import json
 import reprlib
 import uuid
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import numpy.typing as npt
+
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Given:
+    """New documents, checked.
+
+    Attributes:
+        ids: n ids, each once.
+        vectors: Floats (n, d) of any dtype; their values were not looked at.
+        texts: n texts.
+        metadata: n fields, as JSON.
+    """
+
+    ids: list[str]
+    vectors: npt.NDArray[Any]
+    texts: list[str | None]
+    metadata: list[str]
 
 
 def ids(given: object, count: int | None = None) -> list[str]:

@@ -307,6 +307,7 @@ class Store:
         self.path = folder / NAME
         self._process = os.getpid()
         self._idle: list[sqlite3.Connection] = []
+        self._frozen: object = None  # of a folder that may not be written: as it was
         self._writer: sqlite3.Connection | None = None
         self._lock: Lock | None = None
         self.closed = False
@@ -334,10 +335,7 @@ class Store:
         """Yield one moment of the database; any number of threads may."""
         self._check_usable()
         with _telling(self.path):
-            try:
-                connection = self._idle.pop()
-            except IndexError:
-                connection = self._connected()
+            connection = self._ready()
             try:
                 connection.execute("BEGIN")
                 yield View(connection)
@@ -396,6 +394,17 @@ class Store:
         if self.closed:
             raise ValueError(f"the documents of {self.path.parent} are closed; open them again")
 
+    def _ready(self) -> sqlite3.Connection:
+        """Return a connection that reads and that nobody uses."""
+        if self._frozen is not None and self._frozen != _stamp(self.path):
+            self._frozen = None
+            while self._idle:
+                self._idle.pop().close()
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return self._connected()
+
     def _connected(self) -> sqlite3.Connection:
         """Open a connection that reads."""
         name = f"file:{quote(str(self.path))}?mode=ro"
@@ -408,7 +417,8 @@ class Store:
             beside = self.path.with_name(NAME + "-wal")
             if error.sqlite_errorcode & 0xFF not in refused or beside.exists():
                 raise
-            return _connection(name + "&immutable=1")  # no one can change what lies there
+            self._frozen = _stamp(self.path)
+            return _connection(name + "&immutable=1")  # SQLite has no look for changes then
         return connection
 
 
@@ -449,6 +459,12 @@ def _statements(script: str) -> Iterator[str]:
         if sqlite3.complete_statement(statement):
             yield statement
             statement = ""
+
+
+def _stamp(path: Path) -> object:
+    """Return what changes where a database does, or is open for changes."""
+    about = path.stat()
+    return about.st_ino, about.st_size, about.st_mtime_ns, path.with_name(NAME + "-wal").exists()
 
 
 def _connection(name: str) -> sqlite3.Connection:
