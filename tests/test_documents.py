@@ -8,6 +8,7 @@ import gc
 import json
 import os
 import pickle
+import random
 import re
 import shutil
 import sqlite3
@@ -663,8 +664,12 @@ def test_a_reader_sees_what_a_writer_does_and_a_database_put_back(tmp_path):
         (tmp_path / "docs" / name).unlink(missing_ok=True)
         if (tmp_path / "before" / name).exists():
             shutil.copy(tmp_path / "before" / name, tmp_path / "docs")
-    with Documents.open(tmp_path / "docs", "a") as again:
+    with Documents.open(tmp_path / "docs") as again:
         assert len(again.search(POOL[300], 1000)) == len(again) == 100
+    with Documents.open(tmp_path / "docs", "a") as again:
+        again.upsert([str(i) for i in range(200)], POOL[200:400])  # other changes, as many numbers
+        agree(again)
+    with Documents.open(tmp_path / "docs", "a") as again:
         agree(again)
 
 
@@ -1017,6 +1022,46 @@ def test_a_full_disk_changes_nothing(tmp_path):
     docs._store._writer.execute("PRAGMA max_page_count = 1000000")
     docs.add(["d1"], POOL[:1], ["text " * 9999])
     assert docs.search(text="text", k=1).ids == ["d1"]
+
+
+def test_a_database_that_another_program_writes_is_told(tmp_path):
+    docs = filled(tmp_path, 3)
+    docs._store._writer.execute("PRAGMA busy_timeout = 1")
+    with contextlib.closing(sqlite3.connect(docs._store.path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(LockedError, match=r"documents\.sqlite: database is locked"):
+            docs.add(["x"], POOL[:1])
+        assert len(docs) == 3
+        other.execute("ROLLBACK")
+    docs.add(["x"], POOL[:1])
+    assert len(docs) == 4
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_damaged_database_is_refused_or_read(tmp_path, seed):
+    docs = filled(tmp_path, 200)
+    docs.create_index("year")
+    docs.close()
+    for path in (tmp_path / "docs").glob("index-*"):
+        path.unlink()
+    database, dice = tmp_path / "docs" / "documents.sqlite", random.Random(seed)
+    content = bytearray(database.read_bytes())
+    start = dice.choice((0, dice.randrange(len(content))))
+    for _ in range(dice.choice((1, 30, 3000))):
+        place = dice.randrange(start, min(start + 5000, len(content)))
+        content[place] = dice.randrange(256)
+    database.write_bytes(content)
+    for mode in ("r", "a"):
+        try:
+            with Documents.open(tmp_path / "docs", mode) as again:
+                again.search(POOL[0], 200, text="word1", where={"year": {"$gt": 2050}})
+                again.get()
+                if mode == "a":
+                    again.upsert([f"d{i}" for i in range(50)], POOL[:50], ["a b"] * 50)
+                    again.delete(where={"odd": True})
+                    again.rebuild()
+        except (ValueError, OSError):  # among them FormatError
+            pass
 
 
 def test_a_few_kills():

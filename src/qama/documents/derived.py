@@ -119,6 +119,19 @@ class Derived:
                     _remove(other)
             return held.last
 
+    def drop_later(self, view: View) -> None:
+        """Remove files of later moments than a view, for good: a database from before was put back.
+
+        Later on they would be taken for files of what happened instead.
+
+        Raises:
+            OSError: one cannot be removed.
+        """
+        for path in self._folder.iterdir():
+            named = _NAME.fullmatch(path.name)
+            if named and (int(named[1]), int(named[2])) > (view.about.generation, view.about.last):
+                files.remove(path)
+
     def forget(self) -> None:
         """Begin anew from the database at the next use."""
         with self._turn:
@@ -164,10 +177,9 @@ class Derived:
 
     def _caught_up(self, held: Held, view: View) -> Held:
         """Let an index catch up with a view; what it holds of that already is done again."""
-        before = held
         held = self._replayed(held, view)
-        if len(held.index) != view.about.count and before.saved:
-            held = self._replayed(self._empty(view), view)  # the file lied
+        if len(held.index) != view.about.count:  # the file lied
+            held = self._replayed(self._empty(view), view)
         if len(held.index) != view.about.count:
             raise FormatError(
                 f"{self._folder}: the database counts {view.about.count} documents and holds "

@@ -54,6 +54,9 @@ class Documents:
         self._store = Store(folder, mode)
         try:
             self._derived = Derived(folder)
+            if not self._read_only:
+                with self._store.reading() as view:
+                    self._derived.drop_later(view)
             self._watch = drift.Watch(self.codec)
         except BaseException:
             self._store.close()

@@ -13,7 +13,6 @@ readers never wait for the writer. https://www.sqlite.org/wal.html
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
 import os
 import sqlite3
@@ -140,8 +139,12 @@ class View:
 
     def numbers(self, where: Condition) -> Ids:
         """Return the numbers int64 (n,) of the documents where a condition holds, ascending."""
-        sql = f"SELECT group_concat(number) FROM documents WHERE {where.sql}"
-        ((listed,),) = self._rows(sql, *where.values)  # as one text: rows take three times as long
+        return self._numbers(f"documents WHERE {where.sql}", *where.values)
+
+    def _numbers(self, rows: str, *values: Any) -> Ids:
+        """Return the numbers of some rows as one text: one by one takes three times as long."""
+        sql = f"SELECT group_concat(CAST(number AS INTEGER)) FROM {rows}"
+        ((listed,),) = self._rows(sql, *values)
         numbers = np.fromstring(listed or "", dtype=np.int64, sep=",")
         numbers.sort()  # in whatever order an index had them
         return numbers
@@ -167,10 +170,11 @@ class View:
             "SELECT number, id, text, metadata FROM documents "
             "WHERE number IN (SELECT value FROM json_each(?))"
         )
-        return {
-            number: Document(key, text, json.loads(metadata))
-            for number, key, text, metadata in self._rows(sql, json.dumps(list(numbers)))
-        }
+        rows = self._rows(sql, json.dumps(list(numbers)))
+        try:
+            return {n: Document(key, text, json.loads(held)) for n, key, text, held in rows}
+        except (TypeError, ValueError) as error:
+            raise FormatError(f"the database holds metadata that is no JSON: {error}") from error
 
     def words(self, text: str, where: Condition, k: int) -> list[tuple[int, float]]:
         """Return the numbers of the k documents that have the words of a text, and BM25 scores."""
@@ -197,9 +201,7 @@ class View:
 
     def deleted_after(self, number: int) -> Ids:
         """Return the numbers int64 (n,) of the rows that were removed behind one."""
-        sql = "SELECT number FROM deletions WHERE at > ? ORDER BY at"
-        found = self._connection.execute(sql, (number,))
-        return np.fromiter(itertools.chain.from_iterable(found), dtype=np.int64)
+        return self._numbers("deletions WHERE at > ?", number)
 
 
 class Change(View):
@@ -505,7 +507,7 @@ def _arrays(rows: list[Any], dtype: type[np.generic]) -> tuple[Ids, Any]:
     if not rows:
         return np.empty(0, dtype=np.int64), np.empty((0, 0), dtype=dtype)
     numbers, values = zip(*rows, strict=True)
-    if len({len(value) for value in values}) > 1:
+    if {*map(type, values)} != {bytes} or len({*map(len, values)}) > 1:
         raise FormatError("the database holds codes or vectors of several lengths")
     table = np.frombuffer(b"".join(values), dtype=np.dtype(dtype).newbyteorder("<"))
     return np.array(numbers, dtype=np.int64), table.reshape(len(rows), -1)
@@ -520,18 +522,26 @@ def _telling(path: Path) -> Iterator[None]:
     """Say what SQLite says in the words of this library."""
     try:
         yield
+    except UnicodeDecodeError as error:  # a name in a damaged schema, of which SQLite speaks
+        raise FormatError(f"{path} is damaged: {error}") from error
     except sqlite3.DatabaseError as error:
+        if isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError):
+            raise
         kind = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        if kind in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-            raise FormatError(f"{path}: {error}") from error
         if kind in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             raise LockedError(f"{path}: {error}") from error
         if kind in _FAILURES:
             raise OSError(f"{path}: {error}") from error
-        raise
+        if "no such module" in str(error):
+            raise OSError(
+                f"{path}: the SQLite of this Python, {sqlite3.sqlite_version}, has no FTS5 to find "
+                f"words with; create documents with fulltext=False"
+            ) from error
+        raise FormatError(f"{path}: {error}") from error
 
 
 _FAILURES = {
     sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY,
     sqlite3.SQLITE_PERM, sqlite3.SQLITE_NOLFS, sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_AUTH,
+    sqlite3.SQLITE_INTERRUPT,
 }  # fmt: skip
