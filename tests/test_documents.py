@@ -28,7 +28,7 @@ from pyarrow import parquet
 
 import qama
 from qama import Documents, FormatError, Index, LockedError
-from qama.documents import filters, fusing, store
+from qama.documents import filters, fusing, transactions
 
 
 def made(home, **options):
@@ -439,7 +439,9 @@ def test_metadata_deeper_than_sqlite_reads_is_refused(tmp_path):
     with contextlib.suppress(ValueError):  # which SQLite takes up to 1000 or 2000
         docs.add(["deep"], POOL[:1], None, [deep])
     assert docs.count({"a.b": None}) == len(docs)
-    rows = store.Rows(["x"], [None], ["[" * 5000 + "]" * 5000], np.zeros((1, 2), np.uint8), None)
+    rows = transactions.Rows(
+        ["x"], [None], ["[" * 5000 + "]" * 5000], np.zeros((1, 2), np.uint8), None
+    )
     with docs._store.writing() as change, pytest.raises(ValueError, match="nested deeper"):
         change.insert(rows)
 

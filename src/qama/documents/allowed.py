@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 from qama.documents.filters import EVERY, Condition
-from qama.documents.store import View
+from qama.documents.transactions import View
 from qama.search.index import Index
 from qama.search.rows.filters import Filter
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from qama import files
 from qama.codec import Codec
-from qama.documents.store import View
+from qama.documents.transactions import View
 from qama.errors import FormatError
 from qama.search.index import Index
 

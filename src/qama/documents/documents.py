@@ -10,19 +10,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn, Self, SupportsIndex, TypeVar
 
-import numpy as np
-
-from qama import arrays, checks, drift, files
-from qama.checks import Floats
+from qama import checks, drift, files
 from qama.codec import Codec, checked
-from qama.documents import derived, filters, fusing, given, recoding, store, tables
+from qama.documents import derived, embedding, filters, fusing, given, recoding, store, tables
 from qama.documents.allowed import Allowed
 from qama.documents.derived import Derived
 from qama.documents.embedding import Embedder
 from qama.documents.filters import Condition, Filter
 from qama.documents.given import Given
 from qama.documents.hits import Document, Hit, Hits
-from qama.documents.store import About, Change, Rows, Store, View
+from qama.documents.schema import About
+from qama.documents.store import Store
+from qama.documents.transactions import Change, Rows, View
 from qama.quantizers.vectors import unit
 from qama.search.index import Index
 from qama.search.storage.turns import WriterLock
@@ -397,7 +396,7 @@ class Documents:
         if text is not None and not isinstance(text, str):
             raise ValueError(f"text is a {type(text).__name__}; give a string")
         condition = filters.compiled(where)
-        query = None if q is None else self._query(q)
+        query = None if q is None else embedding.query(q, self._embedder)
 
         def found(view: View, index: Index) -> Hits:
             depth = k if query is None or text is None else max(k, fusing.DEPTH)
@@ -434,10 +433,9 @@ class Documents:
         Raises:
             ValueError: unfitting ids or filter.
         """
+        limit = None if limit is None else checks.integer(limit, "limit", 0)
         with self._store.reading() as view:
-            numbers = self._chosen(view, ids, where)
-            if limit is not None:
-                numbers = numbers[: checks.integer(limit, "limit", 0)]
+            numbers = self._chosen(view, ids, where, limit)
             found = view.documents(numbers)
             return [found[number] for number in numbers]
 
@@ -502,9 +500,9 @@ class Documents:
         codec = self.codec
         words = None if texts is None else given.texts(texts)
         if vectors is None:
-            if words is None:
+            if words is None or self._embedder is None:
                 raise ValueError("give vectors, or texts and open the documents with embed=")
-            vectors = self._embedded(words, codec)
+            vectors = self._embedder.documents(words, codec.dims_in)
         A = checks.matrix(vectors, "vectors", codec.dims_in, empty=True)
         words = [None] * len(A) if words is None else given.counted(words, "texts", len(A))
         return Given(given.ids(ids, len(A)), A, words, given.metadata(metadata, len(A)))
@@ -517,50 +515,24 @@ class Documents:
         kept = unit(checks.finite(new.vectors, "vectors")) if about.keeps_vectors else None
         return Rows(new.ids, new.texts, new.metadata, codes, kept)
 
-    def _embedded(self, texts: Sequence[str | None], codec: Codec) -> Any:
-        """Return the vectors of texts."""
-        if self._embedder is None:
-            raise ValueError("give vectors, or open the documents with embed= to make them")
-        whole = [text for text in texts if text is not None]
-        if len(whole) < len(texts):
-            raise ValueError(f"texts[{texts.index(None)}] is None, of which no vector is made")
-        if not whole:
-            return np.empty((0, codec.dims_in), dtype=np.float32)
-        A = checks.matrix(self._embedder.documents(whole), "what embed made", codec.dims_in)
-        if len(A) != len(whole):
-            raise ValueError(f"embed made {len(A)} vectors of {len(whole)} texts")
-        return A
-
-    def _query(self, q: object) -> Floats:
-        """Return one query float32 (1, d)."""
-        if isinstance(q, str):
-            if self._embedder is None:
-                raise ValueError("q is a string; open the documents with embed=, or give text=")
-            q = self._embedder.queries([q])
-        A = arrays.plain(q, "q")
-        Q = checks.vectors(A[None] if A.ndim == 1 else A, "q")
-        if len(Q) != 1:
-            raise ValueError(f"q has {len(Q)} rows; search takes one query")
-        return Q
-
     def _known(self, ids: Sequence[str]) -> set[str]:
         with self._store.reading() as view:
             return set(view.numbers_of(ids))
 
-    def _chosen(self, view: View, ids: object, where: Filter | None) -> list[int]:
+    def _chosen(
+        self, view: View, ids: object, where: Filter | None, limit: int | None = None
+    ) -> list[int]:
         """Return the numbers of documents that ids and a filter name."""
-        within: list[int] | None = None
-        if where is not None or ids is None:
-            within = view.numbers(filters.compiled(where)).tolist()
-            if ids is None:
-                return within
+        condition = filters.compiled(where)
+        if ids is None:
+            every: list[int] = view.numbers(condition, limit).tolist()
+            return every
         keys = given.ids([ids] if isinstance(ids, str) else ids)
         known = view.numbers_of(keys)
-        numbers = [known[key] for key in keys if key in known]
-        if within is None:
-            return numbers
-        allowed = set(within)
-        return [number for number in numbers if number in allowed]
+        if where is not None:
+            within = {*view.numbers(condition).tolist()}
+            known = {key: number for key, number in known.items() if number in within}
+        return [known[key] for key in keys if key in known][:limit]
 
     @contextmanager
     def _reading(self) -> Iterator[tuple[View, Index]]:

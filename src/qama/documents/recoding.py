@@ -10,7 +10,8 @@ from qama import checks
 from qama.checks import Bytes, Floats, Ids
 from qama.codec import Code, Codec
 from qama.documents.filters import EVERY
-from qama.documents.store import About, Change
+from qama.documents.schema import About
+from qama.documents.transactions import Change
 from qama.quantizers.vectors import unit
 
 _PIECE = 16_384  # documents at a time
