@@ -3,7 +3,8 @@
 index-1: version 1, of the first release; a row was deleted before it was saved. index-2: version 2
 with a log of a delete, an upsert and an add. index-3: version 2, its codec, codec-2, with full
 bytes. index-4: version 3, whose leading bytes are apart; a row was deleted. index-5: version 4,
-with a log of version 2, which says what was synced. codes-1: version 1.
+with a log of version 2, which says what was synced. codes-1: version 1. documents-1: a folder of
+documents of version 1, its index 4 changes behind.
 The vectors were drawn by `default_rng(11)`, the queries by `default_rng(12)`.
 """
 
@@ -16,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qama import Codec, Index, codefile, container
+from qama import Codec, Documents, Index, codefile, container
 from qama.search.storage import names
 from qama.search.storage.verify import verify
 
@@ -106,6 +107,28 @@ def test_a_file_of_partitions_answers_as_recorded(tmp_path, mode):
             assert Index.open(path).ids.tolist() == index.ids.tolist()
             check()
         assert container.kind_of(path) == "index"
+
+
+@pytest.mark.parametrize("mode", ["r", "a"])
+@pytest.mark.parametrize("index", [True, False], ids=["with its index", "without"])
+def test_documents_answer_as_recorded(tmp_path, mode, index):
+    shutil.copytree(GOLDEN / "documents-1", tmp_path / "docs")
+    answers = ANSWERS["documents-1"]
+    for path in (tmp_path / "docs").glob("index-*"):
+        path.unlink() if not index else None
+    Q = np.random.default_rng(12).standard_normal((3, 9)).astype(np.float32)
+    with Documents.open(tmp_path / "docs", mode) as docs:
+        assert docs.ids() == answers["ids"]
+        for repeat in range(2):
+            assert [docs.search(q, 5).ids for q in Q] == answers["hits"]
+            assert [docs.search(q, 5).scores for q in Q] == answers["scores"]
+            where = {"n": {"$gte": 20}, "at.place": "é"}
+            assert docs.search(Q[0], 5, where=where).ids == answers["filtered"]
+            assert docs.search(text="even", k=3).ids == answers["words"]
+            if mode == "a" and not repeat:
+                docs.add(["more"], Q[:1], ["even"])
+                docs.delete(["more"])
+                docs.rebuild()
 
 
 def test_names_are_as_recorded():
