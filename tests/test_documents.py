@@ -480,6 +480,17 @@ def test_who_opened_to_read_changes_nothing(tmp_path):
     docs.close()
 
 
+def test_a_folder_may_have_any_name_and_lie_behind_a_link(tmp_path):
+    folder = tmp_path / "a?b#c %20 'é"
+    filled(folder, 3).close()
+    (tmp_path / "link").symlink_to(folder)
+    with Documents.open(tmp_path / "link" / "docs", "a") as docs:
+        with pytest.raises(LockedError):
+            Documents.open(folder / "docs", "a")
+        docs.add(["x"], POOL[:1])
+    assert len(Documents.open(folder / "docs")) == 4
+
+
 def test_one_writer_at_a_time(tmp_path):
     docs = filled(tmp_path)
     with pytest.raises(LockedError, match=f"open for writing in process {os.getpid()}"):

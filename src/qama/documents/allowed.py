@@ -11,15 +11,14 @@ from qama.search.rows.filters import Filter
 
 _KEPT = 32  # filters; each is a bit a document
 
-_Entry = tuple[Index, int, int, Filter]
-
 
 class Allowed:
     """Compiled filters of one moment of the documents, those used last."""
 
     def __init__(self) -> None:
         self._turn = threading.Lock()
-        self._kept: dict[Condition, _Entry] = {}
+        self._moment: tuple[Index, int, int] | None = None
+        self._kept: dict[Condition, Filter] = {}
 
     def of(self, view: View, index: Index, where: Condition) -> Filter | None:
         """Return what a condition allows at a moment; None: every document.
@@ -32,12 +31,15 @@ class Allowed:
         if where == EVERY:
             return None
         moment = index, view.about.generation, view.about.last
-        kept = self._kept.get(where)
-        if kept is None or kept[:3] != moment:
-            kept = (*moment, index.filter(view.numbers(where)))
         with self._turn:
-            self._kept.pop(where, None)
-            self._kept[where] = kept  # behind the others
-            while len(self._kept) > _KEPT:
-                del self._kept[next(iter(self._kept))]
-        return kept[3]
+            if self._moment != moment:  # of another one nothing holds
+                self._moment, self._kept = moment, {}
+            found = self._kept.pop(where, None)
+        if found is None:
+            found = index.filter(view.numbers(where))
+        with self._turn:
+            if self._moment == moment:
+                self._kept[where] = found  # behind the others
+                while len(self._kept) > _KEPT:
+                    del self._kept[next(iter(self._kept))]
+        return found

@@ -12,7 +12,6 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import quote
 
 from qama import files
 from qama.documents import fulltext, schema
@@ -142,7 +141,7 @@ class Store:
 
     def _connected(self) -> sqlite3.Connection:
         """Open a connection that reads."""
-        name = f"file:{quote(str(self.path))}?mode=ro"
+        name = f"{self.path.as_uri()}?mode=ro"
         connection = _connection(name)
         try:
             connection.execute("SELECT count(*) FROM sqlite_master")
@@ -210,7 +209,7 @@ def _connection(name: str) -> sqlite3.Connection:
 
 
 def _opened_to_write(path: Path) -> sqlite3.Connection:
-    connection = _connection(f"file:{quote(str(path))}?mode=rwc")
+    connection = _connection(f"{path.as_uri()}?mode=rwc")
     try:
         for setting in (
             "journal_mode = WAL", "synchronous = FULL", "fullfsync = 1",
