@@ -12,6 +12,7 @@ import random
 import re
 import shutil
 import sqlite3
+import subprocess
 import sys
 import tempfile
 import threading
@@ -1015,6 +1016,54 @@ def test_threads_search_while_one_writes(tmp_path):
     for thread in threads:
         thread.join()
     assert wrong == []
+    agree(docs)
+
+
+READER = """
+import sys, threading, numpy as np, qama
+docs = qama.Documents.open(sys.argv[1])
+ended = threading.Event()
+threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
+searches, versions, last = 0, set(), False
+while not last:
+    last = ended.is_set()
+    for where in (None, {"v": {"$gte": 0}}):
+        hits = docs.search(np.ones(8), 100, where=where)
+        seen = {hit.metadata["v"] for hit in hits}
+        assert len(hits) == 40 and len(seen) == 1, (len(hits), seen)
+        versions |= seen
+    searches += 1
+    if searches == 1:
+        print("begun", flush=True)
+print(len(versions), max(versions))
+"""
+
+
+def test_processes_search_while_one_writes(tmp_path, monkeypatch):
+    """As the threads above, while files of the index come and go, and codes become shorter."""
+    monkeypatch.setattr("qama.documents.documents._BEHIND", 200)
+    codec = qama.fit(POOL, max_bytes=8, threads=1)
+    docs = Documents.create(tmp_path / "docs", codec, nbytes=8)
+    keys = [str(i) for i in range(40)]
+
+    def put(version):
+        docs.upsert(keys, POOL[version : version + 40], None, [{"v": version}] * 40)
+
+    put(0)
+    run = [sys.executable, "-c", READER, str(tmp_path / "docs")]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    readers = [subprocess.Popen(run, **pipes) for _ in range(2)]
+    try:
+        assert [reader.stdout.readline() for reader in readers] == ["begun\n"] * 2
+        for version in range(1, 120):
+            put(version)
+            if version % 40 == 0:
+                docs.rebuild(nbytes=8 - version // 40)
+    finally:
+        said = [reader.communicate()[0].split() for reader in readers]
+    assert all(len(words) == 2 and int(words[0]) > 3 for words in said)
+    assert [words[1] for words in said] == ["119"] * 2
+    assert [reader.returncode for reader in readers] == [0, 0]
     agree(docs)
 
 
