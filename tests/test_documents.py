@@ -1067,6 +1067,15 @@ def test_processes_search_while_one_writes(tmp_path, monkeypatch):
     agree(docs)
 
 
+def test_a_search_may_be_coarse_to_fine(tmp_path, bytes_codec, rows, queries):
+    docs = Documents.create(tmp_path / "docs", bytes_codec, nbytes=16)
+    docs.add([str(i) for i in range(300)], rows)
+    assert docs.search(queries[0], 5, funnel=300) == docs.search(queries[0], 5)
+    docs.rebuild(nbytes=1)
+    with pytest.raises(ValueError, match="funnel needs a code with a shorter prefix"):
+        docs.search(queries[0], 5, funnel=True)
+
+
 def test_a_full_disk_changes_nothing(tmp_path):
     docs = filled(tmp_path, 30)
     (pages,) = docs._store._writer.execute("PRAGMA page_count").fetchone()

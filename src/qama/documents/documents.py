@@ -368,6 +368,7 @@ class Documents:
         where: Filter | None = None,
         text: str | None = None,
         scorer: str = "asymmetric",
+        funnel: bool | int = False,
         threads: int = 0,
     ) -> Hits:
         """Find the k documents nearest to a query.
@@ -380,6 +381,7 @@ class Documents:
             text: Words to look for as well, any of them. The two rankings become one by reciprocal
                 rank fusion.
             scorer: See `Index.search`.
+            funnel: See `Index.search`; for a million documents and more.
             threads: See `Index.search`.
 
         Returns:
@@ -403,7 +405,9 @@ class Documents:
             ranked = []
             if query is not None:
                 rows = self._allowed.of(view, index, condition)
-                near = index.search(query, depth, filter=rows, scorer=scorer, threads=threads)
+                near = index.search(
+                    query, depth, filter=rows, scorer=scorer, funnel=funnel, threads=threads
+                )
                 ranked.append(list(zip(near.ids[0].tolist(), near.scores[0].tolist(), strict=True)))
             if text is not None:
                 ranked.append(_worded(view, text, depth, condition))
