@@ -56,7 +56,9 @@ class Derived:
         self._folder = folder
         self._turn = threading.RLock()
         self._held: Held | None = None
-        self._exact: tuple[int, int] | None = None  # the moment that the index is of, if any
+        # The moment that the index is of: nothing while one changes it. It changes in one step with
+        # the index, so that who finds a moment finds the index of it.
+        self._exact: tuple[int, int, Index] | None = None
 
     def at(self, view: View, whatever: bool = False) -> Index | None:
         """Return the index as of a view, or None if it is of a later moment already.
@@ -69,9 +71,9 @@ class Derived:
             FormatError: codec or codes in the folder do not fit the database.
             OSError: files cannot be read.
         """
-        held = self._held
-        if held is not None and self.is_of(view):
-            return held.index
+        exact = self._exact
+        if exact is not None and exact[:2] == (view.about.generation, view.about.last):
+            return exact[2]
         with self._turn:
             held, about = self._held, view.about
             if held is None or held.generation < about.generation or held.last < about.trimmed:
@@ -82,12 +84,12 @@ class Derived:
                 held = self._opened(view)
             self._exact = None
             self._held = self._caught_up(held, view)
-            self._exact = about.generation, about.last
+            self._exact = about.generation, about.last, self._held.index
             return self._held.index
 
-    def is_of(self, view: View) -> bool:
-        """Whether the index is of exactly this moment, and nothing is changing it."""
-        return self._exact == (view.about.generation, view.about.last)
+    def is_of(self, view: View, index: Index) -> bool:
+        """Whether an index is of exactly this moment, and nothing is changing it."""
+        return self._exact == (view.about.generation, view.about.last, index)
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -113,6 +115,7 @@ class Derived:
             path = self._folder / f"index-{held.generation}-{held.last}.qama"
             held.index.save(path)
             self._held = Held(Index.open(path, "c"), held.generation, held.last, held.last)
+            self._exact = held.generation, held.last, self._held.index
             self._clear(path)
             for other in self._folder.glob("codec-*.qama"):
                 if other != codec_path(self._folder, held.index.codec.fingerprint):

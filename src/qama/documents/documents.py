@@ -554,7 +554,7 @@ class Documents:
                 if index is None:
                     continue
                 found = work(view, index)
-                if self._derived.is_of(view):
+                if self._derived.is_of(view, index):
                     return found
         with self._derived.alone(), self._reading() as (view, index):
             return work(view, index)
