@@ -7,7 +7,7 @@ QAMA_DATA ?= ../shared
 COLLECTIONS := cranfield cisi nfcorpus scifact cosqa npl
 SOURCES := pyproject.toml constraints.txt CMakeLists.txt $(wildcard csrc/*)
 
-.PHONY: demo test bare coverage lint bench bench-quality bench-paper bench-tasks bench-speed sanitize fuzz emulated docs clean
+.PHONY: demo test bare coverage lint bench bench-quality bench-paper bench-tasks bench-speed bench-documents sanitize fuzz emulated docs clean
 
 demo: $(VENV)/demo.stamp
 	$(RUN) -m qama demo
@@ -51,6 +51,11 @@ bench-tasks: $(VENV)/bench.stamp
 
 bench-speed: $(VENV)/bench.stamp
 	$(RUN) bench/speed.py
+
+bench-documents: $(VENV)/bench.stamp
+	@$(INSTALL) lancedb chromadb sqlite-vec apsw
+	$(RUN) bench/documents.py
+	$(RUN) bench/documents_peers.py
 
 sanitize: $(VENV)/dev.stamp
 	PYTHON=$(RUN) tests/sanitized.sh

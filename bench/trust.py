@@ -25,6 +25,7 @@ from qama.evaluation import provenance
 ROOT = Path(__file__).parent.parent
 RECORD = ROOT / "bench" / "results" / "trust.json"
 CHANGES = ("kills", "interrupts", "failures", "power", "readers")  # of an index
+DOCUMENTS = ("documents kills", "documents power")
 
 
 def counts(script: str, *arguments: object) -> dict[str, object]:
@@ -50,7 +51,7 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2, help="of interrupts")
     parser.add_argument("--nlist", type=int, help="inverted lists, of what changes an index")
     parser.add_argument("--keep", help="form in which vectors are kept, of what changes an index")
-    names = [*CHANGES, "corrupt", "fuzz"]
+    names = [*CHANGES, *DOCUMENTS, "corrupt", "fuzz"]
     parser.add_argument("--only", nargs="+", choices=names)
     given = parser.parse_args()
     parts = {
@@ -59,6 +60,8 @@ def main() -> None:
         "failures": ("failures.py", "--stride", given.stride),
         "power": ("power.py", "--states", given.states),
         "readers": ("readers.py", "--seconds", given.seconds, "--readers", given.readers),
+        "documents kills": ("documents_kills.py", "--kills", given.kills),
+        "documents power": ("documents_power.py", "--states", given.states // 10),
         "corrupt": ("corrupt.py", "--files", given.files),
     }
     if importlib.util.find_spec("atheris"):
@@ -66,12 +69,12 @@ def main() -> None:
     for name in given.only or parts:
         if name not in parts:
             raise SystemExit("fuzzing needs atheris: see tests/sanitized_python.sh")
-        options = []
+        part, options = parts[name], []
         for option, what in (("nlist", "lists"), ("keep", "kept vectors")):
-            if getattr(given, option) and name.split()[0] in CHANGES:
+            if getattr(given, option) and name.partition(" with ")[0] in CHANGES:
                 options += [f"--{option}", getattr(given, option)]
                 name += f" with {what}"
-        found = counts(*parts[name.split()[0]], *options)
+        found = counts(*part, *options)
         kept = json.loads(RECORD.read_text())["results"] if RECORD.exists() else {}
         write_record(RECORD, kept | {name: found})  # read late: parts may run side by side
         print(name, json.dumps(found), flush=True)

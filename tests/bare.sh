@@ -28,6 +28,17 @@ index.add(X)
 index.save("a.index")
 found = qama.Index.open("a.index").search(X[:100], k=5)
 assert (found.ids[:, 0] == np.arange(100)).mean() > 0.95, found.ids[:, 0]
+docs = qama.Documents.create("docs", again, nbytes=16)
+docs.add([str(i) for i in range(600)], X, ["text"] * 600, [{"n": i} for i in range(600)])
+hits = docs.search(X[7], 1, text="text", where={"n": {"$gt": 5}})
+assert hits.ids == ["7"]
+for convert in (hits.to_pandas, hits.to_arrow):
+    try:
+        convert()
+    except qama.MissingExtraError as error:
+        assert "pip install" in str(error), error
+    else:
+        raise AssertionError("a frame without its library")
 for asked in ({"codes": "grid"}, {"codes": "all"}, {"preset": "paper"}):
     try:
         qama.fit(X, **asked)

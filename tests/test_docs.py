@@ -16,6 +16,17 @@ def test_the_readme_example_runs(tmp_path):
     subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
 
 
+def test_the_examples_of_documents_run_one_after_the_other(tmp_path):
+    blocks = re.findall(
+        r"```python\n(.*?)```", (ROOT / "docs/documents.md").read_text(), flags=re.S
+    )
+    code = "\n".join(blocks) + "\nassert len(hits) and docs.code_size == 8\n"
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=True, cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.stdout.splitlines()[-1] == "a question of taste"
+
+
 @pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
 def test_links_lead_somewhere(path):
     links = re.findall(r"\]\(([^)#]+)\)", path.read_text())

@@ -175,6 +175,7 @@ def answers(codec, cell, X):
     index.add(X[:100])
     index.add_codes(codes[100:200], compact=False)
     index.upsert(range(150, 250), X[150:250])
+    index.upsert_codes(range(160, 170), codes[160:170], compact=False)
     index.add_from(X[250:])
     index.add_from(iter([X[:9], X[9:20]]))
     index.delete([5])

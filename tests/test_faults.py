@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qama import Codec, Index, Names
+from qama import Codec, Documents, Index
 from qama.search.storage.verify import verify
 
 CELL = {"dims": 8, "level": "2"}
@@ -56,7 +56,7 @@ def filled(codec):
     index.add(X[:100])
     lists = Index(codec, **CELL, nlist=2)
     lists.add(X[:100])
-    return {"index": index, "lists": lists, "codec": codec, "names": Names(["a"])}
+    return {"index": index, "lists": lists, "codec": codec}
 
 
 def test_a_folder_that_may_not_be_written_is_only_read(folder):
@@ -82,6 +82,29 @@ def test_a_folder_that_may_not_be_written_is_only_read(folder):
                 with pytest.raises(PermissionError, match=str(folder)):
                     thing.save(folder / target)
     assert contents(folder) == before
+
+
+def test_documents_that_may_not_be_written_are_only_read(folder):
+    with Documents.create(folder / "docs", Codec.load(GOLDEN), **CELL) as docs:
+        docs.add([str(i) for i in range(100)], X[:100])
+    before = contents(folder / "docs")
+    (folder / "docs").chmod(0o555)
+    with unprivileged():
+        with Documents.open(folder / "docs") as docs:
+            assert len(docs.search(X[0], 200)) == 100
+        with pytest.raises(PermissionError):
+            Documents.open(folder / "docs", "a")
+        with pytest.raises(PermissionError):
+            Documents.create(folder / "docs" / "new", Codec.load(GOLDEN))
+    assert contents(folder / "docs") == before
+    with unprivileged():
+        reader = Documents.open(folder / "docs")
+    (folder / "docs").chmod(0o755)
+    with Documents.open(folder / "docs", "a") as writer:  # someone may write, after all
+        writer.add(["more"], X[:1])
+    (folder / "docs").chmod(0o555)
+    with unprivileged(), reader:
+        assert len(reader.search(X[0], 200)) == len(reader) == 101
 
 
 FULL = """

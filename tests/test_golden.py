@@ -6,6 +6,7 @@ bytes. index-4: version 3, whose leading bytes are apart; a row was deleted. ind
 with a log of version 2, which says what was synced. index-6: version 6, vectors kept as float16,
 with a log of a delete, an upsert and an add; index-7: as int8, with inverted lists. index-8:
 version 7, its codec, codec-4, with codewords of 4-bit entries, with such a log. codes-1: version 1.
+documents-1: a folder of documents of version 1, its index 4 changes behind.
 The vectors were drawn by `default_rng(11)`, the queries by `default_rng(12)`.
 """
 
@@ -18,7 +19,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qama import Codec, Index, Names, codefile, container
+from qama import Codec, Documents, Index, codefile, container
+from qama.search.storage import names
 from qama.search.storage.verify import verify
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -127,10 +129,30 @@ def test_a_file_of_partitions_answers_as_recorded(tmp_path, mode):
         assert container.kind_of(path) == "index"
 
 
+@pytest.mark.parametrize("mode", ["r", "a"])
+@pytest.mark.parametrize("index", [True, False], ids=["with its index", "without"])
+def test_documents_answer_as_recorded(tmp_path, mode, index):
+    shutil.copytree(GOLDEN / "documents-1", tmp_path / "docs")
+    answers = ANSWERS["documents-1"]
+    for path in (tmp_path / "docs").glob("index-*"):
+        path.unlink() if not index else None
+    Q = np.random.default_rng(12).standard_normal((3, 9)).astype(np.float32)
+    with Documents.open(tmp_path / "docs", mode) as docs:
+        assert docs.ids() == answers["ids"]
+        for repeat in range(2):
+            assert [docs.search(q, 5).ids for q in Q] == answers["hits"]
+            assert [docs.search(q, 5).scores for q in Q] == answers["scores"]
+            where = {"n": {"$gte": 20}, "at.place": "é"}
+            assert docs.search(Q[0], 5, where=where).ids == answers["filtered"]
+            assert docs.search(text="even", k=3).ids == answers["words"]
+            if mode == "a" and not repeat:
+                docs.add(["more"], Q[:1], ["even"])
+                docs.delete(["more"])
+                docs.rebuild()
+
+
 def test_names_are_as_recorded():
-    names = Names.load(GOLDEN / "names-1.qama")
-    assert names.of(np.arange(4)).tolist() == ANSWERS["names-1"]
-    assert names.find(["\u4e16\u754c", "none"]).tolist() == [3]
+    assert names.read(GOLDEN / "names-1.qama") == ANSWERS["names-1"]
 
 
 @pytest.mark.parametrize("name", ["codec", *sorted(file.stem for file in GOLDEN.glob("*-*.qama"))])

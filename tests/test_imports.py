@@ -23,8 +23,8 @@ HEAVY = (
 LAYERS = (
     "errors", "arrays", "shown", "checks", "forked", "locks", "files", "blas", "kernels", "mapping",
     "quantizers", "kmeans", "container", "codec", "codefile", "drift", "sources", "distinct",
-    "norms", "search.rows", "search.scan", "search.storage", "search", "tasks", "evaluation",
-    "recipe", "training", "fitting", "console", "examples", "cli",
+    "norms", "search.rows", "search.scan", "search.storage", "search", "documents", "tasks",
+    "evaluation", "recipe", "training", "fitting", "console", "examples", "cli",
 )  # fmt: skip
 ONLY = {  # what a layer keeps away from, though it lies above
     "arrays": set(),
@@ -43,6 +43,18 @@ ONLY = {  # what a layer keeps away from, though it lies above
     "quantizers": {"checks", "errors", "blas", "kernels"},
     "recipe": {"checks", "errors", "quantizers"},
     "training": {"checks", "errors", "blas", "kernels", "quantizers", "recipe"},
+    "documents": {
+        "arrays",
+        "checks",
+        "errors",
+        "files",
+        "quantizers",
+        "codec",
+        "drift",
+        "search.rows",
+        "search.storage",
+        "search",
+    },
     "tasks": {
         "checks",
         "errors",

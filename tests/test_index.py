@@ -358,6 +358,19 @@ def test_upsert_replaces_and_adds(codec, rows):
     check(index.search(rows[:20], 5), *fresh.search(rows[:20], 5))
 
 
+@pytest.mark.parametrize("compact", [True, False])
+def test_codes_are_upserted_as_their_vectors_are(codec, rows, compact):
+    by_codes, by_vectors = Index(codec, **CELL), Index(codec, **CELL)
+    for ids, some in (([5, 2, 9], rows[:3]), ([9, 1], rows[3:5]), ([], rows[:0])):
+        codes = codec.encode(some, compact=compact, **CELL)
+        assert by_codes.upsert_codes(ids, codes).tolist() == by_vectors.upsert(ids, some).tolist()
+    assert by_codes.ids.tolist() == by_vectors.ids.tolist() == [5, 2, 9, 1]
+    np.testing.assert_array_equal(by_codes._now.live_codes(), by_vectors._now.live_codes())
+    for ids, message in (([1, 1], "more than once"), ([1], "1 entries for 2 vectors")):
+        with pytest.raises(ValueError, match=message):
+            by_codes.upsert_codes(ids, codec.encode(rows[:2], compact=compact, **CELL))
+
+
 def test_upsert_over_row_numbers(codec, rows):
     index = Index(codec, **CELL)
     index.add(rows[:3])

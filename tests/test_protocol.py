@@ -186,7 +186,7 @@ def test_every_repr_is_one_short_line(each, rows):
     codes = tasks.CodeSet.encode(each, rows)
     shown = [
         each, *each.quantizers, *codes_of(each), index, codes, index.search(rows[:2]),
-        qama.search_many([index], rows[:2]), index.filter(np.arange(9)), qama.Names(["a", "b"]),
+        qama.search_many([index], rows[:2]), index.filter(np.arange(9)),
         tasks.kmeans(codes, 2), tasks.join(rows[:9], codes, 0.5), drift.measure(each, rows),
         tasks.classify(index, np.zeros(300, int), rows[:3]), tasks.Bridge.fit(rows, rows),
     ]  # fmt: skip

@@ -11,11 +11,9 @@ import pyarrow as pa
 import pytest
 import torch
 from conftest import mixture
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 import qama
-from qama import FormatError, Index, Names, container, search_many, sources
+from qama import FormatError, Index, container, search_many, sources
 from qama.search.rows import filters
 from qama.search.storage import names
 
@@ -362,56 +360,6 @@ def test_searching_several_takes_the_options_of_one(parts, queries):
 # --- names ------------------------------------------------------------------------------------
 
 
-@settings(max_examples=30, deadline=None)
-@given(st.lists(st.lists(st.text(st.characters(exclude_categories=("Cs",)), max_size=5))))
-def test_names_are_a_dictionary_that_grows(groups):
-    names, known = Names(), {}
-    for group in groups:
-        for name in group:
-            known.setdefault(name, len(known))
-        assert names.number(group).tolist() == [known[name] for name in group]
-    assert len(names) == len(known)
-    assert names.find([*known, "never given"]).tolist() == [
-        *known.values(), *([known["never given"]] if "never given" in known else []),
-    ]  # fmt: skip
-    ids = np.arange(len(known))[None, ::-1]
-    assert names.of(ids).tolist() == [list(known)[::-1]]
-
-
-def test_names_beside_an_index(codec, rows, queries, tmp_path):
-    names = Names()
-    with pytest.raises(ValueError, match=r"'caf\\udce9', which is no text in UTF-8"):
-        names.number(["a", "caf\udce9"])
-    assert len(names) == 0
-    index = Index(codec, **CELL)
-    labels = [f"døc-{i}" for i in range(300)]
-    index.add(rows, names.number(labels))
-    found = index.search(queries, 3, filter=names.find(["døc-7", "døc-8", "nowhere"]))
-    assert {str(name) for name in names.of(found.ids).ravel()} == {"døc-7", "døc-8"}
-    names.save(tmp_path / "names")
-    loaded = Names.load(tmp_path / "names")
-    assert loaded.of(np.arange(300)).tolist() == labels
-    assert "døc-9" in loaded
-    index.save(tmp_path / "index")
-    with pytest.raises(FormatError):
-        Names.load(tmp_path / "index")
-
-
-def test_unfitting_names_are_refused():
-    names = Names(["a"])
-    with pytest.raises(ValueError, match="names is the string 'ab'"):
-        names.number("ab")
-    with pytest.raises(ValueError, match="names holds 3"):
-        names.number(["b", 3])
-    assert len(names) == 1
-    with pytest.raises(ValueError, match="ids reach from 0 to 1; 1 names exist"):
-        names.of(np.array([0, 1]))
-    for bad in (np.array([0.0]), ["a"], [False]):
-        with pytest.raises(ValueError, match=r"ids have dtype .*; give whole numbers"):
-            names.of(bad)
-    assert names.of([]).shape == (0,)
-
-
 @pytest.mark.parametrize(
     ("text", "ends", "message"),
     [
@@ -422,15 +370,13 @@ def test_unfitting_names_are_refused():
     ],
 )
 def test_a_file_of_names_that_does_not_fit_itself_is_refused(tmp_path, text, ends, message):
-    Names(["a", "b"]).save(tmp_path / "whole")
-    header = container.read(tmp_path / "whole", names.KIND, names.FORMAT)
     arrays = {"text": np.frombuffer(text, np.uint8)}
     if ends is not None:
         arrays["ends"] = np.array(ends, np.int64)
-    container.write(tmp_path / "x", names.KIND, names.FORMAT, header.meta, arrays)
+    container.write(tmp_path / "x", names.KIND, names.FORMAT, {}, arrays)
     with pytest.raises(FormatError, match=message):
-        Names.load(tmp_path / "x")
+        names.read(tmp_path / "x")
 
 
 def test_everything_is_public():
-    assert {"Filter", "Names", "search_many"} <= set(qama.__all__)
+    assert {"Documents", "Filter", "search_many"} <= set(qama.__all__)

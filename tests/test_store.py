@@ -215,6 +215,24 @@ def test_an_index_in_memory_refuses_what_needs_a_file(path):
         Index.open(path).flush()
 
 
+def test_changes_in_memory_leave_the_file_as_it_is(path, tmp_path):
+    before = path.read_bytes()
+    index = Index.open(path, mode="c")
+    index.add(X[100:110])
+    index.delete([3])
+    codes = index.codec.encode(X[110:112], compact=True, **CELL)
+    assert index.upsert_codes([4, 900], codes, compact=True).tolist() == [4, 900]
+    assert len(index) == 110
+    for refused in (index.refresh, index.flush, lambda: index.add(X[:1], durable=True)):
+        with pytest.raises(ValueError, match="file"):
+            refused()
+    index.close()
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+    assert path.read_bytes() == before
+    index.save(path)
+    assert state(Index.open(path)) == state(index)
+
+
 def test_an_unfinished_write_is_cut_off_and_told(path):
     with Index.open(path, mode="a") as index:
         index.add(X[100:110])

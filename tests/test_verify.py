@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 from test_cli import call, done
 from test_trust import CELL, GOLDEN, damage, sections
 
-from qama import Codec, FormatError, Index, Names, container
-from qama.search.storage import base
+from qama import Codec, FormatError, Index, container
+from qama.search.storage import base, names
 from qama.search.storage.repair import repair
 from qama.search.storage.verify import verify
 
@@ -121,12 +123,11 @@ def test_a_repair_of_a_partitioned_index_keeps_what_is_proven(path, tmp_path, da
 
 
 def test_names_are_verified(tmp_path):
-    names = Names(["a", "b\u00e9", ""])
-    names.save(tmp_path / "names")
-    assert verify(tmp_path / "names").passed == ["3 names: checksums fit, none occurs twice"]
+    shutil.copy(Path(__file__).parent / "golden" / "names-1.qama", tmp_path / "names")
+    assert verify(tmp_path / "names").passed == ["4 names: checksums fit, none occurs twice"]
     damage(tmp_path / "names", sections(tmp_path / "names")["text"]["offset"])
     with pytest.raises(FormatError, match="'text' is damaged"):
-        Names.load(tmp_path / "names")
+        names.read(tmp_path / "names")
     assert not verify(tmp_path / "names").whole
 
 
@@ -138,7 +139,7 @@ def test_ends_that_do_not_divide_the_text_are_refused(tmp_path, ends):
     arrays = {"text": np.frombuffer(b"abcd", np.uint8), "ends": np.array(ends, kind)}
     container.write(tmp_path / "names", "names", 1, {}, arrays)
     with pytest.raises(FormatError, match="the names are inconsistent"):
-        Names.load(tmp_path / "names")
+        names.read(tmp_path / "names")
 
 
 def test_a_log_alone_is_verified(tmp_path):
@@ -163,8 +164,8 @@ def test_the_command_line_inspects_and_verifies_them(path, tmp_path):
     facts = json.loads(done("inspect", path, "--json").stdout)
     assert (facts["kind"], facts["vectors"], facts["lists"]) == ("index", 428, 4)
     assert facts["fingerprint"] == Codec.load(GOLDEN).fingerprint
-    Names(["a", "b"]).save(tmp_path / "names")
-    assert json.loads(done("inspect", tmp_path / "names", "--json").stdout)["names"] == 2
+    shutil.copy(Path(__file__).parent / "golden" / "names-1.qama", tmp_path / "names")
+    assert json.loads(done("inspect", tmp_path / "names", "--json").stdout)["names"] == 4
     assert "ok: 428 vectors can be found" in done("verify", path).stderr
     damage(path, sections(path)["blocks"]["offset"])
     assert call("verify", path).exit_code == 1

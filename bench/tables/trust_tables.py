@@ -21,6 +21,7 @@ def trust_counts():
     watched = [", kernels under sanitizers" * run["sanitized"] for run in (corrupt, fuzz)]
     done = [
         *(row for lists in ("", " with lists") for row in _changed(found, lists)),
+        *_changed_documents(found),
         (f"corrupted files{watched[0]}", f"{corrupt['files']:,}",
          f"{corrupt['files'] - used:,} refused, {used:,} used, slowest "
          f"{corrupt['slowest_processor_seconds']} s"),
@@ -56,6 +57,17 @@ def _changed(found, lists):
         answers = f"{run['searches']:,} searches, answers of no state: {len(run['wrong'])}"
         readers = f"seconds of {run['readers']} readers beside a writer{told}"
         yield readers, f"{run['seconds']:,.0f}", answers
+
+
+def _changed_documents(found):
+    """Rows of what was let happen to documents that change."""
+    for part, counted, what in (
+        ("kills", "kills", "kill -9 at random moments of a writer of documents"),
+        ("power", "states judged", "states of documents that a power cut may leave"),
+    ):
+        if run := found.get(f"documents {part}"):
+            wrong = f"changes lost, index and database apart: {run['wrong']}"
+            yield what, f"{run[counted]:,}", wrong
 
 
 def trust_fuzz():

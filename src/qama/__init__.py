@@ -27,21 +27,21 @@ from qama.search.index import Index
 from qama.search.many import search_many
 from qama.search.rows.filters import Filter
 from qama.search.scan.results import SearchResult
-from qama.search.storage.names import Names
 
 if TYPE_CHECKING:
     from qama import tasks
+    from qama.documents import Documents
 
 __version__ = "0.1.0"
 __all__ = [
     "Codec",
+    "Documents",
     "DriftWarning",
     "Filter",
     "FormatError",
     "Index",
     "LockedError",
     "MissingExtraError",
-    "Names",
     "NormWarning",
     "RecoveryWarning",
     "SearchResult",
@@ -54,6 +54,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name == "tasks":  # found by `qama.tasks` without an import of its own
         return importlib.import_module("qama.tasks")
+    if name == "Documents":  # which needs sqlite3: some Pythons are built without it
+        return importlib.import_module("qama.documents").Documents
     raise AttributeError(f"module 'qama' has no attribute {name!r}")
 
 

@@ -17,10 +17,10 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
-from qama import Codec, FormatError, Index, Names, codefile, container, sources
+from qama import Codec, FormatError, Index, codefile, container, sources
 from qama.cli.inspecting import describe
 from qama.evaluation import beir, judge
-from qama.search.storage import log
+from qama.search.storage import log, names
 from qama.search.storage.base import log_path
 from qama.search.storage.lock import Lock
 from qama.search.storage.repair import repair
@@ -137,8 +137,7 @@ def use_log(path):
 
 def use_names(path):
     describe(path)
-    names = Names.load(path)
-    names.of(names.number(["a", "b"]))
+    names.read(path)
 
 
 def use_vectors(path):
@@ -208,8 +207,6 @@ def whole_files(folder):
     for number, keep in enumerate(("float16", "int8")):
         path, nlist = folder / f"kept{number}", 4 * number or None
         made["index"].append(changed_index(path, codec, CELLS[3], True, nlist, keep))
-    Names(["a", "b\u00e9", "", "a long name" * 9]).save(folder / "names")
-    made["names"].append(((folder / "names").read_bytes(), b""))
     for kind, texts in plain_files(folder).items():
         made[kind] += [(text, b"") for text in texts]
     return made

@@ -12,9 +12,8 @@ from qama import codefile, container, files, kernels
 from qama.cli import options
 from qama.codec import Codec
 from qama.console import command, data, emit, tell
-from qama.search.storage import loading, log, partitions
+from qama.search.storage import loading, log, names, partitions
 from qama.search.storage.base import Base
-from qama.search.storage.names import Names
 
 
 @command
@@ -51,7 +50,7 @@ def describe(file: Path) -> dict[str, Any]:
     if kind == "codes":
         return facts | {"fingerprint": codefile.codec_of(file), "kernel": kernels.info()}
     if kind == "names":
-        return facts | {"names": len(Names.load(file))}
+        return facts | {"names": len(names.read(file))}
     if kind in ("index", partitions.KIND):
         base, record, _ = loading.read(file)
         codec = base.codec

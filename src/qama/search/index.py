@@ -80,6 +80,7 @@ class Index(NotCopied):
         self.code = self.codec.code(dims, level, nbytes)
         self._wanted = None if nlist is None else checks.integer(nlist, "nlist", 1)
         self._read_only = False
+        self._in_memory = True  # changes stay there
         self._path: Path | None = None
         self._store: store.Store | None = None
         self._writer = WriterLock()
@@ -265,6 +266,38 @@ class Index(NotCopied):
             given = idmap.checked(ids, "ids", len(A))
             columns = self._encoded(A, threads)
             self._watch.look(A)
+            self._commit("upsert", given, columns, durable, threads)
+        return given
+
+    def upsert_codes(
+        self,
+        ids: object,
+        codes: npt.NDArray[np.uint8],
+        durable: bool = False,
+        *,
+        compact: bool | None = None,
+        vectors: object = None,
+        threads: int = 0,
+    ) -> Ids:
+        """Replace or add vectors that this index's codec encoded already; returns the ids.
+
+        Args:
+            ids: n whole numbers >= 0.
+            codes: uint8 (n, bytes), see `add_codes`.
+            durable: See `add`.
+            compact: See `add_codes`.
+            vectors: See `add_codes`.
+            threads: See `add_codes`.
+
+        Raises:
+            ValueError: no such codes, see `add_codes`, or repeated ids; nothing was changed.
+            OSError: the change could not be written; nothing was changed.
+        """
+        checks.threads(threads)
+        with self._changing("upsert_codes", durable):
+            stored = self._stored(codes, compact)
+            given = idmap.checked(ids, "ids", len(stored))
+            columns = Columns(stored, self._given(vectors, len(stored)))
             self._commit("upsert", given, columns, durable, threads)
         return given
 
@@ -519,7 +552,8 @@ class Index(NotCopied):
         Args:
             path: A file that `save` wrote.
             mode: "r" to search: nothing is ever written. "a" to change it too: every change goes
-                to ``path.qama-log``; the first one takes the lock ``path.qama-lock``.
+                to ``path.qama-log``; the first one takes the lock ``path.qama-lock``. "c" to change
+                it in memory alone: the file stays as it is, unless `save` replaces it.
             model: Name of the model whose vectors will be searched and added, to be checked.
             verify: Compare the checksums of the whole file; it is read once from end to end.
 
@@ -528,7 +562,7 @@ class Index(NotCopied):
             OSError: the file cannot be opened.
             ValueError: another mode, or the codec was fitted on vectors of another model.
         """
-        checks.one_of(mode, "mode", ("r", "a"))
+        checks.one_of(mode, "mode", ("r", "a", "c"))
         target = files.real(path)
         state = loading.load(target, verify)
         assert state.files is not None
@@ -538,6 +572,7 @@ class Index(NotCopied):
         index._state = state
         index._read_only = mode == "r"
         index._path = target
+        index._in_memory = mode == "c"
         index._store = store.Store(target) if mode == "a" else None
         return index
 
@@ -551,8 +586,8 @@ class Index(NotCopied):
             ValueError: the index was not opened from a file.
             FormatError, OSError: see `open`; the index stays as it was.
         """
-        if self._path is None:
-            raise ValueError("refresh needs an index that was opened from a file")
+        if self._path is None or self._in_memory:
+            raise ValueError('refresh needs an index that was opened from a file, and not mode="c"')
         with self._writer:
             held = self._state.files
             if self._store is None and not (held and held.unchanged()):

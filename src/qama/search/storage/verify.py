@@ -16,9 +16,8 @@ from qama.codec import Code, Codec
 from qama.errors import FormatError
 from qama.search.rows.kept import PIECE_ROWS
 from qama.search.rows.snapshot import BLOCK_ROWS, Snapshot
-from qama.search.storage import base, loading, log
+from qama.search.storage import base, loading, log, names
 from qama.search.storage.base import CHUNK_BLOCKS, Base
-from qama.search.storage.names import Names
 
 _SAMPLE = 1000  # vectors that are encoded again
 
@@ -99,7 +98,7 @@ def _verify_codec(path: Path, findings: Findings, *_: object) -> None:
 
 
 def _verify_names(path: Path, findings: Findings, *_: object) -> None:
-    findings.passed.append(f"{len(Names.load(path))} names: checksums fit, none occurs twice")
+    findings.passed.append(f"{len(names.read(path))} names: checksums fit, none occurs twice")
 
 
 def _verify_log(path: Path, findings: Findings, *_: object) -> None:

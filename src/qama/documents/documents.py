@@ -1,0 +1,573 @@
+"""Documents: texts, fields and codes under string ids, in one folder."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NoReturn, Self, SupportsIndex, TypeVar
+
+from qama import checks, drift, files
+from qama.codec import Codec, checked
+from qama.documents import derived, embedding, filters, fusing, given, recoding, store, tables
+from qama.documents.allowed import Allowed
+from qama.documents.derived import Derived
+from qama.documents.embedding import Embedder
+from qama.documents.filters import Condition, Filter
+from qama.documents.given import Given
+from qama.documents.hits import Document, Hit, Hits
+from qama.documents.schema import About
+from qama.documents.store import Store
+from qama.documents.transactions import Change, Rows, View
+from qama.quantizers.vectors import unit
+from qama.search.index import Index
+from qama.search.storage.turns import WriterLock
+
+T = TypeVar("T")
+
+_TRIES = 3  # searches beside a writer, before one that lets nobody change the index meanwhile
+_BEHIND = 20_000  # changes that the index file may lag, or a quarter of all documents
+_BEHIND_AT_CLOSE = 1000
+
+
+class Documents:
+    """Documents in a folder: string ids, texts, metadata, codes.
+
+    A change is one transaction of a SQLite database: when it returns it is on the disk, whole, and
+    when it raises nothing was changed. The index that searches is derived from it. One process
+    changes the documents, in any number of threads, and any number of processes search; a search
+    sees one moment of the database.
+
+    `create` and `open` make one; it is closed by `close`, or as a context.
+    """
+
+    def __init__(self, folder: Path, mode: str, embed: object) -> None:
+        self._embedder = None if embed is None else Embedder(embed)
+        self._read_only = mode == "r"
+        self._folder = folder
+        self._turn = WriterLock()
+        self._allowed = Allowed()
+        self._store = Store(folder, mode)
+        try:
+            self._derived = Derived(folder)
+            if not self._read_only:
+                with self._store.reading() as view:
+                    self._derived.drop_later(view)
+            self._watch = drift.Watch(self.codec)
+        except BaseException:
+            self._store.close()
+            raise
+
+    @classmethod
+    def create(
+        cls,
+        folder: str | os.PathLike[str],
+        codec: Codec,
+        *,
+        nbytes: int | None = None,
+        dims: int | None = None,
+        level: object | None = None,
+        keep_vectors: str | None = None,
+        fulltext: bool = True,
+        embed: object = None,
+    ) -> Self:
+        """Make a folder of documents and open it for changes.
+
+        Args:
+            folder: A folder, made if it is not there, in which there are no documents yet.
+            codec: What encodes documents and queries; it is kept in the folder.
+            nbytes: Length of a byte code, see `Codec.code`.
+            dims: Dims of a grid code.
+            level: Level of a grid code.
+            keep_vectors: "float16" keeps vectors beside their codes, brought to length 1, so that
+                `rebuild` can encode them anew; 2 d bytes a document.
+            fulltext: Whether the words of texts can be searched, too.
+            embed: What makes vectors of texts: a function from a list of n texts to floats (n, d),
+                or an object with ``encode``, as a SentenceTransformer is. It is not kept.
+
+        Raises:
+            ValueError: a code that the codec does not have, or another ``keep_vectors``.
+            FileExistsError: there are documents in the folder.
+            LockedError: another process is making some.
+            OSError: the folder cannot be written.
+        """
+        code = checked(codec, "Documents.create").code(dims, level, nbytes)
+        checks.one_of(keep_vectors, "keep_vectors", (None, "float16"))
+        path = files.real(folder)
+        path.mkdir(parents=True, exist_ok=True)
+        files.sync_folder(path.parent)
+        derived.write_codec(path, codec)
+        about = About(codec.fingerprint, dict(code.request), keep_vectors is not None, fulltext)
+        store.create(path, about)
+        return cls.open(path, "a", embed=embed)
+
+    @classmethod
+    def open(cls, folder: str | os.PathLike[str], mode: str = "r", *, embed: object = None) -> Self:
+        """Open a folder of documents.
+
+        Args:
+            folder: What `create` made.
+            mode: "r" to search; "a" to change them too, which one process at a time can.
+            embed: See `create`.
+
+        Raises:
+            ValueError: another mode.
+            FileNotFoundError: there are no documents.
+            FormatError: the folder is damaged, of a later version, or holds another codec.
+            LockedError: another process has them open for changes.
+            OSError: the folder cannot be read.
+        """
+        checks.one_of(mode, "mode", ("r", "a"))
+        return cls(files.real(folder), mode, embed)
+
+    def __repr__(self) -> str:
+        if self._store.closed:
+            return f"<qama.Documents in {self._folder}, closed>"
+        code = self._consistently(lambda _, index: index.code)
+        return (
+            f"<qama.Documents in {self._folder}: {len(self)} documents, {code.label}, "
+            f"{code.stored_bytes} B each>"
+        )
+
+    def __len__(self) -> int:
+        """Documents that there are."""
+        with self._store.reading() as view:
+            return view.about.count
+
+    def __contains__(self, key: object) -> bool:
+        """Whether there is a document of an id."""
+        try:
+            keys = given.ids([key])
+        except ValueError:  # no document can have it
+            return False
+        with self._store.reading() as view:
+            return bool(view.numbers_of(keys))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        """Refuse `copy` and `pickle`.
+
+        Raises:
+            TypeError: always.
+        """
+        raise TypeError("Documents can be neither copied nor pickled; open their folder again")
+
+    @property
+    def codec(self) -> Codec:
+        """What encodes documents and queries."""
+        return self._consistently(lambda _, index: index.codec)
+
+    @property
+    def code_size(self) -> int:
+        """Bytes of a document's code."""
+        return self._consistently(lambda _, index: index.code_size)
+
+    # -- changing ---------------------------------------------------------------------------
+
+    def add(
+        self,
+        ids: Iterable[str] | None = None,
+        vectors: object = None,
+        texts: Iterable[str | None] | None = None,
+        metadata: Iterable[dict[str, Any] | None] | None = None,
+        *,
+        threads: int = 0,
+    ) -> list[str]:
+        """Add documents, all of them or none.
+
+        Args:
+            ids: n strings that are not empty, each once and new; default: random ones.
+            vectors: Floats (n, d), see `Codec.encode`; default: what ``embed`` makes of the texts.
+            texts: n strings or None.
+            metadata: n dicts of JSON values, or None.
+            threads: CPU threads of encoding; 0 uses all cores, fewer for little work.
+
+        Returns:
+            The ids.
+
+        Raises:
+            ValueError: something does not fit, an id exists, or opened read-only; nothing changed.
+            OSError: the change could not be written; nothing changed.
+        """
+        self._check_writable("add")
+        new = self._given(ids, vectors, texts, metadata)
+        with self._changing("add") as change:
+            change.insert(self._encoded(change, new, threads))
+        return new.ids
+
+    def upsert(
+        self,
+        ids: Iterable[str],
+        vectors: object = None,
+        texts: Iterable[str | None] | None = None,
+        metadata: Iterable[dict[str, Any] | None] | None = None,
+        *,
+        threads: int = 0,
+    ) -> list[str]:
+        """Replace the documents of ids that exist, as a whole, and add the others; see `add`.
+
+        Raises:
+            ValueError: something does not fit, or opened read-only; nothing changed.
+            OSError: the change could not be written; nothing changed.
+        """
+        if ids is None:
+            raise ValueError("upsert needs ids; add makes some")
+        self._check_writable("upsert")
+        new = self._given(ids, vectors, texts, metadata)
+        with self._changing("upsert") as change:
+            rows = self._encoded(change, new, threads)
+            change.remove(sorted(change.numbers_of(rows.ids).values()))
+            change.insert(rows)
+        return new.ids
+
+    def delete(self, ids: Iterable[str] | None = None, *, where: Filter | None = None) -> int:
+        """Remove documents, by id or by filter; ids that are not there are ignored.
+
+        Args:
+            ids: Their ids.
+            where: Instead, or of these ids: which documents, see `search`.
+
+        Returns:
+            How many were removed.
+
+        Raises:
+            ValueError: neither ids nor a filter, unfitting ones, or opened read-only.
+            OSError: the change could not be written; nothing was removed.
+        """
+        if ids is None and where is None:
+            raise ValueError("delete needs ids or where; where={} removes every document")
+        with self._changing("delete") as change:
+            numbers = sorted(self._chosen(change, ids, where))
+            change.remove(numbers)
+        return len(numbers)
+
+    def add_parquet(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        id: str = "id",
+        vector: str | None = "embedding",
+        text: str | None = None,
+        metadata: Sequence[str] = (),
+        threads: int = 0,
+    ) -> int:
+        """Add the rows of a Parquet file, some thousands in each transaction, in bounded memory.
+
+        Rows whose ids are there already are passed over: what was interrupted is completed by the
+        same call.
+
+        Args:
+            path: The file.
+            id: The column of ids, strings.
+            vector: The column of vectors, lists of floats; None: ``embed`` makes them of texts.
+            text: The column of texts, if any.
+            metadata: The columns of fields.
+            threads: See `add`.
+
+        Returns:
+            How many were added.
+
+        Raises:
+            ValueError, OSError: see `add`; rows before the unfitting ones were added.
+            MissingExtraError: pyarrow is not installed.
+        """
+        added = 0
+        for part in tables.parquet(path, id, vector, text, metadata):
+            fresh = part.without(self._known(part.ids))
+            if fresh.ids:
+                self.add(fresh.ids, fresh.vectors, fresh.texts, fresh.metadata, threads=threads)
+                added += len(fresh.ids)
+        return added
+
+    def create_index(self, field: str) -> None:
+        """Let filters on a field look it up instead of reading every document.
+
+        Args:
+            field: A key of the metadata, or keys joined by dots.
+
+        Raises:
+            ValueError: no field, or opened read-only.
+            OSError: it could not be written.
+        """
+        filters.scalar(field)
+        with self._changing("create_index") as change:
+            change.index(field)
+
+    def rebuild(
+        self,
+        codec: Codec | None = None,
+        *,
+        nbytes: int | None = None,
+        dims: int | None = None,
+        level: object | None = None,
+        vectors: object = None,
+        threads: int = 0,
+    ) -> None:
+        """Derive the index and the words anew, or encode all documents anew before.
+
+        Without arguments the codes stay as they are. A shorter byte code of the same codec follows
+        from the codes; any other needs the vectors, kept (``keep_vectors`` of `create`) or given.
+
+        Args:
+            codec: Another codec; default: the same.
+            nbytes: See `create`.
+            dims: See `create`.
+            level: See `create`.
+            vectors: Floats (n, d) of all documents, in the order of `ids`.
+            threads: See `add`.
+
+        Raises:
+            ValueError: the vectors are not at hand or do not fit; nothing changed.
+            OSError: it could not be written; nothing changed.
+        """
+        with self._changing("rebuild", behind=0) as change:
+            if any(value is not None for value in (codec, nbytes, dims, level, vectors)):
+                maker = self.codec if codec is None else checked(codec, "rebuild")
+                code = maker.code(dims, level, nbytes)
+                derived.write_codec(self._folder, maker)
+                recoding.recode(change, maker, code, vectors, checks.threads(threads))
+            change.rebuild_words()
+            self._derived.forget()
+        self._watch = drift.Watch(self.codec)
+
+    def close(self) -> None:
+        """Write the index to its file if that lags, and let others change the documents.
+
+        Raises:
+            OSError: the disk failed; no document is lost.
+        """
+        with self._turn:
+            if self._store.closed:
+                return
+            try:
+                if not self._read_only:
+                    self._save_index(_BEHIND_AT_CLOSE)
+            finally:
+                self._store.close()
+
+    # -- searching --------------------------------------------------------------------------
+
+    def search(
+        self,
+        q: object = None,
+        k: int = 10,
+        *,
+        where: Filter | None = None,
+        text: str | None = None,
+        scorer: str = "asymmetric",
+        funnel: bool | int = False,
+        threads: int = 0,
+    ) -> Hits:
+        """Find the k documents nearest to a query.
+
+        Args:
+            q: Floats (d,) or (1, d); or a question, of which ``embed`` makes the vector. None: by
+                words alone.
+            k: How many; all that there are where they are fewer.
+            where: Which documents may be found: see `qama.documents.filters`.
+            text: Words to look for as well, any of them. The two rankings become one by reciprocal
+                rank fusion.
+            scorer: See `Index.search`.
+            funnel: See `Index.search`; for a million documents and more.
+            threads: See `Index.search`.
+
+        Returns:
+            Hits, best first. Their scores: of a vector alone as `Index.search` says, of words alone
+            BM25, of both the sum of 1 / (60 + rank).
+
+        Raises:
+            ValueError: neither a query nor a text, unfitting ones, or an unfitting filter.
+            OSError: the folder cannot be read.
+        """
+        k = checks.integer(k, "k", 1)
+        if q is None and text is None:
+            raise ValueError("search needs a query, a text, or both")
+        if text is not None and not isinstance(text, str):
+            raise ValueError(f"text is a {type(text).__name__}; give a string")
+        condition = filters.compiled(where)
+        query = None if q is None else embedding.query(q, self._embedder)
+
+        def found(view: View, index: Index) -> Hits:
+            depth = k if query is None or text is None else max(k, fusing.DEPTH)
+            ranked = []
+            if query is not None:
+                rows = self._allowed.of(view, index, condition)
+                near = index.search(
+                    query, depth, filter=rows, scorer=scorer, funnel=funnel, threads=threads
+                )
+                ranked.append(list(zip(near.ids[0].tolist(), near.scores[0].tolist(), strict=True)))
+            if text is not None:
+                ranked.append(_worded(view, text, depth, condition))
+            if len(ranked) == 2:
+                ranked = [fusing.fused([[n for n, _ in part] for part in ranked], k)]
+            return _hits(view, ranked[0])
+
+        return self._consistently(found)
+
+    def get(
+        self,
+        ids: Iterable[str] | None = None,
+        *,
+        where: Filter | None = None,
+        limit: int | None = None,
+    ) -> list[Document]:
+        """Return documents.
+
+        Args:
+            ids: Their ids; those that are not there are passed over. None: all.
+            where: Which of them, see `search`.
+            limit: How many at most.
+
+        Returns:
+            The documents in the order of ``ids``, or in insertion order.
+
+        Raises:
+            ValueError: unfitting ids or filter.
+        """
+        limit = None if limit is None else checks.integer(limit, "limit", 0)
+        with self._store.reading() as view:
+            numbers = self._chosen(view, ids, where, limit)
+            found = view.documents(numbers)
+            return [found[number] for number in numbers]
+
+    def count(self, where: Filter | None = None) -> int:
+        """Return how many documents there are, of those that pass a filter.
+
+        Raises:
+            ValueError: an unfitting filter.
+        """
+        condition = filters.compiled(where)
+        with self._store.reading() as view:
+            return view.about.count if where is None else view.count(condition)
+
+    def ids(self, where: Filter | None = None) -> list[str]:
+        """Return the ids of the documents that pass a filter, in insertion order.
+
+        A document that is replaced comes last.
+
+        Raises:
+            ValueError: an unfitting filter.
+        """
+        condition = filters.compiled(where)
+        with self._store.reading() as view:
+            return view.ids(condition)
+
+    # -- inside -----------------------------------------------------------------------------
+
+    def _check_writable(self, verb: str) -> None:
+        if self._read_only:
+            raise ValueError(
+                f'these documents were opened read-only; to {verb}, open them with mode="a"'
+            )
+
+    @contextmanager
+    def _changing(self, verb: str, behind: int | None = None) -> Iterator[Change]:
+        """Let one thread at a time change the documents, in one transaction.
+
+        Args:
+            verb: What messages call the change.
+            behind: How far the index file may lag afterwards; default: as far as pays.
+        """
+        self._check_writable(verb)
+        with self._turn, checks.default_errstate():
+            with self._store.writing() as change:
+                yield change
+            count = change.about.count
+            with contextlib.suppress(OSError):  # the change is made, and the index catches up
+                self._save_index(max(_BEHIND, count // 4) if behind is None else behind)
+
+    def _save_index(self, behind: int) -> None:
+        """Write the index to a file if that is behind by more changes than so many."""
+        with self._derived.alone():
+            with self._reading():
+                if self._derived.behind() <= behind:
+                    return
+            written = self._derived.write()
+        with self._store.writing() as change:
+            change.trim(written)
+
+    def _given(self, ids: object, vectors: object, texts: object, metadata: object) -> Given:
+        """Check what a user gives; vectors of texts are made here, while others may change."""
+        codec = self.codec
+        words = None if texts is None else given.texts(texts)
+        if vectors is None:
+            if words is None or self._embedder is None:
+                raise ValueError("give vectors, or texts and open the documents with embed=")
+            vectors = self._embedder.documents(words, codec.dims_in)
+        A = checks.matrix(vectors, "vectors", codec.dims_in, empty=True)
+        words = [None] * len(A) if words is None else given.counted(words, "texts", len(A))
+        return Given(given.ids(ids, len(A)), A, words, given.metadata(metadata, len(A)))
+
+    def _encoded(self, change: Change, new: Given, threads: int) -> Rows:
+        """Encode what was given, by the codec of now."""
+        codec, about = self.codec, change.about
+        codes = codec.encode(new.vectors, compact=True, threads=threads, **about.request)
+        self._watch.look(new.vectors)  # before the change: a warning may be an error
+        kept = unit(checks.finite(new.vectors, "vectors")) if about.keeps_vectors else None
+        return Rows(new.ids, new.texts, new.metadata, codes, kept)
+
+    def _known(self, ids: Sequence[str]) -> set[str]:
+        with self._store.reading() as view:
+            return set(view.numbers_of(ids))
+
+    def _chosen(
+        self, view: View, ids: object, where: Filter | None, limit: int | None = None
+    ) -> list[int]:
+        """Return the numbers of documents that ids and a filter name."""
+        condition = filters.compiled(where)
+        if ids is None:
+            every: list[int] = view.numbers(condition, limit).tolist()
+            return every
+        keys = given.ids([ids] if isinstance(ids, str) else ids)
+        known = view.numbers_of(keys)
+        if where is not None:
+            within = {*view.numbers(condition).tolist()}
+            known = {key: number for key, number in known.items() if number in within}
+        return [known[key] for key in keys if key in known][:limit]
+
+    @contextmanager
+    def _reading(self) -> Iterator[tuple[View, Index]]:
+        """Yield a moment and the index of it, for one who keeps others from changing that."""
+        with self._store.reading() as view:
+            index = self._derived.at(view, whatever=True)
+            assert index is not None
+            yield view, index
+
+    def _consistently(self, work: Callable[[View, Index], T]) -> T:
+        """Return what is found in database and index as of one moment."""
+        for _ in range(_TRIES):
+            with contextlib.suppress(FileNotFoundError), self._store.reading() as view:
+                index = self._derived.at(view)
+                if index is None:
+                    continue
+                found = work(view, index)
+                if self._derived.is_of(view, index):
+                    return found
+        with self._derived.alone(), self._reading() as (view, index):
+            return work(view, index)
+
+
+def _worded(view: View, text: str, k: int, where: Condition) -> list[tuple[int, float]]:
+    """Return the numbers and scores of the documents that have words of a text."""
+    if not view.about.fulltext:
+        raise ValueError("these documents were created with fulltext=False; give q alone")
+    return view.words(text, where, k)
+
+
+def _hits(view: View, ranked: Sequence[tuple[int, float]]) -> Hits:
+    found = view.documents(number for number, _ in ranked)
+    there = ((found[n], score) for n, score in ranked if n in found)  # as of one moment: all
+    return Hits(Hit(d.id, score, d.text, d.metadata) for d, score in there)
