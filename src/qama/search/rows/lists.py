@@ -190,9 +190,19 @@ class Lists:
 
     def sizes(self, mask: npt.NDArray[np.uint64]) -> Ids:
         """Return how many rows of each list, int64 (nlist,), a mask uint64 (blocks,) allows."""
+        for counted, sizes in self._counted:
+            if counted is mask:
+                return sizes
         counts = np.bitwise_count(mask).astype(np.int64)
         owners = self.owners[: self.blocks]
-        return np.bincount(owners, counts, minlength=self.nlist).astype(np.int64)
+        sizes = np.bincount(owners, counts, minlength=self.nlist).astype(np.int64)
+        self._counted[:] = [(mask, sizes)]
+        return sizes
+
+    @cached_property
+    def _counted(self) -> list[tuple[npt.NDArray[np.uint64], Ids]]:
+        """The mask that was counted last: searches without a filter have the same."""
+        return []
 
     def appended(self, numbers: Ids) -> tuple[Lists, Ids]:
         """Return the lists with more rows, whose list numbers are given, and the rows' places.
