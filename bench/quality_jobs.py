@@ -19,6 +19,7 @@ import qama
 from qama.evaluation.topk import Hits
 
 METHODS = ("qama", *peers.METHODS)
+CODEWORD_BITS = 16  # of the runs that are recorded
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,9 @@ class _Fits:
         key = (hashlib.sha256(rows).hexdigest(), seed, nbytes)
         if key not in self._known:
             start = time.perf_counter()
-            self._known[key] = qama.fit(rows, seed=seed, max_bytes=nbytes)
+            self._known[key] = qama.fit(
+                rows, seed=seed, max_bytes=nbytes, codeword_bits=CODEWORD_BITS
+            )
             print(f"  fitted in {time.perf_counter() - start:.0f} s", file=sys.stderr)
             while len(self._known) > len(SEEDS):
                 del self._known[next(iter(self._known))]

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import qama
+from qama import container
 from qama.quantizers.additive import fit as additive
 from qama.quantizers.additive.fit import fit_additive
 from qama.quantizers.additive.nibbles import Nibbles
@@ -258,6 +259,17 @@ def test_codewords_are_rounded_by_the_step_of_least_error():
     assert not Nibbles.suit(W)  # one dim dominates
     again = Nibbles.unpacked(found.packed(), 300, found.steps)
     np.testing.assert_array_equal(again.entries, found.entries)
+
+
+def test_codewords_of_16_bits_are_fitted_where_they_are_asked_for(tmp_path):
+    X = rows(1100)
+    narrow, wide = (qama.fit(X, max_bytes=8, codeword_bits=bits, threads=1) for bits in (4, 16))
+    assert narrow.has_nibbles
+    assert not wide.has_nibbles
+    wide.save(tmp_path / "codec")
+    assert container.read(tmp_path / "codec", "codec", 3, 3).version == 3
+    with pytest.raises(ValueError, match=r"codeword_bits is 8; choose one of 4, 16"):
+        qama.fit(X, codeword_bits=8)
 
 
 @pytest.mark.parametrize("full", [0, 2])

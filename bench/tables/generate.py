@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import latency_tables
 import paper_figures
 import paper_tables
 import quality_tables
@@ -304,7 +305,7 @@ def fill(path):
 
     def table(match):
         name = match[1]
-        modules = (quality_tables, target_tables, trust_tables, paper_figures)
+        modules = (latency_tables, quality_tables, target_tables, trust_tables, paper_figures)
         others = next((m for m in modules if name in m.__all__), paper_tables)
         make = globals().get(name) or getattr(others, name)
         return f"<!-- table: {name} -->\n{make()}\n<!-- end -->"

@@ -221,7 +221,7 @@ def _bytes(
         for callback in callbacks:
             callback(Report(done, stages, {"distortion": distortion}, agreement, "bytes"))
 
-    return fit_additive(kept, longest, seed, threads, tell, known)
+    return fit_additive(kept, longest, seed, threads, tell, known, chosen.codeword_bits)
 
 
 def _split(rows: Floats, share: float, seed: int) -> tuple[Floats, Floats]:

@@ -29,7 +29,7 @@ class LossWeights:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How a preset fits. Byte codes read `max_bytes`, `held_out` and `max_rows` alone.
+    """How a preset fits. Byte codes read `max_bytes`, `codeword_bits`, `held_out` and `max_rows`.
 
     Attributes:
         codes: What is fitted: "bytes" (needs no PyTorch), "grid", or "all" of them.
@@ -40,6 +40,9 @@ class TrainConfig:
         start: "rotation" (the untrained adapter is a rotation) or "random" (plain initialisation).
         max_bytes: Length of the longest byte code, 1 to 256; never more than d. Shorter codes are
             the same with any standard length, or one byte less.
+        codeword_bits: Of an entry of the codewords of byte codes: 4, or 16, with which a query
+            takes several times as long to be made ready and up to half a point more of the ten best
+            are found (docs/quality.md). Where a few dims dominate, 16 whatever is asked for.
         levels: Levels to fit for; hybrid comes with all four.
         weights: Weights of the paper's losses.
         warmed: Losses whose weight rises from 0 over the first third of the steps.
@@ -61,6 +64,7 @@ class TrainConfig:
     architecture: str = "feedforward"
     objective: str = "paper"
     max_bytes: int = 256
+    codeword_bits: int = 4
     expansion: int = 32
     start: str = "rotation"
     leaning: float = 0.7
@@ -123,7 +127,7 @@ PRESETS = {"default": DEFAULT, "paper": PAPER}
 CODES = ("bytes", "grid", "all")
 
 _FIELDS = [name for name in TrainConfig.__dataclass_fields__ if name != "codes"]
-_OF_BYTES = ("max_bytes",)
+_OF_BYTES = ("max_bytes", "codeword_bits")
 _SHARED = ("codes", "held_out", "max_rows")
 
 
@@ -222,5 +226,6 @@ def _check(chosen: TrainConfig) -> None:
     for key, value in (least | {"patience": 1}).items():
         checks.integer(getattr(chosen, key), key, value)
     checks.integer(chosen.max_bytes, "max_bytes", 1, 256)
+    checks.one_of(chosen.codeword_bits, "codeword_bits", (4, 16))
     if not 0 < chosen.held_out < 1:
         raise ValueError(f"held_out is {chosen.held_out}; give a share of the rows, such as 0.05")

@@ -41,6 +41,10 @@ def fit(
     max_bytes: Annotated[
         int | None, typer.Option(help="Length of the longest byte code (default 256 or d).")
     ] = None,
+    codeword_bits: Annotated[
+        int | None,
+        typer.Option(help="Of a codeword's entries, 4 (fast queries) or 16 (default 4)."),
+    ] = None,
     steps: Annotated[
         int | None, typer.Option(help="Least number of steps of a grid's training.")
     ] = None,
@@ -65,6 +69,8 @@ def fit(
     chosen: dict[str, Any] = {} if steps is None else {"steps": steps, "epochs": 0}
     if max_bytes is not None:
         chosen["max_bytes"] = max_bytes
+    if codeword_bits is not None:
+        chosen["codeword_bits"] = codeword_bits
     with fit_progress("fitting") as callback:
         codec = qama.fit(
             vectors,

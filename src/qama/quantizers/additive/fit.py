@@ -112,6 +112,7 @@ def fit_additive(
     threads: int,
     progress: Progress | None = None,
     base: AdditiveQuantizer | None = None,
+    codeword_bits: int = 4,
 ) -> AdditiveQuantizer:
     """Fit codebooks for codes of up to max_bytes.
 
@@ -122,11 +123,13 @@ def fit_additive(
         threads: Threads of the search for codewords.
         progress: Called with stages done, stages in all, and the distortion left.
         base: What other vectors were fitted with: codewords that few rows choose stay near its.
+        codeword_bits: 4 or 16, of an entry of a codeword; 16 where 4 do not suit the rows.
     """
     U = unit(X)
     mean = whole(U.mean(axis=0) if base is None else _drawn_to(base.mean * UNIT, U))
     residual, axes = _residual(U, mean, narrow=base is None)
-    rounding = _Rounding(Nibbles.suit(U[:_SUITED] / np.float32(UNIT) - mean), axes)
+    suited = codeword_bits == 4 and Nibbles.suit(U[:_SUITED] / np.float32(UNIT) - mean)
+    rounding = _Rounding(suited, axes)
     full = base.full if base is not None else FULL if len(X) >= _LEAST_ROWS else 0
     parts, random = stages(max_bytes), np.random.default_rng(seed)
     terms: list[Floats] = []
