@@ -52,6 +52,19 @@ def test_a_holder_that_cannot_be_read_is_another_process(path, text):
     held.release()
 
 
+def test_an_exception_that_is_kept_keeps_no_lock(path, monkeypatch):
+    def interrupted(self, file):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt) as kept:
+        patched.setattr(Lock, "_is_there", interrupted)
+        Lock(path).acquire()
+    other = Lock(path)
+    other.acquire()  # though the traceback still has the file
+    other.release()
+    assert kept.value.__traceback__ is not None
+
+
 @pytest.mark.parametrize("successor", [False, True], ids=["removed", "replaced"])
 def test_a_file_that_its_holder_removed_is_no_lock(path, monkeypatch, successor):
     """The holder removes it after we opened it and before we hold it: the name counts."""

@@ -1,7 +1,7 @@
 """Raise an exception at every line of every change, go on, and see what memory and files hold.
 
     python tests/long/interrupts.py [--stride 1] [--twice 8] [--seed 0] [--nlist N] [--keep FORM]
-        [--processes 1]
+        [--processes 1] [--kinds "save" "save over"]
 
 A tracer raises KeyboardInterrupt, and in a second pass MemoryError, at the n-th line of qama that a
 change runs, for n = 1, 2, 3 and so on until the change comes to its end; so for each kind of change
@@ -27,7 +27,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from storage_cases import Grounds, Trial, cases
+from storage_cases import KINDS, Grounds, Trial, cases
 from storage_model import WrongError
 from system_calls import QAMA
 
@@ -132,16 +132,17 @@ def points(stride, twice, dice):
         yield KeyboardInterrupt, dice.randrange(stride * 8), stride * 8, later
 
 
-def run(stride, twice, seed, processes=1, **options):
+def run(stride, twice, seed, processes=1, kinds=(), **options):
     """Interrupt changes; returns counts. "wrong" counts where memory or files were not right."""
     counts, first = Counter(points=0, wrong=0), {}
     with quiet(), tempfile.TemporaryDirectory(dir=memory_folder()) as root:
         grounds = Grounds(Path(root), **options)
         one = partial(_tried, grounds, stride, twice, seed)
+        chosen = [case for case in cases() if not kinds or case.kind in kinds]
         if processes == 1:
-            found = map(one, cases())
+            found = map(one, chosen)
         else:
-            found = ProcessPoolExecutor(processes).map(one, cases())
+            found = ProcessPoolExecutor(processes).map(one, chosen)
         for number, (some, told) in enumerate(found, 1):
             counts.update(some)
             first = told | first
@@ -182,8 +183,10 @@ if __name__ == "__main__":
     parser.add_argument("--twice", type=int, default=8)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--nlist", type=int, help="inverted lists of the indexes")
+    parser.add_argument("--kinds", nargs="*", default=(), choices=KINDS, help="of changes")
     parser.add_argument("--keep", help="form in which the indexes keep vectors")
     parser.add_argument("--processes", type=int, default=1)
     given = parser.parse_args()
     asked = given.stride, given.twice, given.seed, given.processes
-    print(json.dumps(run(*asked, nlist=given.nlist, keep=given.keep), indent=1))
+    options = {"kinds": given.kinds, "nlist": given.nlist, "keep": given.keep}
+    print(json.dumps(run(*asked, **options), indent=1))

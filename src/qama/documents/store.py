@@ -165,8 +165,8 @@ def create(folder: Path, about: About) -> None:
     """
     path = folder / NAME
     lock = Lock(path)
-    lock.acquire()
     try:
+        lock.acquire()
         with _telling(path), contextlib.closing(_opened_to_write(path)) as connection:
             if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
                 raise FileExistsError(f"there are documents in {folder} already; open them")

@@ -86,9 +86,13 @@ class Lock:
         while True:
             with files.naming(self._index):
                 file = files.opened(self.path, flags)
-            self._hold(file)
-            if self._is_there(file):
-                return file
+            try:
+                self._hold(file)
+                if self._is_there(file):
+                    return file
+            except BaseException:
+                file.close()  # not when the exception is forgotten, which may take long
+                raise
             file.close()  # its holder removed it in between: the next one is another file
 
     def _hold(self, file: files.OpenFile) -> None:

@@ -42,8 +42,8 @@ def save(path: Path, codec: Codec, code: Code, rows: Snapshot) -> None:
         OSError: the file cannot be written; what stood there before is intact.
     """
     lock = Lock(path)
-    lock.acquire()
     try:
+        lock.acquire()
         old = None
         with contextlib.suppress(FileNotFoundError, FormatError):
             old = base.read(path)
