@@ -56,9 +56,10 @@ def test_an_exception_that_is_kept_keeps_no_lock(path, monkeypatch):
     def interrupted(self, file):
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt) as kept:
-        patched.setattr(Lock, "_is_there", interrupted)
+    monkeypatch.setattr(Lock, "_is_there", interrupted)
+    with pytest.raises(KeyboardInterrupt) as kept:
         Lock(path).acquire()
+    monkeypatch.undo()
     other = Lock(path)
     other.acquire()  # though the traceback still has the file
     other.release()
