@@ -234,7 +234,7 @@ struct NibbleProducts {
     const std::int8_t* rows;       // (rows, 8 octets)
     const std::uint8_t* codewords; // (panels, octets, 32, 4): of eight dims, the low nibbles of
                                    // four bytes hold the first four, each plus 8
-    const std::int16_t* steps; // (32 panels): what a codeword's products are multiplied by
+    const std::int16_t* steps;     // (32 panels): what a codeword's products are multiplied by
     int octets, panels;
     std::int32_t* products; // out: (rows, 32 panels)
 };
