@@ -268,7 +268,8 @@ def test_codewords_of_16_bits_are_fitted_where_they_are_asked_for(tmp_path):
     assert not wide.has_nibbles
     wide.save(tmp_path / "codec")
     assert container.read(tmp_path / "codec", "codec", 3, 3).version == 3
-    with pytest.raises(ValueError, match=r"codeword_bits is 8; choose one of 4, 16"):
+    assert not qama.fit(X, max_bytes=8, threads=1).has_nibbles  # of few dims
+    with pytest.raises(ValueError, match=r"codeword_bits is 8; choose one of None, 4, 16"):
         qama.fit(X, codeword_bits=8)
 
 

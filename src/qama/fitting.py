@@ -20,6 +20,7 @@ from qama.quantizers.thermometer.levels import QUARTERS
 from qama.recipe import Callback, Report, TrainConfig
 
 _MAX_VALIDATION = 512
+_NARROW_FROM = 192  # dims from which codewords have 4-bit entries
 
 
 @checks.default_errstate()
@@ -221,7 +222,10 @@ def _bytes(
         for callback in callbacks:
             callback(Report(done, stages, {"distortion": distortion}, agreement, "bytes"))
 
-    return fit_additive(kept, longest, seed, threads, tell, known, chosen.codeword_bits)
+    bits = chosen.codeword_bits
+    if bits is None:
+        bits = 4 if kept.shape[1] >= _NARROW_FROM else 16
+    return fit_additive(kept, longest, seed, threads, tell, known, bits)
 
 
 def _split(rows: Floats, share: float, seed: int) -> tuple[Floats, Floats]:

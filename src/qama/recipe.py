@@ -42,7 +42,8 @@ class TrainConfig:
             the same with any standard length, or one byte less.
         codeword_bits: Of an entry of the codewords of byte codes: 4, or 16, with which a query
             takes several times as long to be made ready and up to half a point more of the ten best
-            are found (docs/quality.md). Where a few dims dominate, 16 whatever is asked for.
+            are found (docs/quality.md). None: 4 from 192 dims on; below, there is little to read.
+            Where a few dims dominate, 16 whatever is asked for.
         levels: Levels to fit for; hybrid comes with all four.
         weights: Weights of the paper's losses.
         warmed: Losses whose weight rises from 0 over the first third of the steps.
@@ -64,7 +65,7 @@ class TrainConfig:
     architecture: str = "feedforward"
     objective: str = "paper"
     max_bytes: int = 256
-    codeword_bits: int = 4
+    codeword_bits: int | None = None
     expansion: int = 32
     start: str = "rotation"
     leaning: float = 0.7
@@ -226,6 +227,6 @@ def _check(chosen: TrainConfig) -> None:
     for key, value in (least | {"patience": 1}).items():
         checks.integer(getattr(chosen, key), key, value)
     checks.integer(chosen.max_bytes, "max_bytes", 1, 256)
-    checks.one_of(chosen.codeword_bits, "codeword_bits", (4, 16))
+    checks.one_of(chosen.codeword_bits, "codeword_bits", (None, 4, 16))
     if not 0 < chosen.held_out < 1:
         raise ValueError(f"held_out is {chosen.held_out}; give a share of the rows, such as 0.05")

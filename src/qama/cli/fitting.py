@@ -43,7 +43,7 @@ def fit(
     ] = None,
     codeword_bits: Annotated[
         int | None,
-        typer.Option(help="Of a codeword's entries, 4 (fast queries) or 16 (default 4)."),
+        typer.Option(help="Of a codeword's entries: 4 (fast queries) or 16."),
     ] = None,
     steps: Annotated[
         int | None, typer.Option(help="Least number of steps of a grid's training.")
