@@ -47,7 +47,8 @@ class QamaDocumentStore:
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = os.fspath(folder)
-        self._turn = threading.Lock()
+        self._turn = threading.Lock()  # of changes
+        self._opening = threading.Lock()
         self._reader: Documents | None = None
         self._writer: Documents | None = None
 
@@ -63,7 +64,7 @@ class QamaDocumentStore:
 
     def close(self) -> None:
         """Close the folder; the next use opens it again."""
-        with self._turn:
+        with self._turn, self._opening:
             for opened in (self._reader, self._writer):
                 if opened is not None:
                     opened.close()
@@ -143,10 +144,11 @@ class QamaDocumentStore:
             ValueError: see `Documents.search`.
         """
         docs, where = self._reading(), compiled(filters)
-        if docs.count({_BARE: True}):
-            where = {"$and": [where, {_BARE: None}]}
         query = np.asarray(query_embedding, dtype=np.float32)
-        hits = docs.search(query, top_k, where=where or None, text=text)
+        hits = docs.search(query, top_k, where=where, text=text)
+        if any("bare" in hit.metadata.get(_OURS, {}) for hit in hits):
+            embedded = {"$and": [where, {_BARE: None}]}
+            hits = docs.search(query, top_k, where=embedded, text=text)
         return [_document(hit, hit.score) for hit in hits]
 
     async def count_documents_async(self) -> int:
@@ -168,19 +170,18 @@ class QamaDocumentStore:
         await asyncio.to_thread(self.delete_documents, document_ids)
 
     def _reading(self) -> Documents:
-        with self._turn:
-            if self._writer is not None:
-                return self._writer
-            if self._reader is None:
+        with self._opening:
+            if self._writer is None and self._reader is None:
                 self._reader = Documents.open(self.folder)
-            return self._reader
+            opened = self._reader if self._writer is None else self._writer
+        assert opened is not None
+        return opened
 
     def _writing(self) -> Documents:
-        """Return the documents to change, for one who has the turn."""
-        if self._writer is None:
-            self._writer = Documents.open(self.folder, "a")
-            self._writer.create_index(_BARE)
-        return self._writer
+        with self._opening:
+            if self._writer is None:
+                self._writer = Documents.open(self.folder, "a")
+            return self._writer
 
 
 @component
