@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import subprocess
 import sys
 
 import pytest
@@ -24,3 +25,12 @@ def test_the_command_is_named(monkeypatch, extra, package, module):
         importlib.import_module(f"qama.integrations.{extra}")
     said = f'qama.integrations.{extra} needs {package}: pip install "qama[{extra}]"'
     assert str(caught.value) == said
+
+
+def test_qama_imports_no_framework():
+    code = """
+import sys, qama, qama.documents, qama.integrations, qama.integrations.mteb
+print({"langchain_core", "haystack", "llama_index", "mteb"} & {*sys.modules})
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
