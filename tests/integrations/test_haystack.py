@@ -143,6 +143,13 @@ def test_ids_given_twice_follow_the_policy(store, rows):
     assert [d.content for d in store.filter_documents(by_id)] == ["two"]
 
 
+def test_an_embedding_of_another_width_is_refused(store):
+    wrong = [Document(id="wide", content="a", embedding=[0.5] * 33), Document(content="b")]
+    with pytest.raises(ValueError, match=r"'wide' has an embedding of 33 dims; this codec .* 32"):
+        store.write_documents(wrong)
+    assert store.count_documents() == 50
+
+
 @pytest.mark.parametrize("filters", [
     {"field": "embedding", "operator": "==", "value": 1},
     {"field": "meta.n", "operator": "~", "value": 1},

@@ -209,15 +209,9 @@ class QamaEmbeddingRetriever:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the retriever as Haystack serialises it, with its store."""
-        return dict(
-            default_to_dict(
-                self,
-                document_store=self.document_store.to_dict(),
-                filters=self.filters,
-                top_k=self.top_k,
-                filter_policy=self.filter_policy.value,
-            )
-        )
+        given = {"filters": self.filters, "top_k": self.top_k}
+        policy, store = self.filter_policy.value, self.document_store.to_dict()
+        return dict(default_to_dict(self, document_store=store, filter_policy=policy, **given))
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> QamaEmbeddingRetriever:
@@ -254,9 +248,15 @@ class QamaEmbeddingRetriever:
 
 def _columns(given: Sequence[Document], dims: int) -> tuple[Any, ...]:
     """Return ids, vectors, texts and metadata of Haystack's documents."""
-    nothing = [0.0] * dims
-    vectors = [nothing if d.embedding is None else d.embedding for d in given]
-    A = np.asarray(vectors, dtype=np.float32).reshape(len(given), -1 if given else dims)
+    A = np.zeros((len(given), dims), dtype=np.float32)
+    for row, document in zip(A, given, strict=True):
+        if document.embedding is not None:
+            if len(document.embedding) != dims:
+                raise ValueError(
+                    f"document {document.id!r} has an embedding of {len(document.embedding)} dims; "
+                    f"this codec was fitted on {dims}"
+                )
+            row[:] = document.embedding
     return [d.id for d in given], A, [d.content for d in given], [_metadata(d) for d in given]
 
 
