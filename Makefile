@@ -2,18 +2,23 @@
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
+FRAMEWORKS := .venv-integrations
 INSTALL := $(RUN) -m pip install -qq -c constraints.txt
 QAMA_DATA ?= ../shared
 COLLECTIONS := cranfield cisi nfcorpus scifact cosqa npl
 SOURCES := pyproject.toml constraints.txt CMakeLists.txt $(wildcard csrc/*)
 
-.PHONY: demo test bare coverage lint bench bench-quality bench-paper bench-tasks bench-speed bench-documents sanitize fuzz emulated docs clean
+.PHONY: demo test test-integrations bare coverage lint bench bench-quality bench-paper bench-tasks bench-speed bench-documents sanitize fuzz emulated docs clean
 
 demo: $(VENV)/demo.stamp
 	$(RUN) -m qama demo
 
 test: $(VENV)/dev.stamp
 	$(RUN) -m pytest
+
+test-integrations: $(FRAMEWORKS)/stamp
+	$(FRAMEWORKS)/bin/python -m pytest tests/integrations -o asyncio_mode=auto \
+	  -o asyncio_default_fixture_loop_scope=function
 
 bare:
 	PYTHON=$(PYTHON) tests/bare.sh
@@ -70,7 +75,7 @@ docs: $(VENV)/dev.stamp
 	$(RUN) bench/tables/generate.py
 
 clean:
-	rm -rf $(VENV) build demo-out
+	rm -rf $(VENV) $(FRAMEWORKS) build demo-out
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -79,6 +84,12 @@ $(VENV)/bin/python:
 $(VENV)/dev.stamp: $(VENV)/bin/python $(SOURCES)
 	@echo "installing qama and what its tests need into $(VENV) (some minutes the first time)"
 	@$(INSTALL) -e ".[dev]"
+	touch $@
+
+$(FRAMEWORKS)/stamp: $(SOURCES)
+	@echo "installing qama and the frameworks it serves into $(FRAMEWORKS) (some minutes the first time)"
+	@$(PYTHON) -m venv $(FRAMEWORKS)
+	@$(FRAMEWORKS)/bin/python -m pip install -qq -c constraints.txt -e ".[integrations]"
 	touch $@
 
 $(VENV)/demo.stamp: $(VENV)/bin/python $(SOURCES)

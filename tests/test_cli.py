@@ -592,7 +592,7 @@ def test_eval_runs_a_task_that_is_no_folder(folder, monkeypatch):
     def run_task(task, model, codec, threads):
         return {"task": task, "model": model, "codec": codec.fingerprint, "threads": threads}
 
-    monkeypatch.setattr("qama.evaluation.mteb_task.run_task", run_task)
+    monkeypatch.setattr("qama.integrations.mteb.run_task", run_task)
     result = done("eval", "SomeTask", "--model", "some/model", "--codec", folder / "codec",
                   "--threads", 2, "--json")  # fmt: skip
     fingerprint = Codec.load(folder / "codec").fingerprint

@@ -219,6 +219,8 @@ OPERANDS = st.one_of(
     st.tuples(st.sampled_from(list(ORDERS)), SCALARS),
     st.tuples(st.sampled_from(["$in", "$nin"]), st.lists(st.none() | SCALARS, max_size=3)),
     st.tuples(st.just("$exists"), st.booleans()),
+    st.tuples(st.just("$contains"), SCALARS),
+    st.tuples(st.just("$eq"), st.just([])),
 )
 OPERATORS = st.recursive(
     st.lists(OPERANDS, min_size=1, max_size=2).map(dict),
@@ -251,7 +253,15 @@ def comparable(one, other):
 
 
 def equal(held, value):
+    if value == []:
+        return held == []
     return held in (None, MISSING) if value is None else comparable(held, value) and held == value
+
+
+def contains(held, value):
+    if isinstance(held, list):
+        return any(comparable(element, value) and element == value for element in held)
+    return isinstance(held, str) and isinstance(value, str) and value in held
 
 
 def holds(document, field, value):
@@ -267,6 +277,8 @@ def holds(document, field, value):
             answers.append(any(equal(held, v) for v in operand) == (name == "$in"))
         elif name == "$exists":
             answers.append((held is not MISSING) == operand)
+        elif name == "$contains":
+            answers.append(contains(held, operand))
         elif name == "$not":
             answers.append(not holds(document, field, operand))
         else:
@@ -350,6 +362,35 @@ def test_a_filter_that_is_none_is_refused_by_name(tmp_path, where, message):
         with pytest.raises(ValueError, match=re.escape(message)):
             use()
     assert len(docs) == 3
+
+
+def test_ids_and_texts_are_fields_of_their_own(tmp_path):
+    docs = filled(tmp_path, 20)
+    docs.add(["none"], POOL[20:21])
+    assert docs.ids({"$id": {"$in": ["d7", "none", "gone"]}}) == ["d7", "none"]
+    assert docs.search(POOL[3], 5, where={"$id": "d4"}).ids == ["d4"]
+    assert docs.ids({"$text": {"$contains": "nr 7"}}) == ["d7"]
+    assert docs.ids({"$text": {"$contains": 7}}) == []
+    assert docs.ids({"$text": None}) == docs.ids({"$text": {"$exists": False}}) == ["none"]
+    assert docs.count({"$not": {"$text": {"$gte": "word3"}}}) == 13
+    assert docs.count({"a.$id": None}) == 21  # within a field it is a key like others
+
+
+def test_vectors_are_those_kept_or_those_that_codes_stand_for(tmp_path, byte_codec):
+    docs = filled(tmp_path, 10)
+    codes = CODEC.encode(POOL[:10], compact=True, **CELL)
+    decoded = CODEC.decode(codes, compact=True, **CELL)
+    found = docs.vectors(["d7", "d2"])
+    assert found.dtype == np.float32
+    assert np.array_equal(found, decoded[[7, 2]])
+    assert docs.vectors([]).shape == (0, decoded.shape[1])
+    with pytest.raises(ValueError, match="there is no document 'gone'"):
+        docs.vectors(["d1", "gone"])
+    kept = Documents.create(tmp_path / "kept", byte_codec, nbytes=2, keep_vectors="float16")
+    X = POOL[:9] / np.linalg.norm(POOL[:9], axis=1, keepdims=True)
+    kept.add([f"d{i}" for i in range(9)], POOL[:9])
+    assert np.abs(kept.vectors(["d8", "d0"]) - X[[8, 0]]).max() < 1e-3
+    assert kept.vectors([]).shape == (0, X.shape[1])
 
 
 def test_filters_within_filters_have_an_end(table):

@@ -15,7 +15,7 @@ import qama
 PACKAGE = Path(qama.__file__).parent
 HEAVY = (
     "torch", "scipy", "pandas", "polars", "matplotlib", "typer", "rich", "pyarrow", "sklearn",
-    "faiss",
+    "faiss", "langchain_core", "haystack", "llama_index", "mteb",
 )  # fmt: skip
 
 # From the top of the picture down: a layer may import itself and the layers above it. The command
@@ -24,7 +24,7 @@ LAYERS = (
     "errors", "arrays", "shown", "checks", "forked", "locks", "files", "blas", "kernels", "mapping",
     "quantizers", "kmeans", "container", "codec", "codefile", "drift", "sources", "distinct",
     "norms", "search.rows", "search.scan", "search.storage", "search", "documents", "tasks",
-    "evaluation", "recipe", "training", "fitting", "console", "examples", "cli",
+    "evaluation", "recipe", "training", "fitting", "integrations", "console", "examples", "cli",
 )  # fmt: skip
 ONLY = {  # what a layer keeps away from, though it lies above
     "arrays": set(),
@@ -66,6 +66,15 @@ ONLY = {  # what a layer keeps away from, though it lies above
         "search.rows",
         "search.scan",
         "search",
+    },
+    "integrations": {
+        "checks",
+        "errors",
+        "quantizers",
+        "codec",
+        "search",
+        "documents",
+        "fitting",
     },
     "console": {"checks", "recipe"},
 }

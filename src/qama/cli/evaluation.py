@@ -94,7 +94,7 @@ def _check_names(folders: list[str]) -> None:
 
 
 def _mteb(task: str, model: str | None, codec: Codec | None, threads: int) -> None:
-    from qama.evaluation.mteb_task import run_task
+    from qama.integrations.mteb import run_task
 
     if model is None or codec is None:
         raise ValueError(

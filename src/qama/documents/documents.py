@@ -10,7 +10,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn, Self, SupportsIndex, TypeVar
 
+import numpy as np
+
 from qama import checks, drift, files
+from qama.checks import Floats
 from qama.codec import Codec, checked
 from qama.documents import derived, embedding, filters, fusing, given, recoding, store, tables
 from qama.documents.allowed import Allowed
@@ -442,6 +445,36 @@ class Documents:
             numbers = self._chosen(view, ids, where, limit)
             found = view.documents(numbers)
             return [found[number] for number in numbers]
+
+    def vectors(self, ids: Iterable[str]) -> Floats:
+        """Return the vectors of documents: those kept, or what their codes stand for.
+
+        Args:
+            ids: Their ids.
+
+        Returns:
+            float32, in the order of ``ids``: kept ones (n, d), of length 1; else what
+            `Codec.decode` returns.
+
+        Raises:
+            ValueError: unfitting ids, or one that is not there.
+        """
+        keys = given.ids([ids] if isinstance(ids, str) else ids)
+
+        def found(view: View, index: Index) -> Floats:
+            known = view.numbers_of(keys)
+            if len(known) < len(keys):
+                gone = next(key for key in keys if key not in known)
+                raise ValueError(f"there is no document {gone!r}")
+            wanted = np.array([known[key] for key in keys], dtype=np.int64)
+            numbers, places = np.unique(wanted, return_inverse=True)
+            if view.about.keeps_vectors:
+                kept = view.vectors(numbers).reshape(len(numbers), index.codec.dims_in)
+                return np.asarray(kept[places], dtype=np.float32)
+            codes = view.codes(numbers).reshape(len(numbers), index.code_size)[places]
+            return index.codec.decode(codes, compact=True, **view.about.request)
+
+        return self._consistently(found)
 
     def count(self, where: Filter | None = None) -> int:
         """Return how many documents there are, of those that pass a filter.

@@ -11,6 +11,9 @@ What a condition means, whatever a document holds:
 * None equals null and a field that is not there.
 * ``$ne``, ``$nin`` and ``$not`` match exactly the documents that ``$eq``, ``$in`` and the filter
   within do not.
+* ``$contains`` matches a list of which an element equals the value, and a string of which the value
+  is a part. An empty list equals an empty list.
+* ``$id`` and ``$text``, at the place of a field, are the document's own.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from typing import Any
 
 _DEPTH = 10  # filters within each other; SQLite's parser has a stack of 100
 _LONGEST = 900_000  # characters of SQL; SQLite takes a million
+_COLUMNS = {"$id": "id", "$text": "text"}
 _LEAST, _MOST = -(2**63), 2**63 - 1  # whole numbers that SQLite has
 
 Filter = Mapping[str, Any]
@@ -65,12 +69,21 @@ def scalar(field: object) -> str:
     Raises:
         ValueError: no field.
     """
+    if field in _COLUMNS:
+        return _COLUMNS[str(field)]
     path = _path(field)
     extracted = f"json_extract(metadata, {path})"
     return (
         f"CASE json_type(metadata, {path}) WHEN 'array' THEN NULL WHEN 'object' THEN NULL "
         f"ELSE {extracted} END"
     )
+
+
+def _kind(field: object) -> str:
+    """Return the SQL of the JSON type of what a field holds, null where it is not there."""
+    if field in _COLUMNS:
+        return f"iif({scalar(field)} IS NULL, NULL, 'text')"
+    return f"json_type(metadata, {_path(field)})"
 
 
 def _path(field: object) -> str:
@@ -99,7 +112,7 @@ def _filter(where: object, depth: int) -> Condition:
             parts.append(_joined(key, _listed(value, key), depth))
         elif key == "$not":
             parts.append(_not(_filter(value, depth + 1)))
-        elif isinstance(key, str) and key.startswith("$"):
+        elif isinstance(key, str) and key.startswith("$") and key not in _COLUMNS:
             raise ValueError(f"unknown operator {key!r}; a filter has fields, $and, $or and $not")
         else:
             parts.append(_field(key, value, depth))
@@ -113,7 +126,7 @@ def _joined(key: str, filters: list[Any], depth: int) -> Condition:
 
 def _field(field: object, value: object, depth: int) -> Condition:
     """Compile what one field must be: a value, or operators with theirs."""
-    _path(field)
+    scalar(field)
     if not isinstance(value, Mapping):
         return _equal(field, value)
     if not value:
@@ -136,7 +149,10 @@ def _field(field: object, value: object, depth: int) -> Condition:
 
 def _equal(field: object, value: object) -> Condition:
     if value is None:
-        return Condition(f"ifnull(json_type(metadata, {_path(field)}), 'null') = 'null'")
+        return Condition(f"ifnull({_kind(field)}, 'null') = 'null'")
+    if isinstance(value, list) and not value and field not in _COLUMNS:
+        path = _path(field)
+        return Condition(f"({_kind(field)} = 'array' AND json_extract(metadata, {path}) = '[]')")
     return Condition(f"{scalar(field)} = ?", (_value(value, field),))
 
 
@@ -168,7 +184,19 @@ def _ordered(sign: str) -> Callable[[object, object], Condition]:
 def _exists(field: object, value: object) -> Condition:
     if not isinstance(value, bool):
         raise ValueError(f"$exists of {field!r} is {value!r}; give True or False")
-    return Condition(f"json_type(metadata, {_path(field)}) IS {'NOT ' if value else ''}NULL")
+    return Condition(f"{_kind(field)} IS {'NOT ' if value else ''}NULL")
+
+
+def _contains(field: object, value: object) -> Condition:
+    given = _value(value, field)
+    part = Condition("0")
+    if isinstance(given, str):
+        part = Condition(f"instr({scalar(field)}, ?) > 0", (given,))
+    if field in _COLUMNS:
+        return part
+    within = f"SELECT 1 FROM json_each(metadata, {_path(field)}) AS each WHERE each.atom = ?"
+    cases = f"WHEN 'array' THEN EXISTS ({within}) WHEN 'text' THEN {part.sql}"
+    return Condition(f"CASE {_kind(field)} {cases} END", (given, *part.values))
 
 
 _OPERATORS: dict[str, Callable[[object, object], Condition]] = {
@@ -181,6 +209,7 @@ _OPERATORS: dict[str, Callable[[object, object], Condition]] = {
     "$in": _in,
     "$nin": lambda field, values: _not(_in(field, values)),
     "$exists": _exists,
+    "$contains": _contains,
 }
 
 

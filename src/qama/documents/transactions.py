@@ -128,6 +128,21 @@ class View:
         sql = "SELECT number, code FROM documents WHERE number > ? ORDER BY number LIMIT ?"
         return self._arrays(self._rows(sql, number, limit), np.uint8)
 
+    def codes(self, numbers: Ids) -> Any:
+        """Return the codes uint8 (n, bytes) of documents, ascending by number."""
+        return self._column("documents", "code", numbers, np.uint8)
+
+    def vectors(self, numbers: Ids) -> Any:
+        """Return the kept vectors float16 (n, d) of documents, ascending by number."""
+        return self._column("vectors", "vector", numbers, np.float16)
+
+    def _column(self, table: str, column: str, numbers: Ids, dtype: type[np.generic]) -> Any:
+        sql = (
+            f"SELECT number, {column} FROM {table} "
+            f"WHERE number IN (SELECT value FROM json_each(?)) ORDER BY number"
+        )
+        return self._arrays(self._rows(sql, json.dumps(numbers.tolist())), dtype)[1]
+
     def vectors_after(self, number: int, limit: int) -> tuple[Ids, Any]:
         """Return numbers int64 (n,) behind one and kept vectors float16 (n, d)."""
         sql = "SELECT number, vector FROM vectors WHERE number > ? ORDER BY number LIMIT ?"

@@ -1,0 +1,1 @@
+"""Where others expect vectors: stores of frameworks over `qama.Documents`, and MTEB."""
