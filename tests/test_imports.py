@@ -15,7 +15,7 @@ import qama
 PACKAGE = Path(qama.__file__).parent
 HEAVY = (
     "torch", "scipy", "pandas", "polars", "matplotlib", "typer", "rich", "pyarrow", "sklearn",
-    "faiss",
+    "faiss", "usearch", "duckdb", "apsw", "safetensors",
 )  # fmt: skip
 
 # From the top of the picture down: a layer may import itself and the layers above it. The command
@@ -23,8 +23,8 @@ HEAVY = (
 LAYERS = (
     "errors", "arrays", "shown", "checks", "forked", "locks", "files", "blas", "kernels", "mapping",
     "quantizers", "kmeans", "container", "codec", "codefile", "drift", "sources", "distinct",
-    "norms", "search.rows", "search.scan", "search.storage", "search", "tasks", "evaluation",
-    "recipe", "training", "fitting", "console", "examples", "cli",
+    "norms", "search.rows", "search.scan", "search.storage", "search", "engines", "tasks",
+    "evaluation", "recipe", "training", "fitting", "console", "examples", "cli",
 )  # fmt: skip
 ONLY = {  # what a layer keeps away from, though it lies above
     "arrays": set(),
@@ -54,6 +54,15 @@ ONLY = {  # what a layer keeps away from, though it lies above
         "search.rows",
         "search.scan",
         "search",
+    },
+    "engines": {
+        "checks",
+        "errors",
+        "files",
+        "quantizers",
+        "codec",
+        "search.rows",
+        "search.scan",
     },
     "console": {"checks", "recipe"},
 }
