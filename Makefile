@@ -7,13 +7,17 @@ QAMA_DATA ?= ../shared
 COLLECTIONS := cranfield cisi nfcorpus scifact cosqa npl
 SOURCES := pyproject.toml constraints.txt CMakeLists.txt $(wildcard csrc/*)
 
-.PHONY: demo test bare coverage lint bench bench-quality bench-paper bench-tasks bench-speed sanitize fuzz emulated docs clean
+.PHONY: demo test test-engines bare coverage lint bench bench-quality bench-paper bench-tasks bench-speed sanitize fuzz emulated docs clean
 
 demo: $(VENV)/demo.stamp
 	$(RUN) -m qama demo
 
 test: $(VENV)/dev.stamp
 	$(RUN) -m pytest
+
+# Every engine; what they need collides with other things, so that it has an environment of its own.
+test-engines: .venv-engines/stamp
+	.venv-engines/bin/python -m pytest tests/engines
 
 bare:
 	PYTHON=$(PYTHON) tests/bare.sh
@@ -65,7 +69,7 @@ docs: $(VENV)/dev.stamp
 	$(RUN) bench/tables/generate.py
 
 clean:
-	rm -rf $(VENV) build demo-out
+	rm -rf $(VENV) .venv-engines build demo-out
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -74,6 +78,13 @@ $(VENV)/bin/python:
 $(VENV)/dev.stamp: $(VENV)/bin/python $(SOURCES)
 	@echo "installing qama and what its tests need into $(VENV) (some minutes the first time)"
 	@$(INSTALL) -e ".[dev]"
+	touch $@
+
+.venv-engines/stamp: $(SOURCES)
+	@echo "installing qama and all engines into .venv-engines (some minutes the first time)"
+	$(PYTHON) -m venv .venv-engines
+	.venv-engines/bin/python -m pip install -qq --upgrade pip
+	.venv-engines/bin/python -m pip install -qq -c constraints.txt -e ".[engines]"
 	touch $@
 
 $(VENV)/demo.stamp: $(VENV)/bin/python $(SOURCES)

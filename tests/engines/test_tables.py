@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from oracle import CODE, ENGINES, WITH_INDEX, nearest, rescored, some_ids, target_of
+from oracle import CODE, ENGINES, WITH_INDEX, nearest, rescored, some_ids, target_of, unreachable
 
 from qama import Index, engines
 from qama.engines import writing
 from qama.errors import EngineError, FormatError
+
+pytestmark = pytest.mark.filterwarnings("default")  # what clients of engines warn of is theirs
 
 
 @pytest.fixture(params=ENGINES)
@@ -223,8 +225,33 @@ def test_an_index_that_an_engine_lacks_is_refused(target, codec, codes, ids):
         engines.write(target, codes, ids, codec, index="tree", **CODE)
 
 
-def test_a_place_that_cannot_be_is_refused(target, codec, codes, ids, tmp_path):
-    missing = target.replace(str(tmp_path), str(tmp_path / "no" / "folder"))
-    with pytest.raises(OSError, match="folder") as caught:
-        engines.write(missing, codes, ids, codec, **CODE)
-    assert isinstance(caught.value, EngineError)
+@pytest.mark.parametrize("engine", ENGINES)
+def test_an_engine_that_cannot_be_reached_is_named(engine, codec, codes, ids, tmp_path):
+    target = unreachable(engine, tmp_path)
+    with pytest.raises(EngineError, match=f"{engine}:.*(cannot be opened|failed)"):
+        engines.write(target, codes, ids, codec, **CODE)
+
+
+def test_a_prefix_of_the_codes_is_what_an_index_is_over(tmp_path, codec, queries, codes, ids):
+    target = target_of("pgvector", tmp_path)
+    engines.write(target, codes, ids, codec, index="hnsw", prefix=16, **CODE)
+    found = engines.search(target, queries, 10, codec=codec, oversample=5)
+    wanted, _ = rescored(codec, queries, codes, ids, 10, 50)
+    assert np.mean([np.isin(a, b).mean() for a, b in zip(found.ids, wanted, strict=True)]) > 0.9
+    with engines.opened(target) as table:
+        ((made,),) = table._connection.execute(
+            "select indexdef from pg_indexes where indexname = 'docs_qama_code'"
+        ).fetchall()
+    assert "1, 48" in made or "FROM 1 FOR 48" in made
+
+
+@pytest.mark.parametrize("prefix", [24, 32, 0])
+def test_a_prefix_that_the_code_has_not_is_refused(tmp_path, codec, codes, ids, prefix):
+    target = target_of("pgvector", tmp_path)
+    with pytest.raises(ValueError, match="prefix"):
+        engines.write(target, codes, ids, codec, index="hnsw", prefix=prefix, **CODE)
+
+
+def test_a_prefix_without_an_index_over_it_is_refused(target, codec, codes, ids):
+    with pytest.raises(ValueError, match="no index over a prefix"):
+        engines.write(target, codes, ids, codec, prefix=16, **CODE)

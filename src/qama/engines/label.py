@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from qama.codec import Code, Codec
@@ -23,6 +23,7 @@ class Label:
         bits: Bits of a row as the engine holds it: 8 for each byte.
         index: The kind of index over the codes; "" for none.
         prefix: Dims that the index is over, where it is over a prefix of the codes; else 0.
+        prefix_bits: Bits of that prefix.
     """
 
     codec: str
@@ -30,11 +31,23 @@ class Label:
     bits: int = 0
     index: str = ""
     prefix: int = 0
+    prefix_bits: int = 0
 
     @classmethod
-    def of(cls, codec: Codec, code: Code, index: str = "", prefix: int = 0) -> Label:
-        """Return the label of a table for codes of one kind."""
-        return cls(codec.fingerprint, code.request, 8 * code.nbytes, index, prefix)
+    def of(cls, codec: Codec, code: Code, index: str = "", prefix: int | None = None) -> Label:
+        """Return the label of a table for codes of one kind.
+
+        Args:
+            codec: What made them.
+            code: Of which kind they are.
+            index: The kind of index over them; "" for none.
+            prefix: Dims that it is over; None: all.
+        """
+        made = cls(codec.fingerprint, code.request, 8 * code.nbytes, index)
+        if prefix is None:
+            return made
+        short = codec.code(**{**code.request, "dims": prefix})
+        return replace(made, prefix=prefix, prefix_bits=short.similarity_bits)
 
     @property
     def nbytes(self) -> int:

@@ -121,7 +121,7 @@ class Store(ABC):
 
     @abstractmethod
     def put(self, ids: Ids, codes: Bytes) -> None:
-        """Write rows, in place of those with the same ids: all of them or none."""
+        """Write rows, in place of those with the same ids; each of them wholly or not at all."""
 
     def finish(self, label: Label) -> None:  # noqa: B027 - most have nothing left to do
         """Make what is only made of all rows: an index, or the file itself."""

@@ -72,7 +72,7 @@ def write(
     keys = idmap.checked(ids, "ids", len(codes))
     with opened(target) as store:
         _check_kind(store, code, index, prefix)
-        label = Label.of(codec, code, index, prefix or 0)
+        label = Label.of(codec, code, index, prefix)
         _begin(store, label)
         _put_all(store, codes, keys, code, progress)
         with working(store, "as it was finished", "run the same again to complete it"):
