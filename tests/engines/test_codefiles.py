@@ -98,7 +98,8 @@ def test_parquet_has_fixed_size_binary_and_the_fingerprint_in_the_schema(
     table = parquet.read_table(tmp_path / "codes.parquet")
     assert str(table.schema.field("code").type) == "fixed_size_binary[12]"
     assert json.loads(table.schema.metadata[b"qama"]) == {
-        "qama": 1, "codec": codec.fingerprint, "code": CODE, "bits": 96, "index": "", "prefix": 0, "prefix_bits": 0,
+        "qama": 1, "codec": codec.fingerprint, "code": CODE, "bits": 96,
+        "index": "", "prefix": 0, "prefix_bits": 0,
     }  # fmt: skip
     assert table.column("code")[3].as_py() == codes[3].tobytes()
     assert table.column("id").to_pylist() == ids.tolist()

@@ -1,4 +1,4 @@
-"""ClickHouse: a column FixedString, scanned by bitHammingDistance; a server, or chdb in a folder."""
+"""ClickHouse: a column FixedString, scanned; a server, or chdb in a folder."""
 
 from __future__ import annotations
 

@@ -45,7 +45,8 @@ class PgVector(Table):
         with self._connection.transaction():
             self._connection.execute("create extension if not exists vector")
             self._connection.execute(
-                f"create table {self.table} (id bigint primary key, code bit({label.bits}) not null)"
+                f"create table {self.table} "
+                f"(id bigint primary key, code bit({label.bits}) not null)"
             )
             self._connection.execute(f"comment on table {self.table} is '{text}'")
 

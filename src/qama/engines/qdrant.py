@@ -31,6 +31,8 @@ class Qdrant(Table):
         package = client(type(self), "qdrant_client")
         self._models = package.models
         remote = place.startswith(("http://", "https://"))
+        # a local one is always exact, and warns where that is asked for
+        self._exact = self._models.SearchParams(exact=True) if remote else None
         local = {"location": place} if place == ":memory:" else {"path": place}
         with reaching(self):
             self._client = package.QdrantClient(**({"url": place} if remote else local))
@@ -62,14 +64,13 @@ class Qdrant(Table):
 
     def nearest(self, queries: Bytes, count: int, label: Label, where: Any) -> Candidates:
         """See `Table`."""
-        exact = self._models.SearchParams(exact=True)
         found = []
         for query in _signs(queries):
             points = self._client.query_points(
                 self.table, query=query.tolist(), limit=count, with_vectors=True,
-                with_payload=False, search_params=exact, query_filter=where,
+                with_payload=False, search_params=self._exact, query_filter=where,
             ).points  # fmt: skip
-            codes = np.packbits([np.asarray(point.vector) > 0 for point in points], axis=1)
+            codes = [np.packbits(np.asarray(point.vector) > 0) for point in points]
             distances = [round(label.bits - point.score) // 2 for point in points]
             keys = [point.id for point in points]
             found.append(list(zip(keys, distances, codes, strict=True)))

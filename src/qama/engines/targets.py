@@ -21,6 +21,9 @@ STORES = {
     "npy": "plain.Npy",
     "parquet": "arrow.Parquet",
     "arrow": "arrow.Arrow",
+    "elasticsearch": "bulk.Elasticsearch",
+    "opensearch": "bulk.OpenSearch",
+    "vespa": "bulk.Vespa",
     "safetensors": "plain.Safetensors",
 }
 DEFAULT_TABLE = "qama"
