@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from oracle import CODE, ENGINES, WITH_INDEX, nearest, rescored, some_ids, target_of, unreachable
@@ -171,6 +176,41 @@ def test_a_transfer_that_dies_leaves_whole_rows_and_a_rerun_completes_it(
     np.testing.assert_array_equal(again.ids, nearest(codec, queries, codes, ids, 300)[0])
 
 
+KILLED = """
+import os, signal, sys
+import numpy as np, qama
+from qama import engines
+from qama.engines import writing
+
+target, codec, codes, ids, dims, level = sys.argv[1:]
+writing._BATCH_BYTES = 600
+engines.write(
+    target, np.load(codes), np.load(ids), qama.Codec.load(codec), dims=int(dims), level=level,
+    progress=lambda done: os.kill(os.getpid(), signal.SIGKILL) if done >= 150 else None,
+)
+"""
+
+
+def test_a_killed_transfer_leaves_whole_rows_and_a_rerun_completes_it(
+    target, tmp_path, codec, queries, codes, ids
+):
+    codec.save(tmp_path / "codec")
+    np.save(tmp_path / "codes.npy", codes)
+    np.save(tmp_path / "ids.npy", ids)
+    given = [tmp_path / name for name in ("codec", "codes.npy", "ids.npy")]
+    command = [sys.executable, "-W", "ignore", "-c", KILLED, target, *given, *CODE.values()]
+    killed = subprocess.run([str(part) for part in command], capture_output=True, text=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    there = engines.search(target, queries, 300, codec=codec, oversample=1)
+    rows = there.ids.shape[1]
+    assert rows in (0, 150)
+    wanted, *_ = nearest(codec, queries, codes[:rows], ids[:rows], 300)
+    np.testing.assert_array_equal(there.ids, wanted)
+    engines.write(target, codes, ids, codec, **CODE)
+    found = engines.search(target, queries, 300, codec=codec, oversample=1)
+    np.testing.assert_array_equal(found.ids, nearest(codec, queries, codes, ids, 300)[0])
+
+
 def test_an_open_table_serves_many_calls(target, codec, queries, codes, ids):
     with engines.opened(target) as table:
         engines.write(table, codes[:200], ids[:200], codec, **CODE)
@@ -219,6 +259,45 @@ def test_ids_that_are_none_are_refused(target, codec, codes, ids, wrong, said):
 def test_byte_codes_are_refused(target, byte_codec, rows, ids):
     with pytest.raises(ValueError, match="ranks by Hamming distance, which"):
         engines.write(target, byte_codec.encode(rows, nbytes=8), ids, byte_codec, nbytes=8)
+
+
+# How a table of somebody else is made, in the connection of an open store, and named there.
+FOREIGN = {
+    "faiss": lambda table: table.path.write_bytes(b"an index"),
+    "usearch": lambda table: table.path.write_bytes(b"an index"),
+    "duckdb": lambda table: table._connection.execute("create table docs (id int, code bit)"),
+    "sqlite": lambda table: table._connection.execute("create table docs (id int, code blob)"),
+    "pgvector": lambda table: table._connection.execute("create table docs (id int, code bit(96))"),
+    "clickhouse": lambda table: table._client.command(
+        "create table docs (id Int64, code FixedString(12)) engine = MergeTree order by id"
+    ),
+    "lancedb": lambda table: table._database.create_table("docs", [{"id": 1, "code": [1.0, 2.0]}]),
+    "milvus": lambda table: table._client.create_collection("docs", dimension=8),
+    "qdrant": lambda table: table._client.create_collection("docs", vectors_config={}),
+}
+
+
+def test_a_table_of_somebody_else_is_left_alone(target, codec, queries, codes, ids):
+    with engines.opened(target) as table:
+        FOREIGN[table.engine](table)
+    with pytest.raises(FormatError, match="was not written by qama"):
+        engines.write(target, codes, ids, codec, **CODE)
+    with pytest.raises(FormatError, match="was not written by qama"):
+        engines.search(target, queries, 3, codec=codec)
+
+
+def test_a_label_that_lies_is_found_out(tmp_path, codec, queries, codes, ids):
+    """Rows of another length than the label says, as where files were mixed up."""
+    for engine in ("faiss", "usearch"):
+        target = target_of(engine, tmp_path)
+        engines.write(target, codes, ids, codec, **CODE)
+        other = f"{target}2"
+        short = codec.encode(np.zeros((3, 32), np.float32), dims=16, level="2")
+        engines.write(other, short, [1, 2, 3], codec, dims=16, level="2")
+        place = target.partition(":")[2]
+        os.replace(f"{place}2.label.json", f"{place}.label.json")
+        with pytest.raises(FormatError, match="has rows of 96 bits; its label says 48"):
+            engines.search(target, queries, 3, codec=codec)
 
 
 def test_a_table_that_is_not_there_is_refused(target, codec, queries):
