@@ -7,7 +7,7 @@ QAMA_DATA ?= ../shared
 COLLECTIONS := cranfield cisi nfcorpus scifact cosqa npl
 SOURCES := pyproject.toml constraints.txt CMakeLists.txt $(wildcard csrc/*)
 
-.PHONY: demo test test-engines bare coverage lint bench bench-quality bench-paper bench-tasks bench-speed sanitize fuzz emulated docs clean
+.PHONY: demo test test-engines bare coverage lint bench bench-quality bench-paper bench-tasks bench-speed bench-engines sanitize fuzz emulated docs clean
 
 demo: $(VENV)/demo.stamp
 	$(RUN) -m qama demo
@@ -55,6 +55,10 @@ bench-tasks: $(VENV)/bench.stamp
 
 bench-speed: $(VENV)/bench.stamp
 	$(RUN) bench/speed.py
+
+bench-engines: .venv-engines/stamp
+	.venv-engines/bin/python -m pip install -qq -c constraints.txt -e ".[engines,eval]"
+	.venv-engines/bin/python bench/engines.py $(ARGS)
 
 sanitize: $(VENV)/dev.stamp
 	PYTHON=$(RUN) tests/sanitized.sh

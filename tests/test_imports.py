@@ -205,12 +205,13 @@ def test_what_there_is_not_is_refused_by_name():
         _ = qama.fitt
 
 
-def test_tasks_are_imported_when_they_are_asked_for():
+def test_tasks_and_engines_are_imported_when_they_are_asked_for():
     program = f"""
 import sys, qama
-assert "qama.tasks" not in sys.modules
+assert not {{"qama.tasks", "qama.engines"}} & set(sys.modules)
 assert set(qama.__all__) <= set(dir(qama))
 assert qama.tasks.CodeSet and qama.tasks is sys.modules["qama.tasks"]
+assert qama.engines.write and qama.engines is sys.modules["qama.engines"]
 print(sorted(set({HEAVY!r}) & set(sys.modules)))
 """
     done = subprocess.run(

@@ -16,6 +16,7 @@ from qama import forked as forked  # notes forks from here on
 from qama.codec import Codec
 from qama.errors import (
     DriftWarning,
+    EngineError,
     FormatError,
     LockedError,
     MissingExtraError,
@@ -30,12 +31,13 @@ from qama.search.scan.results import SearchResult
 from qama.search.storage.names import Names
 
 if TYPE_CHECKING:
-    from qama import tasks
+    from qama import engines, tasks
 
 __version__ = "0.1.0"
 __all__ = [
     "Codec",
     "DriftWarning",
+    "EngineError",
     "Filter",
     "FormatError",
     "Index",
@@ -45,6 +47,7 @@ __all__ = [
     "NormWarning",
     "RecoveryWarning",
     "SearchResult",
+    "engines",
     "fit",
     "search_many",
     "tasks",
@@ -52,8 +55,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name == "tasks":  # found by `qama.tasks` without an import of its own
-        return importlib.import_module("qama.tasks")
+    if name in ("engines", "tasks"):  # found by `qama.tasks` without an import of its own
+        return importlib.import_module(f"qama.{name}")
     raise AttributeError(f"module 'qama' has no attribute {name!r}")
 
 

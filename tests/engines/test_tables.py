@@ -313,7 +313,7 @@ def test_an_index_that_an_engine_lacks_is_refused(target, codec, codes, ids):
 @pytest.mark.parametrize("engine", ENGINES)
 def test_an_engine_that_cannot_be_reached_is_named(engine, codec, codes, ids, tmp_path):
     target = unreachable(engine, tmp_path)
-    with pytest.raises(EngineError, match=f"{engine}:.*(cannot be opened|failed)"):
+    with pytest.raises(EngineError, match=f"{engine}:.* failed as"):
         engines.write(target, codes, ids, codec, **CODE)
 
 

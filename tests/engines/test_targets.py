@@ -12,6 +12,7 @@ from oracle import CODE
 
 from qama import MissingExtraError, engines
 from qama.engines import targets
+from qama.engines.table import masked
 
 ROOT = Path(__file__).parent.parent.parent
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
@@ -45,6 +46,23 @@ def test_a_target_is_an_engine_a_place_and_a_table(target, read):
 def test_a_target_that_is_none_is_refused(target, said):
     with pytest.raises(ValueError, match=said):
         targets.parsed(target)
+
+
+@pytest.mark.parametrize(
+    ("target", "shown"),
+    [
+        (
+            "pgvector:postgresql://me:secret@host:5432/db#docs",
+            "postgresql://me:***@host:5432/db#docs",
+        ),
+        ("pgvector:postgresql://me:s/e:c#r@host/db#docs", "postgresql://me:***@host/db#docs"),
+        ("pgvector:host=a password=secret dbname=b#docs", "host=a password=*** dbname=b#docs"),
+        ("clickhouse:http://host:8123/db#docs", "http://host:8123/db#docs"),
+        ("duckdb:codes.db#docs", "codes.db#docs"),
+    ],
+)
+def test_passwords_are_not_shown(target, shown):
+    assert masked(target) == f"{target.partition(':')[0]}:{shown}"
 
 
 @pytest.mark.parametrize("engine", targets.STORES)

@@ -14,6 +14,7 @@ from qama.checks import Bytes, Ids
 from qama.codec import Code, Codec
 from qama.console import command, progress, say
 from qama.engines import targets
+from qama.engines.table import masked
 from qama.search.index import Index
 
 
@@ -62,7 +63,8 @@ def export(
         engines.write(
             to, rows, keys, loaded, index=index, prefix=prefix, progress=update, **code.request
         )
-    say(f"{to}: {len(keys)} codes of {code.nbytes} B ({code.label}) of codec {loaded.fingerprint}")
+    each = f"{code.nbytes} B ({code.label})"
+    say(f"{masked(to)}: {len(keys)} codes of {each} of codec {loaded.fingerprint}")
 
 
 def _check_place(to: str, *inputs: Path | None) -> None:

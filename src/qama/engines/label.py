@@ -77,27 +77,38 @@ class Label:
         try:
             known = json.loads(text or "")
             version = known.pop("qama")
-            label = cls(**known)
         except (ValueError, TypeError, AttributeError, KeyError):
             raise FormatError(
                 f"{place} has no label of qama: it was not written by qama; give another name"
             ) from None
-        if version != VERSION:
-            raise FormatError(f"{place} has a label of version {version}; this is {VERSION}")
-        return label
+        try:
+            if version == VERSION:
+                return cls(**known)
+        except TypeError:
+            pass
+        raise FormatError(f"{place} has a label of version {version!r}; this is {VERSION}")
 
     def code_of(self, codec: Codec, place: str) -> Code:
         """Return the code that a table holds.
 
         Raises:
-            FormatError: it holds codes of another codec; the message names both.
+            FormatError: it holds codes of another codec, and the message names both; or the label
+                is damaged.
         """
         if self.codec != codec.fingerprint:
             raise FormatError(
                 f"{place} holds codes of codec {self.codec} ({self.request}); this codec is "
                 f"{codec.fingerprint}: give the codec that wrote it, or the name of another table"
             )
-        return codec.code(**self.code)
+        try:
+            code = codec.code(**self.code)
+        except (TypeError, ValueError) as error:
+            raise FormatError(f"the label of {place} is of no code: {error}") from error
+        if 8 * code.nbytes != self.bits:
+            raise FormatError(
+                f"the label of {place} says {self.bits} bits; {code.label} have {8 * code.nbytes}"
+            )
+        return code
 
     def check_same(self, other: Label, place: str) -> None:
         """Refuse rows of another label than the table's.

@@ -10,7 +10,7 @@ from qama import checks
 from qama.checks import Bytes, Floats
 from qama.codec import Code, Codec, checked
 from qama.engines.label import Label
-from qama.engines.table import NO_ID, Candidates, Store, Table, working
+from qama.engines.table import NO_ID, Candidates, Store, Table, label_of, working
 from qama.engines.writing import opened
 from qama.errors import FormatError
 from qama.quantizers import scoring
@@ -89,7 +89,7 @@ def _label(table: Store, where: Any) -> Label:
         raise ValueError(f"{table} is a file of codes, which ranks nothing: load it into an engine")
     if where is not None and not table.filters:
         raise ValueError(f"where is {where!r}, and {table.engine} has no filters")
-    label = table.label()
+    label = label_of(table)
     if label is None:
         raise FormatError(f"{table} is not there: write codes to it first")
     return label

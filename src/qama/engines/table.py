@@ -6,9 +6,10 @@ A *store* takes codes with ids. A *table* is a store that an engine ranks by Ham
 from __future__ import annotations
 
 import importlib
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
 from typing import Any, ClassVar, NamedTuple, Self
 
@@ -94,7 +95,7 @@ class Store(ABC):
         self.table = table
 
     def __str__(self) -> str:
-        return f"{self.engine}:{self.place}" + (f"#{self.table}" if self.table else "")
+        return masked(f"{self.engine}:{self.place}" + (f"#{self.table}" if self.table else ""))
 
     def __enter__(self) -> Self:
         return self
@@ -148,6 +149,12 @@ class Table(Store):
         """Return so many rows nearest to queries uint8 (m, bytes), or all where there are fewer."""
 
 
+def masked(target: str) -> str:
+    """Return a target, or what an engine says of it, as it may be shown: without passwords."""
+    known = re.sub(r"(://[^:/@\s]*:)[^@\s]+(?=@)", r"\1***", target)
+    return re.sub(r"(password=)\S+", r"\1***", known)
+
+
 def client(store: type[Store], module: str) -> Any:
     """Import a module of an engine's client.
 
@@ -161,18 +168,10 @@ def client(store: type[Store], module: str) -> Any:
         raise MissingExtraError(f"the engine {store.engine}", name, store.extra) from error
 
 
-@contextmanager
-def reaching(store: Store) -> Iterator[None]:
+def reaching(store: Store) -> AbstractContextManager[None]:
     """Say which engine could not be reached, whatever its client raises."""
-    try:
-        yield
-    except (FormatError, MissingExtraError, EngineError, MemoryError):
-        raise
-    except Exception as error:
-        raise EngineError(
-            f"{store} cannot be opened: {_first_line(error)}; check that the place is right, and "
-            f"that nothing else holds it, or that the server runs"
-        ) from error
+    remedy = "check that the place is right, that nothing else holds it, or that the server runs"
+    return working(store, "as it was opened", remedy)
 
 
 @contextmanager
@@ -186,5 +185,16 @@ def working(store: Store, doing: str, remedy: str) -> Iterator[None]:
         raise EngineError(f"{store} failed {doing}: {_first_line(error)}; {remedy}") from error
 
 
+def label_of(store: Store) -> Label | None:
+    """Return what lies beside a table; see `Store.label`.
+
+    Raises:
+        FormatError: a table that qama did not write.
+        EngineError: the engine failed.
+    """
+    with working(store, "as its label was read", "check the connection"):
+        return store.label()
+
+
 def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    return masked((str(error).strip() or type(error).__name__).splitlines()[0])

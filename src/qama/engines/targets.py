@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import NamedTuple
 
-from qama.engines.table import Store
+from qama.engines.table import Store, masked
 
 # Which class serves an engine or a file, by its name in targets.
 STORES = {
@@ -52,7 +52,7 @@ def parsed(target: str) -> Target:
     engine, colon, rest = target.partition(":")
     if engine not in STORES or not colon:
         raise ValueError(
-            f"target is {target!r}; give ENGINE:PLACE or ENGINE:PLACE#TABLE, for instance "
+            f"target is {masked(target)!r}; give ENGINE:PLACE or ENGINE:PLACE#TABLE, for instance "
             f"duckdb:codes.db#docs, with one of the engines {', '.join(STORES)}"
         )
     place, _, table = rest.rpartition("#") if "#" in rest else (rest, "", DEFAULT_TABLE)

@@ -11,7 +11,7 @@ from qama.checks import Bytes, Ids
 from qama.codec import Code, Codec, checked
 from qama.engines import targets
 from qama.engines.label import Label
-from qama.engines.table import Store, working
+from qama.engines.table import Store, label_of, working
 from qama.search.rows import ids as idmap
 
 _BATCH_BYTES = 2**22  # of codes that are written together
@@ -72,6 +72,7 @@ def write(
     keys = idmap.checked(ids, "ids", len(codes))
     with opened(target) as store:
         _check_kind(store, code, index, prefix)
+        checks.codes(codes[0:0], "codes", code.nbytes)  # before anything is made
         label = Label.of(codec, code, index, prefix)
         _begin(store, label)
         _put_all(store, codes, keys, code, progress)
@@ -103,7 +104,7 @@ def _check_kind(store: Store, code: Code, index: str, prefix: int | None) -> Non
 
 def _begin(store: Store, label: Label) -> None:
     """Make the table, or refuse one of another label."""
-    there = store.label()
+    there = label_of(store)
     if there is not None:
         there.check_same(label, str(store))
         return
