@@ -300,9 +300,18 @@ def test_a_label_that_lies_is_found_out(tmp_path, codec, queries, codes, ids):
             engines.search(target, queries, 3, codec=codec)
 
 
-def test_a_table_that_is_not_there_is_refused(target, codec, queries):
+def test_a_table_that_is_not_there_is_refused_and_not_made(target, codec, queries, tmp_path):
+    for _ in range(2):
+        with pytest.raises(FormatError, match="is not there: write codes to it first"):
+            engines.search(target, queries, 3, codec=codec)
+        assert not list(tmp_path.iterdir())
+
+
+def test_a_table_that_is_not_there_in_a_place_that_is(target, codec, queries, codes, ids):
+    engines.write(target, codes, ids, codec, **CODE)
+    other = target.replace("#docs", "#others").replace("/c.", "/d.")
     with pytest.raises(FormatError, match="is not there: write codes to it first"):
-        engines.search(target, queries, 3, codec=codec)
+        engines.search(other, queries, 3, codec=codec)
 
 
 def test_an_index_that_an_engine_lacks_is_refused(target, codec, codes, ids):

@@ -20,6 +20,7 @@ class ClickHouse(Table):
 
     engine = "clickhouse"
     extra = "clickhouse"
+    makes_place = True
     ties_by_id = True
     filters = "an SQL condition"
 

@@ -17,6 +17,7 @@ class DuckDB(Table):
 
     engine = "duckdb"
     extra = "duckdb"
+    makes_place = True
     ties_by_id = True
     filters = "an SQL condition"
 

@@ -18,6 +18,7 @@ class LanceDB(Table):
 
     engine = "lancedb"
     extra = "lancedb"
+    makes_place = True
     indexes = ("", "ivf")
     filters = "an SQL condition"
 

@@ -23,6 +23,7 @@ class Milvus(Table):
 
     engine = "milvus"
     extra = "milvus"
+    makes_place = True
     most = 16_384
     filters = "a Milvus expression"
 

@@ -24,6 +24,7 @@ class Qdrant(Table):
 
     engine = "qdrant"
     extra = "qdrant"
+    makes_place = True
     filters = "a qdrant_client.models.Filter"
 
     def __init__(self, place: str, table: str) -> None:

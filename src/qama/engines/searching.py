@@ -61,7 +61,7 @@ def search(
     queries = checks.vectors(Q, "Q", checked(codec, "Index").dims_in, empty=True)
     k, oversample = checks.integer(k, "k", 1), checks.integer(oversample, "oversample", 1)
     count = checks.threads(threads)
-    with opened(target) as table:
+    with opened(target, to_read=True) as table:
         label = _label(table, where)
         code = label.code_of(codec, str(table))
         _check_most(table, k * oversample)

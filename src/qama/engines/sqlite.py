@@ -16,6 +16,7 @@ class SQLite(Table):
 
     engine = "sqlite"
     extra = "sqlite"
+    makes_place = True
     filters = "an SQL condition"
 
     def __init__(self, place: str, table: str) -> None:

@@ -82,6 +82,7 @@ class Store(ABC):
         any_code: Whether it takes byte codes too, since it ranks nothing itself.
         indexes: The kinds of index that it can have over the codes; "" is none, an exact scan.
         prefixes: Whether such an index can be over a prefix of the codes.
+        makes_place: Whether opening a path where nothing is makes a file or a folder there.
     """
 
     engine: ClassVar[str]
@@ -89,6 +90,7 @@ class Store(ABC):
     any_code: ClassVar[bool] = False
     indexes: ClassVar[tuple[str, ...]] = ("",)
     prefixes: ClassVar[bool] = False
+    makes_place: ClassVar[bool] = False
 
     def __init__(self, place: str, table: str = "") -> None:
         self.place = place

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 from typing import NamedTuple
 
 from qama.engines.table import Store, masked
+from qama.errors import FormatError
 
 # Which class serves an engine or a file, by its name in targets.
 STORES = {
@@ -81,15 +83,24 @@ def store_of(engine: str) -> type[Store]:
     return found
 
 
-def opened(target: str | Store) -> Store:
+def opened(target: str | Store, to_read: bool = False) -> Store:
     """Open a target; what is open already is returned.
+
+    Args:
+        target: "ENGINE:PLACE#TABLE", or a store.
+        to_read: Refuse a path where nothing is, rather than let the engine make it.
 
     Raises:
         ValueError: no such target.
+        FormatError: nothing is there to be read.
         MissingExtraError: the engine's client is not installed.
         EngineError: the engine cannot be reached.
     """
     if isinstance(target, Store):
         return target
     engine, place, table = parsed(target)
-    return store_of(engine)(place, table)
+    found = store_of(engine)
+    is_path = "://" not in place and place != ":memory:"
+    if to_read and found.makes_place and is_path and not Path(place).exists():
+        raise FormatError(f"{target} is not there: write codes to it first")
+    return found(place, table)

@@ -81,9 +81,9 @@ def write(
     return len(keys)
 
 
-def opened(target: str | Store) -> Any:
-    """Open a target for a block; a store that is open already stays so."""
-    return nullcontext(target) if isinstance(target, Store) else targets.opened(target)
+def opened(target: str | Store, to_read: bool = False) -> Any:
+    """Open a target for a block, see `targets.opened`; a store that is open already stays so."""
+    return nullcontext(target) if isinstance(target, Store) else targets.opened(target, to_read)
 
 
 def _check_kind(store: Store, code: Code, index: str, prefix: int | None) -> None:
