@@ -69,6 +69,18 @@ def test_a_transfer_that_dies_leaves_the_old_file(target, codec, codes, ids):
     assert len(engines.read(target, codec).ids) == 300
 
 
+def test_an_open_file_forgets_a_transfer_that_died(target, codec, codes, ids):
+    def stop(done):
+        raise KeyboardInterrupt
+
+    with engines.opened(target) as file:
+        with pytest.raises(KeyboardInterrupt):
+            engines.write(file, codes, ids, codec, progress=stop, **CODE)
+        engines.write(file, codes[:5], ids[:5], codec, **CODE)
+        engines.write(file, codes[5:9], ids[5:9], codec, **CODE)
+    np.testing.assert_array_equal(engines.read(target, codec).ids, ids[5:9])
+
+
 def test_another_codec_is_refused_by_name(target, codec, paper_codec, codes, ids):
     engines.write(target, codes, ids, codec, **CODE)
     with pytest.raises(FormatError, match=f"{codec.fingerprint}.*{paper_codec.fingerprint}"):

@@ -211,6 +211,19 @@ def test_a_killed_transfer_leaves_whole_rows_and_a_rerun_completes_it(
     np.testing.assert_array_equal(found.ids, nearest(codec, queries, codes, ids, 300)[0])
 
 
+@pytest.mark.parametrize("engine", ["faiss", "usearch"])
+def test_an_open_file_forgets_a_transfer_that_died(engine, tmp_path, codec, codes, ids):
+    def stop(done):
+        raise KeyboardInterrupt
+
+    with engines.opened(target_of(engine, tmp_path)) as table:
+        with pytest.raises(KeyboardInterrupt):
+            engines.write(table, codes, ids, codec, progress=stop, **CODE)
+        engines.write(table, codes[:5], ids[:5], codec, **CODE)
+        found = engines.search(table, np.ones((1, 32), np.float32), 300, codec=codec)
+    assert sorted(found.ids[0]) == sorted(ids[:5])
+
+
 def test_an_open_table_serves_many_calls(target, codec, queries, codes, ids):
     with engines.opened(target) as table:
         engines.write(table, codes[:200], ids[:200], codec, **CODE)

@@ -30,6 +30,10 @@ class CodesFile(Store):
     def create(self, label: Label) -> None:
         """See `Store`."""
 
+    def begin(self) -> None:
+        """See `Store`."""
+        self._put = []
+
     def put(self, ids: Ids, codes: Bytes) -> None:
         """See `Store`."""
         self._put.append(Rows(ids, codes))

@@ -38,6 +38,10 @@ class FileTable(Table):
         with files.replacing(self._beside) as file:
             file.write(label.to_json().encode())
 
+    def begin(self) -> None:
+        """See `Store`."""
+        self._put = []
+
     def put(self, ids: Ids, codes: Bytes) -> None:
         """See `Store`."""
         self._put.append(Rows(ids, np.array(codes)))

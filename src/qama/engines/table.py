@@ -126,6 +126,9 @@ class Store(ABC):
     def put(self, ids: Ids, codes: Bytes) -> None:
         """Write rows, in place of those with the same ids; each of them wholly or not at all."""
 
+    def begin(self) -> None:  # noqa: B027 - most keep what was put
+        """Begin a transfer: forget what an earlier one put that never finished."""
+
     def finish(self, label: Label) -> None:  # noqa: B027 - most have nothing left to do
         """Make what is only made of all rows: an index, or the file itself."""
 

@@ -74,7 +74,8 @@ def write(
         _check_kind(store, code, index, prefix)
         checks.codes(codes[0:0], "codes", code.nbytes)  # before anything is made
         label = Label.of(codec, code, index, prefix)
-        _begin(store, label)
+        _make(store, label)
+        store.begin()
         _put_all(store, codes, keys, code, progress)
         with working(store, "as it was finished", "run the same again to complete it"):
             store.finish(label)
@@ -102,7 +103,7 @@ def _check_kind(store: Store, code: Code, index: str, prefix: int | None) -> Non
     checks.one_of(prefix, "prefix", narrower)
 
 
-def _begin(store: Store, label: Label) -> None:
+def _make(store: Store, label: Label) -> None:
     """Make the table, or refuse one of another label."""
     there = label_of(store)
     if there is not None:
