@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import CODE, nearest, rescored, some_ids
 
-from qama import engines
+from qama import Index, engines
 from qama.engines.label import Label
 from qama.engines.table import Candidates, Table
 from qama.errors import EngineError, FormatError
@@ -100,6 +100,30 @@ def test_an_index_that_finds_too_few_leaves_minus_one(codec, queries, codes):
         assert (found.scores[none] == -np.inf).all()
         assert np.isfinite(found.scores[~none]).all()
         assert (none[:, 1:] >= none[:, :-1]).all()  # they come last
+
+
+def test_many_queries_are_searched_batch_by_batch(codec, rows, codes):
+    """As many as qama's own index weighs together: the same integers, the same ids and scores."""
+    queries = np.concatenate([rows + np.float32(0.1), rows - np.float32(0.1)])
+    table = Fake()
+    engines.write(table, codes, np.arange(300), codec, **CODE)
+    index = Index(codec, **CODE)
+    index.add_codes(codes, compact=False)
+    for oversample, scorer in ((1, "hamming"), (30, "asymmetric")):
+        found = engines.search(table, queries, 10, codec=codec, oversample=oversample)
+        wanted = index.search(queries, 10, scorer=scorer)
+        np.testing.assert_array_equal(found.ids, wanted.ids)
+        np.testing.assert_array_equal(found.scores, wanted.scores)
+    assert max(queries for queries, _ in table.asked) == 256
+
+
+def test_batches_that_find_differently_many_are_as_wide_as_the_widest(codec, rows, codes):
+    table = Fake(missing=0.97)
+    engines.write(table, codes, np.arange(300), codec, index="some", **CODE)
+    found = engines.search(table, np.concatenate([rows, rows]), 20, codec=codec, oversample=1)
+    assert found.ids.shape == found.scores.shape
+    assert found.ids.shape[0] == 600
+    np.testing.assert_array_equal(found.ids == -1, found.scores == -np.inf)
 
 
 def test_more_than_an_engine_returns_is_refused(codec, queries, codes):

@@ -34,9 +34,10 @@ class Qdrant(Table):
         remote = place.startswith(("http://", "https://"))
         # a local one is always exact, and warns where that is asked for
         self._exact = self._models.SearchParams(exact=True) if remote else None
+        server = {"url": place, "check_compatibility": False}  # it would warn, and go on
         local = {"location": place} if place == ":memory:" else {"path": place}
         with reaching(self):
-            self._client = package.QdrantClient(**({"url": place} if remote else local))
+            self._client = package.QdrantClient(**(server if remote else local))
             self._client.collection_exists(table)
 
     def label(self) -> Label | None:

@@ -14,7 +14,7 @@ from qama.engines.table import NO_ID, Candidates, Store, Table, label_of, workin
 from qama.engines.writing import opened
 from qama.errors import FormatError
 from qama.quantizers import scoring
-from qama.search.scan import given
+from qama.search.scan import given, topk
 from qama.search.scan.results import SearchResult
 
 DEFAULT_OVERSAMPLE = 10
@@ -65,14 +65,38 @@ def search(
         label = _label(table, where)
         code = label.code_of(codec, str(table))
         _check_most(table, k * oversample)
-        if not len(queries):
-            return SearchResult.empty(k)
-        encoded = code.encode(queries, threads=count)
-        with working(table, "as it searched", "the table is as it was"):
-            found = _nearest(table, encoded, k * oversample, label, where)
+        parts = [
+            _search(table, label, code, queries[some], k, oversample, where, count)
+            for some in topk.query_batches(len(queries))
+        ]
+    return _joined(parts, k)
+
+
+def _search(
+    table: Table, label: Label, code: Code, queries: Floats, k: int, oversample: int, where: Any,
+    threads: int,
+) -> SearchResult:  # fmt: skip
+    """Search for some queries, whose candidates are held together."""
+    encoded = code.encode(queries, threads=threads)
+    with working(table, "as it searched", "the table is as it was"):
+        found = _nearest(table, encoded, k * oversample, label, where)
     if oversample == 1:
         return SearchResult(*_by_distance(found, code, k))
-    return SearchResult(*_rescored(found, code, queries, k, count))
+    return SearchResult(*_rescored(found, code, queries, k, threads))
+
+
+def _joined(parts: list[SearchResult], k: int) -> SearchResult:
+    """Put results behind each other, all as wide as the widest; of no queries, k wide."""
+    if len(parts) == 1:
+        return parts[0]
+    shape = sum(len(part.ids) for part in parts), max((p.ids.shape[1] for p in parts), default=k)
+    ids, scores = np.full(shape, NO_ID, np.int64), np.full(shape, -np.inf, np.float32)
+    at = 0
+    for part in parts:
+        rows, width = part.ids.shape
+        ids[at : at + rows, :width], scores[at : at + rows, :width] = part
+        at += rows
+    return SearchResult(ids, scores)
 
 
 def _check_most(table: Table, count: int) -> None:

@@ -17,7 +17,7 @@ def best(
 
     Args:
         code: What they are.
-        queries: Finite float32 (m, d).
+        queries: Finite float32 (m, d), so many as are weighed together.
         stored: Compact codes uint8 (m, c, bytes), those of each query.
         real: bool (m, c): which of them count; the others come last, with the score -inf.
         k: How many; k' is the lesser of k and c.
@@ -26,16 +26,11 @@ def best(
     Ties go to the lower place.
     """
     m, c = stored.shape[:2]
-    places = np.empty((m, min(k, c)), dtype=np.int64)
-    scores = np.empty(places.shape, dtype=np.float32)
-    for some in topk.query_batches(m if c else 0):
-        own = stored[some]
-        rows = topk.Rows.of_codes(own.reshape(-1, stored.shape[2]))
-        numbers = np.arange(own.shape[0] * c, dtype=np.int64).reshape(own.shape[0], c)
-        scorer = topk.Asymmetric.of(code, queries[some], threads)
-        keys = scorer.chosen(rows, numbers, threads)
-        keys[~real[some]] = np.inf
-        order = np.argsort(keys, axis=1, kind="stable")[:, :k]
-        places[some] = order
-        scores[some] = scorer.scores(np.take_along_axis(keys, order, axis=1))
-    return places, scores
+    if not m * c:
+        return np.empty((m, 0), dtype=np.int64), np.empty((m, 0), dtype=np.float32)
+    rows = topk.Rows.of_codes(stored.reshape(m * c, stored.shape[2]))
+    scorer = topk.scorer_of(code, queries, "asymmetric", threads)
+    keys = scorer.chosen(rows, np.arange(m * c, dtype=np.int64).reshape(m, c), threads)
+    keys[~real] = np.inf
+    places = np.argsort(keys, axis=1, kind="stable")[:, :k]
+    return places, scorer.scores(np.take_along_axis(keys, places, axis=1))
