@@ -8,7 +8,7 @@ QAMA_DATA ?= ../shared
 COLLECTIONS := cranfield cisi nfcorpus scifact cosqa npl
 SOURCES := pyproject.toml constraints.txt CMakeLists.txt $(wildcard csrc/*)
 
-.PHONY: demo test test-integrations bare coverage lint bench bench-quality bench-paper bench-tasks bench-speed bench-documents sanitize fuzz emulated docs clean
+.PHONY: demo test test-integrations test-engines bare coverage lint bench bench-quality bench-paper bench-tasks bench-speed bench-documents bench-engines sanitize fuzz emulated docs clean
 
 demo: $(VENV)/demo.stamp
 	$(RUN) -m qama demo
@@ -19,6 +19,10 @@ test: $(VENV)/dev.stamp
 test-integrations: $(FRAMEWORKS)/stamp
 	$(FRAMEWORKS)/bin/python -m pytest tests/integrations -o asyncio_mode=auto \
 	  -o asyncio_default_fixture_loop_scope=function
+
+# Every engine; what they need collides with other things, so that it has an environment of its own.
+test-engines: .venv-engines/stamp
+	.venv-engines/bin/python -m pytest tests/engines
 
 bare:
 	PYTHON=$(PYTHON) tests/bare.sh
@@ -62,6 +66,10 @@ bench-documents: $(VENV)/bench.stamp
 	$(RUN) bench/documents.py
 	$(RUN) bench/documents_peers.py
 
+bench-engines: .venv-engines/stamp
+	.venv-engines/bin/python -m pip install -qq -c constraints.txt -e ".[engines,eval]"
+	.venv-engines/bin/python bench/engines.py $(ARGS)
+
 sanitize: $(VENV)/dev.stamp
 	PYTHON=$(RUN) tests/sanitized.sh
 
@@ -75,7 +83,7 @@ docs: $(VENV)/dev.stamp
 	$(RUN) bench/tables/generate.py
 
 clean:
-	rm -rf $(VENV) $(FRAMEWORKS) build demo-out
+	rm -rf $(VENV) $(FRAMEWORKS) .venv-engines build demo-out
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -90,6 +98,12 @@ $(FRAMEWORKS)/stamp: $(SOURCES)
 	@echo "installing qama and the frameworks it serves into $(FRAMEWORKS) (some minutes the first time)"
 	@$(PYTHON) -m venv $(FRAMEWORKS)
 	@$(FRAMEWORKS)/bin/python -m pip install -qq -c constraints.txt -e ".[integrations]"
+
+.venv-engines/stamp: $(SOURCES)
+	@echo "installing qama and all engines into .venv-engines (some minutes the first time)"
+	$(PYTHON) -m venv .venv-engines
+	.venv-engines/bin/python -m pip install -qq --upgrade pip
+	.venv-engines/bin/python -m pip install -qq -c constraints.txt -e ".[engines]"
 	touch $@
 
 $(VENV)/demo.stamp: $(VENV)/bin/python $(SOURCES)

@@ -25,6 +25,7 @@ COMMANDS = (
     "encode",
     "index",
     "search",
+    "export",
     "eval",
     "inspect",
     "verify",

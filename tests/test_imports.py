@@ -15,7 +15,8 @@ import qama
 PACKAGE = Path(qama.__file__).parent
 HEAVY = (
     "torch", "scipy", "pandas", "polars", "matplotlib", "typer", "rich", "pyarrow", "sklearn",
-    "faiss", "langchain_core", "haystack", "llama_index", "mteb",
+    "faiss", "usearch", "duckdb", "apsw", "safetensors", "langchain_core", "haystack",
+    "llama_index", "mteb",
 )  # fmt: skip
 
 # From the top of the picture down: a layer may import itself and the layers above it. The command
@@ -23,8 +24,9 @@ HEAVY = (
 LAYERS = (
     "errors", "arrays", "shown", "checks", "forked", "locks", "files", "blas", "kernels", "mapping",
     "quantizers", "kmeans", "container", "codec", "codefile", "drift", "sources", "distinct",
-    "norms", "search.rows", "search.scan", "search.storage", "search", "documents", "tasks",
-    "evaluation", "recipe", "training", "fitting", "integrations", "console", "examples", "cli",
+    "norms", "search.rows", "search.scan", "search.storage", "search", "documents", "engines",
+    "tasks", "evaluation", "recipe", "training", "fitting", "integrations", "console", "examples",
+    "cli",
 )  # fmt: skip
 ONLY = {  # what a layer keeps away from, though it lies above
     "arrays": set(),
@@ -75,6 +77,15 @@ ONLY = {  # what a layer keeps away from, though it lies above
         "search",
         "documents",
         "fitting",
+    },
+    "engines": {
+        "checks",
+        "errors",
+        "files",
+        "quantizers",
+        "codec",
+        "search.rows",
+        "search.scan",
     },
     "console": {"checks", "recipe"},
 }
@@ -217,12 +228,13 @@ def test_what_there_is_not_is_refused_by_name():
         _ = qama.fitt
 
 
-def test_tasks_are_imported_when_they_are_asked_for():
+def test_tasks_and_engines_are_imported_when_they_are_asked_for():
     program = f"""
 import sys, qama
-assert "qama.tasks" not in sys.modules
+assert not {{"qama.tasks", "qama.engines"}} & set(sys.modules)
 assert set(qama.__all__) <= set(dir(qama))
 assert qama.tasks.CodeSet and qama.tasks is sys.modules["qama.tasks"]
+assert qama.engines.write and qama.engines is sys.modules["qama.engines"]
 print(sorted(set({HEAVY!r}) & set(sys.modules)))
 """
     done = subprocess.run(

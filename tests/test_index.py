@@ -262,6 +262,19 @@ def test_given_ids_are_returned_and_found(codec, rows, queries):
     np.testing.assert_array_equal(index.ids, ids)
 
 
+@pytest.mark.parametrize("nlist", [None, 4])
+def test_codes_lie_beside_ids(codec, rows, nlist):
+    index = Index(codec, **CELL, nlist=nlist)
+    assert index.codes.shape == (0, index.code_size)
+    index.add(rows[:200])
+    index.upsert([150, 3], rows[200:202])
+    index.delete([7, 8])
+    held = np.concatenate([rows[:200], rows[200:202]])
+    held[150], held[3] = rows[200], rows[201]
+    wanted = codec.encode(held, compact=True, **CELL)[index.ids]
+    np.testing.assert_array_equal(index.codes, wanted)
+
+
 def test_ids_may_begin_after_row_numbers(codec, rows):
     index = Index(codec, **CELL)
     index.add(rows[:3])

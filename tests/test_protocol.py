@@ -52,6 +52,7 @@ def test_every_code_keeps_the_promises_of_the_protocol(each, rows, queries):
         assert codes.shape == (300, code.nbytes)
         assert stored.shape == (300, code.stored_bytes)
         np.testing.assert_array_equal(code.stored_form(codes), stored)
+        np.testing.assert_array_equal(code.encoded_form(stored), codes)
         for short in code.prefixes():
             np.testing.assert_array_equal(
                 short.encode(rows, compact=True)[:, : short.stored_bits // 8],

@@ -228,6 +228,26 @@ def speed_partitions():
     return "\n".join(lines)
 
 
+def engines():
+    """What every engine was seen to do, live."""
+    found = rows("engines")
+    lines = [
+        f"| engine | index | run | exact? | filters | index over a prefix | ms per query, "
+        f"{found[0]['rows']:,} rows | of the exact ten % | nDCG@10 |",
+        "|---|---|---|---|---|---|--:|--:|--:|",
+    ]
+    for r in found:
+        index = r["index"] + (f", {r['prefix']} dims" if r["prefix"] else "") or "none"
+        ndcg = f"{r['ndcg10']:.4f}" if "ndcg10" in r else ""
+        share = "" if r["engine"] == "qama" else f"{100 * r['share']:.1f}"  # it scores all rows
+        lines.append(
+            f"| {r['engine']} | {index} | {r['version']} | {'yes' if r['exact'] else 'no'} "
+            f"| {r['filters'] or 'none'} | {'yes' if r['prefixes'] else 'no'} | {r['ms']:.2f} "
+            f"| {share} | {ndcg} |"
+        )
+    return "\n".join(lines)
+
+
 def structure():
     """What a vector passes on its way, and the lines of each room: before one house, and now."""
     found = json.loads((RESULTS / "structure.json").read_text())["results"]

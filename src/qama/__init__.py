@@ -16,6 +16,7 @@ from qama import forked as forked  # notes forks from here on
 from qama.codec import Codec
 from qama.errors import (
     DriftWarning,
+    EngineError,
     FormatError,
     LockedError,
     MissingExtraError,
@@ -29,7 +30,7 @@ from qama.search.rows.filters import Filter
 from qama.search.scan.results import SearchResult
 
 if TYPE_CHECKING:
-    from qama import tasks
+    from qama import engines, tasks
     from qama.documents import Documents
 
 __version__ = "0.1.0"
@@ -37,6 +38,7 @@ __all__ = [
     "Codec",
     "Documents",
     "DriftWarning",
+    "EngineError",
     "Filter",
     "FormatError",
     "Index",
@@ -45,6 +47,7 @@ __all__ = [
     "NormWarning",
     "RecoveryWarning",
     "SearchResult",
+    "engines",
     "fit",
     "search_many",
     "tasks",
@@ -52,8 +55,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name == "tasks":  # found by `qama.tasks` without an import of its own
-        return importlib.import_module("qama.tasks")
+    if name in ("engines", "tasks"):  # found by `qama.tasks` without an import of its own
+        return importlib.import_module(f"qama.{name}")
     if name == "Documents":  # which needs sqlite3: some Pythons are built without it
         return importlib.import_module("qama.documents").Documents
     raise AttributeError(f"module 'qama' has no attribute {name!r}")

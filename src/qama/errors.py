@@ -23,6 +23,10 @@ class NormWarning(UserWarning):
     """Vectors of a fit have very different lengths, which cosines do not see."""
 
 
+class EngineError(OSError):
+    """A database engine could not be reached, or failed at what the message says."""
+
+
 class MissingExtraError(ImportError):
     """A feature needs an optional package; the message holds the command that installs it."""
 

@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 import qama
-from qama.cli import codes, evaluation, fitting, inspecting, reporting, showing, trust
+from qama.cli import codes, evaluation, exporting, fitting, inspecting, reporting, showing, trust
 from qama.console import shown
 
 
@@ -67,6 +67,7 @@ app.command()(fitting.fit)
 app.command()(codes.encode)
 app.command()(codes.index)
 app.command()(codes.search)
+app.command()(exporting.export)
 app.command(name="eval")(evaluation.evaluate)
 app.command()(inspecting.inspect)
 app.command()(reporting.report)

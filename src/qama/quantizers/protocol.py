@@ -83,6 +83,9 @@ class Code(Protocol):
     def stored_form(self, codes: Bytes) -> Bytes:
         """Bring codes as `encode` returns them to the compact form."""
 
+    def encoded_form(self, stored: Bytes) -> Bytes:
+        """Bring compact codes to the form that `encode` returns; inverts `stored_form`."""
+
     def decode(self, stored: Bytes) -> Floats:
         """Return the vectors float32 (n, width) that compact codes stand for."""
 

@@ -145,6 +145,11 @@ class Index(NotCopied):
         """Ids of the vectors that can be found, int64 (len,), in insertion order."""
         return self._now.live_ids()
 
+    @property
+    def codes(self) -> Bytes:
+        """The compact codes of the vectors that can be found, uint8 (len, code_size), as `ids`."""
+        return self._now.live_codes()
+
     # -- changing ---------------------------------------------------------------------------
 
     def add(self, X: object, ids: object = None, durable: bool = False, *, threads: int = 0) -> Ids:

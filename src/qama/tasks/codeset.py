@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy.typing as npt
 
-from qama import checks, kernels
+from qama import checks
 from qama.checks import Bytes, Floats
 from qama.codec import Code, Codec, checked
-from qama.search.rows.blocks import Blocks
 from qama.search.scan import topk
 
 
@@ -63,14 +62,7 @@ class CodeSet:
     @cached_property
     def rows(self) -> topk.Rows:
         """The codes as scans read them."""
-        inverse_norms: dict[int, Bytes] = {}
-
-        def inverse_norms_of(code: Code) -> Bytes:
-            if code.stored_bytes not in inverse_norms:
-                inverse_norms[code.stored_bytes] = code.inverse_norm_indices(self.stored)
-            return inverse_norms[code.stored_bytes]
-
-        return topk.Rows(Blocks(kernels.to_blocks(self.stored)), len(self), None, inverse_norms_of)
+        return topk.Rows.of_codes(self.stored)
 
     def scorer(self, queries: CodeSet | Floats, threads: int = 0) -> topk.Scorer:
         """Return what compares queries with these codes.

@@ -396,6 +396,10 @@ class AdditiveCode(CodeValue):
         """Return the codes."""
         return codes
 
+    def encoded_form(self, stored: Bytes) -> Bytes:
+        """Return the codes."""
+        return stored
+
     def encode(self, X: Floats, compact: bool = False, threads: int = 0) -> Bytes:
         """Encode finite float32 (n, d) into uint8 (n, nbytes)."""
         return self.quantizer.encode(X, self.nbytes, threads)

@@ -308,6 +308,10 @@ class ThermometerCode(CodeValue):
         """Turn codes as `encode` returns them into the compact form that an index stores."""
         return bits.squeeze(codes, self.plan)
 
+    def encoded_form(self, stored: Bytes) -> Bytes:
+        """Turn compact codes into thermometer codes; inverts `stored_form`."""
+        return bits.expand(stored, self.plan)
+
     def encode(self, X: Floats, compact: bool = False, threads: int = 0) -> Bytes:
         """Encode finite float32 (n, d) into uint8 (n, nbytes or stored_bytes)."""
         with blas.at_most(threads):

@@ -8,7 +8,7 @@ filters and deletes; the kernels know bytes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol
@@ -56,6 +56,18 @@ class Rows:
     def of(cls, now: Snapshot, mask: Mask | None, threads: int) -> Rows:
         """Return the rows of a moment, those of places that a mask allows."""
         return cls(now.blocks, now.extent, mask, partial(now.inverse_norms, threads=threads))
+
+    @classmethod
+    def of_codes(cls, stored: Bytes) -> Rows:
+        """Return the rows of compact codes uint8 (n, bytes), at least one."""
+        known: dict[int, Bytes] = {}
+
+        def inverse_norms(code: Code) -> Bytes:
+            if code.stored_bytes not in known:
+                known[code.stored_bytes] = code.inverse_norm_indices(stored)
+            return known[code.stored_bytes]
+
+        return cls(Blocks(kernels.to_blocks(stored)), len(stored), None, inverse_norms)
 
     def visiting(self, blocks: Ids, ends: Ids) -> Rows:
         """Return the rows of some blocks alone, for each query."""
@@ -185,8 +197,8 @@ def search(
             scan over a prefix are rescored at full length.
     """
     parts = []
-    for start in range(0, max(1, len(queries)), _QUERY_BATCH):  # no queries too have a k'
-        Q = queries[start : start + _QUERY_BATCH]
+    for some in query_batches(max(1, len(queries))):  # no queries too have a k'
+        Q = queries[some]
         fine = scorer_of(code, Q, scorer, threads)
         short = coarse_code(code) if candidates else None
         if short is None:
@@ -198,6 +210,12 @@ def search(
     if len(parts) == 1:
         return parts[0]
     return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
+
+
+def query_batches(count: int) -> Iterator[slice]:
+    """Yield the queries whose tables are made and held together."""
+    for start in range(0, count, _QUERY_BATCH):
+        yield slice(start, min(start + _QUERY_BATCH, count))
 
 
 def candidates(code: Code, funnel: bool | int, k: int, rows: int) -> int:
