@@ -94,11 +94,6 @@ class _Form:
         """Return the codewords of bytes (256 or 32 each, d) of their free codewords."""
         return self.layout(len(free) // self.terms).summed(free)
 
-    def canonical(self, free: Floats) -> Floats:
-        """Return free codewords with the same sums, the first of the second four zero."""
-        layout = self.layout(len(free) // self.terms)
-        return layout.parted(layout.summed(free))
-
 
 _FULL, _LATER = _Form((256,), 16.0), _Form((4, 4, 16), 4.0)
 
@@ -145,7 +140,7 @@ def fit_additive(
             fitted = _refit_stage(
                 residual, evened(known) * np.float32(UNIT), form, rounding, threads
             )
-        terms.append(form.canonical(fitted))
+        terms.append(fitted)
         _, residual = kernels.choose_codewords(
             residual, rounding.codebooks(fitted, form), beam=BEAM, sweeps=SWEEPS, threads=threads
         )
@@ -172,24 +167,25 @@ class _Rounding:
         """Return what a fit chooses from: the sums of free codewords W (w, d), rounded."""
         if not self.nibbles:
             return prepared(form.summed(whole(W)), form.full)
-        free = self._nearest(form.canonical(W)).whole()
+        free = self._nearest(W, form.layout(len(W) // form.terms)).whole()
         if self.axes is not None:
             free = whole(free * np.float32(UNIT) @ self.axes)
         return prepared(form.summed(free), form.full)
 
     def quantizer(self, mean: Int16s, terms: Floats, nbytes: int) -> AdditiveQuantizer:
         """Return the quantizer of free codewords (w, d), its lengths not yet measured."""
-        lengths = np.ones(nbytes, np.float32)
+        lengths, layout = np.ones(nbytes, np.float32), CodebookLayout.with_terms(len(terms), nbytes)
         if self.nibbles:
-            found = self._nearest(terms)
+            found = self._nearest(terms, layout)
             entries = np.ascontiguousarray(found.entries[:, : len(mean)])
             return AdditiveQuantizer.of_nibbles(mean, replace(found, entries=entries), lengths)
         spread = whole(terms if self.axes is None else terms @ self.axes.T)
-        layout = CodebookLayout.with_terms(len(terms), nbytes)
         codewords = np.ascontiguousarray(layout.summed(spread)[:, : len(mean)])
         return AdditiveQuantizer(mean, codewords, lengths)
 
-    def _nearest(self, terms: Floats) -> Nibbles:
+    def _nearest(self, terms: Floats, layout: CodebookLayout) -> Nibbles:
+        """Round free codewords with the same sums, the first of each second four zero."""
+        terms = layout.parted(layout.summed(terms))
         return Nibbles.nearest((terms if self.axes is None else terms @ self.axes.T) / UNIT)
 
 
@@ -221,8 +217,8 @@ def _fit_stage(
     share /= np.sqrt(nbytes * len(form.sizes))
     for turn in range(rounds):
         level = _NOISE * max(0.0, 1 - turn / (_NOISY * rounds))
+        noise = random.standard_normal(W.shape, dtype=np.float32) * share
         if level:
-            noise = random.standard_normal(W.shape, dtype=np.float32) * share
             noisy = form.summed(whole(W + np.float32(level) * noise))
             some, codebooks = _sample(rows, random), prepared(noisy, form.full)
         else:
