@@ -76,7 +76,8 @@ def measured(folder: Path, rows: int, bits: int) -> dict[str, Any]:
     found |= {f"ms of {batch}": ready(codec, Q, batch) for batch in (1, 64)}
     found |= {f"error {nbytes} B": error(codec, unseen, nbytes) for nbytes in LENGTHS}
     for name in COLLECTIONS:
-        D, Q = (np.load(folder / f"{name}.{part}.npy") for part in ("docs", "queries"))
+        files = (folder / f"{name}.{part}.npy" for part in ("docs", "queries"))
+        D, Q = (np.load(file).astype(np.float32) for file in files)
         for nbytes in LENGTHS:
             found[f"{name} {nbytes} B"] = recall(codec, D, Q[:1000], nbytes)
     print(found, flush=True)

@@ -41,7 +41,7 @@ class TrainConfig:
         max_bytes: Length of the longest byte code, 1 to 256; never more than d. Shorter codes are
             the same with any standard length, or one byte less.
         codeword_bits: Of an entry of the codewords of byte codes: 4, or 16, with which a query
-            takes several times as long to be made ready and up to half a point more of the ten best
+            takes several times as long to be made ready and up to a point more of the ten best
             are found (docs/quality.md). None: 4 from 192 dims on; below, there is little to read.
             Where a few dims dominate, 16 whatever is asked for.
         levels: Levels to fit for; hybrid comes with all four.
