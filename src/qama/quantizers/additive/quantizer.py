@@ -9,7 +9,8 @@ ones, chooses one codeword of a codebook of 256. Each later byte chooses two, on
 nibble, and the 16 of its high nibble are sums A_i + B_j of four by four: that is coarser, and scans
 twice as fast (docs/kernels.md). Bytes come in stages; each stage's codewords are chosen together,
 for the residual that the stages before leave, so as to minimise |x - x_hat|^2
-(`qama.kernels.choose_codewords`). A document's score is the cosine of the float query with x_hat.
+(`qama.kernels.choose_codewords`). A document's score is the cosine of the query with x_hat; queries
+are rounded to whole numbers too, and for codewords of 4-bit entries to 8 bits (`nibbles`).
 
 Vectors, mean and codewords are whole numbers of 2^-14, and so is all that is computed of them:
 codes and scores depend on their vectors alone, not on batches, threads or machines.
