@@ -78,21 +78,20 @@ class Codes:
         code = bench.codec.code(nbytes=nbytes)
         self.apart = Blocks.of(self.codes, leading_bytes(code))
         self.queries = bench.codec.encode(Q, nbytes=nbytes)
-        ready = code.query_tables(Q)
-        self.offsets, self.tables = ready.offsets, ready.tables
-        self.full = ready.full
+        self.ready = code.query_tables(Q)
         some = code.inverse_norm_indices(self.codes[:20_000])
         self.norm_indices, self.steps = np.resize(some, rows), code.inverse_norm_steps
 
     def hamming(self, batch, threads=1, path=None):
-        scan = kernels.HammingScan(self.blocks, self.rows, self.queries[:batch], self.bits)
+        stored = kernels.StoredCodes(self.blocks, self.rows)
+        scan = kernels.HammingScan(stored, self.queries[:batch], self.bits)
         return lambda: kernels.hamming_topk(scan, K, threads=threads, path=path)
 
     def asymmetric(self, batch, threads=1, path=None):
-        scan = kernels.TableScan(
-            self.apart.leading, self.rows, self.tables[:batch], self.offsets[:batch],
-            self.full, self.apart.rest, self.norm_indices, self.steps,
-        )  # fmt: skip
+        stored = kernels.StoredCodes(
+            self.apart.leading, self.rows, self.apart.rest, self.norm_indices, self.steps
+        )
+        scan = kernels.TableScan(stored, self.ready[:batch])
         return lambda: kernels.table_topk(scan, K, threads=threads, path=path)
 
 

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <limits>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -19,9 +20,11 @@
 #include "dispatch.h"
 #include "guard.h"
 #include "hamming.h"
+#include "lists.h"
 #include "norms.h"
 #include "pool.h"
 #include "queries.h"
+#include "search.h"
 #include "sums.h"
 #include "tables.h"
 
@@ -29,6 +32,8 @@ namespace nb = nanobind;
 using namespace qama;
 
 namespace {
+
+constexpr int kMostColumns = 16384; // of codes that tables are for
 
 template <class T, int N> using Array = nb::ndarray<T, nb::ndim<N>, nb::c_contig, nb::device::cpu>;
 template <class T> using Optional = std::optional<Array<const T, 1>>;
@@ -57,13 +62,7 @@ Blocks blocks_of(const Array<const std::uint8_t, 3>& leading, const OptionalBloc
     return blocks;
 }
 
-Rows rows_of(const Blocks& blocks, std::int64_t n, const Optional<std::uint64_t>& mask) {
-    require(n >= 0 && (n + kRows - 1) / kRows == blocks.count, "n does not fit blocks");
-    require(!mask || size(*mask, 0) == blocks.count, "mask does not fit blocks");
-    return {n, blocks.count, mask ? mask->data() : nullptr, nullptr};
-}
-
-// The same, of some blocks alone.
+// The rows of some blocks alone.
 Rows visiting(Rows rows, const std::int64_t* visited, std::int64_t count) {
     for (std::int64_t i = 0, last = -1; i < count; last = visited[i++])
         require(visited[i] > last && visited[i] < rows.blocks, "visited must ascend in blocks");
@@ -96,98 +95,115 @@ CodebookLayout layout_of(std::int64_t entries, int full) {
     return {full + static_cast<int>(later / byte_codewords(false)), full};
 }
 
-// An attribute of a scan of qama.kernels.scans.
-template <class T> T attribute(nb::handle scan, const char* name) {
-    T value;
-    if (!nb::try_cast(scan.attr(name), value, false)) throw std::invalid_argument(name);
-    return value;
-}
-
-// What HammingScan and TableScan share; arrays are held while they are read.
-struct Stored {
-    Array<const std::uint8_t, 3> blocks;
-    std::int64_t n;
-    Optional<std::uint64_t> mask;
-    Optional<std::int64_t> visited, ends;
-
-    explicit Stored(nb::handle scan)
-        : blocks(attribute<decltype(blocks)>(scan, "blocks")),
-          n(attribute<std::int64_t>(scan, "n")), mask(attribute<decltype(mask)>(scan, "mask")),
-          visited(attribute<decltype(visited)>(scan, "visited")),
-          ends(attribute<decltype(ends)>(scan, "ends")) {}
-};
-
-class PyHammingScan {
+// qama.kernels.StoredCodes: arrays are held as long as this is.
+class StoredCodes {
   public:
-    explicit PyHammingScan(nb::handle scan)
-        : stored_(scan), queries_(attribute<decltype(queries_)>(scan, "queries")),
-          bits_(attribute<int>(scan, "bits")), bit_pairs_(attribute<int>(scan, "bit_pairs")) {}
+    StoredCodes(Array<const std::uint8_t, 3> blocks, std::int64_t n, OptionalBlocks rest,
+                nb::object inverse_norms, Optional<float> steps)
+        : leading_(blocks), rest_(rest), steps_(steps), blocks_(blocks_of(leading_, rest_)), n_(n),
+          norms_(read(inverse_norms)) {
+        require(n >= 0 && (n + kRows - 1) / kRows == blocks_.count, "n does not fit blocks");
+    }
 
-    const Stored& stored() const { return stored_; }
+    const Blocks& blocks() const { return blocks_; }
+    const InverseNorms& norms() const { return norms_; }
 
-    HammingArgs args() const {
-        const Blocks blocks = blocks_of(stored_.blocks);
-        const std::int64_t columns = size(queries_, 1);
-        require(bits_ > 0 && columns == (bits_ + 7) / 8 && columns <= blocks.columns,
-                "bits, queries and blocks do not fit");
-        require(bit_pairs_ >= 0 && 2 * bit_pairs_ <= bits_, "bit_pairs do not fit bits");
-        return {blocks,
-                rows_of(blocks, stored_.n, stored_.mask),
-                {queries_.data(), size(queries_, 0), static_cast<int>(columns), bits_, bit_pairs_}};
+    Rows rows(const Optional<std::uint64_t>& mask) const {
+        require(!mask || size(*mask, 0) == blocks_.count, "mask does not fit blocks");
+        return {n_, blocks_.count, mask ? mask->data() : nullptr, nullptr};
     }
 
   private:
-    Stored stored_;
-    Array<const std::uint8_t, 2> queries_;
-    int bits_, bit_pairs_;
-};
-
-class PyTableScan {
-  public:
-    explicit PyTableScan(nb::handle scan)
-        : stored_(scan), rest_(attribute<OptionalBlocks>(scan, "rest")),
-          tables_(attribute<decltype(tables_)>(scan, "tables")),
-          offsets_(attribute<decltype(offsets_)>(scan, "offsets")),
-          full_(attribute<int>(scan, "full")), steps_(attribute<Optional<float>>(scan, "steps")) {
-        if (steps_) indices_ = attribute<Optional<std::uint8_t>>(scan, "inverse_norms");
-        else norms_ = attribute<Optional<float>>(scan, "inverse_norms");
-    }
-
-    const Stored& stored() const { return stored_; }
-
-    TableArgs args() const {
-        const Blocks blocks = blocks_of(stored_.blocks, rest_);
-        return {blocks, rows_of(blocks, stored_.n, stored_.mask), queries(blocks), norms()};
-    }
-
-  private:
-    TableQueries queries(const Blocks& blocks) const {
-        const CodebookLayout layout = layout_of(size(tables_, 1), full_);
-        require(layout.bytes > 0 &&
-                    layout.bytes <= std::int64_t{blocks.columns} + blocks.rest_columns,
-                "tables and blocks do not fit");
-        require(size(offsets_, 0) == size(tables_, 0), "offsets and tables do not fit");
-        return {tables_.data(), offsets_.data(), size(tables_, 0), layout};
-    }
-    InverseNorms norms() const {
+    InverseNorms read(nb::object inverse_norms) {
         if (steps_) {
-            require(size(*steps_, 0) == 256 && indices_ && size(*indices_, 0) == stored_.n,
+            require(nb::try_cast(inverse_norms, indices_, false) && indices_ &&
+                        size(*steps_, 0) == 256 && size(*indices_, 0) == n_,
                     "inverse_norms or steps do not fit rows");
             const float* steps = steps_->data();
             return {steps, indices_->data(), std::is_sorted(steps, steps + 256)};
         }
-        require(!norms_ || size(*norms_, 0) == stored_.n, "inverse_norms do not fit rows");
-        return {norms_ ? norms_->data() : nullptr, nullptr, false};
+        require(nb::try_cast(inverse_norms, values_, false) &&
+                    (!values_ || size(*values_, 0) == n_),
+                "inverse_norms do not fit rows");
+        return {values_ ? values_->data() : nullptr, nullptr, false};
     }
 
-    Stored stored_;
+    Array<const std::uint8_t, 3> leading_;
     OptionalBlocks rest_;
-    Array<const std::int16_t, 2> tables_;
-    Array<const std::int32_t, 1> offsets_;
-    int full_;
-    Optional<float> steps_, norms_;
+    Optional<float> steps_, values_;
     Optional<std::uint8_t> indices_;
+    Blocks blocks_;
+    std::int64_t n_;
+    InverseNorms norms_;
 };
+
+// qama.kernels.NibbleCodewords, in the same manner.
+class NibbleCodewords {
+  public:
+    NibbleCodewords(Array<const std::int16_t, 1> mean, Array<const std::uint8_t, 4> panels,
+                    Array<const std::int16_t, 1> steps)
+        : mean_(mean), panels_(panels), steps_(steps) {
+        const std::int64_t dims = size(mean, 0), octets = size(panels, 1);
+        require(size(panels, 2) == kNibblePanel && size(panels, 3) == 4 && dims < (1 << 20) &&
+                    octets == (dims + 7) / 8 && size(panels, 0) < (1 << 20) &&
+                    size(steps, 0) == kNibblePanel * size(panels, 0),
+                "mean, panels and steps do not fit");
+    }
+
+    // The queries that are to be multiplied with the terms of a layout.
+    NibbleQueries with(const Array<const std::int16_t, 2>& queries,
+                       const CodebookLayout& layout) const {
+        const std::int64_t panels = (term_count(layout) + kNibblePanel - 1) / kNibblePanel;
+        require(panels <= size(panels_, 0) && size(queries, 1) == size(mean_, 0),
+                "queries, layout and codewords do not fit");
+        return {queries.data(),
+                mean_.data(),
+                static_cast<int>(size(mean_, 0)),
+                {nullptr, panels_.data(), steps_.data(), static_cast<int>(size(panels_, 1)),
+                 static_cast<int>(panels), nullptr}};
+    }
+
+  private:
+    Array<const std::int16_t, 1> mean_;
+    Array<const std::uint8_t, 4> panels_;
+    Array<const std::int16_t, 1> steps_;
+};
+
+HammingQueries hamming_queries(const Blocks& blocks, const Array<const std::uint8_t, 2>& queries,
+                               int bits, int bit_pairs) {
+    const std::int64_t columns = size(queries, 1);
+    require(bits > 0 && columns == (std::int64_t{bits} + 7) / 8 && columns <= blocks.columns,
+            "bits, queries and blocks do not fit");
+    require(bit_pairs >= 0 && bit_pairs <= bits / 2, "bit_pairs do not fit bits");
+    return {queries.data(), size(queries, 0), static_cast<int>(columns), bits, bit_pairs};
+}
+
+void require_stored(const CodebookLayout& layout, const Blocks& blocks) {
+    require(layout.bytes > 0 && layout.bytes <= std::int64_t{blocks.columns} + blocks.rest_columns,
+            "tables and blocks do not fit");
+}
+
+// Lookup tables that were made before.
+struct Tables {
+    Array<const std::int16_t, 2> tables;
+    Array<const std::int32_t, 1> offsets;
+    Array<const float, 1> scales;
+
+    TableQueries of(const Blocks& blocks, int full) const {
+        const CodebookLayout layout = layout_of(size(tables, 1), full);
+        require_stored(layout, blocks);
+        require(size(offsets, 0) == size(tables, 0) && size(scales, 0) == size(tables, 0),
+                "offsets or scales do not fit tables");
+        return {tables.data(), offsets.data(), size(tables, 0), layout};
+    }
+};
+
+// The scores of query i, `each` of them, times its scale.
+template <class ScaleOf>
+void scale(float* scores, std::int64_t queries, std::int64_t each, ScaleOf scale_of) {
+    for (std::int64_t i = 0; i < queries; ++i)
+        for (std::int64_t j = 0; j < each; ++j) scores[i * each + j] *= scale_of(i);
+}
 
 ChosenRows chosen_rows(const Array<const std::int64_t, 2>& rows, std::int64_t queries,
                        std::int64_t count) {
@@ -216,15 +232,15 @@ TableQueries one_of(const TableQueries& all, std::int64_t query) {
 
 // Calls topk(args, threads, best) for all queries together, or for each with rows of its own.
 template <class Args, class Value, class TopkOf>
-void search_all(Args args, const Stored& stored, int threads, Best<Value> best, TopkOf topk) {
-    const auto queries = args.queries;
-    const std::vector<Rows> rows = all_rows(args.rows, stored.visited, stored.ends, queries.count);
-    nb::gil_scoped_release release;
-    if (!stored.ends) {
+void search_all(Args args, const std::vector<Rows>& rows, bool together, int threads,
+                Best<Value> best, TopkOf topk) {
+    if (together) {
         args.rows = rows[0];
         return topk(args, threads, best);
     }
-    const double visited = static_cast<double>(size(*stored.visited, 0));
+    const auto queries = args.queries;
+    double visited = 0;
+    for (const Rows& own : rows) visited += static_cast<double>(own.blocks);
     const double work = visited * kRows * (args.blocks.columns + args.blocks.rest_columns);
     parallel_for(queries.count, thread_count(threads, work), [&](std::int64_t query) {
         Args one = args;
@@ -266,51 +282,154 @@ void py_from_blocks(Array<const std::uint8_t, 3> blocks, Array<std::uint8_t, 2> 
     from_blocks(blocks.data(), rows, columns, codes.data());
 }
 
-void py_hamming_topk(const std::string& path, nb::object scan, int threads,
-                     Array<std::int64_t, 2> rows_out, Array<std::int32_t, 2> distances_out) {
+// How many rows may be returned to the query that has the fewest.
+std::int64_t py_allowed_count(const StoredCodes& stored, Optional<std::uint64_t> mask,
+                              Optional<std::int64_t> visited, Optional<std::int64_t> ends,
+                              std::int64_t queries) {
+    std::int64_t least = std::numeric_limits<std::int64_t>::max();
+    for (const Rows& rows : all_rows(stored.rows(mask), visited, ends, queries))
+        least = std::min(least, allowed_count(rows));
+    return least;
+}
+
+std::vector<std::vector<std::int64_t>> visited_by_each(const Lists& lists, const float* distances,
+                                                       std::int64_t queries, std::int64_t nprobe,
+                                                       std::int64_t least, int threads) {
+    std::vector<std::vector<std::int64_t>> each(static_cast<std::size_t>(queries));
+    const double work = static_cast<double>(queries) * static_cast<double>(lists.count) * 16;
+    parallel_for(queries, thread_count(threads, work), [&](std::int64_t query) {
+        each[static_cast<std::size_t>(query)] =
+            blocks_to_visit(lists, distances + query * lists.count, nprobe, least);
+    });
+    return each;
+}
+
+// The blocks that queries visit, one query's behind the other's; fills where each query's end.
+nb::ndarray<nb::numpy, std::int64_t, nb::ndim<1>>
+py_blocks_to_visit(Array<const float, 2> distances, Array<const std::int64_t, 1> held,
+                   Array<const std::int64_t, 1> blocks, Array<const std::int64_t, 1> ends,
+                   std::int64_t nprobe, std::int64_t least, int threads,
+                   Array<std::int64_t, 1> ends_out) {
+    const std::int64_t queries = size(distances, 0), count = size(distances, 1);
+    require(size(held, 0) == count && size(ends, 0) == count && size(ends_out, 0) == queries &&
+                nprobe > 0 && nprobe <= count,
+            "lists, distances and ends do not fit");
+    for (std::int64_t i = 0, last = 0; i < count; last = ends.data()[i++])
+        require(ends.data()[i] >= last && ends.data()[i] <= size(blocks, 0),
+                "ends must ascend in blocks");
+    auto* visited = new std::vector<std::int64_t>;
+    nb::capsule owner(visited, [](void* held_by) noexcept {
+        delete static_cast<std::vector<std::int64_t>*>(held_by);
+    });
+    {
+        nb::gil_scoped_release release;
+        const auto each = visited_by_each({blocks.data(), ends.data(), held.data(), count},
+                                          distances.data(), queries, nprobe, least, threads);
+        std::int64_t* end = ends_out.data();
+        for (const auto& own : each) {
+            visited->insert(visited->end(), own.begin(), own.end());
+            *end++ = static_cast<std::int64_t>(visited->size());
+        }
+    }
+    return {visited->data(), {visited->size()}, owner};
+}
+
+void py_hamming_topk(const std::string& path, const StoredCodes& stored,
+                     Optional<std::uint64_t> mask, Optional<std::int64_t> visited,
+                     Optional<std::int64_t> ends, Array<const std::uint8_t, 2> queries, int bits,
+                     int bit_pairs, int threads, Array<std::int64_t, 2> rows_out,
+                     Array<std::int32_t, 2> distances_out) {
     const Kernels& kernels = kernels_named(path);
-    const PyHammingScan held(scan);
-    const HammingArgs args = held.args();
-    require(3 * static_cast<std::int64_t>(args.queries.bits) / 2 + 64 < 65535,
-            "codes are too wide");
+    require(3 * static_cast<std::int64_t>(bits) / 2 + 64 < 65535, "codes are too wide");
+    const HammingArgs args{stored.blocks(), stored.rows(mask),
+                           hamming_queries(stored.blocks(), queries, bits, bit_pairs)};
     const auto best = best_of(rows_out, distances_out, args.queries.count);
-    search_all(args, held.stored(), threads, best,
+    const std::vector<Rows> rows = all_rows(args.rows, visited, ends, args.queries.count);
+    nb::gil_scoped_release release;
+    search_all(args, rows, !ends, threads, best,
                [&](const HammingArgs& some, int count, Best<std::int32_t> to) {
                    hamming_topk(kernels, some, count, to);
                });
 }
 
-void py_hamming_rows(nb::object scan, Array<const std::int64_t, 2> rows, int threads,
+void py_hamming_rows(const StoredCodes& stored, Array<const std::uint8_t, 2> queries, int bits,
+                     int bit_pairs, Array<const std::int64_t, 2> rows, int threads,
                      Array<std::int32_t, 2> distances_out) {
-    const PyHammingScan held(scan);
-    const HammingArgs args = held.args();
+    const HammingArgs args{stored.blocks(), stored.rows(std::nullopt),
+                           hamming_queries(stored.blocks(), queries, bits, bit_pairs)};
     const ChosenRows chosen = chosen_rows(rows, args.queries.count, args.rows.count);
     require_each(distances_out, rows);
     nb::gil_scoped_release release;
     hamming_rows(args, chosen, threads, distances_out.data());
 }
 
-void py_table_topk(const std::string& path, nb::object scan, int threads,
-                   Array<std::int64_t, 2> rows_out, Array<float, 2> scores_out) {
-    const Kernels& kernels = kernels_named(path);
-    const PyTableScan held(scan);
-    const TableArgs args = held.args();
-    require(args.queries.layout.bytes <= 16384, "codes are too wide");
-    const auto best = best_of(rows_out, scores_out, args.queries.count);
-    search_all(args, held.stored(), threads, best,
+void all_tables(const Kernels& kernels, const TableArgs& args, const std::vector<Rows>& rows,
+                bool together, int threads, Best<float> best) {
+    search_all(args, rows, together, threads, best,
                [&](const TableArgs& some, int count, Best<float> to) {
                    table_topk(kernels, some, count, to);
                });
 }
 
-void py_table_rows(nb::object scan, Array<const std::int64_t, 2> rows, int threads,
-                   Array<float, 2> scores_out) {
-    const PyTableScan held(scan);
-    const TableArgs args = held.args();
+void py_table_topk(const std::string& path, const StoredCodes& stored, Optional<std::uint64_t> mask,
+                   Optional<std::int64_t> visited, Optional<std::int64_t> ends,
+                   Array<const std::int16_t, 2> tables, Array<const std::int32_t, 1> offsets,
+                   Array<const float, 1> scales, int full, int threads,
+                   Array<std::int64_t, 2> rows_out, Array<float, 2> scores_out) {
+    const Kernels& kernels = kernels_named(path);
+    const Tables ready{tables, offsets, scales};
+    const TableArgs args{stored.blocks(), stored.rows(mask), ready.of(stored.blocks(), full),
+                         stored.norms()};
+    require(args.queries.layout.bytes <= kMostColumns, "codes are too wide");
+    const auto best = best_of(rows_out, scores_out, args.queries.count);
+    const std::vector<Rows> rows = all_rows(args.rows, visited, ends, args.queries.count);
+    nb::gil_scoped_release release;
+    all_tables(kernels, args, rows, !ends, threads, best);
+    scale(best.values, args.queries.count, best.k,
+          [&](std::int64_t i) { return scales.data()[i]; });
+}
+
+// The same, of queries whose tables are made here.
+void py_nibble_topk(const std::string& path, const StoredCodes& stored,
+                    Optional<std::uint64_t> mask, Optional<std::int64_t> visited,
+                    Optional<std::int64_t> ends, Array<const std::int16_t, 2> queries,
+                    const NibbleCodewords& codewords, int bytes, int full, int threads,
+                    Array<std::int64_t, 2> rows_out, Array<float, 2> scores_out) {
+    const Kernels& kernels = kernels_named(path);
+    require(full >= 0 && full <= bytes && bytes <= kMostColumns, "full and bytes do not fit");
+    const CodebookLayout layout{bytes, full};
+    require_stored(layout, stored.blocks());
+    const NibbleQueries asked = codewords.with(queries, layout);
+    const std::int64_t count = size(queries, 0);
+    const auto best = best_of(rows_out, scores_out, count);
+    const std::vector<Rows> rows = all_rows(stored.rows(mask), visited, ends, count);
+    nb::gil_scoped_release release;
+    const auto room = static_cast<std::size_t>(count);
+    std::vector<std::int16_t> tables(room * static_cast<std::size_t>(codeword_count(layout)));
+    std::vector<std::int32_t> offsets(room), powers(room);
+    nibble_tables(
+        kernels, asked,
+        {nullptr, 0, nullptr, nullptr, layout, tables.data(), offsets.data(), powers.data()}, count,
+        threads);
+    const TableQueries made{tables.data(), offsets.data(), count, layout};
+    all_tables(kernels, {stored.blocks(), stored.rows(mask), made, stored.norms()}, rows, !ends,
+               threads, best);
+    scale(best.values, count, best.k,
+          [&](std::int64_t i) { return scale_of(powers[static_cast<std::size_t>(i)]); });
+}
+
+void py_table_rows(const StoredCodes& stored, Array<const std::int16_t, 2> tables,
+                   Array<const std::int32_t, 1> offsets, Array<const float, 1> scales, int full,
+                   Array<const std::int64_t, 2> rows, int threads, Array<float, 2> scores_out) {
+    const Tables ready{tables, offsets, scales};
+    const TableArgs args{stored.blocks(), stored.rows(std::nullopt),
+                         ready.of(stored.blocks(), full), stored.norms()};
     const ChosenRows chosen = chosen_rows(rows, args.queries.count, args.rows.count);
     require_each(scores_out, rows);
     nb::gil_scoped_release release;
     table_rows(args, chosen, threads, scores_out.data());
+    scale(scores_out.data(), args.queries.count, chosen.each,
+          [&](std::int64_t i) { return scales.data()[i]; });
 }
 
 void py_choose_codewords(const std::string& path, Array<const std::int16_t, 2> rows,
@@ -364,29 +483,18 @@ void py_multiply(const std::string& path, Array<const std::int16_t, 2> rows,
 }
 
 void py_nibble_tables(const std::string& path, Array<const std::int16_t, 2> queries,
-                      Array<const std::int16_t, 1> mean, Array<const std::uint8_t, 4> codewords,
-                      Array<const std::int16_t, 1> steps, int full, int threads,
+                      const NibbleCodewords& codewords, int full, int threads,
                       Array<std::int16_t, 2> tables_out, Array<std::int32_t, 1> offsets_out,
                       Array<std::int32_t, 1> powers_out) {
     const Kernels& kernels = kernels_named(path);
-    const std::int64_t count = size(queries, 0), dims = size(queries, 1);
-    const std::int64_t octets = size(codewords, 1);
+    const std::int64_t count = size(queries, 0);
     const CodebookLayout layout = layout_of(size(tables_out, 1), full);
-    const std::int64_t panels = (term_count(layout) + kNibblePanel - 1) / kNibblePanel;
-    require(size(codewords, 2) == kNibblePanel && size(codewords, 3) == 4 && dims < (1 << 20) &&
-                octets == (dims + 7) / 8 && panels <= size(codewords, 0) &&
-                size(steps, 0) == kNibblePanel * size(codewords, 0) && size(mean, 0) == dims,
-            "codewords, mean and queries do not fit");
+    const NibbleQueries asked = codewords.with(queries, layout);
     require(size(tables_out, 0) == count && size(offsets_out, 0) == count &&
                 size(powers_out, 0) == count,
             "outputs do not fit");
     nb::gil_scoped_release release;
-    nibble_tables(kernels,
-                  {queries.data(),
-                   mean.data(),
-                   static_cast<int>(dims),
-                   {nullptr, codewords.data(), steps.data(), static_cast<int>(octets),
-                    static_cast<int>(panels), nullptr}},
+    nibble_tables(kernels, asked,
                   {nullptr, 0, nullptr, nullptr, layout, tables_out.data(), offsets_out.data(),
                    powers_out.data()},
                   count, threads);
@@ -455,14 +563,43 @@ NB_MODULE(_native, m) {
     m.def("to_blocks", &py_to_blocks, nb::arg("codes").noconvert(), nb::arg("out").noconvert());
     m.def("from_blocks", &py_from_blocks, nb::arg("blocks").noconvert(),
           nb::arg("out").noconvert());
-    m.def("hamming_topk", &py_hamming_topk, nb::arg("path"), nb::arg("scan"), nb::arg("threads"),
-          nb::arg("rows_out").noconvert(), nb::arg("distances_out").noconvert());
-    m.def("hamming_rows", &py_hamming_rows, nb::arg("scan"), nb::arg("rows").noconvert(),
-          nb::arg("threads"), nb::arg("distances_out").noconvert());
-    m.def("table_topk", &py_table_topk, nb::arg("path"), nb::arg("scan"), nb::arg("threads"),
-          nb::arg("rows_out").noconvert(), nb::arg("scores_out").noconvert());
-    m.def("table_rows", &py_table_rows, nb::arg("scan"), nb::arg("rows").noconvert(),
-          nb::arg("threads"), nb::arg("scores_out").noconvert());
+    nb::class_<StoredCodes>(m, "StoredCodes")
+        .def(nb::init<Array<const std::uint8_t, 3>, std::int64_t, OptionalBlocks, nb::object,
+                      Optional<float>>(),
+             nb::arg("blocks").noconvert(), nb::arg("n"), nb::arg("rest").noconvert().none(),
+             nb::arg("inverse_norms").none(), nb::arg("steps").noconvert().none());
+    nb::class_<NibbleCodewords>(m, "NibbleCodewords")
+        .def(nb::init<Array<const std::int16_t, 1>, Array<const std::uint8_t, 4>,
+                      Array<const std::int16_t, 1>>(),
+             nb::arg("mean").noconvert(), nb::arg("panels").noconvert(),
+             nb::arg("steps").noconvert());
+    m.def("allowed_count", &py_allowed_count, nb::arg("stored"), nb::arg("mask").noconvert().none(),
+          nb::arg("visited").noconvert().none(), nb::arg("ends").noconvert().none(),
+          nb::arg("queries"));
+    m.def("blocks_to_visit", &py_blocks_to_visit, nb::arg("distances").noconvert(),
+          nb::arg("held").noconvert(), nb::arg("blocks").noconvert(), nb::arg("ends").noconvert(),
+          nb::arg("nprobe"), nb::arg("least"), nb::arg("threads"), nb::arg("ends_out").noconvert());
+    m.def("hamming_topk", &py_hamming_topk, nb::arg("path"), nb::arg("stored"),
+          nb::arg("mask").noconvert().none(), nb::arg("visited").noconvert().none(),
+          nb::arg("ends").noconvert().none(), nb::arg("queries").noconvert(), nb::arg("bits"),
+          nb::arg("bit_pairs"), nb::arg("threads"), nb::arg("rows_out").noconvert(),
+          nb::arg("distances_out").noconvert());
+    m.def("hamming_rows", &py_hamming_rows, nb::arg("stored"), nb::arg("queries").noconvert(),
+          nb::arg("bits"), nb::arg("bit_pairs"), nb::arg("rows").noconvert(), nb::arg("threads"),
+          nb::arg("distances_out").noconvert());
+    m.def("table_topk", &py_table_topk, nb::arg("path"), nb::arg("stored"),
+          nb::arg("mask").noconvert().none(), nb::arg("visited").noconvert().none(),
+          nb::arg("ends").noconvert().none(), nb::arg("tables").noconvert(),
+          nb::arg("offsets").noconvert(), nb::arg("scales").noconvert(), nb::arg("full"),
+          nb::arg("threads"), nb::arg("rows_out").noconvert(), nb::arg("scores_out").noconvert());
+    m.def("nibble_topk", &py_nibble_topk, nb::arg("path"), nb::arg("stored"),
+          nb::arg("mask").noconvert().none(), nb::arg("visited").noconvert().none(),
+          nb::arg("ends").noconvert().none(), nb::arg("queries").noconvert(), nb::arg("codewords"),
+          nb::arg("bytes"), nb::arg("full"), nb::arg("threads"), nb::arg("rows_out").noconvert(),
+          nb::arg("scores_out").noconvert());
+    m.def("table_rows", &py_table_rows, nb::arg("stored"), nb::arg("tables").noconvert(),
+          nb::arg("offsets").noconvert(), nb::arg("scales").noconvert(), nb::arg("full"),
+          nb::arg("rows").noconvert(), nb::arg("threads"), nb::arg("scores_out").noconvert());
     m.def("choose_codewords", &py_choose_codewords, nb::arg("path"), nb::arg("rows").noconvert(),
           nb::arg("codewords").noconvert(), nb::arg("panels").noconvert(),
           nb::arg("twice").noconvert(), nb::arg("squares").noconvert(), nb::arg("size"),
@@ -472,8 +609,7 @@ NB_MODULE(_native, m) {
     m.def("multiply", &py_multiply, nb::arg("path"), nb::arg("rows").noconvert(),
           nb::arg("panels").noconvert(), nb::arg("threads"), nb::arg("products_out").noconvert());
     m.def("nibble_tables", &py_nibble_tables, nb::arg("path"), nb::arg("queries").noconvert(),
-          nb::arg("mean").noconvert(), nb::arg("codewords").noconvert(),
-          nb::arg("steps").noconvert(), nb::arg("full"), nb::arg("threads"),
+          nb::arg("codewords"), nb::arg("full"), nb::arg("threads"),
           nb::arg("tables_out").noconvert(), nb::arg("offsets_out").noconvert(),
           nb::arg("powers_out").noconvert());
     m.def("round_tables", &py_round_tables, nb::arg("path"), nb::arg("terms").noconvert(),

@@ -17,7 +17,6 @@ namespace qama {
 
 constexpr std::int64_t kEntryLimit = (1 << 15) - 2; // a sum of two rounded terms may be 1 more
 constexpr std::int64_t kOffsetLimit = 1 << 30;
-constexpr int kUnitExponent = 28; // offsets and terms are of 2^-28: whole numbers of 2^-14, squared
 
 static inline std::int32_t four_at(const std::int8_t* entries) {
     std::int32_t four;

@@ -1,6 +1,7 @@
 // Queries of additive codes made ready: lookup tables of their products with codewords.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 
 #include "scan.h"
@@ -21,5 +22,8 @@ void nibble_tables(const Kernels&, const NibbleQueries&, const RoundedTables& ou
 
 // Fills what RoundedTables says of `count` queries.
 void round_tables(const Kernels&, const RoundedTables& t, std::int64_t count, int threads);
+
+// The scale of tables that were rounded by 2^power.
+inline float scale_of(std::int32_t power) { return std::ldexp(1.0f, power - kUnitExponent); }
 
 } // namespace qama

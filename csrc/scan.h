@@ -253,6 +253,9 @@ struct RoundedTables {
     std::int32_t* powers;      // out: (queries): of two, that both are less than offsets
 };
 
+constexpr int kUnitExponent = 28; // the power of two that gives the scale 1: offsets and terms are
+                                  // products of whole numbers of 2^-14
+
 // The part of a scan that one call of a kernel does: some blocks for some tiles of queries.
 struct Part {
     Range blocks; // their places among the blocks to scan

@@ -1,6 +1,7 @@
 #include "search.h"
 
 #include <algorithm>
+#include <bitset>
 #include <cmath>
 #include <limits>
 
@@ -142,6 +143,19 @@ void search_batch(const Search& s, Range tiles, int threads, const Scan& scan, c
 }
 
 } // namespace
+
+std::int64_t allowed_count(const Rows& rows) {
+    if (!rows.mask && !rows.visited) return rows.count;
+    std::int64_t allowed = 0;
+    for (std::int64_t i = 0; i < rows.blocks; ++i) {
+        const std::int64_t block = rows.visited ? rows.visited[i] : i;
+        const std::int64_t lanes = std::min<std::int64_t>(kRows, rows.count - block * kRows);
+        const std::uint64_t word = rows.mask ? rows.mask[block] : ~std::uint64_t{0};
+        allowed += static_cast<std::int64_t>(
+            std::bitset<kRows>(word << (kRows - lanes)).count()); // there is one lane or more
+    }
+    return allowed;
+}
 
 void search(const Search& s, const Scan& scan, const Write& write) {
     const int threads = thread_count(s.threads, s.work);

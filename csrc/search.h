@@ -21,6 +21,9 @@ struct Search {
 
 using Scan = std::function<void(const Part&)>;
 
+// How many rows may be returned.
+std::int64_t allowed_count(const Rows&);
+
 // Calls write(query, hits) once per query, with at most k hits in order. The result does not
 // depend on the number of threads: a hit's place is decided by its key and row alone.
 void search(const Search&, const Scan&,

@@ -96,24 +96,6 @@ def test_byte_codes_do_not_depend_on_the_training_of_the_grid(codec):
         qama.fit(rows(1100), max_bytes=257)
 
 
-def test_codewords_of_wide_vectors_are_sums_of_their_leading_axes(monkeypatch):
-    turn = np.linalg.qr(np.random.default_rng(4).standard_normal((32, 32)))[0].astype(np.float32)
-    strong = np.where(np.arange(32) < 12, 1, 0.01).astype(np.float32)
-    X, Y = ((rows(n, seed=n) * strong) @ turn for n in (2000, 200))
-
-    def fitted(most):
-        monkeypatch.setattr(additive, "_MOST_DIMS", most)
-        with few_rounds():
-            return fit_additive(X, 12, seed=0, threads=1)
-
-    def error(coder):
-        return ((unit(Y) - decoded(coder, coder.encode(Y, 12))) ** 2).sum(axis=1).mean()
-
-    spread = np.linalg.svd(fitted(8).codewords / 2**14, compute_uv=False)
-    assert spread[7] > 10 * spread[8]  # what is left is rounding
-    assert error(fitted(16)) < 1.1 * error(fitted(32))
-
-
 def test_more_bytes_come_closer(coder):
     X = rows(200, seed=3)
     errors = [
@@ -163,7 +145,7 @@ def test_high_nibbles_of_later_bytes_are_sums_of_two_codewords(coder):
 
 
 def test_tables_of_high_nibbles_are_sums_of_two_entries(coder):
-    ready = coder.query_tables(rows(5, seed=11), 32)
+    ready = coder.code(32).query_tables(rows(5, seed=11))
     assert ready.full == 23
     high = ready.tables[:, 256 * 23 :].reshape(5, -1, 32)[:, :, :16].astype(int)
     i, j = np.divmod(np.arange(16), 4)
@@ -173,7 +155,7 @@ def test_tables_of_high_nibbles_are_sums_of_two_entries(coder):
 @pytest.mark.parametrize("nbytes", [5, 23, 24, 32])
 def test_tables_hold_the_products_of_query_and_codewords(coder, nbytes):
     Q = unit(rows(5, seed=12)).astype(float)
-    ready = coder.query_tables(Q.astype(np.float32), nbytes)
+    ready = coder.code(nbytes).query_tables(Q.astype(np.float32))
     codewords = coder.codewords[: ready.tables.shape[1]].T.astype(float) / 2**14
     entries = ready.tables * ready.scales[:, None]
     # a query's entries have 8 bits: each is off by at most half a step of a power of two
@@ -295,7 +277,7 @@ def test_codewords_without_full_bytes_are_stored_as_before():
     assert (again.codewords == codewords).all()
     Q = rows(3, 8)
     products = unit(Q) @ codewords.T / 2**14  # high nibbles split nowhere
-    ready = again.query_tables(Q, 2)
+    ready = again.code(2).query_tables(Q)
     assert np.abs(ready.tables * ready.scales[:, None] - products).max() < 1e-3
 
 

@@ -5,7 +5,6 @@ import os
 import pickle
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -65,17 +64,29 @@ def random_inverse_norms(rng, n, kind):
 
 
 def hamming_topk(blocks, n, queries, k, *, threads=0, path=None, **scan):
-    scan = kernels.HammingScan(blocks, n, queries, **scan)
+    scan = kernels.HammingScan(kernels.StoredCodes(blocks, n), queries, **scan)
     return kernels.hamming_topk(scan, k, threads=threads, path=path)
 
 
 def hamming_rows(blocks, rows, queries, *, n=None, threads=0, path=None, **scan):
-    scan = kernels.HammingScan(blocks, 64 * len(blocks) if n is None else n, queries, **scan)
+    stored = kernels.StoredCodes(blocks, 64 * len(blocks) if n is None else n)
+    scan = kernels.HammingScan(stored, queries, **scan)
     return kernels.hamming_rows(scan, rows, threads=threads, path=path)
 
 
+def table_scan(
+    blocks, n, tables, offsets, *, full=0, rest=None, inverse_norms=None, steps=None, scales=None,
+    **allowed,
+):  # fmt: skip
+    if scales is None:
+        scales = np.ones(len(tables), np.float32)
+    stored = kernels.StoredCodes(blocks, n, rest, inverse_norms, steps)
+    queries = kernels.QueryTables(tables, offsets, scales, full)
+    return kernels.TableScan(stored, queries, **allowed)
+
+
 def table_topk(blocks, n, tables, offsets, k, *, threads=0, path=None, **scan):
-    scan = kernels.TableScan(blocks, n, tables, offsets, **scan)
+    scan = table_scan(blocks, n, tables, offsets, **scan)
     return kernels.table_topk(scan, k, threads=threads, path=path)
 
 
@@ -83,7 +94,7 @@ def table_rows(blocks, rows, tables, offsets, *, n=None, threads=0, path=None, *
     if n is None:
         norms = scan.get("inverse_norms")
         n = 64 * len(blocks) if norms is None else len(norms)
-    scan = kernels.TableScan(blocks, n, tables, offsets, **scan)
+    scan = table_scan(blocks, n, tables, offsets, **scan)
     return kernels.table_rows(scan, rows, threads=threads, path=path)
 
 
@@ -107,6 +118,26 @@ def assert_same(found, expected):
 
 
 # ------------------------------------------------------------------- known answers, by hand
+
+
+@pytest.mark.parametrize("path", ALL)
+def test_blocks_to_visit_by_hand(path):
+    """Lists of blocks 0, 4 | none | 1, 2 | 3 hold 70, 0, 100 and 5 rows."""
+    lists = np.array([70, 0, 100, 5]), np.array([0, 4, 1, 2, 3]), np.array([2, 2, 4, 5])
+    distances = np.array([[2, 1, 2, 0], [0, 9, 9, 9]], np.float32)
+
+    def visit(nprobe, least):
+        visited, ends = kernels.blocks_to_visit(
+            distances, *lists, nprobe=nprobe, least=least, path=path
+        )
+        return [part.tolist() for part in np.split(visited, ends[:-1])]
+
+    assert visit(1, 0) == [[3], [0, 4]]
+    assert visit(1, 5) == [[3], [0, 4]]
+    assert visit(1, 6) == [[0, 3, 4], [0, 4]]  # the empty list does not help, then the lower one
+    assert visit(3, 0) == [[0, 3, 4], [0, 1, 2, 4]]
+    assert visit(2, 75) == [[0, 3, 4], [0, 1, 2, 4]]
+    assert visit(1, 10**6) == visit(4, 0) == [[0, 1, 2, 3, 4]] * 2
 
 
 @pytest.mark.parametrize("path", ALL)
@@ -597,18 +628,18 @@ def test_tables_of_nibbles_by_hand():
     entries[:3] = [[1, -8], [7, 0], [-1, 3]]
     steps = np.ones(256, np.int16)
     steps[:3] = [1, 10, 2]
-    codewords = kernels.NibbleCodewords.of(entries, steps)
+    codewords = kernels.NibbleCodewords.of(entries, steps, np.array([3, 5], np.int16))
     queries = np.array([[1, 0], [0, -1], [1000, -24]], np.int16)  # 125 and -3, times 8
-    mean = np.array([3, 5], np.int16)
     for path in ALL:
-        tables, offsets, powers = kernels.nibble_tables(
-            queries, mean, codewords, CodebookLayout(1, 1), path=path
+        ready = kernels.nibble_tables(
+            kernels.NibbleQueries(queries, codewords, CodebookLayout(1, 1)), path=path
         )
-        products = tables[:, :3] * 2.0 ** powers[:, None]
+        units = ready.scales * 2.0**28
+        products = ready.tables[:, :3] * units[:, None]
         assert products.tolist() == [[1, 70, -2], [8, 0, -6], [8 * 149, 8 * 8750, 8 * -268]]
-        assert (offsets * 2.0**powers).tolist() == [3, -5, 2880]
-        assert not tables[:, 3:].any()
-        assert np.abs(tables).max(axis=1).min() >= 2**14  # as fine as int16 allows
+        assert (ready.offsets * units).tolist() == [3, -5, 2880]
+        assert not ready.tables[:, 3:].any()
+        assert np.abs(ready.tables).max(axis=1).min() >= 2**14  # as fine as int16 allows
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -617,23 +648,72 @@ def test_tables_of_nibbles_by_hand():
 )
 def test_tables_of_nibbles_equal_the_reference(path, nbytes, full, d, n):
     rng, layout = np.random.default_rng(nbytes), CodebookLayout(nbytes, full)
+    for most in (1, 127, 128, 2**14):
+        queries = nibble_queries(rng, n, d, layout, most)
+        found = kernels.nibble_tables(queries, threads=2, path=path)
+        compare_ready(found, kernels.nibble_tables(queries, path="numpy"))
+
+
+def nibble_queries(rng, n, d, layout, most):
     entries = rng.integers(-8, 8, (layout.terms + 5, d)).astype(np.int8)
     steps = rng.integers(1, 2048, len(entries)).astype(np.int16)
-    codewords = kernels.NibbleCodewords.of(entries, steps)
+    mean = rng.integers(-(2**15), 2**15, d).astype(np.int16)
+    codewords = kernels.NibbleCodewords.of(entries, steps, mean)
     np.testing.assert_array_equal(codewords.entries(), entries)
-    for most in (1, 127, 128, 2**14):
-        queries = rng.integers(-most, most + 1, (n, d)).astype(np.int16)
-        queries[rng.random(n) < 0.2] = 0
-        mean = rng.integers(-(2**15), 2**15, d).astype(np.int16)
-        arguments = queries, mean, codewords, layout
-        found = kernels.nibble_tables(*arguments, threads=2, path=path)
-        compare_rounded(found, kernels.nibble_tables(*arguments, path="numpy"))
+    queries = rng.integers(-most, most + 1, (n, d)).astype(np.int16)
+    queries[rng.random(n) < 0.2] = 0
+    return kernels.NibbleQueries(queries, codewords, layout)
 
 
-def compare_rounded(found, wanted):
-    for one, other in zip(found, wanted, strict=True):
+def compare_ready(found, wanted):
+    assert found.full == wanted.full
+    pairs = [(getattr(one, name) for one in (found, wanted)) for name in PARTS_OF_TABLES]
+    for one, other in pairs:
         assert one.dtype == other.dtype
         np.testing.assert_array_equal(one, other)
+
+
+PARTS_OF_TABLES = ("tables", "offsets", "scales")
+
+
+@pytest.mark.parametrize("path", ALL)
+@pytest.mark.parametrize(("nbytes", "full", "n"), [(1, 1, 1), (5, 2, 9), (48, 23, 70)])
+@pytest.mark.parametrize("apart", [False, True])
+def test_a_scan_makes_the_tables_that_it_is_not_given(path, nbytes, full, n, apart):
+    """One call from queries to rows equals two, for all blocks and for each query's own."""
+    rng, layout, rows = np.random.default_rng(nbytes), CodebookLayout(nbytes, full), 500
+    blocks = kernels.to_blocks(random_codes(rng, rows, nbytes, "ties"))
+    norms = random_inverse_norms(rng, rows, "steps")
+    stored = kernels.StoredCodes(blocks, rows, None, **norms)
+    if apart and nbytes > 1:
+        split = [np.ascontiguousarray(part) for part in np.split(blocks, [nbytes // 2], axis=1)]
+        stored = kernels.StoredCodes(split[0], rows, split[1], **norms)
+    queries = nibble_queries(rng, n, 20, layout, 2**14)
+    tables = kernels.nibble_tables(queries, path="numpy")
+    own = {"visited": np.tile(np.array([0, 3, 7]), n), "ends": np.arange(3, 3 * n + 1, 3)}
+    for allowed in ({}, {"mask": random_mask(rng, rows, "half")}, own):
+        wanted = kernels.table_topk(kernels.TableScan(stored, tables, **allowed), 7, path="numpy")
+        scan = kernels.TableScan(stored, queries, **allowed)
+        assert_same(kernels.table_topk(scan, 7, threads=2, path=path), wanted)
+        chosen = rng.integers(0, rows, (n, 3))
+        np.testing.assert_array_equal(
+            kernels.table_rows(scan, chosen, path=path),
+            kernels.table_rows(kernels.TableScan(stored, tables), chosen, path="numpy"),
+        )
+
+
+@pytest.mark.parametrize("path", ALL)
+def test_scores_are_times_the_scale_of_their_query(path):
+    rng, n = np.random.default_rng(0), 200
+    blocks = kernels.to_blocks(random_codes(rng, n, 3))
+    tables, offsets = random_tables(rng, 4, 3), np.zeros(4, np.int32)
+    scales = np.array([1, 2**-28, 0.5, 4], np.float32)
+    plain = table_topk(blocks, n, tables, offsets, 9, path="numpy")
+    rows, scores = table_topk(blocks, n, tables, offsets, 9, scales=scales, path=path)
+    np.testing.assert_array_equal(rows, plain[0])
+    np.testing.assert_array_equal(scores, plain[1] * scales[:, None])
+    found = table_rows(blocks, rows, tables, offsets, n=n, scales=scales, path=path)
+    np.testing.assert_array_equal(found, scores)
 
 
 @pytest.mark.parametrize("path", ALL)
@@ -641,14 +721,13 @@ def test_tables_are_rounded_half_to_even(path):
     terms = np.zeros((3, 24), np.int32)
     terms[0, 8:14] = [65532, 3, 5, 7, -3, -5]  # halved; high nibbles are zero
     terms[1, :8] = [0, 100, 0, -100, 0, 1, 2, 3]
-    tables, offsets, powers = kernels.round_tables(
-        terms, np.array([7, -6, 0]), CodebookLayout(1), path=path
-    )
+    ready = kernels.round_tables(terms, np.array([7, -6, 0]), CodebookLayout(1), path=path)
+    tables = ready.tables
     assert tables[0, 16:22].tolist() == [32766, 2, 2, 4, -2, -2]
     assert tables[1, :16].tolist() == [256 * (a + b) for a in (0, 100, 0, -100) for b in range(4)]
     assert not tables[2].any()
-    assert powers.tolist() == [1, -8, 28]
-    assert offsets.tolist() == [4, -6 * 256, 0]
+    assert ready.scales.tolist() == [2.0**-27, 2.0**-36, 1]
+    assert ready.offsets.tolist() == [4, -6 * 256, 0]
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -660,18 +739,73 @@ def test_rounded_tables_equal_the_reference(path, nbytes, full):
         terms[rng.random(40) < 0.2] = 0
         offsets = rng.integers(-(2**49), 2**49, 40) >> rng.integers(0, 56, 40)
         found = kernels.round_tables(terms, offsets, layout, threads=2, path=path)
-        compare_rounded(found, kernels.round_tables(terms, offsets, layout, path="numpy"))
+        compare_ready(found, kernels.round_tables(terms, offsets, layout, path="numpy"))
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize(("m", "nlist"), [(0, 3), (1, 1), (5, 40), (70, 200)])
+def test_blocks_to_visit_equal_the_reference(path, m, nlist):
+    rng = np.random.default_rng(nlist)
+    owners = rng.integers(0, nlist, 3 * nlist)
+    blocks, ends = np.argsort(owners, kind="stable"), np.bincount(owners, minlength=nlist).cumsum()
+    held = rng.integers(0, 64, nlist)
+    distances = rng.integers(0, nlist, (m, nlist)).astype(np.float32)  # with ties
+    for nprobe in {1, min(3, nlist), nlist}:
+        for least in (0, 90, 10**6):
+            given = {"nprobe": nprobe, "least": least}
+            found, wanted = (
+                kernels.blocks_to_visit(distances, held, blocks, ends, **given, path=which)
+                for which in (path, "numpy")
+            )
+            assert_same(found, wanted)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"distances": np.zeros((2, 3))}, "distances is float64"),
+        ({"held": np.zeros(4, np.int64)}, r"held is int64 of shape \(4,\)"),
+        ({"ends": np.zeros(2, np.int64)}, "ends is int64"),
+        ({"blocks": np.zeros(2, np.int32)}, "blocks is int32"),
+        ({"nprobe": 0}, "nprobe is 0"),
+        ({"nprobe": 4}, "nprobe is 4; there are 3 lists"),
+        ({"threads": -1}, "threads is -1"),
+    ],
+)
+def test_unfitting_lists_are_refused(changes, message):
+    arguments = {
+        "distances": np.zeros((2, 3), np.float32), "held": np.zeros(3, np.int64),
+        "blocks": np.arange(2), "ends": np.array([1, 1, 2]), "nprobe": 1, "least": 0,
+    }  # fmt: skip
+    kernels.blocks_to_visit(**arguments)
+    with pytest.raises(ValueError, match=message):
+        kernels.blocks_to_visit(**(arguments | changes))
+
+
+@pytest.mark.skipif(not PATHS, reason="no native module")
+@pytest.mark.parametrize("ends", [[1, 0, 2], [1, 2, 3], [-1, 1, 2]])
+def test_the_native_module_reads_no_lists_that_would_lead_it_out_of_bounds(ends):
+    arguments = np.zeros((2, 3), np.float32), np.zeros(3, np.int64), np.arange(2), np.array(ends)
+    with pytest.raises(ValueError, match="ends must ascend in blocks"):
+        kernels.blocks_to_visit(*arguments, nprobe=1, least=0, path="portable")
 
 
 def test_unfitting_queries_are_refused():
-    codewords = kernels.NibbleCodewords.of(np.zeros((24, 20), np.int8), np.ones(24, np.int16))
-    queries, mean = np.zeros((1, 20), np.int16), np.zeros(20, np.int16)
+    entries, steps, mean = (
+        np.zeros((24, 20), np.int8),
+        np.ones(24, np.int16),
+        np.zeros(20, np.int16),
+    )
+    codewords, queries = (
+        kernels.NibbleCodewords.of(entries, steps, mean),
+        np.zeros((1, 20), np.int16),
+    )
     with pytest.raises(ValueError, match="queries is int16 of shape"):
-        kernels.nibble_tables(queries[:, :16], mean, codewords, CodebookLayout(1))
+        kernels.NibbleQueries(queries[:, :16], codewords, CodebookLayout(1))
     with pytest.raises(ValueError, match="mean is int16 of shape"):
-        kernels.nibble_tables(queries, mean[:3], codewords, CodebookLayout(1))
+        kernels.NibbleCodewords.of(entries, steps, mean[:3])
     with pytest.raises(ValueError, match="needs 48 terms; there are 24"):
-        kernels.nibble_tables(queries, mean, codewords, CodebookLayout(2))
+        kernels.NibbleQueries(queries, codewords, CodebookLayout(2))
     with pytest.raises(ValueError, match="terms has 255 columns"):
         kernels.round_tables(
             np.zeros((1, 255), np.int32), np.zeros(1, np.int64), CodebookLayout(1, 1)
@@ -847,12 +981,12 @@ def table_arguments(**changes):
     [
         ({"tables": np.zeros((1, 6, 16), np.int16)}, r"tables is int16 of shape \(1, 6, 16\)"),
         ({"tables": np.zeros((1, 80), np.int16)}, "tables has 80 entries per query; 256 for"),
-        ({"tables": np.zeros((1, 128), np.int16)}, "for 1 to 3 columns"),
+        ({"tables": np.zeros((1, 128), np.int16)}, "for codes of 4 columns; 3 are stored"),
         ({"tables": np.zeros((1, 0), np.int16)}, "tables has 0 entries"),
         ({"full": 1}, "tables has 96 entries per query; 256 for each of full=1 columns, then 32"),
         ({"full": 1, "tables": np.zeros((1, 280), np.int16)}, "tables has 280 entries"),
         ({"full": 2, "tables": np.zeros((1, 480), np.int16)}, "tables has 480 entries"),
-        ({"full": 4, "tables": np.zeros((1, 1024), np.int16)}, "for 1 to 3 columns"),
+        ({"full": 4, "tables": np.zeros((1, 1024), np.int16)}, "for codes of 4 columns; 3"),
         ({"full": 13, "tables": np.zeros((1, 2976), np.int16)}, "full=13"),
         ({"full": -1}, "full is -1; an integer of at least 0"),
         ({"full": 0.5}, "full is 0.5"),
@@ -873,32 +1007,89 @@ def test_tables_refuse(changes, message):
         table_topk(**table_arguments(**changes))
 
 
+NATIVE_STORED = {
+    "blocks": np.zeros((2, 3, 64), np.uint8), "n": 100, "rest": None, "inverse_norms": None,
+    "steps": None,
+}  # fmt: skip
+
+
 @pytest.mark.skipif(not PATHS, reason="no native module")
 @pytest.mark.parametrize(
     "changes",
     [
         {"n": 200}, {"n": -1}, {"blocks": np.zeros((1, 3, 64), np.uint8)},
+        {"rest": np.zeros((1, 3, 64), np.uint8)}, {"inverse_norms": np.ones(99, np.float32)},
+        {"inverse_norms": np.ones(100, np.uint8)}, {"steps": np.ones(256, np.float32)},
+        {"inverse_norms": np.ones(99, np.uint8), "steps": np.ones(256, np.float32)},
+        {"inverse_norms": np.ones(100, np.uint8), "steps": np.ones(255, np.float32)},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_the_native_module_holds_no_codes_that_would_lead_it_out_of_bounds(changes):
+    from qama.kernels import _native
+
+    _native.StoredCodes(**NATIVE_STORED)
+    with pytest.raises(ValueError, match=r"do(es)? not fit"):
+        _native.StoredCodes(**(NATIVE_STORED | changes))
+
+
+@pytest.mark.skipif(not PATHS, reason="no native module")
+@pytest.mark.parametrize(
+    "changes",
+    [
         {"tables": np.zeros((1, 128), np.int16)}, {"tables": np.zeros((1, 80), np.int16)},
         {"full": 1}, {"full": -1}, {"full": 2**30}, {"offsets": np.zeros(2, np.int32)},
-        {"rest": np.zeros((1, 3, 64), np.uint8)}, {"mask": np.zeros(1, np.uint64)},
+        {"scales": np.ones(2, np.float32)}, {"mask": np.zeros(1, np.uint64)},
         {"visited": np.array([2])}, {"visited": np.array([1, 0])},
         {"visited": np.array([0]), "ends": np.array([2])},
         {"visited": np.array([0, 1, 0]), "ends": np.array([1, 3])},
-        {"inverse_norms": np.ones(99, np.float32)}, {"inverse_norms": np.ones(100, np.uint8)},
-        {"steps": np.ones(256, np.float32)}, {"tables": np.zeros((1, 96))}, {"blocks": None},
+        {"rows_out": np.zeros((2, 5), np.int64)}, {"scores_out": np.zeros((1, 4), np.float32)},
     ],
     ids=str,
 )  # fmt: skip
 def test_the_native_module_reads_no_scan_that_would_lead_it_out_of_bounds(changes):
     from qama.kernels import _native
 
-    arguments = table_arguments()
-    del arguments["k"]
-    fields = vars(kernels.TableScan(**arguments))
-    rows, scores = np.zeros((1, 5), np.int64), np.zeros((1, 5), np.float32)
-    _native.table_topk("portable", SimpleNamespace(**fields), 1, rows, scores)
-    with pytest.raises(ValueError, match=r"do(es)? not fit|must ascend|^[a-z_]+$"):
-        _native.table_topk("portable", SimpleNamespace(**(fields | changes)), 1, rows, scores)
+    arguments = {
+        "path": "portable", "stored": _native.StoredCodes(**NATIVE_STORED), "mask": None,
+        "visited": None, "ends": None, "tables": np.zeros((1, 96), np.int16),
+        "offsets": np.zeros(1, np.int32), "scales": np.ones(1, np.float32), "full": 0, "threads": 1,
+        "rows_out": np.zeros((1, 5), np.int64), "scores_out": np.zeros((1, 5), np.float32),
+    }  # fmt: skip
+    _native.table_topk(**arguments)
+    with pytest.raises(ValueError, match=r"do(es)? not fit|must ascend"):
+        _native.table_topk(**(arguments | changes))
+
+
+@pytest.mark.skipif(not PATHS, reason="no native module")
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"queries": np.zeros((1, 6), np.int16)}, {"bytes": 4}, {"bytes": 0}, {"full": 2},
+        {"full": -1}, {"bytes": 2**30}, {"bytes": 2}, {"full": 1}, {"mask": np.zeros(1, np.uint64)},
+        {"rows_out": np.zeros((2, 5), np.int64)},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_the_native_module_makes_no_tables_that_would_lead_it_out_of_bounds(changes):
+    from qama.kernels import _native
+
+    laid_out = kernels.NibbleCodewords.of(
+        np.zeros((24, 5), np.int8), np.ones(24, np.int16), np.zeros(5, np.int16)
+    )
+    parts = laid_out.mean, laid_out.panels, laid_out.steps
+    for wrong in ((parts[0][:0], *parts[1:]), (*parts[:2], parts[2][:9])):
+        with pytest.raises(ValueError, match="do not fit"):
+            _native.NibbleCodewords(*wrong)
+    arguments = {
+        "path": "portable", "stored": _native.StoredCodes(**NATIVE_STORED), "mask": None,
+        "visited": None, "ends": None, "queries": np.zeros((1, 5), np.int16),
+        "codewords": _native.NibbleCodewords(*parts), "bytes": 1, "full": 0, "threads": 1,
+        "rows_out": np.zeros((1, 5), np.int64), "scores_out": np.zeros((1, 5), np.float32),
+    }  # fmt: skip
+    _native.nibble_topk(**arguments)
+    with pytest.raises(ValueError, match=r"do(es)? not fit"):
+        _native.nibble_topk(**(arguments | changes))
 
 
 @pytest.mark.parametrize("rows", [[[100]], [[-1]]])
@@ -1227,7 +1418,7 @@ def test_columns_may_lie_apart(path, split, full):
         (np.zeros((1, 3, 32), np.uint8), "rest is uint8 of shape"),
         (np.zeros((1, 3, 64), np.int8), "rest is int8"),
         (np.zeros((1, 6, 64), np.uint8)[:, ::2], "rest must be a C-contiguous"),
-        (np.zeros((1, 2, 64), np.uint8), "for 1 to 4 columns, are needed"),
+        (np.zeros((1, 2, 64), np.uint8), "for codes of 5 columns; 4 are stored"),
     ],
 )
 def test_unfitting_rests_are_refused(rest, message):

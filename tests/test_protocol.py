@@ -112,7 +112,7 @@ def test_nobody_asks_which_quantizer_a_code_is_of():
 
 def test_a_codec_is_written_in_the_oldest_version_that_says_it(each, rows, tmp_path):
     each.save(tmp_path / "codec")
-    contents = container.read(tmp_path / "codec", "codec", 4, 1)
+    contents = container.read(tmp_path / "codec", "codec", 5, 1)
     assert contents.version == (4 if each.has_nibbles else 1 if each.thermometer else 3)
     for again in (Codec.load(tmp_path / "codec"), pickle.loads(pickle.dumps(each))):
         assert again.fingerprint == each.fingerprint

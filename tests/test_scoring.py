@@ -7,14 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qama.kernels import QueryTables
 from qama.quantizers import scoring
-from qama.quantizers.scoring import (
-    ENTRY_LIMIT,
-    OFFSET_LIMIT,
-    WEIGHT_LIMIT,
-    QueryTables,
-    QueryWeights,
-)  # fmt: skip
+from qama.quantizers.scoring import ENTRY_LIMIT, OFFSET_LIMIT, WEIGHT_LIMIT, QueryWeights
 from qama.quantizers.thermometer import bits, levels
 
 

@@ -669,22 +669,21 @@ def test_what_lies_past_the_last_row_is_not_looked_at(path_):
     clean = kernels.to_blocks(codes)
     dirty = clean.copy()
     dirty[-1, :, 100 % 64 :] = random.integers(0, 256, (6, 64 - 100 % 64), dtype=np.uint8)
+    both = [kernels.StoredCodes(blocks, 100) for blocks in (clean, dirty)]
     queries = random.integers(0, 256, (9, 6), dtype=np.uint8)
     for bit_pairs in (0, 10):
         a, b = (
             kernels.hamming_topk(
-                kernels.HammingScan(blocks, 100, queries, 48, bit_pairs), 100, path=path_
+                kernels.HammingScan(stored, queries, 48, bit_pairs), 100, path=path_
             )
-            for blocks in (clean, dirty)
+            for stored in both
         )
         np.testing.assert_array_equal(a[0], b[0])
         np.testing.assert_array_equal(a[1], b[1])
     tables = random.integers(-900, 900, (9, 256 + 5 * 32), dtype=np.int16)
+    ready = kernels.QueryTables(tables, np.zeros(9, np.int32), np.ones(9, np.float32), 1)
     a, b = (
-        kernels.table_topk(
-            kernels.TableScan(blocks, 100, tables, np.zeros(9, np.int32), full=1), 100, path=path_
-        )
-        for blocks in (clean, dirty)
+        kernels.table_topk(kernels.TableScan(stored, ready), 100, path=path_) for stored in both
     )
     np.testing.assert_array_equal(a[0], b[0])
     np.testing.assert_array_equal(a[1], b[1])

@@ -98,8 +98,11 @@ def finite(A: npt.NDArray[Any], name: str, first_row: int = 0, rows: Ids | None 
     Raises:
         ValueError: a value is NaN, infinite, or too large for float32.
     """
-    with np.errstate(all="ignore"):  # what the values became is looked at next
-        F = np.ascontiguousarray(A, dtype=np.float32)
+    if A.dtype == np.float32:
+        F = np.ascontiguousarray(A)
+    else:
+        with np.errstate(all="ignore"):  # what the values became is looked at next
+            F = np.ascontiguousarray(A, dtype=np.float32)
     if not np.isfinite(F).all():
         row, column = np.argwhere(~np.isfinite(F))[0]
         number = first_row + row if rows is None else rows[row]

@@ -27,8 +27,8 @@ from qama.quantizers.thermometer.quantizer import ThermometerQuantizer
 
 KIND = "codec"
 # 1: grid codes, and byte codes without full bytes; 2: with full ones; 3: byte codes alone;
-# 4: byte codes whose codewords have 4-bit entries
-FORMAT, ALONE, FULL_BYTES, OLDEST = 4, 3, 2, 1
+# 4: byte codes whose codewords have 4-bit entries; 5: of vectors that are projected to axes first
+FORMAT, NIBBLES, ALONE, FULL_BYTES, OLDEST = 5, 4, 3, 2, 1
 # What `Codec.parts` may hold as JSON, so that an index's header has room for it and for its own.
 MAX_META, MAX_DEPTH = container.MAX_HEADER - 2**16, container.MAX_DEPTH // 2
 
@@ -280,13 +280,15 @@ class Codec:
         Raises:
             OSError: the file cannot be written; what stood there before is intact.
         """
-        container.write(path, KIND, self._version, *self.parts())
+        container.write(path, KIND, self.version, *self.parts())
 
     @property
-    def _version(self) -> int:
-        """The oldest version that can say it: older qama reads it, too."""
-        if self.has_nibbles:
+    def version(self) -> int:
+        """The oldest version of a file that can say it: older qama reads it, too."""
+        if self.additive is not None and self.additive.axes is not None:
             return FORMAT
+        if self.has_nibbles:
+            return NIBBLES
         if self.thermometer is None:
             return ALONE
         return FULL_BYTES if self.additive is not None and self.additive.full else OLDEST

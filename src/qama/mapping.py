@@ -49,6 +49,11 @@ def mapped(path: str | os.PathLike[str]) -> Bytes:
     return data
 
 
+def is_mapped(array: npt.NDArray[Any]) -> bool:
+    """Whether an array is mapped from a file."""
+    return _map_of(array) is not None
+
+
 def changed(array: npt.NDArray[Any]) -> bool:
     """Whether the file of a mapped array was changed in place since; False for other arrays."""
     held = _map_of(array)

@@ -10,6 +10,10 @@ same process: memory must be as before or as after the change, further durable c
 acknowledged, and the files must hold what memory does. An index may also refuse to go on, with an
 OSError that names its file; then it must be right once it is opened again. In the variant "twice"
 a second exception follows some lines after the first: while the first is being cleaned up after.
+
+Where a tracer raises as an exception leaves a with block, Python (3.11 to 3.13) forgets a reference
+to that exception, and what its frames hold lives on. No other exception does that; so these frames
+are cleared.
 """
 
 from __future__ import annotations
@@ -23,7 +27,7 @@ import tempfile
 import warnings
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -47,6 +51,7 @@ class Interruption:
 
     def __init__(self, error, line, later=None):
         self._error, self._left, self._later = error, line, later
+        self._raised = []
         self.places = []
 
     def __enter__(self):
@@ -57,6 +62,8 @@ class Interruption:
     def __exit__(self, *_):
         sys.setprofile(None)
         sys.settrace(self._traced)
+        while self._raised:
+            clear_frames(self._raised.pop())
 
     def _called(self, frame, event, arg):
         return self._line if frame.f_code.co_filename.startswith(QAMA) else None
@@ -71,9 +78,10 @@ class Interruption:
     def _raise(self, frame):
         name = frame.f_code.co_filename.removeprefix(QAMA)
         self.places.append(f"{name}:{frame.f_lineno} {frame.f_code.co_name}")
+        self._raised.append(self._error())
         if self._later is not None:
             sys.setprofile(self._again)  # Python ends the tracing when a tracer raises
-        raise self._error
+        raise self._raised[-1]
 
     def _again(self, frame, event, arg):
         """Trace on, from the first call or return after the first exception."""
@@ -86,6 +94,19 @@ class Interruption:
             if frame.f_code.co_filename.startswith(QAMA):
                 frame.f_trace = self._line
             frame = frame.f_back
+
+
+def clear_frames(error):
+    """Let go of what the frames hold that an exception came through, and those that it replaced."""
+    while error is not None:
+        traceback, error.__traceback__ = error.__traceback__, None
+        while traceback is not None:
+            frame, traceback = traceback.tb_frame, traceback.tb_next
+            while frame is not None:
+                with suppress(RuntimeError):  # it still runs
+                    frame.clear()
+                frame = frame.f_back
+        error = error.__context__
 
 
 @contextmanager

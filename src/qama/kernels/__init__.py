@@ -25,14 +25,19 @@ from qama.kernels.codebooks import (
     panels,
     prepare_codebooks,
 )
+from qama.kernels.lists import blocks_to_visit
 from qama.kernels.queries import nibble_tables, round_tables
-from qama.kernels.scans import HammingScan, TableScan
+from qama.kernels.scans import HammingScan, NibbleQueries, QueryTables, StoredCodes, TableScan
 
 __all__ = [
     "Codebooks",
     "HammingScan",
     "NibbleCodewords",
+    "NibbleQueries",
+    "QueryTables",
+    "StoredCodes",
     "TableScan",
+    "blocks_to_visit",
     "choose_codewords",
     "codeword_sums",
     "from_blocks",
@@ -151,7 +156,7 @@ def hamming_rows(scan: HammingScan, rows: I64, *, threads: int = 0, path: str | 
     Returns:
         int32 ``(m, c)``.
     """
-    rows = _check.rows(rows, len(scan.queries), scan.n)
+    rows = _check.rows(rows, len(scan.queries), scan.stored.n)
     _check.at_least("threads", threads, 0)
     return backend(path).hamming_rows(scan, rows, threads=threads)
 
@@ -188,6 +193,6 @@ def table_rows(scan: TableScan, rows: I64, *, threads: int = 0, path: str | None
     Returns:
         float32 ``(m, c)``.
     """
-    rows = _check.rows(rows, len(scan.tables), scan.n)
+    rows = _check.rows(rows, len(scan.queries), scan.stored.n)
     _check.at_least("threads", threads, 0)
     return backend(path).table_rows(scan, rows, threads=threads)

@@ -10,7 +10,8 @@ from qama.kernels import _native, reference
 from qama.kernels._arrays import F32, I16, I32, I64, U8
 from qama.kernels.codebooks import Codebooks, NibbleCodewords
 from qama.kernels.layout import CodebookLayout
-from qama.kernels.scans import HammingScan, TableScan
+from qama.kernels.reference_codebooks import scales
+from qama.kernels.scans import HammingScan, NibbleQueries, QueryTables, StoredCodes, TableScan
 
 # Distances are summed in 16 bits; filter entries of very wide codes would lose their resolution.
 _MOST_BITS = 43_000
@@ -33,38 +34,79 @@ class Native:
         _native.from_blocks(blocks, codes)
         return codes
 
+    def blocks_to_visit(
+        self,
+        distances: F32,
+        held: I64,
+        blocks: I64,
+        ends: I64,
+        *,
+        nprobe: int,
+        least: int,
+        threads: int = 0,
+    ) -> tuple[I64, I64]:
+        """See `qama.kernels.blocks_to_visit`."""
+        until = np.empty(len(distances), np.int64)
+        visited = _native.blocks_to_visit(
+            distances, held, blocks, ends, nprobe, least, threads, until
+        )
+        return visited, until
+
     def hamming_topk(self, scan: HammingScan, k: int, *, threads: int = 0) -> tuple[I64, I32]:
         """See `qama.kernels.hamming_topk`."""
         if scan.bits > _MOST_BITS:
             return reference.hamming_topk(scan, k)
-        shape = len(scan.queries), min(k, reference.allowed_count(scan))
+        shape = len(scan.queries), min(k, _allowed_count(scan))
         rows, distances = np.empty(shape, np.int64), np.empty(shape, np.int32)
         if rows.size:
-            _native.hamming_topk(self.path, scan, threads, rows, distances)
+            _native.hamming_topk(
+                self.path, _stored(scan.stored), scan.mask, scan.visited, scan.ends, scan.queries,
+                scan.bits, scan.bit_pairs, threads, rows, distances,
+            )  # fmt: skip
         return rows, distances
 
     def hamming_rows(self, scan: HammingScan, rows: I64, *, threads: int = 0) -> I32:
         """See `qama.kernels.hamming_rows`."""
         distances = np.empty(rows.shape, np.int32)
         if rows.size:
-            _native.hamming_rows(scan, rows, threads, distances)
+            _native.hamming_rows(
+                _stored(scan.stored), scan.queries, scan.bits, scan.bit_pairs, rows, threads,
+                distances,
+            )  # fmt: skip
         return distances
 
     def table_topk(self, scan: TableScan, k: int, *, threads: int = 0) -> tuple[I64, F32]:
         """See `qama.kernels.table_topk`."""
         if scan.layout.nbytes > _MOST_COLUMNS:
             return reference.table_topk(scan, k)
-        shape = len(scan.tables), min(k, reference.allowed_count(scan))
+        shape = len(scan.queries), min(k, _allowed_count(scan))
         rows, scores = np.empty(shape, np.int64), np.empty(shape, np.float32)
-        if rows.size:
-            _native.table_topk(self.path, scan, threads, rows, scores)
+        if not rows.size:
+            return rows, scores
+        stored, queries = _stored(scan.stored), scan.queries
+        if isinstance(queries, NibbleQueries):
+            _native.nibble_topk(
+                self.path, stored, scan.mask, scan.visited, scan.ends, queries.queries,
+                _codewords(queries.codewords), queries.layout.nbytes, queries.layout.full, threads,
+                rows, scores,
+            )  # fmt: skip
+        else:
+            _native.table_topk(
+                self.path, stored, scan.mask, scan.visited, scan.ends, queries.tables,
+                queries.offsets, queries.scales, queries.full, threads, rows, scores,
+            )  # fmt: skip
         return rows, scores
 
     def table_rows(self, scan: TableScan, rows: I64, *, threads: int = 0) -> F32:
         """See `qama.kernels.table_rows`."""
-        scores = np.empty(rows.shape, np.float32)
+        scores, queries = np.empty(rows.shape, np.float32), scan.queries
+        if isinstance(queries, NibbleQueries):
+            queries = self.nibble_tables(queries, threads=threads)
         if rows.size:
-            _native.table_rows(scan, rows, threads, scores)
+            _native.table_rows(
+                _stored(scan.stored), queries.tables, queries.offsets, queries.scales,
+                queries.full, rows, threads, scores,
+            )  # fmt: skip
         return scores
 
     def choose_codewords(
@@ -86,29 +128,25 @@ class Native:
         _native.multiply(self.path, rows, panels, threads, products)
         return products
 
-    def nibble_tables(
-        self,
-        queries: I16,
-        mean: I16,
-        codewords: NibbleCodewords,
-        layout: CodebookLayout,
-        *,
-        threads: int = 0,
-    ) -> tuple[I16, I32, I32]:
+    def nibble_tables(self, queries: NibbleQueries, *, threads: int = 0) -> QueryTables:
         """See `qama.kernels.nibble_tables`."""
-        made = _empty_tables(len(queries), layout)
+        layout = queries.layout
+        tables, offsets, powers = _empty_tables(len(queries), layout)
         _native.nibble_tables(
-            self.path, queries, mean, codewords.panels, codewords.steps, layout.full, threads, *made
-        )
-        return made
+            self.path, queries.queries, _codewords(queries.codewords), layout.full, threads, tables,
+            offsets, powers,
+        )  # fmt: skip
+        return QueryTables(tables, offsets, scales(powers), layout.full)
 
     def round_tables(
         self, terms: I32, offsets: I64, layout: CodebookLayout, *, threads: int = 0
-    ) -> tuple[I16, I32, I32]:
+    ) -> QueryTables:
         """See `qama.kernels.round_tables`."""
-        made = _empty_tables(len(terms), layout)
-        _native.round_tables(self.path, terms, offsets, layout.full, threads, *made)
-        return made
+        tables, rounded, powers = _empty_tables(len(terms), layout)
+        _native.round_tables(
+            self.path, terms, offsets, layout.full, threads, tables, rounded, powers
+        )
+        return QueryTables(tables, rounded, scales(powers), layout.full)
 
     def codeword_sums(self, codes: U8, rows: I16, *, full: int = 0, threads: int = 0) -> I64:
         """See `qama.kernels.codeword_sums`."""
@@ -124,6 +162,35 @@ class Native:
         norms = np.empty(len(codes), np.int64)
         _native.squared_norms(codes, codewords, start, full, threads, norms)
         return norms
+
+
+def _allowed_count(scan: HammingScan | TableScan) -> int:
+    """Count the rows that may be returned: to the query that has the fewest."""
+    if scan.mask is None and scan.visited is None:
+        return scan.stored.n
+    return _native.allowed_count(
+        _stored(scan.stored), scan.mask, scan.visited, scan.ends, len(scan.queries)
+    )
+
+
+def _stored(codes: StoredCodes) -> _native.StoredCodes:
+    """Return what the native module makes of stored codes, once."""
+    made: _native.StoredCodes | None = codes.native
+    if made is None:
+        made = _native.StoredCodes(
+            codes.blocks, codes.n, codes.rest, codes.inverse_norms, codes.steps
+        )
+        object.__setattr__(codes, "native", made)
+    return made
+
+
+def _codewords(codewords: NibbleCodewords) -> _native.NibbleCodewords:
+    """Return what the native module makes of codewords, once."""
+    made: _native.NibbleCodewords | None = codewords.native
+    if made is None:
+        made = _native.NibbleCodewords(codewords.mean, codewords.panels, codewords.steps)
+        object.__setattr__(codewords, "native", made)
+    return made
 
 
 def _empty_tables(queries: int, layout: CodebookLayout) -> tuple[I16, I32, I32]:

@@ -95,31 +95,29 @@ def queries(value: U8, stored: U8, bits: int, bit_pairs: int) -> U8:
     return np.ascontiguousarray(value[:, : -(-bits // 8)])
 
 
-def rest(value: U8 | None, count: int) -> int:
-    """Check that further columns are of ``count`` blocks; return how many there are."""
+def rest(value: U8 | None, count: int) -> None:
+    """Check that further columns are of ``count`` blocks."""
     if value is None:
-        return 0
+        return
     blocks(value, name="rest")
     if len(value) != count:
         raise ValueError(f"rest has {len(value)} blocks; blocks has {count}")
-    return int(value.shape[1])
 
 
-def tables(value: I16, stored: int, full: int) -> tuple[I16, CodebookLayout]:
-    """Check lookup tables for so many stored columns; return them and what their entries are of."""
+def tables(value: I16, full: int) -> I16:
+    """Check lookup tables."""
     value = array("tables", value, np.int16, (None, None))
     at_least("full", full, 0)
     try:
-        layout = CodebookLayout.with_full(value.shape[1], full)
-        fits = 1 <= layout.nbytes <= stored
+        fits = CodebookLayout.with_full(value.shape[1], full).nbytes >= 1
     except ValueError:
         fits = False
     if not fits:
         raise ValueError(
             f"tables has {value.shape[1]} entries per query; 256 for each of full={full} columns, "
-            f"then 32 for each further column, for 1 to {stored} columns, are needed"
+            f"then 32 for each further column, one column or more, are needed"
         )
-    return value, layout
+    return value
 
 
 def offsets(value: I32, queries: int, tables: int) -> I32:
@@ -154,9 +152,9 @@ def inverse_norms(
     return array("inverse_norms", value, np.uint8, (n,)), array("steps", steps, np.float32, (256,))
 
 
-def mask(value: U64 | None, stored: U8) -> U64 | None:
+def mask(value: U64, stored: U8) -> U64:
     """Check one mask word per block."""
-    return None if value is None else array("mask", value, np.uint64, (len(stored),))
+    return array("mask", value, np.uint64, (len(stored),))
 
 
 def visited(

@@ -9,9 +9,9 @@ from typing import Protocol
 
 from qama.kernels import reference
 from qama.kernels._arrays import F32, I16, I32, I64, U8
-from qama.kernels.codebooks import Codebooks, NibbleCodewords
+from qama.kernels.codebooks import Codebooks
 from qama.kernels.layout import CodebookLayout
-from qama.kernels.scans import HammingScan, TableScan
+from qama.kernels.scans import HammingScan, NibbleQueries, QueryTables, TableScan
 
 PATHS = ("avx512", "avx2", "neon", "portable", "numpy")
 VARIABLE = "QAMA_KERNEL"
@@ -25,6 +25,19 @@ class Backend(Protocol):
 
     def from_blocks(self, blocks: U8, n: int) -> U8:
         """See `qama.kernels.from_blocks`."""
+
+    def blocks_to_visit(
+        self,
+        distances: F32,
+        held: I64,
+        blocks: I64,
+        ends: I64,
+        *,
+        nprobe: int,
+        least: int,
+        threads: int = 0,
+    ) -> tuple[I64, I64]:
+        """See `qama.kernels.blocks_to_visit`."""
 
     def hamming_topk(self, scan: HammingScan, k: int, *, threads: int = 0) -> tuple[I64, I32]:
         """See `qama.kernels.hamming_topk`."""
@@ -46,20 +59,12 @@ class Backend(Protocol):
     def multiply(self, rows: I16, panels: I32, *, threads: int = 0) -> I32:
         """See `qama.kernels.multiply`."""
 
-    def nibble_tables(
-        self,
-        queries: I16,
-        mean: I16,
-        codewords: NibbleCodewords,
-        layout: CodebookLayout,
-        *,
-        threads: int = 0,
-    ) -> tuple[I16, I32, I32]:
+    def nibble_tables(self, queries: NibbleQueries, *, threads: int = 0) -> QueryTables:
         """See `qama.kernels.nibble_tables`."""
 
     def round_tables(
         self, terms: I32, offsets: I64, layout: CodebookLayout, *, threads: int = 0
-    ) -> tuple[I16, I32, I32]:
+    ) -> QueryTables:
         """See `qama.kernels.round_tables`."""
 
     def codeword_sums(self, codes: U8, rows: I16, *, full: int = 0, threads: int = 0) -> I64:

@@ -1,5 +1,4 @@
-from qama.kernels._arrays import F32, I16, I32, I64, U8
-from qama.kernels.scans import HammingScan, TableScan
+from qama.kernels._arrays import F32, I16, I32, I64, U8, U64, InverseNorms
 
 def paths() -> list[str]: ...
 def guard(begin: int, bytes: int) -> int: ...
@@ -7,14 +6,93 @@ def unguard(place: int) -> None: ...
 def faulted(place: int) -> bool: ...
 def to_blocks(codes: U8, out: U8) -> None: ...
 def from_blocks(blocks: U8, out: U8) -> None: ...
+
+class StoredCodes:
+    def __init__(
+        self,
+        blocks: U8,
+        n: int,
+        rest: U8 | None,
+        inverse_norms: InverseNorms | None,
+        steps: F32 | None,
+    ) -> None: ...
+
+class NibbleCodewords:
+    def __init__(self, mean: I16, panels: U8, steps: I16) -> None: ...
+
+def allowed_count(
+    stored: StoredCodes, mask: U64 | None, visited: I64 | None, ends: I64 | None, queries: int
+) -> int: ...
+def blocks_to_visit(
+    distances: F32,
+    held: I64,
+    blocks: I64,
+    ends: I64,
+    nprobe: int,
+    least: int,
+    threads: int,
+    ends_out: I64,
+) -> I64: ...
 def hamming_topk(
-    path: str, scan: HammingScan, threads: int, rows_out: I64, distances_out: I32
+    path: str,
+    stored: StoredCodes,
+    mask: U64 | None,
+    visited: I64 | None,
+    ends: I64 | None,
+    queries: U8,
+    bits: int,
+    bit_pairs: int,
+    threads: int,
+    rows_out: I64,
+    distances_out: I32,
 ) -> None: ...
-def hamming_rows(scan: HammingScan, rows: I64, threads: int, distances_out: I32) -> None: ...
+def hamming_rows(
+    stored: StoredCodes,
+    queries: U8,
+    bits: int,
+    bit_pairs: int,
+    rows: I64,
+    threads: int,
+    distances_out: I32,
+) -> None: ...
 def table_topk(
-    path: str, scan: TableScan, threads: int, rows_out: I64, scores_out: F32
+    path: str,
+    stored: StoredCodes,
+    mask: U64 | None,
+    visited: I64 | None,
+    ends: I64 | None,
+    tables: I16,
+    offsets: I32,
+    scales: F32,
+    full: int,
+    threads: int,
+    rows_out: I64,
+    scores_out: F32,
 ) -> None: ...
-def table_rows(scan: TableScan, rows: I64, threads: int, scores_out: F32) -> None: ...
+def nibble_topk(
+    path: str,
+    stored: StoredCodes,
+    mask: U64 | None,
+    visited: I64 | None,
+    ends: I64 | None,
+    queries: I16,
+    codewords: NibbleCodewords,
+    bytes: int,
+    full: int,
+    threads: int,
+    rows_out: I64,
+    scores_out: F32,
+) -> None: ...
+def table_rows(
+    stored: StoredCodes,
+    tables: I16,
+    offsets: I32,
+    scales: F32,
+    full: int,
+    rows: I64,
+    threads: int,
+    scores_out: F32,
+) -> None: ...
 def choose_codewords(
     path: str,
     rows: I16,
@@ -35,9 +113,7 @@ def multiply(path: str, rows: I16, panels: I32, threads: int, products_out: I32)
 def nibble_tables(
     path: str,
     queries: I16,
-    mean: I16,
-    codewords: U8,
-    steps: I16,
+    codewords: NibbleCodewords,
     full: int,
     threads: int,
     tables_out: I16,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -124,19 +125,36 @@ class NibbleCodewords:
             bytes whose low nibbles hold the first four entries, each plus 8, and whose high nibbles
             the other four. Zeros fill up the last panel and the last dims.
         steps: int16 (32 panels,): what the entries of each codeword are multiplied by.
+        mean: int16 (d,): its product with a query is what the query's scores begin with.
         count: w.
-        dims: d.
+        native: What the native module made of them, when first needed.
     """
 
     panels: U8
     steps: I16
+    mean: I16
     count: int
-    dims: int
+    native: Any = field(default=None, init=False, repr=False)
+
+    @property
+    def dims(self) -> int:
+        """Dims of a codeword."""
+        return len(self.mean)
 
     @classmethod
-    def of(cls, entries: I8, steps: I16) -> NibbleCodewords:
-        """Lay out entries int8 (w, d), each from -8 to 7, with their steps int16 (w,) above 0."""
+    def of(cls, entries: I8, steps: I16, mean: I16) -> NibbleCodewords:
+        """Lay out codewords.
+
+        Args:
+            entries: int8 (w, d), each from -8 to 7.
+            steps: int16 (w,), above 0.
+            mean: int16 (d,).
+
+        Raises:
+            ValueError: a mean of other dims.
+        """
         w, d = entries.shape
+        mean = _check.array("mean", mean, np.int16, (d,))
         panels, octets = -(-w // _NIBBLE_PANEL), -(-d // _OCTET)
         filled = np.zeros((_NIBBLE_PANEL * panels, _OCTET * octets), np.uint8)
         filled[:w, :d] = entries.view(np.uint8)
@@ -144,7 +162,7 @@ class NibbleCodewords:
         nibbles = filled.reshape(panels, _NIBBLE_PANEL, octets, 2, 4)
         laid_out = (nibbles[:, :, :, 0] | nibbles[:, :, :, 1] << 4).swapaxes(1, 2)
         steps = np.pad(steps, (0, len(filled) - w))
-        return cls(np.ascontiguousarray(laid_out), steps, w, d)
+        return cls(np.ascontiguousarray(laid_out), steps, mean, w)
 
     def entries(self) -> I8:
         """Return the entries int8 (w, d)."""

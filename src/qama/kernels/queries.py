@@ -8,21 +8,15 @@ from __future__ import annotations
 import numpy as np
 
 from qama.kernels import _check
-from qama.kernels._arrays import I16, I32, I64
+from qama.kernels._arrays import I32, I64
 from qama.kernels._dispatch import backend
-from qama.kernels.codebooks import NibbleCodewords
 from qama.kernels.layout import CodebookLayout
+from qama.kernels.scans import NibbleQueries, QueryTables
 
 
 def nibble_tables(
-    queries: I16,
-    mean: I16,
-    codewords: NibbleCodewords,
-    layout: CodebookLayout,
-    *,
-    threads: int = 0,
-    path: str | None = None,
-) -> tuple[I16, I32, I32]:
+    queries: NibbleQueries, *, threads: int = 0, path: str | None = None
+) -> QueryTables:
     """Round the products of queries with split codebooks of 4-bit entries to lookup tables.
 
     A query is rounded half to even to 8 bits: to -127 to 127 times the least power of two, at least
@@ -30,22 +24,12 @@ def nibble_tables(
     `round_tables` says; its offset is its own exact product with the mean.
 
     Args:
-        queries: int16 ``(m, d)``, within +-2^14.
-        mean: int16 ``(d,)``.
-        codewords: The terms that the codewords are sums of, in the order of `round_tables`.
-        layout: The codebooks of a prefix of the codes.
+        queries: The queries, and what they are multiplied with.
         threads: Threads to use.
         path: Force one path; None chooses.
-
-    Returns:
-        See `round_tables`.
     """
-    queries = _check.array("queries", queries, np.int16, (None, codewords.dims))
-    mean = _check.array("mean", mean, np.int16, (codewords.dims,))
-    if layout.terms > codewords.count:
-        raise ValueError(f"{layout} needs {layout.terms} terms; there are {codewords.count}")
     _check.at_least("threads", threads, 0)
-    return backend(path).nibble_tables(queries, mean, codewords, layout, threads=threads)
+    return backend(path).nibble_tables(queries, threads=threads)
 
 
 def round_tables(
@@ -55,12 +39,13 @@ def round_tables(
     *,
     threads: int = 0,
     path: str | None = None,
-) -> tuple[I16, I32, I32]:
+) -> QueryTables:
     """Round the products of queries and split codebooks to lookup tables.
 
     The high nibble of a later byte has four terms and four others, whose sums its entries are.
     Terms are rounded half to even by one power of two per query, the least with which no entry
-    leaves int16 and no offset leaves +-2^30; where all of a query is zero, by 2^28.
+    leaves int16 and no offset leaves +-2^30; where all of a query is zero, by 2^28. They are
+    products of whole numbers of 2^-14, so that tables rounded by 2^p have the scale 2^(p - 28).
 
     Args:
         terms: int32 ``(m, t)``: for each full byte 256, for each later one four and four of its
@@ -69,10 +54,6 @@ def round_tables(
         layout: The codebooks.
         threads: Threads to use.
         path: Force one path; None chooses.
-
-    Returns:
-        The tables, int16 ``(m, layout.codewords)``; the offsets, int32 ``(m,)``; the powers, int32
-        ``(m,)``: one of both counts as much as ``2**power`` of the offsets given.
     """
     terms = _check.array("terms", terms, np.int32, (None, None))
     if terms.shape[1] < layout.terms:

@@ -21,10 +21,11 @@ from qama.kernels.reference_codebooks import (
     round_tables,
     squared_norms,
 )
-from qama.kernels.scans import HammingScan, TableScan
+from qama.kernels.scans import HammingScan, QueryTables, StoredCodes, TableScan
 
 __all__ = [
     "allowed_count",
+    "blocks_to_visit",
     "choose_codewords",
     "codeword_sums",
     "from_blocks",
@@ -59,12 +60,28 @@ def from_blocks(blocks: U8, n: int) -> U8:
     return np.ascontiguousarray(blocks.transpose(0, 2, 1).reshape(-1, blocks.shape[1])[:n])
 
 
+def blocks_to_visit(
+    distances: F32, held: I64, blocks: I64, ends: I64, *, nprobe: int, least: int, threads: int = 0
+) -> tuple[I64, I64]:
+    """See `qama.kernels.blocks_to_visit`."""
+    order = np.argsort(distances, axis=1, kind="stable")
+    enough = held[order].cumsum(axis=1) >= least
+    wanted = np.where(enough.any(axis=1), enough.argmax(axis=1) + 1, len(held))
+    of_list = np.split(blocks, ends[:-1])
+    visited, until = [np.empty(0, np.int64)], np.empty(len(order), np.int64)
+    for query, count in enumerate(np.maximum(wanted, nprobe)):
+        own = np.concatenate([of_list[number] for number in order[query, :count]])
+        visited.append(np.sort(own))
+        until[query] = len(own)
+    return np.concatenate(visited), until.cumsum()
+
+
 def allowed_count(scan: HammingScan | TableScan) -> int:
     """Count the rows that may be returned: of the query that has the fewest."""
     if scan.ends is not None:
         return _least_allowed(scan)
     mask, visited = scan.mask, scan.visited
-    whole, rest = divmod(scan.n, _ROWS)
+    whole, rest = divmod(scan.stored.n, _ROWS)
     last = (
         rest if mask is None else (int(mask[whole]) & ((1 << rest) - 1)).bit_count() if rest else 0
     )
@@ -82,7 +99,7 @@ def allowed_count(scan: HammingScan | TableScan) -> int:
 def _least_allowed(scan: HammingScan | TableScan) -> int:
     assert scan.visited is not None
     assert scan.ends is not None
-    counts = np.minimum(scan.n - _ROWS * scan.visited, _ROWS)
+    counts = np.minimum(scan.stored.n - _ROWS * scan.visited, _ROWS)
     if scan.mask is not None:
         words = scan.mask[scan.visited] & (~np.uint64(0) >> (_ROWS - counts).astype(np.uint64))
         counts = np.bitwise_count(words).astype(np.int64)
@@ -130,22 +147,28 @@ def table_topk(scan: TableScan, k: int, *, threads: int = 0) -> tuple[I64, F32]:
         least = min(k, allowed_count(scan))
         each = [table_topk(one, least) for one in scan.each()]
         return _together(each, least, np.dtype(np.float32))
-    best = [_Best(k, np.dtype(np.float32)) for _ in scan.tables]
+    queries = _tables(scan)
+    best = [_Best(k, np.dtype(np.float32)) for _ in range(len(queries))]
     for rows, codes in _chunks(scan, scan.layout.nbytes):
-        norms, places = _inverse_norms(scan, rows), list(scan.layout.places(codes))
+        norms, places = _inverse_norms(scan.stored, rows), list(scan.layout.places(codes))
         for query, kept in enumerate(best):
-            kept.add(rows, -_scores(scan, query, places, norms))
+            kept.add(rows, -_scores(queries, query, places, norms))
     found, losses = _stacked(best, min(k, allowed_count(scan)), np.dtype(np.float32))
-    return found, -losses
+    return found, -losses * queries.scales[:, None]
 
 
 def table_rows(scan: TableScan, rows: I64, *, threads: int = 0) -> F32:
     """See `qama.kernels.table_rows`."""
-    scores = np.empty(rows.shape, np.float32)
+    scores, queries = np.empty(rows.shape, np.float32), _tables(scan)
     for query, chosen in enumerate(rows):
         places = list(scan.layout.places(_codes(scan, chosen, scan.layout.nbytes)))
-        scores[query] = _scores(scan, query, places, _inverse_norms(scan, chosen))
-    return scores
+        scores[query] = _scores(queries, query, places, _inverse_norms(scan.stored, chosen))
+    return scores * queries.scales[:, None]
+
+
+def _tables(scan: TableScan) -> QueryTables:
+    queries = scan.queries
+    return queries if isinstance(queries, QueryTables) else nibble_tables(queries)
 
 
 def _planes(codes: U8, bits: int, bit_pairs: int) -> U64:
@@ -171,23 +194,23 @@ def _leading_bits(count: int, columns: int) -> U8:
     return np.packbits(np.arange(8 * columns) < count)
 
 
-def _inverse_norms(scan: TableScan, rows: I64) -> F32 | None:
+def _inverse_norms(stored: StoredCodes, rows: I64) -> F32 | None:
     """Return the inverse norms of some rows; None: 1 for each."""
-    if scan.inverse_norms is None:
+    if stored.inverse_norms is None:
         return None
-    norms = scan.inverse_norms[rows]
-    return cast(F32, norms if scan.steps is None else scan.steps[norms])
+    norms = stored.inverse_norms[rows]
+    return cast(F32, norms if stored.steps is None else stored.steps[norms])
 
 
 def _scores(
-    scan: TableScan, query: int, places: list[npt.NDArray[np.intp]], norms: F32 | None
+    queries: QueryTables, query: int, places: list[npt.NDArray[np.intp]], norms: F32 | None
 ) -> Values:
-    """Return the scores of rows by the lookup table of one query.
+    """Return the scores of rows by the lookup table of one query, but for its scale.
 
     ``places`` are the numbers (n,) of the codewords that the rows choose from each codebook.
     """
-    sums = np.full(len(places[0]), scan.offsets[query], np.int32)
-    table = scan.tables[query].astype(np.int32)
+    sums = np.full(len(places[0]), queries.offsets[query], np.int32)
+    table = queries.tables[query].astype(np.int32)
     for chosen in places:
         sums += table.take(chosen)
     scores = sums.astype(np.float32)
@@ -197,11 +220,11 @@ def _scores(
 def _chunks(scan: HammingScan | TableScan, columns: int) -> Iterator[tuple[I64, U8]]:
     """Yield the numbers and leading bytes of the allowed rows, a bounded number at a time."""
     step = max(1, CHUNK_BYTES // (columns * _ROWS))
-    every = np.arange(len(scan.blocks)) if scan.visited is None else scan.visited
+    every = np.arange(len(scan.stored.blocks)) if scan.visited is None else scan.visited
     for first in range(0, len(every), step):
         numbers = every[first : first + step]
         rows = (_ROWS * numbers[:, None] + np.arange(_ROWS)).reshape(-1)
-        allowed = rows < scan.n
+        allowed = rows < scan.stored.n
         if scan.mask is not None:
             words = scan.mask[numbers].astype("<u8").view(np.uint8)
             allowed &= np.unpackbits(words, bitorder="little").astype(bool)
@@ -219,9 +242,9 @@ def _codes(scan: HammingScan | TableScan, rows: I64, columns: int) -> U8:
 
 def _parts(scan: HammingScan | TableScan, columns: int) -> list[tuple[U8, int]]:
     """Return the arrays that hold the leading columns, and how many of these each holds."""
-    here = min(columns, scan.blocks.shape[1])
-    rest = scan.rest if isinstance(scan, TableScan) else None
-    return [(scan.blocks, here)] if rest is None else [(scan.blocks, here), (rest, columns - here)]
+    blocks, rest = scan.stored.blocks, scan.stored.rest
+    here = min(columns, blocks.shape[1])
+    return [(blocks, here)] if rest is None else [(blocks, here), (rest, columns - here)]
 
 
 class _Best:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import numpy as np
+from typing import Any
 
-from qama.kernels._arrays import CHUNK_BYTES, I16, I32, I64, U8
-from qama.kernels.codebooks import Codebooks, NibbleCodewords, from_panels
+import numpy as np
+import numpy.typing as npt
+
+from qama.kernels._arrays import CHUNK_BYTES, F32, I16, I32, I64, U8
+from qama.kernels.codebooks import Codebooks, from_panels
 from qama.kernels.layout import CodebookLayout
+from qama.kernels.scans import NibbleQueries, QueryTables
 
 _ENTRY_LIMIT = 2**15 - 2  # the sum of two rounded terms may be 1 more
 _OFFSET_LIMIT = 2**30
 _QUERY_LIMIT = 127
-_UNIT_EXPONENT = 28  # of a scale of 1: offsets are products of whole numbers of 2^-14
+_UNIT_EXPONENT = 28  # a power of two that gives the scale 1
 
 
 def choose_codewords(
@@ -79,22 +83,21 @@ def multiply(rows: I16, panels: I32, *, threads: int = 0) -> I32:
     return products.astype(np.int64).astype(np.int32)
 
 
-def nibble_tables(
-    queries: I16, mean: I16, codewords: NibbleCodewords, layout: CodebookLayout, *, threads: int = 0
-) -> tuple[I16, I32, I32]:
+def nibble_tables(queries: NibbleQueries, *, threads: int = 0) -> QueryTables:
     """See `qama.kernels.nibble_tables`."""
-    whole = queries.astype(np.int64)
+    whole, codewords = queries.queries.astype(np.int64), queries.codewords
     exponents = np.maximum(_least_power(np.abs(whole).max(axis=1, initial=0), _QUERY_LIMIT), 0)
     rounded = _halved_even(whole, exponents[:, None])
     entries, steps = codewords.entries().astype(np.int64), codewords.steps[: codewords.count]
-    terms = ((rounded @ entries.T) * steps)[:, : layout.terms]
+    terms = ((rounded @ entries.T) * steps)[:, : queries.layout.terms]
     terms = terms.astype(np.int32).astype(np.int64)  # modulo 2**32
-    return _rounded_tables(terms, whole @ mean.astype(np.int64), exponents, layout)
+    offsets = whole @ codewords.mean.astype(np.int64)
+    return _rounded_tables(terms, offsets, exponents, queries.layout)
 
 
 def round_tables(
     terms: I32, offsets: I64, layout: CodebookLayout, *, threads: int = 0
-) -> tuple[I16, I32, I32]:
+) -> QueryTables:
     """See `qama.kernels.round_tables`."""
     whole = terms[:, : layout.terms].astype(np.int64)
     return _rounded_tables(whole, offsets, np.zeros(len(terms), np.int64), layout)
@@ -102,7 +105,7 @@ def round_tables(
 
 def _rounded_tables(
     terms: I64, offsets: I64, exponents: I64, layout: CodebookLayout
-) -> tuple[I16, I32, I32]:
+) -> QueryTables:
     """See `round_tables`; one of the terms counts as much as 2^exponent of the offsets."""
     most = np.abs(layout.summed(terms, axis=1)).max(axis=1, initial=0)
     powers = np.maximum(
@@ -111,7 +114,13 @@ def _rounded_tables(
     powers[(most == 0) & (offsets == 0)] = _UNIT_EXPONENT
     rounded = _halved_even(terms, (powers - exponents)[:, None])
     tables = layout.summed(rounded, axis=1).astype(np.int16)
-    return tables, _halved_even(offsets, powers).astype(np.int32), powers.astype(np.int32)
+    starts = _halved_even(offsets, powers).astype(np.int32)
+    return QueryTables(tables, starts, scales(powers), layout.full)
+
+
+def scales(powers: npt.NDArray[np.signedinteger[Any]]) -> F32:
+    """Return the scale of tables that were rounded by 2^power."""
+    return np.asarray(np.ldexp(np.float32(1), powers - _UNIT_EXPONENT))
 
 
 def _least_power(values: I64, limit: int) -> I64:

@@ -15,8 +15,9 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from qama import kernels
 from qama.checks import Bytes, Floats
-from qama.quantizers.scoring import QueryTables
+from qama.kernels import NibbleQueries, QueryTables
 
 Parts = tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]
 
@@ -95,8 +96,14 @@ class Code(Protocol):
     def fidelity(self, X: Floats, stored: Bytes) -> npt.NDArray[np.float64]:
         """Return the score float64 (n,) of each vector float32 (n, d) with its own compact code."""
 
+    def weighed(self, Q: Floats, threads: int = 0) -> QueryTables | NibbleQueries:
+        """Return what a scan scores compact codes by, of queries float32 (m, d): lookup tables.
+
+        Or what makes them, where that is best done in the scan.
+        """
+
     def query_tables(self, Q: Floats, threads: int = 0) -> QueryTables:
-        """Return lookup tables of queries float32 (m, d), which score compact codes."""
+        """Return the lookup tables of queries float32 (m, d)."""
 
     @property
     def inverse_norm_steps(self) -> Floats:
@@ -149,6 +156,17 @@ class CodeValue(ABC):
     @abstractmethod
     def label(self) -> str:
         """See `Code`."""
+
+    @abstractmethod
+    def weighed(self, Q: Floats, threads: int = 0) -> QueryTables | NibbleQueries:
+        """See `Code`."""
+
+    def query_tables(self, Q: Floats, threads: int = 0) -> QueryTables:
+        """See `Code`."""
+        ready = self.weighed(Q, threads)
+        if isinstance(ready, NibbleQueries):
+            return kernels.nibble_tables(ready, threads=threads)
+        return ready
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, CodeValue):

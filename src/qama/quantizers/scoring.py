@@ -9,6 +9,8 @@ is the one home of that rounding, with `qama.kernels.round_tables` for split cod
     S = offset + sum of the entries                   int32
     score = (float32(S) * inverse norm of the code) * scale of the query
 
+(`qama.kernels.QueryTables` and `qama.kernels.TableScan`).
+
 The inverse norm, one over the length of the decoded vector (of grid codes times their calibration
 scale), is a function of the code alone. It is one of 256 steps, so that an index may cache it in
 one byte per row.
@@ -24,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qama.checks import Bytes, Floats
-from qama.kernels.layout import CodebookLayout
+from qama.kernels import QueryTables
 
 ENTRY_LIMIT = 2**15 - 1  # of a table
 WEIGHT_LIMIT = (
@@ -47,39 +49,6 @@ class QueryWeights:
     weights: npt.NDArray[np.int16]
     offsets: npt.NDArray[np.int32]
     scales: Floats
-
-
-@dataclass(frozen=True)
-class QueryTables:
-    """Queries made ready for asymmetric scoring.
-
-    Attributes:
-        tables: int16 (m, entries), the lookup tables: what each value of each byte or nibble adds
-            to S, in the order of `layout`.
-        offsets: int32 (m,), within +-2^30.
-        scales: float32 (m,), powers of two.
-        full: Leading bytes with one table of 256 entries each.
-    """
-
-    tables: npt.NDArray[np.int16]
-    offsets: npt.NDArray[np.int32]
-    scales: Floats
-    full: int = 0
-
-    @property
-    def layout(self) -> CodebookLayout:
-        """The codebooks of the codes that these tables are for."""
-        return CodebookLayout.with_full(self.tables.shape[1], self.full)
-
-    def leading(self, columns: int) -> QueryTables:
-        """The tables of the first bytes alone, for codes whose prefixes have the same offset."""
-        layout = self.layout.leading(columns)
-        tables = self.tables[:, : layout.codewords]
-        return QueryTables(tables, self.offsets, self.scales, layout.full)
-
-    def __getitem__(self, rows: slice) -> QueryTables:
-        """Some of the queries."""
-        return QueryTables(self.tables[rows], self.offsets[rows], self.scales[rows], self.full)
 
 
 def joined(parts: Iterable[QueryTables]) -> QueryTables:

@@ -14,9 +14,9 @@ def unit(X: Floats) -> Floats:
     """Return rows of length 1; a zero row stays zero."""
     with np.errstate(over="ignore", under="ignore"):
         norms = np.sqrt(np.square(X).sum(axis=1, keepdims=True))
-    safe = (norms > _SAFE[0]) & (norms < _SAFE[1])
-    if safe.all():
+    if norms.min(initial=1) > _SAFE[0] and norms.max(initial=1) < _SAFE[1]:
         return np.asarray(X / norms, dtype=np.float32)
+    safe = (norms > _SAFE[0]) & (norms < _SAFE[1])
     extreme, X = np.flatnonzero(~safe), X.copy()
     # squares beyond float32: bring the largest entry of such rows to 1 first
     largest = np.abs(X[extreme]).max(axis=1, keepdims=True)

@@ -856,7 +856,7 @@ class Index(NotCopied):
 
     def _check_files(self, now: Snapshot) -> None:
         """Refuse what was read from a file that changed in place meanwhile."""
-        if any(mapping.changed(part) for part in now.read_by_searches):
+        if any(mapping.changed(part) for part in now.mapped):
             raise OSError(
                 f"{self._path} was changed in place while it was open, as cp and rsync --inplace "
                 f"do: open it again, and replace such files by renaming (mv, rsync without "

@@ -9,8 +9,8 @@ Stage by stage, on the residual that the stages before leave:
    stochastic relaxation: Martinez et al., ECCV 2018.) Rounds with noise make do with a sample of
    the rows.
 
-Vectors of more than 1,024 dims are brought to their leading principal axes first: codewords are
-sums of these, and a fit takes no longer than at 1,024 dims.
+Wide vectors are projected to fewer axes first (`axes`): a fit, a codec and all that is done with it
+then grow no further with the dims.
 
 What else was tried is in docs/quality.md.
 """
@@ -27,19 +27,17 @@ import numpy.typing as npt
 from qama import blas, checks, kernels
 from qama.checks import Bytes, Floats
 from qama.kernels.layout import CodebookLayout
+from qama.quantizers.additive.axes import Axes
 from qama.quantizers.additive.nibbles import Nibbles
 from qama.quantizers.additive.quantizer import (
     BEAM,
     FULL,
     SWEEPS,
-    UNIT,
     AdditiveQuantizer,
-    Int16s,
-    evened,
     prepared,
     stages,
-    whole,
 )
+from qama.quantizers.additive.units import UNIT, Int16s, evened, whole
 from qama.quantizers.vectors import unit
 
 # Distortion of a unit Gaussian at 0 to 6 bits (Lloyd-Max; Max 1960, table I).
@@ -57,7 +55,6 @@ _BASE_ROUNDS = 6  # of a fit from a base, without noise
 _BASE_ROWS = (4.0, 64.0)  # that a codeword of a base counts for: of full bytes, of others
 _BEAM, _SWEEPS = 2, 3  # of the search in a round
 _SUITED = 1024  # rows that say whether codewords can have 4-bit entries
-_MOST_DIMS, _AXES_ROWS = 1024, 16_384  # that codewords are fitted in; rows that say which
 
 
 @dataclass(frozen=True)
@@ -120,13 +117,16 @@ def fit_additive(
         base: What other vectors were fitted with: codewords that few rows choose stay near its.
         codeword_bits: 4 or 16, of an entry of a codeword; 16 where 4 do not suit the rows.
     """
+    random = np.random.default_rng(seed)
     U = unit(X)
-    mean = whole(U.mean(axis=0) if base is None else _drawn_to(base.mean * UNIT, U))
-    residual, axes = _residual(U, mean, narrow=base is None)
-    suited = codeword_bits == 4 and Nibbles.suit(U[:_SUITED] / np.float32(UNIT) - mean)
-    rounding = _Rounding(suited, axes)
+    axes = Axes.of(U, random) if base is None else base.axes
+    V = U if axes is None else axes.projected(U, threads).astype(np.float32)
+    mean = whole(V.mean(axis=0) if base is None else _drawn_to(base.mean * UNIT, V))
+    residual = evened(whole(V - mean * np.float32(UNIT)))
+    suited = codeword_bits == 4 and Nibbles.suit(V[:_SUITED] / np.float32(UNIT) - mean)
+    rounding = _Rounding(suited)
     full = base.full if base is not None else FULL if len(X) >= _LEAST_ROWS else 0
-    parts, random = stages(max_bytes), np.random.default_rng(seed)
+    parts = stages(max_bytes)
     terms: list[Floats] = []
     for done, (start, stop) in enumerate(parts, start=1):
         if start >= _LATE:  # nothing but noise is left
@@ -146,56 +146,40 @@ def fit_additive(
         )
         if progress is not None:
             progress(done, len(parts), _mean_square(residual))
-    made = rounding.quantizer(mean, np.concatenate(terms), parts[-1][1])
+    made = rounding.quantizer(mean, np.concatenate(terms), parts[-1][1], axes)
     return replace(made, lengths=_prefix_lengths(made, U[:4096], threads))
 
 
 @dataclass(frozen=True)
 class _Rounding:
-    """How free codewords become whole numbers: to 4 bits each, or to the unit.
-
-    Attributes:
-        nibbles: Whether to 4 bits.
-        axes: float32 (d, axes), where codewords are fitted in leading principal axes; they are
-            rounded as vectors of d dims.
-    """
+    """How free codewords become whole numbers: to 4 bits each, or to the unit."""
 
     nibbles: bool
-    axes: Floats | None
 
     def codebooks(self, W: Floats, form: _Form) -> kernels.Codebooks:
         """Return what a fit chooses from: the sums of free codewords W (w, d), rounded."""
         if not self.nibbles:
             return prepared(form.summed(whole(W)), form.full)
         free = self._nearest(W, form.layout(len(W) // form.terms)).whole()
-        if self.axes is not None:
-            free = whole(free * np.float32(UNIT) @ self.axes)
         return prepared(form.summed(free), form.full)
 
-    def quantizer(self, mean: Int16s, terms: Floats, nbytes: int) -> AdditiveQuantizer:
+    def quantizer(
+        self, mean: Int16s, terms: Floats, nbytes: int, axes: Axes | None
+    ) -> AdditiveQuantizer:
         """Return the quantizer of free codewords (w, d), its lengths not yet measured."""
         lengths, layout = np.ones(nbytes, np.float32), CodebookLayout.with_terms(len(terms), nbytes)
         if self.nibbles:
             found = self._nearest(terms, layout)
             entries = np.ascontiguousarray(found.entries[:, : len(mean)])
-            return AdditiveQuantizer.of_nibbles(mean, replace(found, entries=entries), lengths)
-        spread = whole(terms if self.axes is None else terms @ self.axes.T)
-        codewords = np.ascontiguousarray(layout.summed(spread)[:, : len(mean)])
-        return AdditiveQuantizer(mean, codewords, lengths)
+            return AdditiveQuantizer.of_nibbles(
+                mean, replace(found, entries=entries), lengths, axes
+            )
+        codewords = np.ascontiguousarray(layout.summed(whole(terms))[:, : len(mean)])
+        return AdditiveQuantizer(mean, codewords, lengths, None, axes)
 
     def _nearest(self, terms: Floats, layout: CodebookLayout) -> Nibbles:
         """Round free codewords with the same sums, the first of each second four zero."""
-        terms = layout.parted(layout.summed(terms))
-        return Nibbles.nearest((terms if self.axes is None else terms @ self.axes.T) / UNIT)
-
-
-def _residual(U: Floats, mean: Int16s, narrow: bool) -> tuple[Int16s, Floats | None]:
-    """Return unit rows U less their mean, and the axes that it was brought to, if it was."""
-    residual = U - mean * np.float32(UNIT)
-    if not narrow or U.shape[1] <= _MOST_DIMS:
-        return evened(whole(residual)), None
-    axes = _leading_axes(whole(residual))
-    return whole(residual @ axes), axes
+        return Nibbles.nearest(np.asarray(layout.parted(layout.summed(terms)) / UNIT, np.float32))
 
 
 def _mean_square(residual: Int16s) -> float:
@@ -277,12 +261,6 @@ def _start(rows: Int16s, nbytes: int, form: _Form, random: np.random.Generator) 
     shares = np.repeat(np.sqrt(bits / 8), form.sizes)  # of the byte's bits
     drawn = random.standard_normal((nbytes, len(shares), len(values))) * shares[:, None] * kept
     return np.asarray(drawn.reshape(-1, len(values)) @ axes.T, dtype=np.float32)
-
-
-def _leading_axes(rows: Int16s) -> Floats:
-    """Return the principal axes of most variance as columns, float32 (d, _MOST_DIMS)."""
-    _, axes = np.linalg.eigh(_second_moments(_evenly(rows, _AXES_ROWS)))
-    return np.asarray(axes[:, -_MOST_DIMS:], dtype=np.float32)
 
 
 def _second_moments(rows: Int16s) -> npt.NDArray[np.float64]:

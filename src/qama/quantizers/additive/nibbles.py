@@ -11,12 +11,10 @@ Queries are rounded to 8 bits for them (`qama.kernels.nibble_tables`).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
-from qama import kernels
 from qama.checks import Bytes, Floats
 
 LOWEST, HIGHEST = -8, 7  # entry
@@ -78,8 +76,3 @@ class Nibbles:
         """Return what was packed; d says how many entries a codeword has."""
         nibbles = np.stack([packed >> 4, packed & 15], axis=2).reshape(len(packed), -1)
         return cls(nibbles[:, :d].astype(np.int8) + np.int8(LOWEST), steps)
-
-    @cached_property
-    def laid_out(self) -> kernels.NibbleCodewords:
-        """The codewords as queries are multiplied with them."""
-        return kernels.NibbleCodewords.of(self.entries, self.steps)

@@ -13,7 +13,8 @@ for the residual that the stages before leave, so as to minimise |x - x_hat|^2
 are rounded to whole numbers too, and for codewords of 4-bit entries to 8 bits (`nibbles`).
 
 Vectors, mean and codewords are whole numbers of 2^-14, and so is all that is computed of them:
-codes and scores depend on their vectors alone, not on batches, threads or machines.
+codes and scores depend on their vectors alone, not on batches, threads or machines. Wide vectors
+are projected to fewer axes first (`axes`).
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ from qama import checks, kernels
 from qama.checks import Bytes, Floats
 from qama.kernels.layout import BYTE_SIZE, NIBBLE_SIZE, CodebookLayout
 from qama.quantizers import protocol, scoring
+from qama.quantizers.additive.axes import Axes
 from qama.quantizers.additive.nibbles import MOST_STEP, Nibbles
+from qama.quantizers.additive.units import UNIT, Int16s, evened, whole
 from qama.quantizers.protocol import CodeValue
 from qama.quantizers.vectors import cosines, unit
 
@@ -45,25 +48,11 @@ STAGE_ENDS = (
 FULL = 23  # leading bytes that choose one codeword of 256, the end of a stage
 DEFAULT_BYTES = 48
 BEAM, SWEEPS = 2, 4  # of the search for a stage's codewords
-UNIT = 2.0**-14
 _SECTIONS = "bytes."  # of a codec's file begin so
 _QUERIES = 64  # whose tables are made together, in the cache
 _ROWS = 128  # that are brought to whole numbers together, in the cache
 
 Doubles = npt.NDArray[np.float64]
-Int16s = npt.NDArray[np.int16]
-
-
-def whole(V: npt.NDArray[np.floating]) -> Int16s:
-    """Return floats as whole numbers of UNIT, int16, clamped to +-2."""
-    rounded = np.rint(V / UNIT)
-    np.maximum(rounded, -(2**15), out=rounded)  # np.clip takes longer than all of the rest
-    return np.asarray(np.minimum(rounded, 2**15 - 1, out=rounded), dtype=np.int16)
-
-
-def evened(A: Int16s) -> Int16s:
-    """Return A (n, d) with a column of zeros more where d is odd, as the kernels need it."""
-    return np.pad(A, ((0, 0), (0, 1))) if A.shape[1] % 2 else A
 
 
 def prepared(codewords: Int16s, full: bool) -> kernels.Codebooks:
@@ -84,12 +73,15 @@ class AdditiveQuantizer:
         lengths: float32 (bytes,), the mean |x_hat| of each byte prefix over the fitted rows.
         nibbles: The terms that the codewords are sums of (see `layout`), of 4-bit entries; None
             where they have more bits: as all had before, and where a few dims dominate.
+        axes: Where vectors are wide, the axes that they are projected to; mean, codewords and
+            lengths are then of what they are there.
     """
 
     mean: Int16s
     codewords: Int16s
     lengths: Floats
     nibbles: Nibbles | None = None
+    axes: Axes | None = None
 
     family = "byte codes"
 
@@ -100,7 +92,7 @@ class AdditiveQuantizer:
 
     def __reduce__(self) -> tuple[type[AdditiveQuantizer], tuple[Any, ...]]:
         """Pickle and copy what was fitted; what was prepared of it is made again where needed."""
-        return AdditiveQuantizer, (self.mean, self.codewords, self.lengths, self.nibbles)
+        return AdditiveQuantizer, (self.mean, self.codewords, self.lengths, self.nibbles, self.axes)
 
     @property
     def offers(self) -> str:
@@ -110,7 +102,7 @@ class AdditiveQuantizer:
     @property
     def dims_in(self) -> int:
         """Width of the vectors."""
-        return int(self.codewords.shape[1])
+        return int(self.codewords.shape[1]) if self.axes is None else self.axes.dims
 
     @cached_property
     def fingerprint(self) -> str:
@@ -175,10 +167,12 @@ class AdditiveQuantizer:
         checks.part(self.lengths, "bytes.lengths", (longest,))
         if not (self.lengths > 0).all():
             raise ValueError("bytes.lengths must be above 0")
+        if self.axes is not None:
+            self.axes.check()
 
     def encode(self, X: Floats, nbytes: int, threads: int = 0) -> Bytes:
         """Encode finite float32 (n, d) into uint8 (n, nbytes)."""
-        residual, parts = self._centered(X), []
+        residual, parts = self._centered(X, threads), []
         for stage in stages(self.max_bytes):
             if stage[0] >= nbytes:
                 break
@@ -189,12 +183,16 @@ class AdditiveQuantizer:
             parts.append(codes)
         return np.ascontiguousarray(np.concatenate(parts, axis=1)[:, :nbytes])
 
-    def _centered(self, X: Floats) -> Int16s:
-        """Return X at length 1 less the mean, in units of 2^-14."""
-        residual, mean = np.empty(X.shape, np.int16), self.mean * UNIT
-        for rows in checks.chunks(X, _ROWS):
-            residual[rows] = whole(unit(X[rows]).astype(np.float64) - mean)
+    def _centered(self, X: Floats, threads: int) -> Int16s:
+        """Return X at length 1, in the axes, less the mean, in units of 2^-14."""
+        residual, mean = np.empty((len(X), len(self.mean)), np.int16), self.mean * UNIT
+        for rows in checks.chunks(X, _ROWS if self.axes is None else checks.CHUNK_ROWS):
+            residual[rows] = whole(self._units(X[rows], threads).astype(np.float64) - mean)
         return evened(residual)
+
+    def _units(self, X: Floats, threads: int) -> npt.NDArray[np.floating]:
+        """Return X at length 1, in the axes where there are some."""
+        return unit(X) if self.axes is None else self.axes.projected(unit(X), threads)
 
     def _codebooks(self, start: int, stop: int) -> kernels.Codebooks:
         if start not in self._prepared:
@@ -209,7 +207,8 @@ class AdditiveQuantizer:
     def decode(self, codes: Bytes) -> Floats:
         """Return x_hat of codes uint8 (n, bytes) as float32 (n, d), exact but for the rounding."""
         *_, total = self._totals(codes)
-        return np.asarray(total * UNIT, dtype=np.float32)
+        whole_total = total if self.axes is None else self.axes.spread(total)
+        return np.asarray(whole_total * UNIT, dtype=np.float32)
 
     def prefix_lengths(self, codes: Bytes) -> Doubles:
         """Return |x_hat| of every byte prefix of codes uint8 (n, bytes) as float64 (bytes, n)."""
@@ -229,20 +228,22 @@ class AdditiveQuantizer:
 
     # -- scoring ----------------------------------------------------------------------------
 
-    def query_tables(self, Q: Floats, nbytes: int, threads: int = 0) -> scoring.QueryTables:
-        """Return lookup tables of queries float32 (m, d): what each codeword adds to q . x_hat."""
-        queries, layout = whole(unit(Q)), self.layout.leading(nbytes)
-        if self.nibbles is not None:
-            tables, offsets, powers = kernels.nibble_tables(
-                queries, self.mean, self.nibbles.laid_out, layout, threads=threads
-            )
-            return scoring.QueryTables(tables, offsets, _scales(powers), layout.full)
+    def weighed(
+        self, Q: Floats, nbytes: int, threads: int = 0
+    ) -> kernels.QueryTables | kernels.NibbleQueries:
+        """Return lookup tables of queries float32 (m, d), or what makes them.
+
+        They hold what each codeword adds to q . x_hat.
+        """
+        queries, layout = whole(self._units(Q, threads)), self._leading(nbytes)
+        if self._nibbles is not None:
+            return kernels.NibbleQueries(queries, self._nibbles, layout)
         few = [slice(first, first + _QUERIES) for first in range(0, len(Q), _QUERIES)]
         return scoring.joined(
             self._tables(queries[some], layout, threads) for some in few or [slice(0)]
         )
 
-    def _tables(self, queries: Int16s, layout: CodebookLayout, threads: int) -> scoring.QueryTables:
+    def _tables(self, queries: Int16s, layout: CodebookLayout, threads: int) -> kernels.QueryTables:
         """Return lookup tables of queries int16 (m, d) where codewords have more than 4 bits."""
         offsets = queries.astype(np.float64) @ self.mean  # exact
         count = layout.terms if self.splits else layout.codewords
@@ -251,10 +252,27 @@ class AdditiveQuantizer:
         if not self.splits:
             entries = products[:, :count] * UNIT**2
             return scoring.integer_tables(entries, offsets * UNIT**2, layout.full)
-        tables, rounded, powers = kernels.round_tables(
-            products, offsets.astype(np.int64), layout, threads=threads
+        return kernels.round_tables(products, offsets.astype(np.int64), layout, threads=threads)
+
+    def _leading(self, nbytes: int) -> CodebookLayout:
+        """Return the codebooks of a prefix, the same object each time."""
+        if nbytes not in self._layouts:
+            self._layouts[nbytes] = self.layout.leading(nbytes)
+        return self._layouts[nbytes]
+
+    @cached_property
+    def _layouts(self) -> dict[int, CodebookLayout]:
+        return {}
+
+    @cached_property
+    def _nibbles(self) -> kernels.NibbleCodewords | None:
+        """The codewords as queries are multiplied with them, where they have 4-bit entries."""
+        held = self.nibbles
+        return (
+            None
+            if held is None
+            else kernels.NibbleCodewords.of(held.entries, held.steps, self.mean)
         )
-        return scoring.QueryTables(tables, rounded, _scales(powers), layout.full)
 
     @cached_property
     def _panels(self) -> npt.NDArray[np.int32]:
@@ -285,10 +303,12 @@ class AdditiveQuantizer:
         """Return what a file stores; codewords without full bytes are (nibbles, 16, d)."""
         codewords = self.codewords
         if not self.full:
-            codewords = codewords.reshape(-1, NIBBLE_SIZE, self.dims_in)
+            codewords = codewords.reshape(-1, NIBBLE_SIZE, len(self.mean))
         held: dict[str, npt.NDArray[Any]] = {"words": codewords}
         if self.nibbles is not None:
             held = {"entries": self.nibbles.packed(), "steps": self.nibbles.steps}
+        if self.axes is not None:
+            held |= {"axes": self.axes.packed(), "power": np.array([self.axes.power], np.int16)}
         arrays = {"center": self.mean, **held, "lengths": self.lengths}
         return {}, {_SECTIONS + name: array for name, array in arrays.items()}
 
@@ -302,31 +322,29 @@ class AdditiveQuantizer:
         own = protocol.sections(_SECTIONS, arrays)
         if not own:
             return None
+        axes = _axes(own) if "axes" in own else None
         if "entries" in own:
-            return cls.of_nibbles(own["center"], _nibbles(own), own["lengths"])
+            return cls.of_nibbles(own["center"], _nibbles(own), own["lengths"], axes)
         codewords = own["words"]
         if codewords.ndim == 3 and codewords.shape[1] == NIBBLE_SIZE:
             codewords = codewords.reshape(-1, codewords.shape[2])
-        quantizer = cls(own["center"], codewords, own["lengths"])
+        quantizer = cls(own["center"], codewords, own["lengths"], None, axes)
         quantizer.check()
         return quantizer
 
     @classmethod
-    def of_nibbles(cls, mean: Int16s, nibbles: Nibbles, lengths: Floats) -> AdditiveQuantizer:
+    def of_nibbles(
+        cls, mean: Int16s, nibbles: Nibbles, lengths: Floats, axes: Axes | None = None
+    ) -> AdditiveQuantizer:
         """Return the quantizer whose codewords are the sums of these terms, checked.
 
         Raises:
             ValueError: the part that does not fit, and its shape.
         """
         layout = CodebookLayout.with_terms(len(nibbles.steps), len(lengths))
-        quantizer = cls(mean, layout.summed(nibbles.whole()), lengths, nibbles)
+        quantizer = cls(mean, layout.summed(nibbles.whole()), lengths, nibbles, axes)
         quantizer.check()
         return quantizer
-
-
-def _scales(powers: npt.NDArray[np.int32]) -> Floats:
-    """Return the scales of tables that count 2^power of products of whole numbers each."""
-    return np.ldexp(np.float32(UNIT**2), powers)
 
 
 def _nibbles(own: Mapping[str, npt.NDArray[Any]]) -> Nibbles:
@@ -337,6 +355,14 @@ def _nibbles(own: Mapping[str, npt.NDArray[Any]]) -> Nibbles:
     if not ((steps >= 1) & (steps <= MOST_STEP)).all():
         raise ValueError(f"bytes.steps must be from 1 to {MOST_STEP}")
     return Nibbles.unpacked(packed, d, steps)
+
+
+def _axes(own: Mapping[str, npt.NDArray[Any]]) -> Axes:
+    """Return the axes that a file's sections hold."""
+    packed, power = own["axes"], own["power"]
+    checks.part(power, "bytes.power", (1,), np.int16)
+    checks.part(packed, "bytes.axes", (len(packed), len(own["center"])), np.uint8)
+    return Axes.unpacked(packed, int(power[0]))
 
 
 def stages(max_bytes: int) -> list[tuple[int, int]]:
@@ -417,9 +443,9 @@ class AdditiveCode(CodeValue):
         """Return the cosine float64 (n,) of each vector float32 (n, d) with its own x_hat."""
         return cosines(X, self.decode(stored))
 
-    def query_tables(self, Q: Floats, threads: int = 0) -> scoring.QueryTables:
-        """Return lookup tables, see `AdditiveQuantizer.query_tables`."""
-        return self.quantizer.query_tables(Q, self.nbytes, threads)
+    def weighed(self, Q: Floats, threads: int = 0) -> kernels.QueryTables | kernels.NibbleQueries:
+        """Return lookup tables, or what makes them: see `AdditiveQuantizer.weighed`."""
+        return self.quantizer.weighed(Q, self.nbytes, threads)
 
     @cached_property
     def inverse_norm_steps(self) -> Floats:

@@ -373,7 +373,7 @@ class ThermometerCode(CodeValue):
             offsets = offsets + by_state[:, :, 0].sum(axis=1)
         return scoring.integer_weights(np.concatenate(parts, axis=1), offsets)
 
-    def query_tables(self, Q: Floats, threads: int = 0) -> scoring.QueryTables:
+    def weighed(self, Q: Floats, threads: int = 0) -> kernels.QueryTables:
         """Return lookup tables of queries float32 (m, d), by NumPy's own threads."""
         return scoring.nibble_tables(self.query_weights(Q), self.stored_bits, self.bit_pairs)
 

@@ -142,31 +142,6 @@ class Lists:
         held = int(np.count_nonzero(self.rows_at[: BLOCK_ROWS * self.blocks] >= 0))
         return whole and held == self.count and self._in_order
 
-    def blocks_of_each(self, lists: Ids, wanted: Ids) -> tuple[Ids, Ids]:
-        """Return the blocks of some lists for each query, and where each query's blocks end.
-
-        Args:
-            lists: int64 (m, p), the lists of each query.
-            wanted: int64 (m,), how many of them, from the first on, each query reads.
-
-        Returns:
-            The blocks int64 (v,), query by query, ascending for each, and the ends int64 (m,).
-        """
-        order, ends = self._by_list
-        read = np.arange(lists.shape[1]) < wanted[:, None]
-        chosen = np.sort(np.where(read, lists, self.nlist), axis=1)
-        chosen = chosen[chosen < self.nlist]  # query by query, ascending for each
-        sizes = self._block_counts[chosen]
-        ends_of_lists = sizes.cumsum()
-        starts = np.repeat(ends[chosen] - ends_of_lists, sizes)
-        blocks = order[starts + np.arange(len(starts))]
-        lists_until = wanted.cumsum()
-        ends_of_queries = np.concatenate([[0], ends_of_lists])[lists_until]
-        if not self._in_order:  # blocks of a list lie behind those of later lists
-            queries = np.repeat(np.arange(len(wanted)), np.diff(ends_of_queries, prepend=0))
-            blocks = blocks[np.lexsort((blocks, queries))]
-        return blocks, ends_of_queries
-
     @cached_property
     def _in_order(self) -> bool:
         """Whether the blocks of each list lie together and before those of later lists."""
@@ -178,7 +153,7 @@ class Lists:
         return np.bincount(self.owners[: self.blocks], minlength=self.nlist)
 
     @cached_property
-    def _by_list(self) -> tuple[Ids, Ids]:
+    def by_list(self) -> tuple[Ids, Ids]:
         """The blocks by list, ascending in each, and where each list ends among them."""
         order = np.argsort(self.owners[: self.blocks], kind="stable")
         return order, self._block_counts.cumsum()

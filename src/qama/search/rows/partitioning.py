@@ -58,14 +58,9 @@ def numbers(code: Code, stored: Bytes, centroids: Centroids, threads: int = 0) -
     return found
 
 
-def nearest(code: Code, queries: Floats, centroids: Centroids, count: int) -> Ids:
-    """Return the lists int64 (m, count) whose centroids have the highest cosine, highest first."""
-    distances = -(unit(code.coordinates(queries)) @ centroids.vectors.T)
-    if count == len(centroids):
-        return np.argsort(distances, axis=1, kind="stable")
-    some = np.sort(np.argpartition(distances, count - 1, axis=1)[:, :count], axis=1)
-    order = np.argsort(np.take_along_axis(distances, some, axis=1), axis=1, kind="stable")
-    return np.take_along_axis(some, order, axis=1)
+def distances(code: Code, queries: Floats, centroids: Centroids) -> Floats:
+    """Return minus the cosines float32 (m, nlist) of queries float32 (m, d) with centroids."""
+    return -(unit(code.coordinates(queries)) @ centroids.vectors.T)
 
 
 def _centroids(code: Code, stored: Bytes, nlist: int, seed: int) -> Floats:

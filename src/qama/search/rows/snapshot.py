@@ -15,7 +15,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from qama import checks
+from qama import checks, kernels, mapping
 from qama.checks import Bytes, Ids
 from qama.codec import Code
 from qama.quantizers.kept import Form
@@ -118,10 +118,11 @@ class Snapshot:
         number = 0 if self.lists is None else rowwise.NUMBER_BYTES
         return self.room.columns + self.kept_bytes + number
 
-    @property
-    def read_by_searches(self) -> tuple[Bytes, ...]:
-        """The arrays, mapped from a file or not, that hold codes and kept vectors."""
-        return self.blocks.parts if self.kept is None else (*self.blocks.parts, self.kept.base)
+    @cached_property
+    def mapped(self) -> tuple[Bytes, ...]:
+        """The arrays of codes and kept vectors that are mapped from a file."""
+        parts = self.blocks.parts if self.kept is None else (*self.blocks.parts, self.kept.base)
+        return tuple(part for part in parts if mapping.is_mapped(part))
 
     def __len__(self) -> int:
         """Rows that can be found."""
@@ -187,6 +188,26 @@ class Snapshot:
                 held[self.places(np.arange(first, stop))] = made
             self.cache[code.stored_bytes] = held, self.rows
         return held[: self.extent]
+
+    def stored(self, code: Code | None, threads: int = 0) -> kernels.StoredCodes:
+        """Return the codes as a scan by a code or a prefix of it reads them, by place.
+
+        Args:
+            code: What the scan scores by, with the inverse norms that this takes; None: without.
+            threads: Threads that make these, when first needed.
+        """
+        columns = 0 if code is None else code.stored_bytes
+        if columns not in self._stored:
+            norms, steps = None, None
+            if code is not None:
+                norms, steps = self.inverse_norms(code, threads), code.inverse_norm_steps
+            leading, rest = self.blocks.leading, self.blocks.rest
+            self._stored[columns] = kernels.StoredCodes(leading, self.extent, rest, norms, steps)
+        return self._stored[columns]
+
+    @cached_property
+    def _stored(self) -> dict[int, kernels.StoredCodes]:
+        return {}  # by the bytes that are scored
 
     # -- what follows ------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from qama import kernels
 from qama.checks import Floats, Ids
 from qama.codec import Code
 from qama.search.rows import partitioning
@@ -41,24 +42,15 @@ def search(
     shape = len(queries), min(k, int(sizes.sum()))
     places, scores = np.empty(shape, np.int64), np.empty(shape, np.float32)
     for some in _batches(queries, _VISITED * lists.nlist // max(1, nprobe * lists.blocks)):
-        nearest, wanted = _lists_to_read(code, queries[some], lists, sizes, nprobe, shape[1])
-        own = rows.visiting(*lists.blocks_of_each(nearest, wanted))
+        distances = partitioning.distances(code, queries[some], lists.centroids)
+        visited, ends = kernels.blocks_to_visit(
+            distances, sizes, *lists.by_list, nprobe=nprobe, least=shape[1], threads=threads
+        )
+        own = rows.visiting(visited, ends)
         whole = topk.scorer_of(code, queries[some], scorer, threads)
         places[some], keys = whole.top(own, k, threads)
         scores[some] = whole.scores(keys)
     return places, scores
-
-
-def _lists_to_read(
-    code: Code, queries: Floats, lists: Lists, sizes: Ids, nprobe: int, k: int
-) -> tuple[Ids, Ids]:
-    """Return the nearest lists of each query, and how many of them hold k vectors, or nprobe."""
-    for count in (nprobe, lists.nlist):
-        nearest = partitioning.nearest(code, queries, lists.centroids, count)
-        held = np.cumsum(sizes[nearest], axis=1)
-        if (held[:, -1] >= k).all():
-            break
-    return nearest, np.maximum(nprobe, np.argmax(held >= k, axis=1) + 1)
 
 
 def recall_by_lists(
@@ -68,7 +60,8 @@ def recall_by_lists(
     counts = np.zeros(lists.nlist, dtype=np.int64)
     for some in _batches(queries):
         best = topk.search(code, queries[some], rows, k, scorer, threads, 0)[0]
-        order = partitioning.nearest(code, queries[some], lists.centroids, lists.nlist)
+        distances = partitioning.distances(code, queries[some], lists.centroids)
+        order = np.argsort(distances, axis=1, kind="stable")
         ranks = np.empty_like(order)
         np.put_along_axis(ranks, order, np.arange(lists.nlist)[None, :], axis=1)
         held = lists.owners[best // BLOCK_ROWS].astype(np.int64)

@@ -35,39 +35,28 @@ class Rows:
     """What a scan reads.
 
     Attributes:
-        blocks: The stored codes.
-        count: Places in use.
+        stored: Gives the stored codes as a scan by a code or a prefix reads them: with their
+            inverse norms, or, asked for None, without.
         mask: uint64 (blocks,), bit i of word b allows row 64 b + i; None allows all.
-        inverse_norms: Gives the inverse norm indices uint8 (count,) of a code or a prefix,
-            which asymmetric scoring needs.
         visited: int64 (v,), ascending for each query: the only blocks to scan; None scans all.
         ends: int64 (m,): where the blocks of each query end among those; None where these are for
             all queries.
     """
 
-    blocks: Blocks
-    count: int
+    stored: Callable[[Code | None], kernels.StoredCodes]
     mask: Mask | None
-    inverse_norms: Callable[[Code], Bytes]
     visited: Ids | None = None
     ends: Ids | None = None
 
     @classmethod
     def of(cls, now: Snapshot, mask: Mask | None, threads: int) -> Rows:
         """Return the rows of a moment, those of places that a mask allows."""
-        return cls(now.blocks, now.extent, mask, partial(now.inverse_norms, threads=threads))
+        return cls(partial(now.stored, threads=threads), mask)
 
     @classmethod
-    def of_codes(cls, stored: Bytes) -> Rows:
+    def of_codes(cls, codes: Bytes) -> Rows:
         """Return the rows of compact codes uint8 (n, bytes), at least one."""
-        known: dict[int, Bytes] = {}
-
-        def inverse_norms(code: Code) -> Bytes:
-            if code.stored_bytes not in known:
-                known[code.stored_bytes] = code.inverse_norm_indices(stored)
-            return known[code.stored_bytes]
-
-        return cls(Blocks(kernels.to_blocks(stored)), len(stored), None, inverse_norms)
+        return cls.of(Snapshot.of(Blocks(kernels.to_blocks(codes)), len(codes)), None, 0)
 
     def visiting(self, blocks: Ids, ends: Ids) -> Rows:
         """Return the rows of some blocks alone, for each query."""
@@ -121,8 +110,8 @@ class Hamming:
 
     def _scan(self, rows: Rows) -> kernels.HammingScan:
         return kernels.HammingScan(
-            rows.blocks.leading, rows.count, self.queries, self.code.stored_bits,
-            self.code.bit_pairs, mask=rows.mask, visited=rows.visited, ends=rows.ends,
+            rows.stored(None), self.queries, self.code.stored_bits, self.code.bit_pairs, rows.mask,
+            rows.visited, rows.ends,
         )  # fmt: skip
 
     def scores(self, keys: Keys) -> Floats:
@@ -131,16 +120,16 @@ class Hamming:
 
 
 class Asymmetric:
-    """Float queries; the key is minus the unscaled score."""
+    """Float queries; the key is minus the score."""
 
-    def __init__(self, code: Code, queries: scoring.QueryTables) -> None:
+    def __init__(self, code: Code, queries: kernels.QueryTables | kernels.NibbleQueries) -> None:
         self.code = code
         self.queries = queries
 
     @classmethod
     def of(cls, code: Code, queries: Floats, threads: int) -> Asymmetric:
         """Return the scorer of queries float32 (m, d)."""
-        return cls(code, code.query_tables(queries, threads))
+        return cls(code, code.weighed(queries, threads))
 
     @classmethod
     def of_codes(cls, code: Code, stored: Bytes, threads: int) -> Asymmetric:
@@ -149,9 +138,11 @@ class Asymmetric:
 
     def prefix(self, short: Code, queries: Floats, threads: int) -> Asymmetric:
         """See `Scorer`."""
-        if self.code.nested:
-            return Asymmetric(short, self.queries.leading(short.stored_bytes))
-        return Asymmetric.of(short, queries, threads)
+        if not self.code.nested:
+            return Asymmetric.of(short, queries, threads)
+        if isinstance(self.queries, kernels.NibbleQueries):  # the tables serve twice
+            self.queries = kernels.nibble_tables(self.queries, threads=threads)
+        return Asymmetric(short, self.queries.leading(short.stored_bytes))
 
     def top(self, rows: Rows, k: int, threads: int) -> tuple[Ids, Keys]:
         """See `Scorer`."""
@@ -163,16 +154,12 @@ class Asymmetric:
         return -kernels.table_rows(self._scan(rows), candidates, threads=threads)
 
     def _scan(self, rows: Rows) -> kernels.TableScan:
-        return kernels.TableScan(
-            rows.blocks.leading, rows.count, self.queries.tables, self.queries.offsets,
-            self.queries.full, rows.blocks.rest, inverse_norms=rows.inverse_norms(self.code),
-            steps=self.code.inverse_norm_steps, mask=rows.mask, visited=rows.visited,
-            ends=rows.ends,
-        )  # fmt: skip
+        stored = rows.stored(self.code)
+        return kernels.TableScan(stored, self.queries, rows.mask, rows.visited, rows.ends)
 
     def scores(self, keys: Keys) -> Floats:
         """See `Scorer`."""
-        return np.asarray(-keys * self.queries.scales[:, None], dtype=np.float32)
+        return np.negative(keys)
 
 
 SCORERS: dict[str, type[Hamming] | type[Asymmetric]] = {

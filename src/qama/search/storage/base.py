@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qama import checks, container, mapping
+from qama import codec as codecs
 from qama.checks import Bytes, Floats, Ids
 from qama.codec import Code, Codec
 from qama.errors import FormatError
@@ -25,8 +26,10 @@ from qama.search.storage import log, partitions
 
 KIND = "index"
 # 4: the log has a name of its own; 5: inverted lists, of those that have some; 6: kept vectors,
-# of those that have some, with lists or without; 7: a codec of version 4, whatever else there is
-FORMAT, KEPT, LISTS, FLAT, OLDEST = 7, 6, 5, 4, 1
+# of those that have some, with lists or without; 7: a codec of version 4, whatever else there is;
+# 8: one of version 5
+FORMAT, KEPT, LISTS, FLAT, OLDEST = 8, 6, 5, 4, 1
+_OF_CODECS = {codecs.NIBBLES: 7, codecs.FORMAT: FORMAT}
 CHUNK_BLOCKS = 16  # blocks whose rows share an entry of the section "chunks"
 
 _PREFIX = "codec."
@@ -197,8 +200,8 @@ def write(
 
 def _version(codec: Codec, rows: Snapshot) -> int:
     """Return the oldest version that can say it: older qama reads it, too."""
-    if codec.has_nibbles:
-        return FORMAT
+    if codec.version in _OF_CODECS:
+        return _OF_CODECS[codec.version]
     if rows.kept is not None:
         return KEPT
     return FLAT if rows.lists is None else LISTS
