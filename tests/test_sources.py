@@ -1,4 +1,4 @@
-"""Vectors and ids from files of strangers; what streams and samples do is in test_training."""
+"""Vectors and ids from .npy, Parquet and texts; what streams and samples do: test_training."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_pickles_are_refused_and_not_run(tmp_path):
 def test_an_archive_of_arrays_is_refused(tmp_path):
     np.savez(tmp_path / "x.npz", a=np.array(VECTORS))
     (tmp_path / "x.npz").rename(tmp_path / "x.npy")
-    with pytest.raises(ValueError, match=r"is an \.npz archive"):
+    with pytest.raises(ValueError, match=r'is an \.npz archive: end its name in "\.npz"'):
         sources.open_vectors(tmp_path / "x.npy")
 
 
@@ -83,13 +83,13 @@ def test_the_one_column_of_lists_is_read(tmp_path, kind):
 
 
 def test_columns_that_are_not_asked_for_are_not_read(tmp_path, monkeypatch):
-    read, kept = parquet.ParquetFile.read, []
+    read, kept = parquet.ParquetFile.iter_batches, []
 
-    def noting(self, columns):
+    def noting(self, rows, columns):
         kept.append(columns)
-        return read(self, columns=columns)
+        return read(self, rows, columns=columns)
 
-    monkeypatch.setattr(parquet.ParquetFile, "read", noting)
+    monkeypatch.setattr(parquet.ParquetFile, "iter_batches", noting)
     sources.open_vectors(write(tmp_path / "x.parquet", text=["a", "b"], v=VECTORS))
     assert kept == [["v"]]
 

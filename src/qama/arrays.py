@@ -23,9 +23,10 @@ def plain(held: object, name: str) -> Array:
     """Return what a user holds as a NumPy array; whether its values fit is for the caller to check.
 
     Args:
-        held: An array; a torch tensor of any float dtype, on any device; a pandas or polars frame
-            or an Arrow table, with one column of lists or with columns of floats alone; a column of
-            lists; a list of vectors, or of batches of them, which are joined.
+        held: An array; a torch tensor of any float dtype, on any device; a pandas or polars frame,
+            an Arrow table or a dataset of Hugging Face, with one column of lists or with columns of
+            floats alone; a column of lists; a list of vectors, or of batches of them, which are
+            joined.
         name: What messages call it.
 
     Returns:
@@ -211,6 +212,11 @@ def _of_arrow_column(held: Any, name: str) -> Array:
     return np.asarray(parts[0] if len(parts) == 1 else np.concatenate(parts))
 
 
+def _of_dataset(held: Any, name: str) -> Array:
+    """Read a dataset of Hugging Face, which holds Arrow tables."""
+    return _of_arrow_table(held.with_format("arrow")[:], name)
+
+
 def _is_arrow_list(dtype: Any) -> bool:
     from pyarrow import types
 
@@ -229,4 +235,5 @@ _READERS: dict[tuple[str, str], Callable[[Any, str], Array]] = {
     ("pyarrow", "RecordBatch"): _of_arrow_table,
     ("pyarrow", "Array"): _of_arrow_column,
     ("pyarrow", "ChunkedArray"): _of_arrow_column,
+    ("datasets", "Dataset"): _of_dataset,
 }

@@ -47,10 +47,11 @@ def fit(
 
     Args:
         X: Floats (n, d): an array (memory-mapped or not), tensor, frame, column of lists or Arrow
-            table; the path of a .npy or Parquet file; or an iterator, a list or a tuple of batches,
-            each of the same kinds. n is at least 16; for grid codes d is a multiple of 8. Memory
-            stays bounded: of more than ``max_rows`` rows an even sample is used. Zero rows and
-            exact copies count once: ``facts`` say how many were left out.
+            table; the path of a file that `qama.vectorfiles.opened` reads; a dataset of Hugging
+            Face; or an iterator, a list or a tuple of batches, each of what stands first. n is at
+            least 16; for grid codes d is a multiple of 8. Memory stays bounded: of more than
+            ``max_rows`` rows an even sample is used. Zero rows and exact copies count once:
+            ``facts`` say how many were left out.
         preset: "default", or "paper" for the grid of QAMA (CIKM 2025).
         seed: Of every random draw.
         codes: "bytes" for byte codes, "grid" for grid codes, which need PyTorch, or "all" for both;

@@ -1,38 +1,29 @@
-"""Vectors from an array, a file or a stream, sampled so that memory stays bounded."""
+"""Vectors from an array, a file, a dataset or a stream, sampled so that memory stays bounded."""
 
 from __future__ import annotations
 
 import os
-import tokenize
-import zipfile
 from array import array
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from qama import arrays, checks
+from qama import arrays, checks, vectorfiles
 from qama.checks import Floats
-from qama.errors import MissingExtraError
 
 MIN_ROWS = 16
-_NPY = b"\x93NUMPY"
-
-# What NumPy raises on headers that no .npy file should have.
-_HOSTILE = (
-    ValueError, EOFError, TypeError, SyntaxError, OverflowError, MemoryError, RecursionError,
-    tokenize.TokenError, zipfile.BadZipFile,
-)  # fmt: skip
 
 
 def load(source: object, max_rows: int, seed: int) -> tuple[Floats, int]:
     """Return at most max_rows rows float32, evenly sampled in order, and how many there were.
 
     Args:
-        source: Anything that `arrays.plain` reads; the path of a .npy or Parquet file; or an
-            iterator, a list or a tuple of batches, each of them of the same kinds.
+        source: Anything that `arrays.plain` reads; the path of a file that `vectorfiles.opened`
+            reads; a dataset of Hugging Face; or an iterator, a list or a tuple of batches, each of
+            them of what `arrays.plain` reads.
         max_rows: Rows kept.
         seed: Of the sample.
 
@@ -52,36 +43,8 @@ def load(source: object, max_rows: int, seed: int) -> tuple[Floats, int]:
 
 
 def open_vectors(path: str | os.PathLike[str]) -> npt.NDArray[Any]:
-    """Map a .npy file of vectors, or read them from a Parquet file's one list column.
-
-    Raises:
-        ValueError: neither .npy nor Parquet, pickled, or no vectors in it.
-        FileNotFoundError: no such file.
-    """
-    file = Path(path)
-    if file.suffix.lower() in (".parquet", ".pq"):
-        return arrays.plain(_parquet(file), str(file))
-    try:
-        _check_start(file)
-        loaded = np.load(file, mmap_mode="r", allow_pickle=False)
-    except _HOSTILE as error:
-        raise ValueError(f"{file} is not a .npy file of plain numbers ({error})") from None
-    if not isinstance(loaded, np.ndarray):
-        raise ValueError(f"{file} is an .npz archive; give one .npy array (rows, dims)")
-    return loaded
-
-
-def _check_start(file: Path) -> None:
-    """Refuse what NumPy would advise to unpickle, and a header that it would allocate first."""
-    with file.open("rb") as opened:
-        start = opened.read(12)
-    if start[:4] == b"PAR1":
-        raise ValueError('it begins as a Parquet file does: end its name in ".parquet"')
-    if start[:6] != _NPY and start[:2] != b"PK":
-        raise ValueError("it does not begin as one")
-    claimed = int.from_bytes(start[8:12], "little")  # so wide in versions 2 and 3
-    if start[:6] == _NPY and start[6:7] > b"\x01" and claimed > file.stat().st_size:
-        raise ValueError(f"it claims a header of {claimed} bytes and has {file.stat().st_size}")
+    """Return the vectors of a file as one array; see `vectorfiles.opened`."""
+    return vectorfiles.whole(path)
 
 
 def opened(source: object, name: str) -> npt.NDArray[Any] | Iterable[Any]:
@@ -92,15 +55,33 @@ def opened(source: object, name: str) -> npt.NDArray[Any] | Iterable[Any]:
         FileNotFoundError: no such file.
     """
     if isinstance(source, str | os.PathLike):
-        return open_vectors(source)
+        return vectorfiles.opened(source)
+    if _is_dataset(source):
+        return cast(Iterable[Any], source.with_format("arrow").iter(checks.CHUNK_ROWS))
     if arrays.is_one(source):
         return arrays.plain(source, name)
     if isinstance(source, Iterable):
         return source
     raise ValueError(
         f"{name} is {type(source).__name__}; give an array, tensor, frame or Arrow table (n, d), "
-        f"a .npy or Parquet path, or an iterator of such batches (of a dataset, its to_batches())"
+        f"the path of a file of vectors, or an iterator of such batches (of a dataset of pyarrow, "
+        f"its to_batches())"
     )
+
+
+def _is_dataset(source: object) -> TypeGuard[Any]:
+    """Whether it is a Dataset, or one that streams, of Hugging Face.
+
+    Raises:
+        ValueError: several of them, such as a training and a test part.
+    """
+    kind = type(source)
+    if kind.__module__.partition(".")[0] != "datasets":
+        return False
+    if isinstance(source, dict):
+        listed = ", ".join(repr(name) for name in source)
+        raise ValueError(f"X is a {kind.__name__} of {listed}; give one of them")
+    return kind.__name__ in ("Dataset", "IterableDataset")
 
 
 def as_array(batch: object, name: str) -> npt.NDArray[Any] | None:
@@ -166,26 +147,6 @@ def _checked(batch: object, row: int, width: int | None) -> Floats | None:
     except ValueError as error:
         raise ValueError(f"{error}; that batch begins at row {row} of X") from None
     return checks.finite(A, "X", row)
-
-
-def _parquet(file: Path) -> Any:
-    if not file.exists():
-        raise FileNotFoundError(f"no such file: {file}")
-    try:
-        import pyarrow as pa
-        from pyarrow import parquet
-    except ImportError:
-        raise MissingExtraError("reading Parquet", "pyarrow", "arrow") from None
-    try:
-        opened = parquet.ParquetFile(file)
-        schema = opened.schema_arrow
-        kinds = [arrays.arrow_kind(field.type) for field in schema]
-        chosen = arrays.columns_of(schema.names, kinds, str(file))
-        return opened.read(columns=[schema.names[i] for i in chosen])  # others may be large
-    except (pa.ArrowException, OSError) as error:
-        if getattr(error, "errno", None):
-            raise
-        raise ValueError(f"{file} cannot be read as Parquet ({error})") from None
 
 
 def read_ids(path: str | os.PathLike[str]) -> npt.NDArray[Any]:

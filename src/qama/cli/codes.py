@@ -59,7 +59,7 @@ def index(
     codec: CodecFile,
     vectors: Annotated[
         Path,
-        typer.Argument(help="Vectors (.npy or Parquet), or codes that `encode` wrote (.qama)."),
+        typer.Argument(help="A file of vectors, or codes that `encode` wrote (.qama)."),
     ],
     output: options.Output,
     dims: options.Dims = None,
@@ -121,7 +121,7 @@ def _fill(built: Index, vectors: Path, ids: Path | None) -> None:
 @command
 def search(
     index: Annotated[Path, typer.Argument(help="An index that `qama index` wrote.")],
-    queries: Annotated[Path, typer.Argument(help="Query vectors: a .npy or Parquet file.")],
+    queries: Annotated[Path, typer.Argument(help="Query vectors, in such a file as `fit` takes.")],
     k: Annotated[int, typer.Option("-k", help="Results per query.")] = 10,
     scorer: Annotated[str, typer.Option(help="asymmetric or hamming.")] = "asymmetric",
     funnel: Annotated[

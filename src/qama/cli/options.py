@@ -16,4 +16,6 @@ Bytes = Annotated[
 Threads = Annotated[int, typer.Option(help="CPU threads; 0 uses all cores.")]
 Seed = Annotated[int, typer.Option(help="Of every random draw.")]
 Json = Annotated[bool, typer.Option("--json", help="Write JSON to stdout, for programs.")]
-Vectors = Annotated[Path, typer.Argument(help="Vectors: a .npy or Parquet file (rows, dims).")]
+Vectors = Annotated[
+    Path, typer.Argument(help="Vectors: .npy, .npz, .parquet, .fvecs, .bvecs or .jsonl.")
+]

@@ -52,6 +52,8 @@ def _of_array(X: npt.NDArray[Any], ids: object, dims: int) -> Iterator[Batch]:
 def _of_batches(source: Iterable[Any], ids: object, dims: int) -> Iterator[Batch]:
     if ids is None:
         batches: Iterable[tuple[object, Any]] = ((batch, None) for batch in source)
+    elif isinstance(ids, np.ndarray) and ids.ndim == 1 and ids.dtype != object:
+        batches = _with_parts(source, ids)
     elif isinstance(ids, Iterable):
         batches = _with_ids(source, ids)
     else:
@@ -67,6 +69,22 @@ def _of_batches(source: Iterable[Any], ids: object, dims: int) -> Iterator[Batch
         A = checks.matrix(X, "a batch of source", dims)
         yield checks.finite(A, "source", first_row), given
         first_row += len(A)
+
+
+def _with_parts(
+    source: Iterable[Any], ids: npt.NDArray[Any]
+) -> Iterator[tuple[object, npt.NDArray[Any]]]:
+    """Yield batches, each with as many of the ids as it has rows; refuse more or fewer."""
+    row = 0
+    for batch in source:
+        A = sources.as_array(batch, "a batch of source")
+        count = 0 if A is None else len(A)
+        if row + count > len(ids):
+            raise ValueError(f"there are {len(ids)} ids, for more vectors; give one for each")
+        yield A if A is not None else batch, ids[row : row + count]
+        row += count
+    if row < len(ids):
+        raise ValueError(f"there are {len(ids)} ids for {row} vectors; give one for each")
 
 
 def _with_ids(source: Iterable[Any], ids: Iterable[Any]) -> Iterator[tuple[object, Any]]:

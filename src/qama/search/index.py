@@ -228,10 +228,11 @@ class Index(NotCopied):
         in some order, rather add all to an index without lists and `partition` it.
 
         Args:
-            source: What `Codec.encode` takes, memory-mapped or not; the path of a .npy or Parquet
-                file; or an iterator, a list or a tuple of batches, each of the same kinds. Batches
-                without rows are passed over.
-            ids: See `add`; for an iterator, one array of ids for each batch.
+            source: What `Codec.encode` takes, memory-mapped or not; the path of a file that
+                `qama.vectorfiles.opened` reads; a dataset of Hugging Face; or an iterator, a list
+                or a tuple of batches, each of what `Codec.encode` takes. Batches without rows are
+                passed over.
+            ids: See `add`; for batches one array of ids for each, or one NumPy array for all.
             durable: See `add`.
             threads: See `add`.
 
