@@ -45,7 +45,7 @@ def job_fit(preset):
 
     X = vectors(50_000)
     started = time.perf_counter()
-    qama.fit(X, preset, codes=CODES[preset])
+    qama.fit(X, preset=preset, codes=CODES[preset])
     return time.perf_counter() - started
 
 
@@ -71,7 +71,7 @@ def job_fit_mapped():
 def job_encode(preset, **request):
     import qama
 
-    codec = qama.fit(vectors(2_000), preset, codes=CODES[preset], steps=0)
+    codec = qama.fit(vectors(2_000), preset=preset, codes=CODES[preset], steps=0)
     with mapped_million() as X:
         started = time.perf_counter()
         codec.encode(X, **request)

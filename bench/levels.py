@@ -25,7 +25,7 @@ def judged(name, levels, seed):
     docs, queries = (
         np.load(folder / f"{name}.{part}.npy").astype(np.float32) for part in ("docs", "queries")
     )
-    codec = qama.fit(docs, "paper", seed, levels=levels)
+    codec = qama.fit(docs, preset="paper", seed=seed, levels=levels)
     records = evaluate(
         codec, docs, queries, load_collection(DATA / "data" / name),
         levels=levels, scorers=("hamming",), baselines=False,

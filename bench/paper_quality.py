@@ -74,7 +74,7 @@ def main_tables(scene: Scene, what: str, seed: int):
     if what == "naive":
         return [*_baselines(scene), *_naive_dims(scene)]
     width = {"expansion": EXPANSION.get(scene.model, 32)} if what == "paper" else {}
-    codec = qama.fit(scene.fit, what, seed, threads=1, codes="grid", **width)
+    codec = qama.fit(scene.fit, preset=what, seed=seed, threads=1, codes="grid", **width)
     records = evaluate(codec, scene.docs, scene.queries, scene.collection, levels=GRID_LEVELS,
                        baselines=False, samples=1_000, threads=1)  # fmt: skip
     return _cells_of(records, what)
@@ -185,7 +185,9 @@ def _ablated(X, variant, seed):
     d = X.shape[1]
     if variant == "thresholds only":
         return _thresholds_only(X, seed)
-    codec = qama.fit(X, "paper", seed, dims=None if nested else [d], threads=1, **options)
+    codec = qama.fit(
+        X, preset="paper", seed=seed, dims=None if nested else [d], threads=1, **options
+    )
     # a fit for all dims alone is still judged at fewer
     return replace(
         codec, thermometer=replace(codec.thermometer, dims=dims_grid(d), calibration_scales={})
@@ -194,7 +196,9 @@ def _ablated(X, variant, seed):
 
 def _thresholds_only(X, seed):
     """The vectors as they come, cut at their quantiles."""
-    start = qama.fit(X, "paper", seed, architecture="linear", steps=0, epochs=0, threads=1)
+    start = qama.fit(
+        X, preset="paper", seed=seed, architecture="linear", steps=0, epochs=0, threads=1
+    )
     plain = replace(start.thermometer, transform=Linear(np.eye(X.shape[1], dtype=np.float32)))
     Z = apply(plain.transform, X)
     thresholds = {
@@ -240,7 +244,7 @@ def allocation(scene: Scene, what: str, seed: int):
     d = scene.docs.shape[1]
     nbytes = plan(d, HYBRID).nbytes()
     if what in FRACTIONS:
-        codec = qama.fit(scene.fit, "default", seed, fractions=FRACTIONS[what], threads=1,
+        codec = qama.fit(scene.fit, seed=seed, fractions=FRACTIONS[what], threads=1,
                          codes="grid")  # fmt: skip
         scorers = ThermometerCode.scorers
         cells = [judged.code(codec, what, s, dims=d, level="hybrid") for s in scorers]
@@ -251,7 +255,7 @@ def allocation(scene: Scene, what: str, seed: int):
         if log is None:
             return {"cells": [], "why": "no queries beyond the judged ones"}
         X = np.concatenate([X, np.repeat(log, max(1, len(X) // (2 * len(log))), axis=0)])
-    codec = qama.fit(X, "default", seed, threads=1)
+    codec = qama.fit(X, seed=seed, threads=1)
     return {"cells": [judged.code(codec, what, "asymmetric", nbytes=nbytes)]}
 
 

@@ -27,7 +27,9 @@ def speed(dims: int, kind: str, threads: int):
     """Return the rows of one number format, or of one level under both scorers."""
     if kind in FLOATS:
         return [_float_row(dims, kind, threads)]
-    codec = qama.fit(synthetic(2_000, dims, 0), "paper", steps=0, epochs=0, architecture="linear")
+    codec = qama.fit(
+        synthetic(2_000, dims, 0), preset="paper", steps=0, epochs=0, architecture="linear"
+    )
     index = qama.Index(codec, dims=dims, level=kind)
     for chunk in range(ROWS // CHUNK):
         index.add(synthetic(CHUNK, dims, chunk))
@@ -76,7 +78,7 @@ def dynamic(scene: Scene, seed: int):
     The codec is fitted on the collection; searched are the collection and the general passages.
     Latency: one query at a time, one thread, the median.
     """
-    codec = qama.fit(scene.fit, "default", seed, threads=1)
+    codec = qama.fit(scene.fit, seed=seed, threads=1)
     wide = load_scene(scene.model, scene.collection.name, "wide")
     judged = Judge(wide)
     longest = min(BUDGETS[-1], codec.byte_budgets[-1])

@@ -49,7 +49,7 @@ def queries():
 def _fit(rows, preset):
     import qama
 
-    return qama.fit(rows, preset, steps=4, epochs=0, threads=1, device="cpu", codes="grid")
+    return qama.fit(rows, preset=preset, steps=4, epochs=0, threads=1, device="cpu", codes="grid")
 
 
 @pytest.fixture(scope="session")

@@ -227,10 +227,10 @@ def test_a_callers_error_state_changes_nothing(kind, rows):
 def test_a_callers_error_state_changes_no_fit(rows, preset):
     options = {"steps": 3, "epochs": 0, "threads": 1, "device": "cpu", "bytes": preset == "default"}
     X = hostile(rows)
-    expected = qama.fit(X, preset, **options).fingerprint
+    expected = qama.fit(X, preset=preset, **options).fingerprint
     with np.errstate(all="raise"):
-        assert qama.fit(X, preset, **options).fingerprint == expected
-        assert qama.fit(iter([X[:100], X[100:]]), preset, **options).fingerprint == expected
+        assert qama.fit(X, preset=preset, **options).fingerprint == expected
+        assert qama.fit(iter([X[:100], X[100:]]), preset=preset, **options).fingerprint == expected
 
 
 def test_every_verb_that_computes_is_shown_above():

@@ -50,8 +50,8 @@ def blurred(rows):
 @pytest.mark.parametrize("preset", ["default", "paper"])
 def test_zero_rows_and_copies_change_nothing_in_a_fit(rows, preset, given):
     options = QUICK if preset == "default" else GRID
-    clean = qama.fit(given(rows), preset, **options)
-    other = qama.fit(given(blurred(rows)), preset, **options)
+    clean = qama.fit(given(rows), preset=preset, **options)
+    other = qama.fit(given(blurred(rows)), preset=preset, **options)
     assert other.fingerprint == clean.fingerprint
     differ = {name for name in clean.facts if clean.facts[name] != other.facts[name]}
     assert differ - {"seconds"} == {"rows", "zero_rows", "copies"}

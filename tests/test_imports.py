@@ -25,9 +25,9 @@ HEAVY = (
 LAYERS = (
     "errors", "arrays", "shown", "checks", "forked", "locks", "files", "blas", "kernels", "mapping",
     "quantizers", "kmeans", "container", "codec", "codefile", "drift", "vectorfiles", "sources",
-    "distinct", "norms", "search.rows", "search.scan", "search.storage", "search", "documents", "engines",
-    "tasks", "evaluation", "recipe", "training", "fitting", "integrations", "console", "examples",
-    "cli",
+    "distinct", "norms", "embedders", "search.rows", "search.scan", "search.storage", "search",
+    "documents", "engines", "tasks", "evaluation", "recipe", "training", "fitting", "integrations",
+    "console", "examples", "cli",
 )  # fmt: skip
 ONLY = {  # what a layer keeps away from, though it lies above
     "arrays": set(),
@@ -44,6 +44,7 @@ ONLY = {  # what a layer keeps away from, though it lies above
     "search.scan": {"checks", "kernels", "quantizers", "codec", "shown", "search.rows"},
     "distinct": {"checks", "errors", "sources"},
     "norms": {"checks", "errors"},
+    "embedders": {"checks", "errors", "sources"},
     "quantizers": {"checks", "errors", "blas", "kernels"},
     "recipe": {"checks", "errors", "quantizers"},
     "training": {"checks", "errors", "blas", "kernels", "quantizers", "recipe"},
@@ -55,6 +56,7 @@ ONLY = {  # what a layer keeps away from, though it lies above
         "quantizers",
         "codec",
         "drift",
+        "embedders",
         "search.rows",
         "search.storage",
         "search",
@@ -78,6 +80,7 @@ ONLY = {  # what a layer keeps away from, though it lies above
         "codec",
         "search",
         "documents",
+        "evaluation",
         "fitting",
     },
     "engines": {

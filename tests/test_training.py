@@ -34,7 +34,7 @@ PRESETS = ["default", "paper"]
 
 
 def quick(X, preset="default", seed=0, **options):
-    return qama.fit(X, preset, seed, **(QUICK | options))
+    return qama.fit(X, preset=preset, seed=seed, **(QUICK | options))
 
 
 # --- what comes out ---------------------------------------------------------------------------
@@ -732,7 +732,7 @@ def damaged_files(folder):
     np.save(good, mixture(40, 16))
     raw = good.read_bytes()
     np.save(folder / "pickled.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
-    np.savez(folder / "archive.npz", a=mixture(40, 16))
+    np.savez(folder / "archive.npz", a=mixture(40, 16), b=mixture(40, 16))
     contents = {
         "short.npy": raw[:200],
         "empty.npy": b"",

@@ -12,10 +12,12 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from qama import embedders as embedders
 from qama import forked as forked  # notes forks from here on
 from qama.codec import Codec
 from qama.errors import (
     DriftWarning,
+    EmbeddingError,
     EngineError,
     FormatError,
     LockedError,
@@ -38,6 +40,7 @@ __all__ = [
     "Codec",
     "Documents",
     "DriftWarning",
+    "EmbeddingError",
     "EngineError",
     "Filter",
     "FormatError",
@@ -47,6 +50,7 @@ __all__ = [
     "NormWarning",
     "RecoveryWarning",
     "SearchResult",
+    "embedders",
     "engines",
     "fit",
     "search_many",

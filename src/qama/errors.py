@@ -27,6 +27,10 @@ class EngineError(OSError):
     """A database engine could not be reached, or failed at what the message says."""
 
 
+class EmbeddingError(OSError):
+    """A service that makes vectors of texts could not be reached, or refused; keys are masked."""
+
+
 class MissingExtraError(ImportError):
     """A feature needs an optional package; the message holds the command that installs it."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +14,8 @@ import numpy.typing as npt
 from qama import blas, checks, distinct, drift, forked, norms, recipe, sources
 from qama.checks import Floats
 from qama.codec import Codec
+from qama.embedders.embedder import Embedder
+from qama.embedders.texts import checked, embedded
 from qama.quantizers.additive.fit import fit_additive
 from qama.quantizers.additive.quantizer import AdditiveQuantizer
 from qama.quantizers.thermometer.levels import QUARTERS
@@ -26,9 +28,10 @@ _NARROW_FROM = 192  # dims from which codewords have 4-bit entries
 @checks.default_errstate()
 def fit(
     X: object,
+    texts: Iterable[str] | None = None,
+    *,
     preset: str = "default",
     seed: int = 0,
-    *,
     codes: str | None = None,
     dims: Sequence[int] | None = None,
     levels: Sequence[object] | None = None,
@@ -52,6 +55,10 @@ def fit(
             least 16; for grid codes d is a multiple of 8. Memory stays bounded: of more than
             ``max_rows`` rows an even sample is used. Zero rows and exact copies count once:
             ``facts`` say how many were left out.
+        texts: Texts in place of vectors; X is then what makes vectors of them: an object with
+            ``encode``, as a SentenceTransformer is, or a function from a list to floats (n, d).
+            Of more than ``max_rows`` texts only an even sample is embedded. A terminal shows how
+            far that is.
         preset: "default", or "paper" for the grid of QAMA (CIKM 2025).
         seed: Of every random draw.
         codes: "bytes" for byte codes, "grid" for grid codes, which need PyTorch, or "all" for both;
@@ -97,11 +104,15 @@ def fit(
     }  # fmt: skip
     chosen = _recipe(preset, codes, for_grid, options)
     _check_base(base, chosen, model)
+    given = None if texts is None else checked(texts)
+    embedder = _embedder(X, given)
+    if model is None and base is None and embedder is not None:
+        model = embedder.model
     wanted = _wanted(chosen, base, callbacks, for_grid) if chosen.has_grid else None
     seed, count = checks.integer(seed, "seed", 0, 2**31), checks.threads(threads)
     if wanted is not None:
         forked.check_threads(count)
-    counted, total = _rows(X, chosen, seed, base)
+    counted, total = _rows(X, embedder, given, chosen, seed, base)
     norms.warn(counted.rows)
     kept, validation = _split(counted.rows, chosen.held_out, seed)
     with blas.at_most(count):
@@ -114,12 +125,30 @@ def fit(
     return replace(codec, facts=found | {"seconds": round(time.perf_counter() - began, 1)})
 
 
+def _embedder(X: object, texts: list[str] | None) -> Embedder | None:
+    """Return what makes vectors of the texts, where texts are given.
+
+    Raises:
+        ValueError: X makes none, or there are no texts for it.
+    """
+    if texts is not None:
+        return Embedder(X)
+    if hasattr(X, "encode") and not isinstance(X, str):
+        raise ValueError(f"X is a {type(X).__name__}; give its texts too: qama.fit(model, texts)")
+    return None
+
+
 def _rows(
-    X: object, chosen: TrainConfig, seed: int, base: Codec | None
-) -> tuple[distinct.Distinct, int]:
+    X: object, embedder: Embedder | None, texts: list[str] | None, chosen: TrainConfig, seed: int,
+    base: Codec | None,
+) -> tuple[distinct.Distinct, int]:  # fmt: skip
     """Return the rows that the fit learns from, each once, and how many there were."""
     most = checks.integer(chosen.max_rows, "max_rows", sources.MIN_ROWS)
-    loaded, total = sources.load(X, most, seed)
+    if embedder is None or texts is None:
+        loaded, total = sources.load(X, most, seed)
+    else:
+        vectors, total = embedded(embedder, texts, most, seed)
+        loaded, _ = sources.load(vectors, most, seed)
     counted = distinct.distinct(loaded)
     if base is not None and base.dims_in != counted.rows.shape[1]:
         raise ValueError(

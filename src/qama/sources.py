@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qama import arrays, checks, vectorfiles
-from qama.checks import Floats
+from qama.checks import Floats, Ids
 
 MIN_ROWS = 16
 
@@ -90,12 +90,16 @@ def as_array(batch: object, name: str) -> npt.NDArray[Any] | None:
     return None if A.shape[:1] == (0,) else A
 
 
+def sample(count: int, most: int, seed: int) -> Ids:
+    """Return the numbers of at most ``most`` of ``count`` rows, ascending, each as likely."""
+    if count <= most:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(seed).choice(count, most, replace=False))
+
+
 def _sample(A: npt.NDArray[Any], max_rows: int, seed: int) -> tuple[Floats, int]:
     A = checks.matrix(A, "X")
-    if len(A) <= max_rows:
-        picked = np.arange(len(A))
-    else:
-        picked = np.sort(np.random.default_rng(seed).choice(len(A), max_rows, replace=False))
+    picked = sample(len(A), max_rows, seed)
     out = np.empty((len(picked), A.shape[1]), dtype=np.float32)
     for rows in checks.chunks(picked):
         out[rows] = checks.finite(A[picked[rows]], "X", rows=picked[rows])

@@ -125,7 +125,9 @@ def _fit(docs: Any, name: str, preset: str, seed: int, threads: int) -> Codec:
 
     with fit_progress(f"fitting on {name}") as callback:
         codes = "all" if preset == "default" else None
-        return qama.fit(docs, preset, seed, codes=codes, threads=threads, callbacks=[callback])
+        return qama.fit(
+            docs, preset=preset, seed=seed, codes=codes, threads=threads, callbacks=[callback]
+        )
 
 
 def _judge(

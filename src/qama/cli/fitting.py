@@ -74,8 +74,8 @@ def fit(
     with fit_progress("fitting") as callback:
         codec = qama.fit(
             vectors,
-            preset,
-            seed,
+            preset=preset,
+            seed=seed,
             codes=codes,
             dims=None if dims is None else [_whole(part) for part in dims.split(",")],
             levels=None if levels is None else [part.strip() for part in levels.split(",")],

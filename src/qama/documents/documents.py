@@ -18,13 +18,13 @@ from qama.codec import Codec, checked
 from qama.documents import derived, embedding, filters, fusing, given, recoding, store, tables
 from qama.documents.allowed import Allowed
 from qama.documents.derived import Derived
-from qama.documents.embedding import Embedder
 from qama.documents.filters import Condition, Filter
 from qama.documents.given import Given
 from qama.documents.hits import Document, Hit, Hits
 from qama.documents.schema import About
 from qama.documents.store import Store
 from qama.documents.transactions import Change, Rows, View
+from qama.embedders.embedder import Embedder
 from qama.quantizers.vectors import unit
 from qama.search.index import Index
 from qama.search.storage.turns import WriterLock
