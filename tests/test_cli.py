@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -590,16 +591,15 @@ def test_eval_embeds_with_a_model_and_fits(folder, collection, rows, queries, mo
 
 
 def test_eval_runs_a_task_that_is_no_folder(folder, monkeypatch):
-    def run_task(task, model, codec, threads):
-        return {"task": task, "model": model, "codec": codec.fingerprint, "threads": threads}
+    asked = []
 
-    monkeypatch.setattr("qama.integrations.mteb.run_task", run_task)
+    def run(model, tasks, codec, *, threads):
+        asked.append((model, tasks, codec.fingerprint, threads))
+        return SimpleNamespace(task_results=[SimpleNamespace(get_score=lambda: 0.25)])
+
+    monkeypatch.setattr("qama.integrations.mteb.run", run)
     result = done("eval", "SomeTask", "--model", "some/model", "--codec", folder / "codec",
                   "--threads", 2, "--json")  # fmt: skip
     fingerprint = Codec.load(folder / "codec").fingerprint
-    assert json.loads(result.stdout.splitlines()[0]) == {
-        "task": "SomeTask",
-        "ndcg_at_10": {
-            "task": "SomeTask", "model": "some/model", "codec": fingerprint, "threads": 2,
-        },
-    }  # fmt: skip
+    assert json.loads(result.stdout.splitlines()[0]) == {"task": "SomeTask", "ndcg_at_10": 0.25}
+    assert asked == [("some/model", "SomeTask", fingerprint, 2)]

@@ -7,16 +7,17 @@ import types
 
 import pytest
 
+import qama
 from qama import Index
 from qama.errors import MissingExtraError
 
 
 def test_mteb_absent_names_the_command(monkeypatch):
-    from qama.integrations.mteb import run_task
+    from qama.integrations.mteb import run
 
     monkeypatch.setitem(sys.modules, "mteb", None)
     with pytest.raises(MissingExtraError, match=r'pip install "qama\[mteb\]"'):
-        run_task("SciFact", "some/model", codec=None)
+        run("some/model", "SciFact", nbytes=48)
 
 
 class Fake:
@@ -24,6 +25,7 @@ class Fake:
 
     def __init__(self, monkeypatch, docs, queries):
         self.metadata = types.SimpleNamespace(name="Fake")
+        self.mteb_model_meta = types.SimpleNamespace(name="some/tiny", revision="1")
         self.docs = {"id": [f"d{i}" for i in range(len(docs))], "text": docs}
         self.queries = {"id": [f"q{i}" for i in range(len(queries))], "text": queries}
         for name in ("mteb", "mteb.models", "mteb.models.model_meta", "mteb.types",
@@ -46,6 +48,8 @@ class Fake:
     def evaluate(self, searcher, tasks, **options):
         where = {"task_metadata": "m", "hf_split": "test", "hf_subset": "en",
                  "encode_kwargs": {"batch_size": 8}}  # fmt: skip
+        assert tasks == [self]
+        self.options = options
         self.meta = searcher.mteb_model_meta
         searcher.index(self.docs, **where)
         self.found = searcher.search(self.queries, top_k=4, **where)
@@ -56,32 +60,58 @@ class Fake:
 
 
 def test_an_mteb_task_is_searched_by_codes(monkeypatch, byte_codec, rows, queries):
-    from qama.integrations.mteb import run_task
+    from qama.integrations.mteb import run
 
     fake = Fake(monkeypatch, rows, queries)
     request = {"dims": 16, "level": "2"}
-    score = run_task("Fake", "some/model", byte_codec, request=request, scorer="hamming", threads=1)
-    assert score == 0.5
+    results = run("some/model", "Fake", byte_codec, **request, scorer="hamming", threads=1)
+    assert results.task_results[0].get_score() == 0.5
     assert fake.prompts == ["document", "query"]
-    assert fake.meta == {"name": "qama/default-4B-hamming", "revision": byte_codec.fingerprint}
+    assert fake.meta == {"name": "qama/tiny-4B-hamming", "revision": byte_codec.fingerprint}
     index = Index(byte_codec, **request)
     index.add(rows)
-    for query, ids in enumerate(index.search(queries, 4, scorer="hamming").ids):
-        expected = {f"d{row}": -float(rank) for rank, row in enumerate(ids)}
-        assert fake.found[f"q{query}"] == expected
-    assert run_task(fake, "some/model", byte_codec, request=request, threads=1) == 0.5
+    assert fake.found == ranked(index.search(queries, 4, scorer="hamming").ids)
+    assert fake.options == {"cache": None, "show_progress_bar": False, "co2_tracker": False}
+    run("some/model", [fake], byte_codec, threads=1, cache="there")
+    assert fake.options["cache"] == "there"
+
+
+def ranked(ids):
+    """What MTEB is told of the rows that a search found."""
+    return {
+        f"q{query}": {f"d{row}": -float(rank) for rank, row in enumerate(found)}
+        for query, found in enumerate(ids)
+    }
+
+
+def test_without_a_codec_each_corpus_gets_its_own(monkeypatch, rows, queries):
+    from qama.integrations.mteb import CodeSearch, run
+
+    fake = Fake(monkeypatch, rows, queries)
+    run(fake, fake, nbytes=8, threads=1)
+    assert fake.meta == {"name": "qama/tiny-8B-asymmetric", "revision": "1"}
+    index = Index(qama.fit(rows, max_bytes=8, threads=1), nbytes=8)
+    index.add(rows)
+    assert fake.found == ranked(index.search(queries, 4).ids)
+    for request in ({}, {"dims": 16}, {"nbytes": 8, "dims": 16}):
+        with pytest.raises(ValueError, match=r"without a codec, .* give nbytes and neither dims"):
+            run(fake, fake, **request)
+    with pytest.raises(ValueError, match="no corpus to search: call index first"):
+        CodeSearch(fake, request={"nbytes": 8}).search(
+            fake.queries, task_metadata=None, hf_split="", hf_subset="", top_k=1, encode_kwargs={}
+        )
 
 
 def test_mteb_tasks_that_are_unknown_or_out_of_reach_are_refused(monkeypatch, codec, rows):
-    from qama.integrations.mteb import run_task
+    from qama.integrations.mteb import run
 
     fake = Fake(monkeypatch, rows, rows)
     with pytest.raises(ValueError, match="MTEB has no task 'Nothing'"):
-        run_task("Nothing", "some/model", codec)
+        run("some/model", "Nothing", codec)
 
     def offline(*given, **options):
         raise ConnectionError("no route")
 
     fake.mteb.evaluate = offline
     with pytest.raises(ValueError, match=r"data of the MTEB task 'Fake' cannot be .* no route; go"):
-        run_task("Fake", "some/model", codec)
+        run("some/model", "Fake", codec)

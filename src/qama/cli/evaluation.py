@@ -94,13 +94,14 @@ def _check_names(folders: list[str]) -> None:
 
 
 def _mteb(task: str, model: str | None, codec: Codec | None, threads: int) -> None:
-    from qama.integrations.mteb import run_task
+    from qama.integrations.mteb import run
 
     if model is None or codec is None:
         raise ValueError(
             f"{task!r} is no folder; to run it as an MTEB task give --model NAME and --codec FILE"
         )
-    emit({"task": task, "ndcg_at_10": run_task(task, model, codec, threads=threads)})
+    (result,) = run(model, task, codec, threads=threads).task_results
+    emit({"task": task, "ndcg_at_10": float(result.get_score())})
 
 
 def _collection(folder: str, split: str, embeddings: Path | None, model: str | None) -> Any:

@@ -1,8 +1,11 @@
-"""Run an MTEB retrieval task on codes."""
+"""Run MTEB's retrieval tasks on codes.
+
+results = run("all-MiniLM-L6-v2", ["SciFact", "NFCorpus"], nbytes=48)
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -12,15 +15,17 @@ from qama import checks
 from qama.checks import Floats
 from qama.codec import Codec
 from qama.errors import MissingExtraError
+from qama.fitting import fit
 from qama.search.index import Index
 
 if TYPE_CHECKING:
     from mteb.abstasks import AbsTask
     from mteb.models import EncoderProtocol
     from mteb.models.model_meta import ModelMeta
+    from mteb.results import ModelResult
     from sentence_transformers import SentenceTransformer
 
-__all__ = ["CodeSearch", "run_task"]
+__all__ = ["CodeSearch", "run"]
 
 
 class _Table(Protocol):
@@ -35,16 +40,20 @@ class CodeSearch:
 
     Args:
         encoder: An MTEB encoder (``mteb.models.SentenceTransformerEncoderWrapper`` makes one).
-        codec: The codec, fitted on vectors of the same model.
+        codec: The codec, fitted on vectors of the same model; None: each corpus gets one of its
+            own, of byte codes.
         request: ``dims`` and ``level``, or ``nbytes``, of the code.
         scorer: ``asymmetric`` or ``hamming``.
         threads: Threads of the search; 0 uses all cores.
+
+    Raises:
+        ValueError: the codec has no such code; or there is no codec, and no ``nbytes``.
     """
 
     def __init__(
         self,
         encoder: EncoderProtocol,
-        codec: Codec,
+        codec: Codec | None = None,
         request: Mapping[str, Any] | None = None,
         scorer: str = "asymmetric",
         threads: int = 0,
@@ -54,16 +63,28 @@ class CodeSearch:
         self._request = dict(request or {})
         self._scorer = scorer
         self._threads = checks.threads(threads)
-        self._index = Index(codec, **self._request)
+        if codec is None and [*self._request] != ["nbytes"]:
+            raise ValueError(
+                "without a codec, one of byte codes is fitted on each corpus: give nbytes and "
+                "neither dims nor level, or give a codec"
+            )
+        self._index = None if codec is None else Index(codec, **self._request)
         self._doc_ids: list[str] = []
 
     @property
     def mteb_model_meta(self) -> ModelMeta:
-        """MTEB's description of what is judged: the code, named after its codec."""
+        """MTEB's description of what is judged: model, bytes of a code, and scorer."""
         from mteb.models.model_meta import ModelMeta
 
-        name = f"qama/{self._codec.preset}-{self._index.code_size}B-{self._scorer}"
-        return ModelMeta.create_empty({"name": name, "revision": self._codec.fingerprint})
+        known = self._encoder.mteb_model_meta
+        model = str(known.name).rpartition("/")[2]
+        if self._codec is None:
+            nbytes, revision = self._request["nbytes"], known.revision
+        else:
+            nbytes = self._codec.code(**self._request).stored_bytes
+            revision = self._codec.fingerprint
+        name = f"qama/{model}-{nbytes}B-{self._scorer}"
+        return ModelMeta.create_empty({"name": name, "revision": revision})
 
     def index(
         self,
@@ -79,7 +100,10 @@ class CodeSearch:
         """Embed and encode the corpus; replaces what was indexed before."""
         where = {"task_metadata": task_metadata, "hf_split": hf_split, "hf_subset": hf_subset}
         vectors = self._embed(corpus, "document", where, encode_kwargs)
-        self._index = Index(self._codec, **self._request)
+        codec = self._codec
+        if codec is None:
+            codec = fit(vectors, max_bytes=self._request["nbytes"], threads=self._threads)
+        self._index = Index(codec, **self._request)
         self._index.add(vectors)
         self._doc_ids = [str(key) for key in corpus["id"]]
 
@@ -99,8 +123,11 @@ class CodeSearch:
         """Search the index; scores are minus the rank, so ties stay in our order.
 
         Raises:
-            ValueError: The task re-ranks given candidates instead of searching.
+            ValueError: the task re-ranks given candidates instead of searching, or `index` was not
+                called.
         """
+        if self._index is None:
+            raise ValueError("there is no corpus to search: call index first")
         if top_ranked is not None:
             raise ValueError("re-ranking tasks give their own candidates; use a retrieval task")
         where = {"task_metadata": task_metadata, "hf_split": hf_split, "hf_subset": hf_subset}
@@ -128,50 +155,64 @@ class CodeSearch:
         return np.asarray(vectors, dtype=np.float32)
 
 
-def run_task(
-    task: str | AbsTask,
-    model: str | SentenceTransformer,
-    codec: Codec,
+def run(
+    model: str | SentenceTransformer | EncoderProtocol,
+    tasks: str | AbsTask | Sequence[str | AbsTask],
+    codec: Codec | None = None,
     *,
-    request: Mapping[str, Any] | None = None,
+    nbytes: int | None = None,
+    dims: int | None = None,
+    level: str | None = None,
     scorer: str = "asymmetric",
     threads: int = 0,
-) -> float:
-    """Run one MTEB retrieval task and return its main score, nDCG@10.
+    **options: Any,
+) -> ModelResult:
+    """Run MTEB's retrieval tasks on codes.
 
     Args:
-        task: Name of the task (its data are fetched from the hub), or a task object.
-        model: Name or folder of a sentence-transformers model, or the model itself.
-        codec: The codec, fitted on vectors of the same model.
-        request: ``dims`` and ``level``, or ``nbytes``, of the code.
+        model: Name or folder of a sentence-transformers model, the model itself, or an encoder of
+            MTEB.
+        tasks: Names of tasks (their data are fetched from the hub), or task objects; one or more.
+        codec: The codec, fitted on vectors of the same model. None: each corpus gets one of its
+            own, of byte codes; then give ``nbytes``.
+        nbytes: Length of a byte code; see `Codec.code`.
+        dims: Dims of a grid code.
+        level: Level of a grid code.
         scorer: ``asymmetric`` or ``hamming``.
         threads: Threads of the search; 0 uses all cores.
+        **options: Of ``mteb.evaluate``, such as ``cache`` and ``encode_kwargs``.
 
     Returns:
-        The main score of the task.
+        MTEB's results, under a name that says the model, the bytes of a code and the scorer: the
+        main score of the first task is ``run(…).task_results[0].get_score()``.
 
     Raises:
         MissingExtraError: mteb is not installed.
-        ValueError: The task is unknown, or its data cannot be fetched (offline).
+        ValueError: a task is unknown, or re-ranks candidates, or its data cannot be fetched; or the
+            codec has no such code.
     """
     try:
         import mteb
         from mteb.models import SentenceTransformerEncoderWrapper
     except ImportError as error:
-        raise MissingExtraError("an MTEB task", "mteb", "mteb") from error
-    chosen = _task(mteb, task)
-    encoder = SentenceTransformerEncoderWrapper(model)
-    searcher = CodeSearch(encoder, codec, request, scorer, threads)
+        raise MissingExtraError("qama.integrations.mteb", "mteb", "mteb") from error
+    given = [tasks] if isinstance(tasks, str) or not isinstance(tasks, Sequence) else tasks
+    chosen = [_task(mteb, task) for task in given]
+    encoder = (
+        model if hasattr(model, "mteb_model_meta") else SentenceTransformerEncoderWrapper(model)
+    )
+    request = {"nbytes": nbytes, "dims": dims, "level": level}
+    asked = {name: value for name, value in request.items() if value is not None}
+    searcher = CodeSearch(encoder, codec, asked, scorer, threads)
+    quiet = {"cache": None, "show_progress_bar": False, "co2_tracker": False}
     try:
-        results = mteb.evaluate(
-            searcher, [chosen], cache=None, show_progress_bar=False, co2_tracker=False
-        )
+        return mteb.evaluate(searcher, chosen, **(quiet | options))
     except (ConnectionError, FileNotFoundError) as error:
+        names = ", ".join(repr(task.metadata.name) for task in chosen)
         raise ValueError(
-            f"the data of the MTEB task {chosen.metadata.name!r} cannot be fetched: {error}; "
-            "go online, or evaluate a local BEIR folder"
+            f"the data of the MTEB task {names} cannot be fetched: {error}; go online, or evaluate "
+            f"a local BEIR folder"
         ) from error
-    return float(results.task_results[0].get_score())
 
 
 def _task(mteb: ModuleType, task: str | AbsTask) -> AbsTask:
