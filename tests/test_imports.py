@@ -76,6 +76,7 @@ ONLY = {  # what a layer keeps away from, though it lies above
     "integrations": {
         "checks",
         "errors",
+        "files",
         "quantizers",
         "codec",
         "search",
