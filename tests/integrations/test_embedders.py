@@ -5,9 +5,14 @@ from __future__ import annotations
 import base64
 import importlib.util
 import json
+import os
+import re
+import subprocess
+import sys
 import threading
 import zlib
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -166,6 +171,19 @@ def test_answers_of_openai_are_put_in_order(server, monkeypatch):
     server.backwards = True
     X = OpenAI("some-model", url=server.url).encode(TEXTS)
     assert ([vector(text, 8) for text in TEXTS] == X).all()
+
+
+def test_the_example_runs(server, tmp_path):
+    pytest.importorskip("openai", reason="openai is not installed")
+    page = (Path(__file__).parents[2] / "docs" / "vectors.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", page, flags=re.S)
+    given = {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": server.url}
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True,
+                          text=True, env=os.environ | given)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    estimate, found = done.stdout.splitlines()
+    assert estimate == "200 texts in 1 requests, about 373 tokens, about $0.00"
+    assert found == "note 7"
 
 
 def test_a_fit_and_documents_by_a_service(service, server, tmp_path):

@@ -1,1 +1,1 @@
-"""Where others expect vectors: stores of frameworks over `qama.Documents`, and MTEB."""
+"""Where others expect vectors, codes or codecs: stores, models, benchmarks, the hub."""
