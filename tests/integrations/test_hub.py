@@ -38,7 +38,7 @@ class Hub(BaseHTTPRequestHandler):
         self.server.asked.append((self.path, self.headers["Authorization"]))
         if self.path == "/api/repos/create":
             self.server.made.append(json.loads(body))
-            self._say({"url": "http://hub/me/codec", "name": "me/codec", "id": "me/codec"})
+            self._say({"url": f"{self.server.url}/me/codec", "name": "me/codec", "id": "me/codec"})
         elif self.path == "/api/validate-yaml":
             self._say({"errors": [], "warnings": []})
         elif self.path == "/api/models/me/codec/preupload/main":
@@ -50,7 +50,7 @@ class Hub(BaseHTTPRequestHandler):
                 if line["key"] == "file":
                     content = base64.b64decode(line["value"]["content"])
                     self.server.held[line["value"]["path"]] = content
-            self._say({"success": True, "commitOid": COMMIT, "commitUrl": "http://hub/commit/1"})
+            self._say({"success": True, "commitOid": COMMIT, "commitUrl": self._commit()})
         else:
             self._say({"error": "unknown"}, 404)
 
@@ -64,6 +64,9 @@ class Hub(BaseHTTPRequestHandler):
             self._say({"error": "unknown"}, 404)
 
     do_HEAD = do_GET  # noqa: N815 - the same
+
+    def _commit(self):
+        return f"{self.server.url}/me/codec/commit/{COMMIT}"
 
     def _say(self, value, status=200):
         self._send(json.dumps(value).encode(), status)
@@ -106,7 +109,7 @@ def test_a_codec_goes_to_the_hub_and_comes_back(server, tmp_path):
         capture_output=True, text=True, env=os.environ | settings,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == ["http://hub/commit/1", codec.fingerprint]
+    assert done.stdout.split() == [f"{server.url}/me/codec/commit/{COMMIT}", codec.fingerprint]
     assert server.made[0]["name"] == "codec"
     assert sorted(server.held) == ["README.md", "codec.qama"]
     assert server.held["codec.qama"] == (tmp_path / "codec.qama").read_bytes()
