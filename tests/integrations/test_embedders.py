@@ -61,7 +61,7 @@ class Handler(BaseHTTPRequestHandler):
         if status != 200:
             answer = {"error": {"message": server.says}, "detail": server.says}
         else:
-            dims = body.get("dimensions") or body.get("output_dimension") or 8
+            dims = body.get("dimensions") or body.get("output_dimension") or server.dims
             answer = (as_cohere if self.path == "/v2/embed" else as_openai)(body, dims)
             if server.backwards:
                 answer["data"].reverse()
@@ -81,7 +81,7 @@ class Handler(BaseHTTPRequestHandler):
 def server():
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as served:
         served.asked, served.failures, served.backwards = [], [], False
-        served.says = f"no, not with {KEY}"
+        served.says, served.dims = f"no, not with {KEY}", 8
         served.url = f"http://127.0.0.1:{served.server_port}"
         thread = threading.Thread(target=served.serve_forever)
         thread.start()
@@ -177,6 +177,7 @@ def test_the_example_runs(server, tmp_path):
     pytest.importorskip("openai", reason="openai is not installed")
     page = (Path(__file__).parents[2] / "docs" / "vectors.md").read_text()
     (code,) = re.findall(r"```python\n(.*?)```", page, flags=re.S)
+    server.dims = 32
     given = {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": server.url}
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True,
                           text=True, env=os.environ | given)  # fmt: skip
