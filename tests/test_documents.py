@@ -110,6 +110,32 @@ def test_a_filtered_search_returns_k_where_k_exist(tmp_path):
         assert hits == tuple(hit for hit in every if hit.id in hits.ids)
 
 
+@pytest.mark.parametrize("scorer", ["asymmetric", "hamming"])
+@pytest.mark.parametrize("where", [None, {"odd": True}])
+def test_a_batch_finds_what_each_query_finds_alone(tmp_path, scorer, where):
+    docs = filled(tmp_path)
+    Q, words = POOL[200:231], [f"word{i % 5} {i}" for i in range(31)]
+    told = {"k": 7, "where": where, "scorer": scorer}
+    assert docs.search_batch(Q, **told) == [docs.search(q, **told) for q in Q]
+    assert docs.search_batch(texts=words, **told) == [docs.search(text=w, **told) for w in words]
+    both = [docs.search(q, text=w, **told) for q, w in zip(Q, words, strict=True)]
+    assert docs.search_batch(Q, texts=words, **told) == both
+    assert docs.search_batch(Q[:0]) == docs.search_batch(texts=[]) == []
+
+
+def test_unfitting_batches_are_refused(tmp_path):
+    docs = filled(tmp_path)
+    for given_, options, said in (
+        (None, {}, "needs queries, texts, or both"),
+        ("one", {}, "Q is one string"),
+        (["one"], {}, "open the documents with embed="),
+        (POOL[:2], {"texts": ["a"]}, "texts has 1 entries for 2"),
+        (POOL[:2], {"texts": ["a", 3]}, "text is a int"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            docs.search_batch(given_, **options)
+
+
 def test_results_become_frames_and_tables(tmp_path):
     docs = filled(tmp_path)
     hits = docs.search(POOL[0], 3)
@@ -180,6 +206,7 @@ def test_an_embedder_makes_vectors_of_texts_and_questions(tmp_path, embed):
     docs.add(texts=["a", "bb", "ccc"])
     docs.upsert(["x"], texts=["dddd"])
     assert docs.search("zz", 1)[0].text == "bb"
+    assert [hits[0].text for hits in docs.search_batch(["y", "zz"], 1)] == ["a", "bb"]
     assert docs.add(texts=[]) == []
     with pytest.raises(ValueError, match=r"texts\[1\] is None"):
         docs.add(texts=["a", None])
@@ -193,6 +220,8 @@ def test_an_embedder_makes_vectors_of_texts_and_questions(tmp_path, embed):
     short = Documents.open(tmp_path / "docs", "a", embed=lambda texts: POOL[:1])
     with pytest.raises(ValueError, match="embed made 1 vectors of 2 texts"):
         short.add(texts=["a", "b"])
+    with pytest.raises(ValueError, match="embed made 1 vectors of 2 texts"):
+        short.search_batch(["a", "b"])
     with pytest.raises(ValueError, match="embed is 3"):
         Documents.open(tmp_path / "docs", embed=3)
 

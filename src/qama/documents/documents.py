@@ -14,7 +14,7 @@ import numpy as np
 
 from qama import checks, drift, files
 from qama.checks import Floats
-from qama.codec import Codec, checked
+from qama.codec import Code, Codec, checked
 from qama.documents import derived, embedding, filters, fusing, given, recoding, store, tables
 from qama.documents.allowed import Allowed
 from qama.documents.derived import Derived
@@ -30,6 +30,7 @@ from qama.search.index import Index
 from qama.search.storage.turns import WriterLock
 
 T = TypeVar("T")
+Ranking = list[tuple[int, float]]  # numbers of documents and their scores, best first
 
 _TRIES = 3  # searches beside a writer, before one that lets nobody change the index meanwhile
 _BEHIND = 20_000  # changes that the index file may lag, or a quarter of all documents
@@ -129,7 +130,7 @@ class Documents:
     def __repr__(self) -> str:
         if self._store.closed:
             return f"<qama.Documents in {self._folder}, closed>"
-        code = self._consistently(lambda _, index: index.code)
+        code = self.code
         return (
             f"<qama.Documents in {self._folder}: {len(self)} documents, {code.label}, "
             f"{code.stored_bytes} B each>"
@@ -174,9 +175,19 @@ class Documents:
         return self._consistently(lambda _, index: index.codec)
 
     @property
+    def code(self) -> Code:
+        """Which of the codec's codes the documents have."""
+        return self._consistently(lambda _, index: index.code)
+
+    @property
     def code_size(self) -> int:
         """Bytes of a document's code."""
-        return self._consistently(lambda _, index: index.code_size)
+        return self.code.stored_bytes
+
+    @property
+    def embedder(self) -> Embedder | None:
+        """What makes vectors of texts, if anything does: ``embed`` of `open`."""
+        return self._embedder
 
     # -- changing ---------------------------------------------------------------------------
 
@@ -395,30 +406,47 @@ class Documents:
             ValueError: neither a query nor a text, unfitting ones, or an unfitting filter.
             OSError: the folder cannot be read.
         """
-        k = checks.integer(k, "k", 1)
         if q is None and text is None:
             raise ValueError("search needs a query, a text, or both")
-        if text is not None and not isinstance(text, str):
-            raise ValueError(f"text is a {type(text).__name__}; give a string")
-        condition = filters.compiled(where)
         query = None if q is None else embedding.query(q, self._embedder)
+        words = None if text is None else [text]
+        return self._found(query, words, k, where, scorer, funnel, threads)[0]
 
-        def found(view: View, index: Index) -> Hits:
-            depth = k if query is None or text is None else max(k, fusing.DEPTH)
-            ranked = []
-            if query is not None:
-                rows = self._allowed.of(view, index, condition)
-                near = index.search(
-                    query, depth, filter=rows, scorer=scorer, funnel=funnel, threads=threads
-                )
-                ranked.append(list(zip(near.ids[0].tolist(), near.scores[0].tolist(), strict=True)))
-            if text is not None:
-                ranked.append(_worded(view, text, depth, condition))
-            if len(ranked) == 2:
-                ranked = [fusing.fused([[n for n, _ in part] for part in ranked], k)]
-            return _hits(view, ranked[0])
+    def search_batch(
+        self,
+        Q: object = None,
+        k: int = 10,
+        *,
+        where: Filter | None = None,
+        texts: Sequence[str] | None = None,
+        scorer: str = "asymmetric",
+        funnel: bool | int = False,
+        threads: int = 0,
+    ) -> list[Hits]:
+        """Find the k documents nearest to each of m queries, as of one moment.
 
-        return self._consistently(found)
+        Args:
+            Q: Floats (m, d); or m questions, of which ``embed`` makes the vectors. None: by words
+                alone.
+            k: See `search`.
+            where: See `search`; the same for every query.
+            texts: m strings, words to look for as well; see `search`.
+            scorer: See `Index.search`.
+            funnel: See `Index.search`.
+            threads: See `Index.search`.
+
+        Returns:
+            m hits: of each query what `search` finds for it alone, bit for bit.
+
+        Raises:
+            ValueError, OSError: see `search`; or not as many texts as queries.
+        """
+        if Q is None and texts is None:
+            raise ValueError("search_batch needs queries, texts, or both")
+        queries = None if Q is None else embedding.queries(Q, self._embedder)
+        if queries is not None and texts is not None:
+            given.counted(list(texts), "texts", len(queries))
+        return self._found(queries, texts, k, where, scorer, funnel, threads)
 
     def get(
         self,
@@ -552,6 +580,41 @@ class Documents:
         kept = unit(checks.finite(new.vectors, "vectors")) if about.keeps_vectors else None
         return Rows(new.ids, new.texts, new.metadata, codes, kept)
 
+    def _found(
+        self,
+        queries: Floats | None,
+        words: Sequence[str] | None,
+        k: int,
+        where: Filter | None,
+        scorer: str,
+        funnel: bool | int,
+        threads: int,
+    ) -> list[Hits]:
+        """Return the hits of each query, of each text, or of each query with its text."""
+        k = checks.integer(k, "k", 1)
+        for text in words or ():
+            if not isinstance(text, str):
+                raise ValueError(f"text is a {type(text).__name__}; give a string")
+        condition = filters.compiled(where)
+
+        def found(view: View, index: Index) -> list[Hits]:
+            depth = k if queries is None or words is None else max(k, fusing.DEPTH)
+            rankings = []
+            if queries is not None:
+                rows = self._allowed.of(view, index, condition)
+                near = index.search(
+                    queries, depth, filter=rows, scorer=scorer, funnel=funnel, threads=threads
+                )
+                pairs = zip(near.ids.tolist(), near.scores.tolist(), strict=True)
+                rankings.append([list(zip(*both, strict=True)) for both in pairs])
+            if words is not None:
+                rankings.append([_worded(view, text, depth, condition) for text in words])
+            if len(rankings) == 1:
+                return _hits(view, rankings[0])
+            return _hits(view, [_fused(both, k) for both in zip(*rankings, strict=True)])
+
+        return self._consistently(found)
+
     def _known(self, ids: Sequence[str]) -> set[str]:
         with self._store.reading() as view:
             return set(view.numbers_of(ids))
@@ -600,7 +663,16 @@ def _worded(view: View, text: str, k: int, where: Condition) -> list[tuple[int, 
     return view.words(text, where, k)
 
 
-def _hits(view: View, ranked: Sequence[tuple[int, float]]) -> Hits:
-    found = view.documents(number for number, _ in ranked)
-    there = ((found[n], score) for n, score in ranked if n in found)  # as of one moment: all
-    return Hits(Hit(d.id, score, d.text, d.metadata) for d, score in there)
+def _fused(rankings: Iterable[Ranking], k: int) -> Ranking:
+    return fusing.fused([[number for number, _ in ranked] for ranked in rankings], k)
+
+
+def _hits(view: View, rankings: Sequence[Ranking]) -> list[Hits]:
+    """Return the hits of several rankings, whose documents are read together."""
+    found = view.documents({number for ranked in rankings for number, _ in ranked})
+
+    def hits(ranked: Ranking) -> Hits:
+        there = ((found[n], score) for n, score in ranked if n in found)  # of one moment: all
+        return Hits(Hit(d.id, score, d.text, d.metadata) for d, score in there)
+
+    return [hits(ranked) for ranked in rankings]

@@ -61,6 +61,6 @@ class Embedder:
             raise ValueError(f"embed made {len(A)} vectors of {len(whole)} texts")
         return A
 
-    def query(self, text: str) -> Any:
-        """Return what was made of a question."""
-        return self._queries([text])
+    def queries(self, texts: Sequence[str]) -> Any:
+        """Return what was made of questions."""
+        return self._queries(list(texts))
