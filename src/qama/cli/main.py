@@ -8,7 +8,17 @@ import typer
 from typer.core import TyperGroup
 
 import qama
-from qama.cli import codes, evaluation, exporting, fitting, inspecting, reporting, showing, trust
+from qama.cli import (
+    codes,
+    evaluation,
+    exporting,
+    fitting,
+    inspecting,
+    reporting,
+    serving,
+    showing,
+    trust,
+)
 from qama.console import shown
 
 
@@ -71,6 +81,8 @@ app.command()(exporting.export)
 app.command(name="eval")(evaluation.evaluate)
 app.command()(inspecting.inspect)
 app.command()(reporting.report)
+app.command()(serving.serve)
+app.command()(serving.mcp)
 app.command()(trust.verify)
 app.command()(trust.repair)
 app.command()(showing.demo)

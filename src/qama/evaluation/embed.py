@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from qama.checks import Floats
 
-__all__ = ["TextEncoder", "embed"]
+__all__ = ["TextEncoder", "embed", "load"]
 
 
 class TextEncoder(Protocol):
@@ -45,14 +45,23 @@ def embed(texts: Sequence[str], model: str | TextEncoder, *, batch_size: int = 6
     """
     if not texts:
         raise ValueError("texts is empty: there is nothing to embed")
-    encoder = _load(model) if isinstance(model, str) else model
+    encoder = load(model) if isinstance(model, str) else model
     vectors = encoder.encode(
         list(texts), batch_size=batch_size, normalize_embeddings=True, show_progress_bar=False
     )
     return np.asarray(vectors, dtype=np.float32)
 
 
-def _load(name: str) -> TextEncoder:
+def load(name: str) -> TextEncoder:
+    """Load a sentence-transformers model.
+
+    Args:
+        name: Its name, or the folder that it is in.
+
+    Raises:
+        ValueError: It cannot be loaded.
+        ImportError: sentence-transformers is not installed.
+    """
     try:
         from sentence_transformers import SentenceTransformer
     except ImportError as error:
