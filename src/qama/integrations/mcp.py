@@ -7,9 +7,10 @@ It offers two tools, ``search`` and ``get``, and changes nothing.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any
 
 from qama.documents import Documents
+from qama.documents.hits import Document, Hit
 from qama.errors import MissingExtraError
 
 try:
@@ -33,20 +34,6 @@ Where = Annotated[
 ]
 
 
-class Document(TypedDict):
-    """A document, as a model reads it."""
-
-    id: str
-    text: str | None
-    metadata: dict[str, Any]
-
-
-class Hit(Document):
-    """A document that was found."""
-
-    score: float
-
-
 def server(documents: Documents) -> MCPServer:
     """Return a server whose ``run("stdio")`` serves a model.
 
@@ -61,17 +48,15 @@ def server(documents: Documents) -> MCPServer:
     def search(question: str, k: Many = 5, where: Where = None) -> list[Hit]:
         query = question if documents.embedder else None
         try:
-            hits = documents.search(query, k, text=question, where=where)
+            return [*documents.search(query, k, text=question, where=where)]
         except (ValueError, OSError) as error:
             raise ToolError(str(error)) from error
-        return [Hit(id=h.id, text=h.text, metadata=h.metadata, score=h.score) for h in hits]
 
     @offered.tool(description="Return documents by id; ids that there are not are passed over.")
     def get(ids: Annotated[list[str], Field(max_length=MOST)]) -> list[Document]:
         try:
-            found = documents.get(ids)
+            return documents.get(ids)
         except (ValueError, OSError) as error:
             raise ToolError(str(error)) from error
-        return [Document(id=d.id, text=d.text, metadata=d.metadata) for d in found]
 
     return offered

@@ -69,6 +69,8 @@ def of(error: BaseException) -> RequestError:
 def _unfitting(error: RequestValidationError) -> str:
     """Return what does not fit first, without the value."""
     first = error.errors()[0]
+    if first["type"] == "json_invalid":
+        return f"the body is no JSON: {first['ctx']['error']} at character {first['loc'][-1]}"
     place = ".".join(str(part) for part in first["loc"] if part != "body")
     return f"{place or 'the body'}: {first['msg']}"
 
