@@ -8,7 +8,7 @@ QAMA_DATA ?= ../shared
 COLLECTIONS := cranfield cisi nfcorpus scifact cosqa npl
 SOURCES := pyproject.toml constraints.txt CMakeLists.txt $(wildcard csrc/*)
 
-.PHONY: demo test test-integrations test-engines test-server fuzz-server bare coverage lint bench bench-quality bench-paper bench-tasks bench-speed bench-documents bench-engines sanitize fuzz emulated docs clean
+.PHONY: demo test test-integrations test-engines test-server fuzz-server bare coverage lint bench bench-quality bench-paper bench-tasks bench-speed bench-documents bench-engines bench-serving sanitize fuzz emulated docs clean
 
 demo: $(VENV)/demo.stamp
 	$(RUN) -m qama demo
@@ -76,6 +76,9 @@ bench-documents: $(VENV)/bench.stamp
 bench-engines: .venv-engines/stamp
 	.venv-engines/bin/python -m pip install -qq -c constraints.txt -e ".[engines,eval]"
 	.venv-engines/bin/python bench/engines.py $(ARGS)
+
+bench-serving: .venv-server/stamp
+	.venv-server/bin/python bench/serving.py $(ARGS)
 
 sanitize: $(VENV)/dev.stamp
 	PYTHON=$(RUN) tests/sanitized.sh

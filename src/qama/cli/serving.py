@@ -15,7 +15,9 @@ from qama.documents import Documents
 
 Embed = Annotated[
     str | None,
-    typer.Option(help="MODULE:NAME of what makes vectors of texts: a function, or with encode."),
+    typer.Option(
+        help="MODULE:NAME of a function from texts to vectors, or of an object with encode."
+    ),
 ]
 Model = Annotated[
     str | None, typer.Option(help="Instead: a sentence-transformers model that embeds the texts.")
@@ -61,7 +63,7 @@ def serve(
         Path | None, typer.Option(help="API keys, one a line; or set QAMA_API_KEY.")
     ] = None,
     origin: Annotated[
-        list[str] | None, typer.Option(help="Web pages of this origin may ask. [default: none]")
+        list[str] | None, typer.Option(help="Web pages of this origin may ask.")
     ] = None,
     max_body: Annotated[int, typer.Option(min=1, help="MiB of a request.")] = 16,
     max_rows: Annotated[int, typer.Option(min=1, help="Queries or documents of a request.")] = 1000,
@@ -74,7 +76,7 @@ def serve(
 ) -> None:
     """Serve documents and indexes over HTTP: search, changes, OpenAI-compatible embeddings.
 
-    Needs `pip install "qama[serve]"`. Beyond localhost an API key is required.
+    Needs the extra "serve". Beyond localhost an API key is required.
     """
     from qama.server import keys, run, served
     from qama.server.limits import Limits
@@ -102,7 +104,7 @@ def mcp(
 ) -> None:
     """Let models search a folder of documents: an MCP server over stdin and stdout.
 
-    Needs `pip install "qama[mcp]"`. Nothing is changed.
+    Needs the extra "mcp". Nothing is changed.
     """
     from qama.integrations.mcp import server
 
