@@ -41,7 +41,7 @@ def vectors(rows, seed):
 
 
 def make_index(path, rows):
-    codec = qama.fit(vectors(20_000, 1), max_bytes=NBYTES)
+    codec = qama.fit(vectors(min(20_000, rows), 1), max_bytes=NBYTES)
     index = qama.Index(codec, nbytes=NBYTES)
     for start in range(0, rows, 100_000):
         index.add(vectors(min(100_000, rows - start), 2 + start))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import concurrent.futures
 import json
+import re
 
 import numpy as np
 import pytest
@@ -227,6 +228,9 @@ def test_health_readiness_and_metrics(api):
 # --- refusals ----------------------------------------------------------------------------------
 
 
+DEEP = "more than 10 filters|too deep|error parsing the body"  # by how deep it got
+
+
 def vectors(*rows):
     return json.dumps({"queries": [[*rows]]})
 
@@ -271,6 +275,9 @@ def vectors(*rows):
     ("upsert", '{"texts": ["a"]}', 400, "ids: "),
     ("delete", "{}", 400, "delete needs ids or where"),
     ("count", '{"where": {"a": {"$b": 1}}}', 400, "unknown operator"),
+    ("count", '{"where": ' + '{"$not": ' * 600 + "{}" + "}" * 601, 400, "more than 10 filters"),
+    ("search", '{"words": ["a"], "where": ' + '{"$not": ' * 900 + "{}" + "}" * 901, 400, DEEP),
+    ("add", '{"texts": [], "metadata": [' + '{"a": ' * 2000 + "{}" + "}" * 2000 + "]}", 400, DEEP),
     ("embeddings", '{"model": "gpt", "input": "a"}', 404, "no collection 'gpt'"),
     ("embeddings", '{"model": "library", "input": []}', 400, "input"),
     ("embeddings", '{"model": "library", "input": [1, 2]}', 400, "input"),
@@ -284,7 +291,7 @@ def test_what_does_not_fit_is_refused_by_name(folder, path, body, status, said):
         told = {"Content-Type": "application/json"}
         answer = wrong(api.post(f"/v1/{path}", content=body, headers=told))
         assert answer[0] == status
-        assert pytest.raises(ValueError, match=said).matches(ValueError(answer[2]))
+        assert re.search(said, answer[2])
         assert docs.get() == before
         assert api.get("/ready").status_code == 200
 

@@ -23,8 +23,8 @@ from qama.server.refusals import RequestError
 from qama.server.service import Service
 
 _HANDLED = (
-    RequestError, RequestValidationError, HTTPException, ValueError, OSError, MemoryError,
-    Exception,
+    RequestError, RequestValidationError, HTTPException, ValueError, RecursionError, OSError,
+    MemoryError, Exception,
 )  # fmt: skip
 _FAILURE = {"model": shapes.Failure, "description": "What was wrong."}
 

@@ -57,6 +57,8 @@ def of(error: BaseException) -> RequestError:
         return RequestError(500, "what is served is damaged: see qama verify")
     if isinstance(error, ValueError):
         return RequestError(400, str(error))
+    if isinstance(error, RecursionError):
+        return RequestError(400, "values lie too deep within each other")
     if isinstance(error, LockedError):
         return RequestError(503, "the documents are locked by another process; try again")
     if isinstance(error, OSError):

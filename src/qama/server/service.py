@@ -1,7 +1,8 @@
 """What routes do, away from HTTP: threads to work in, and limits of what is asked.
 
-Searches of all collections run in some threads; what embeds or changes a collection in one each,
-because changes wait for each other anyway and a model need not bear two threads.
+Searches of all collections run in some threads. What changes a collection runs in one of its own,
+because changes wait for each other anyway, and what embeds in one for all: a model need not bear
+two threads.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ class Service:
         self.metrics = Metrics(served)
         self.stopping = False
         self._searching = ThreadPoolExecutor(thread_name_prefix="search")
-        self._embedding = {name: ThreadPoolExecutor(1, f"embed-{name}") for name in self.served}
+        self._embedding = ThreadPoolExecutor(1, "embed")
         self._changing = {name: ThreadPoolExecutor(1, f"change-{name}") for name in self.served}
         self._batcher: Batcher[tuple[str, Options, bool, bool], Question, Hits] = Batcher(
             lambda kind, questions: self.served[kind[0]].search(kind[1], questions),
@@ -60,7 +61,7 @@ class Service:
 
     def close(self) -> None:
         """Finish what began, and close the collections."""
-        for pool in (self._searching, *self._embedding.values(), *self._changing.values()):
+        for pool in (self._searching, self._embedding, *self._changing.values()):
             pool.shutdown(wait=True)
         for each in self.served.values():
             each.close()
@@ -171,8 +172,7 @@ class Service:
         return await self.read(_vectors, served, given, "queries")
 
     async def _embedded(self, served: Served, texts: Sequence[Any], queries: bool) -> Floats:
-        pool = self._embedding[served.name]
-        return await _run(pool, embedding.made, served, list(texts), queries)
+        return await _run(self._embedding, embedding.made, served, list(texts), queries)
 
     async def _change(
         self, served: Served, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
