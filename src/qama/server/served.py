@@ -16,7 +16,7 @@ import numpy as np
 from qama.checks import Floats
 from qama.codec import Code, Codec
 from qama.documents import Documents
-from qama.documents.embedding import Embedder
+from qama.embedders.embedder import Embedder
 from qama.search.index import Index
 from qama.server.refusals import RequestError
 
