@@ -30,6 +30,8 @@ COMMANDS = (
     "eval",
     "inspect",
     "verify",
+    "serve",
+    "mcp",
     "repair",
     "report",
     "demo",

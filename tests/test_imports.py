@@ -62,6 +62,7 @@ ONLY = {  # what a layer keeps away from, though it lies above
         "search",
     },
     "server": {
+        "embedders",
         "checks",
         "errors",
         "kernels",
