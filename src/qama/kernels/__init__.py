@@ -18,13 +18,14 @@ import numpy as np
 from qama.kernels import _check, reference
 from qama.kernels._arrays import F32, I32, I64, U8, zero_blocks
 from qama.kernels._dispatch import backend, chosen_path, native_paths
-from qama.kernels.choosing import choose_codewords, codeword_sums, multiply, squared_norms
-from qama.kernels.codebooks import (
-    Codebooks,
-    NibbleCodewords,
-    panels,
+from qama.kernels.choosing import (
+    choose_codewords,
+    codeword_sums,
+    multiply,
     prepare_codebooks,
+    squared_norms,
 )
+from qama.kernels.codebooks import Codebooks, NibbleCodewords, panels
 from qama.kernels.lists import blocks_to_visit
 from qama.kernels.queries import nibble_tables, round_tables
 from qama.kernels.scans import HammingScan, NibbleQueries, QueryTables, StoredCodes, TableScan

@@ -5,12 +5,66 @@ Arguments are checked, paths and threads chosen as `qama.kernels` says.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 
 from qama.kernels import _check
 from qama.kernels._arrays import I16, I32, I64, U8
 from qama.kernels._dispatch import backend
-from qama.kernels.codebooks import Codebooks
+from qama.kernels.codebooks import Codebooks, panels
+from qama.kernels.layout import NIBBLE_SIZE
+
+
+def prepare_codebooks(
+    codewords: I16,
+    reach: float,
+    size: int = NIBBLE_SIZE,
+    *,
+    threads: int = 0,
+    path: str | None = None,
+) -> Codebooks:
+    """Multiply the codewords with each other, and find the smallest shift that avoids overflow.
+
+    The shift is the smallest for which twice the products of codewords fit int16 and the products
+    of a codeword and a row of norm up to ``reach`` stay within the limit. A cost during the search
+    is a sum of at most s (s + 2) products of codewords and 2 s clamped products; the limit keeps
+    it below 2^31 - 1.
+
+    Args:
+        codewords: int16 (w s, d), d even and below 2^20; s at most 64, and even where w is 16.
+        reach: The norm of the longest row that must not be clamped, at least 0.
+        size: w, 16 or 256.
+        threads: Threads to use.
+        path: Force one path; None chooses.
+
+    Raises:
+        ValueError: codewords of another form.
+    """
+    codewords = _check.codewords(codewords, size)
+    W = codewords.astype(np.float64)  # products are exact: whole numbers below 2**53
+    squares = np.einsum("ij,ij->i", W, W)
+    most, books = float(squares.max()), len(codewords) // size  # no product is larger
+    limit = (2**31 - 2 - books * (books + 2) * 2**15) // (2 * books)
+    shift = 0
+    while 2 * most / 2**shift >= 2**15 or limit < reach * np.sqrt(most) / 2**shift:
+        shift += 1
+    laid_out = panels(codewords)
+    if most < 2**31:
+        products: npt.NDArray[Any] = multiply(codewords, laid_out, threads=threads, path=path)
+    else:  # of a damaged file
+        products = (W @ W.T).astype(np.int64)
+    twice = products << 1 if shift == 0 else products >> (shift - 1)
+    return Codebooks(
+        codewords,
+        size,
+        laid_out,
+        twice.astype(np.int16),
+        (squares.astype(np.int64) >> shift).astype(np.int32),
+        shift,
+        limit,
+    )
 
 
 def choose_codewords(

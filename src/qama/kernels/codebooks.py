@@ -7,22 +7,20 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from qama.kernels import _check
 from qama.kernels._arrays import I8, I16, I32, U8
-from qama.kernels.layout import NIBBLE_SIZE, CodebookLayout
+from qama.kernels.layout import CodebookLayout
 
 _PANEL = 32  # codewords of a panel
 _NIBBLE_PANEL = 32  # codewords of a panel of 4-bit entries
 _OCTET = 8  # dims whose 4-bit entries lie together
 _ZERO = 8  # how a 4-bit entry of 0 is stored
-_ROWS = 256  # of products at a time: they stay in the cache
 
 
 @dataclass(frozen=True)
 class Codebooks:
-    """What `qama.kernels.choose_codewords` chooses from; made by `prepare_codebooks`.
+    """What `qama.kernels.choose_codewords` chooses from; made by `qama.kernels.prepare_codebooks`.
 
     Attributes:
         codewords: int16 (w s, d): the w codewords of each of s codebooks.
@@ -47,51 +45,6 @@ class Codebooks:
         """Which bits of a code choose from each codebook."""
         byte = CodebookLayout.uniform(1, self.size).codewords
         return CodebookLayout.uniform(len(self.codewords) // byte, self.size)
-
-
-def prepare_codebooks(codewords: I16, reach: float, size: int = NIBBLE_SIZE) -> Codebooks:
-    """Multiply the codewords with each other, and find the smallest shift that avoids overflow.
-
-    The shift is the smallest for which twice the products of codewords fit int16 and the products
-    of a codeword and a row of norm up to ``reach`` stay within the limit. A cost during the search
-    is a sum of at most s (s + 2) products of codewords and 2 s clamped products; the limit keeps
-    it below 2^31 - 1.
-
-    Args:
-        codewords: int16 (w s, d), d even and below 2^20; s at most 64, and even where w is 16.
-        reach: The norm of the longest row that must not be clamped, at least 0.
-        size: w, 16 or 256.
-
-    Raises:
-        ValueError: codewords of another form.
-    """
-    codewords = _check.codewords(codewords, size)
-    W = codewords.astype(np.float64)  # products are exact: whole numbers below 2**53
-    squares = np.einsum("ij,ij->i", W, W)
-    most, books = float(squares.max()), len(codewords) // size  # no product is larger
-    limit = (2**31 - 2 - books * (books + 2) * 2**15) // (2 * books)
-    shift = 0
-    while 2 * most / 2**shift >= 2**15 or limit < reach * np.sqrt(most) / 2**shift:
-        shift += 1
-    return Codebooks(
-        codewords,
-        size,
-        panels(codewords),
-        _products(W, 2.0 ** (1 - shift)),
-        (squares.astype(np.int64) >> shift).astype(np.int32),
-        shift,
-        limit,
-    )
-
-
-def _products(W: npt.NDArray[np.float64], factor: float) -> I16:
-    """Return the products of all rows of W with each other, times a factor, rounded down."""
-    products = np.empty((len(W), len(W)), dtype=np.int16)
-    scaled = W.T * factor
-    for start in range(0, len(W), _ROWS):
-        some = W[start : start + _ROWS] @ scaled
-        products[start : start + _ROWS] = np.floor(some, out=some)
-    return products
 
 
 def panels(codewords: I16) -> I32:

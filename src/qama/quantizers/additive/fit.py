@@ -124,7 +124,7 @@ def fit_additive(
     mean = whole(V.mean(axis=0) if base is None else _drawn_to(base.mean * UNIT, V))
     residual = evened(whole(V - mean * np.float32(UNIT)))
     suited = codeword_bits == 4 and Nibbles.suit(V[:_SUITED] / np.float32(UNIT) - mean)
-    rounding = _Rounding(suited)
+    rounding = _Rounding(suited, threads)
     full = base.full if base is not None else FULL if len(X) >= _LEAST_ROWS else 0
     parts = stages(max_bytes)
     terms: list[Floats] = []
@@ -155,13 +155,14 @@ class _Rounding:
     """How free codewords become whole numbers: to 4 bits each, or to the unit."""
 
     nibbles: bool
+    threads: int
 
     def codebooks(self, W: Floats, form: _Form) -> kernels.Codebooks:
         """Return what a fit chooses from: the sums of free codewords W (w, d), rounded."""
         if not self.nibbles:
-            return prepared(form.summed(whole(W)), form.full)
+            return prepared(form.summed(whole(W)), form.full, self.threads)
         free = self._nearest(W, form.layout(len(W) // form.terms)).whole()
-        return prepared(form.summed(free), form.full)
+        return prepared(form.summed(free), form.full, self.threads)
 
     def quantizer(
         self, mean: Int16s, terms: Floats, nbytes: int, axes: Axes | None
@@ -204,7 +205,7 @@ def _fit_stage(
         noise = random.standard_normal(W.shape, dtype=np.float32) * share
         if level:
             noisy = form.summed(whole(W + np.float32(level) * noise))
-            some, codebooks = _sample(rows, random), prepared(noisy, form.full)
+            some, codebooks = _sample(rows, random), prepared(noisy, form.full, threads)
         else:
             some, codebooks = rows, rounding.codebooks(W, form)
         codes, _ = kernels.choose_codewords(
@@ -287,11 +288,18 @@ def _refit(
     for _ in range(_PASSES):
         for byte in reversed(range(codes.shape[1])):
             own = slice(byte * size, (byte + 1) * size)
-            among = A[own, own]
-            wanted = B[own] - A[own] @ W + among @ W[own]
-            with blas.at_most(1):  # of several, each waits for the other many times over
-                W[own] = np.linalg.solve(among + ridge * np.eye(size, dtype=np.float32), wanted)
+            W[own] = _solved(A[own, own], B[own] - A[own] @ W, W[own], ridge, form)
     return W
+
+
+def _solved(among: Floats, left: Floats, now: Floats, ridge: float, form: _Form) -> Floats:
+    """Return a byte's free codewords for what is left of B by all codewords, these among them."""
+    if form.full:  # a row chooses one of them
+        counts = np.diag(among)[:, None]
+        return np.asarray((left + counts * now) / (counts + np.float32(ridge)))
+    regular = among + ridge * np.eye(len(among), dtype=np.float32)
+    with blas.at_most(1):  # of several, each waits for the other many times over
+        return np.asarray(np.linalg.solve(regular, left + among @ now))
 
 
 def _normal_equations(

@@ -55,12 +55,13 @@ _ROWS = 128  # that are brought to whole numbers together, in the cache
 Doubles = npt.NDArray[np.float64]
 
 
-def prepared(codewords: Int16s, full: bool) -> kernels.Codebooks:
+def prepared(codewords: Int16s, full: bool, threads: int) -> kernels.Codebooks:
     """Prepare a stage's codewords, all of full or all of later bytes.
 
     A unit vector lies within 2 of the mean.
     """
-    return kernels.prepare_codebooks(codewords, 2 / UNIT, BYTE_SIZE if full else NIBBLE_SIZE)
+    size = BYTE_SIZE if full else NIBBLE_SIZE
+    return kernels.prepare_codebooks(codewords, 2 / UNIT, size, threads=threads)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -176,7 +177,7 @@ class AdditiveQuantizer:
         for stage in stages(self.max_bytes):
             if stage[0] >= nbytes:
                 break
-            codebooks = self._codebooks(*stage)
+            codebooks = self._codebooks(*stage, threads)
             codes, residual = kernels.choose_codewords(
                 residual, codebooks, beam=BEAM, sweeps=SWEEPS, threads=threads
             )
@@ -194,10 +195,10 @@ class AdditiveQuantizer:
         """Return X at length 1, in the axes where there are some."""
         return unit(X) if self.axes is None else self.axes.projected(unit(X), threads)
 
-    def _codebooks(self, start: int, stop: int) -> kernels.Codebooks:
+    def _codebooks(self, start: int, stop: int, threads: int) -> kernels.Codebooks:
         if start not in self._prepared:
             codewords = self.codewords[self.layout.of_bytes(start, stop)]
-            self._prepared[start] = prepared(evened(codewords), full=start < self.full)
+            self._prepared[start] = prepared(evened(codewords), start < self.full, threads)
         return self._prepared[start]
 
     @cached_property
