@@ -45,7 +45,8 @@ def _changed(found, lists):
         yield (f"kill -9 at random moments of a writer{told}", f"{run['kills']:,}",
                f"changes lost or files unreadable: {run['wrong']}")  # fmt: skip
     parts = (
-        ("interrupts", "points", "exceptions at lines of every kind of change"),
+        ("interrupts", "points", "exceptions at every line of every kind of change"),
+        ("interrupts of saves", "points", "the same of all saves, made again"),
         ("failures", "failures", "calls of the system that fail, of every kind of change"),
         ("power", "states judged", "states that a power cut may leave"),
     )

@@ -107,4 +107,4 @@ def test_several_tasks_and_a_codec_of_the_users(model):
     assert results.model_name.endswith(f"-{nbytes}B-hamming")
     assert results.model_revision == codec.fingerprint
     one, two = (result.get_score() for result in results.task_results)
-    assert 0.3 < one == two <= 1
+    assert 0.15 < one == two <= 1  # at random .09
