@@ -1,9 +1,9 @@
-"""Tables of bench/latency.py, codewords.py and overhead.py."""
+"""Tables of bench/latency.py, codewords.py, overhead.py and wide.py."""
 
 import json
 from pathlib import Path
 
-__all__ = ["codewords", "latency", "latency_small", "overhead"]
+__all__ = ["codewords", "latency", "latency_small", "overhead", "wide_costs", "wide_errors"]
 
 RESULTS = Path(__file__).parent.parent / "results"
 
@@ -60,3 +60,28 @@ def overhead():
         for r in _results("overhead")
     ]
     return "\n".join(_lines(("rows", "lists", "µs a search", "in kernels", "outside"), rows))
+
+
+def wide_costs():
+    """What codecs of wide vectors cost."""
+    heads = ("dims", "rows fitted", "axes", "fit s", "CPU s", "MB beyond the vectors", "codec MB",
+             "vectors/s and core", "ms, tables of a query")  # fmt: skip
+    names = ("axes", "fit_seconds", "fit_cpu", "fit_mb", "codec_mb", "encode", "query_ms")
+    rows = [
+        (f"{r['dims']:,}", f"{r['rows']:,}", *(f"{r[name]:,}" for name in names))
+        for r in _results("wide")
+    ]
+    return "\n".join(_lines(heads, rows))
+
+
+def wide_errors():
+    """Squared error over variance, of fitted and of other rows, by bytes."""
+    found = _results("wide")
+    lengths = list(found[0]["unseen"])
+    heads = ("dims", "rows", *(f"{nbytes} B" for nbytes in lengths), "outside of the axes")
+    rows = [
+        (f"{r['dims']:,}", name, *(r[name][nbytes] for nbytes in lengths), outside)
+        for r in found
+        for name, outside in (("fitted", ""), ("unseen", r["outside"]))
+    ]
+    return "\n".join(_lines(heads, rows))

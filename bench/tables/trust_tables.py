@@ -46,7 +46,7 @@ def _changed(found, lists):
                f"changes lost or files unreadable: {run['wrong']}")  # fmt: skip
     parts = (
         ("interrupts", "points", "exceptions at every line of every kind of change"),
-        ("interrupts of saves", "points", "the same of all saves, made again"),
+        ("interrupts of saves", "points", "the same, of all saves again"),
         ("failures", "failures", "calls of the system that fail, of every kind of change"),
         ("power", "states judged", "states that a power cut may leave"),
     )
