@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from qama import checks, kernels
 from qama.checks import Bytes, Floats
-from qama.quantizers.additive.units import UNIT, evened, whole
+from qama.quantizers.additive.units import UNIT, evened, evenly, whole
 
 MOST = 896  # axes; of 3,072 dims a codec of 256 bytes then weighs less than 8 MB
 _STEP = 64  # of the number of axes
@@ -53,7 +53,7 @@ class Axes:
         d = U.shape[1]
         if d < 2 * _LEAST:
             return None
-        energy, found = np.linalg.eigh(_second_moments(_evenly(U)))
+        energy, found = np.linalg.eigh(_second_moments(evenly(U, _ROWS)))
         outside = np.maximum(energy, 0).cumsum() / energy.sum()  # of the axes up to here
         needed = d - int(np.searchsorted(outside, _OUTSIDE))
         count = min(max(_LEAST, -(-needed // _STEP) * _STEP), MOST)
@@ -124,12 +124,6 @@ class Axes:
     @cached_property
     def _floats(self) -> npt.NDArray[np.float64]:
         return self.entries.astype(np.float64)
-
-
-def _evenly(U: Floats) -> Floats:
-    if len(U) <= _ROWS:
-        return U
-    return U[np.linspace(0, len(U) - 1, _ROWS).astype(np.int64)]
 
 
 def _second_moments(U: Floats) -> Floats:

@@ -37,7 +37,7 @@ from qama.quantizers.additive.quantizer import (
     prepared,
     stages,
 )
-from qama.quantizers.additive.units import UNIT, Int16s, evened, whole
+from qama.quantizers.additive.units import UNIT, Int16s, evened, evenly, whole
 from qama.quantizers.vectors import unit
 
 # Distortion of a unit Gaussian at 0 to 6 bits (Lloyd-Max; Max 1960, table I).
@@ -130,7 +130,7 @@ def fit_additive(
     terms: list[Floats] = []
     for done, (start, stop) in enumerate(parts, start=1):
         if start >= _LATE:  # nothing but noise is left
-            residual = _evenly(residual, _LATE_ROWS)
+            residual = evenly(residual, _LATE_ROWS)
         form = _FULL if start < full else _LATER
         if base is None:
             rounds = _FEW_ROUNDS if stop - start == 1 else _rounds(form, start)
@@ -232,12 +232,6 @@ def _drawn_to(known: npt.NDArray[np.floating], rows: Floats) -> npt.NDArray[np.f
     """Return the mean of rows, drawn to a known one."""
     total = rows.sum(axis=0) + _BASE_ROWS[0] * known
     return np.asarray(total / (len(rows) + _BASE_ROWS[0]))
-
-
-def _evenly(rows: Int16s, most: int) -> Int16s:
-    if len(rows) <= most:
-        return rows
-    return rows[np.linspace(0, len(rows) - 1, most).astype(np.int64)]
 
 
 def _sample(rows: Int16s, random: np.random.Generator) -> Int16s:
