@@ -14,9 +14,15 @@ struct Lists {
     std::int64_t count;
 };
 
-// The blocks, ascending, of the `nprobe` lists of least distance, ties to the lower list, and of
+// The blocks, ascending, of the `nprobe` lists of greatest product, ties to the lower list, and of
 // further ones in that order until they hold `least` rows.
-std::vector<std::int64_t> blocks_to_visit(const Lists&, const float* distances, std::int64_t nprobe,
-                                          std::int64_t least);
+std::vector<std::int64_t> blocks_to_visit(const Lists&, const std::int32_t* products,
+                                          std::int64_t nprobe, std::int64_t least);
+
+// The same of each query; its products begin `stride` after those of the one before.
+std::vector<std::vector<std::int64_t>> visited_by_each(const Lists&, const std::int32_t* products,
+                                                       std::int64_t stride, std::int64_t queries,
+                                                       std::int64_t nprobe, std::int64_t least,
+                                                       int threads);
 
 } // namespace qama

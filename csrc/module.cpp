@@ -27,6 +27,7 @@
 #include "search.h"
 #include "sums.h"
 #include "tables.h"
+#include "vectors.h"
 
 namespace nb = nanobind;
 using namespace qama;
@@ -70,23 +71,116 @@ Rows visiting(Rows rows, const std::int64_t* visited, std::int64_t count) {
     return rows;
 }
 
-// The rows for all queries together, or, where `ends` says where each query's blocks end among
-// those that are visited, for each.
-std::vector<Rows> all_rows(const Rows& rows, const Optional<std::int64_t>& visited,
-                           const Optional<std::int64_t>& ends, std::int64_t queries) {
-    if (!visited) return {rows};
-    if (!ends) return {visiting(rows, visited->data(), size(*visited, 0))};
+// The rows that queries scan: the same for all together, or for each its own.
+struct Visits {
+    std::vector<Rows> rows;
+    bool together = true;
+    std::vector<std::vector<std::int64_t>> found; // blocks that rows are of
+};
+
+// `ends` says where each query's blocks end among those that are visited.
+Visits visits_of(const Rows& rows, const Optional<std::int64_t>& visited,
+                 const Optional<std::int64_t>& ends, std::int64_t queries) {
+    if (!visited) return {{rows}};
+    if (!ends) return {{visiting(rows, visited->data(), size(*visited, 0))}};
     require(size(*ends, 0) == queries, "ends do not fit queries");
-    std::vector<Rows> each;
+    Visits visits{{}, false};
     std::int64_t begin = 0;
     for (std::int64_t query = 0; query < queries; ++query) {
         const std::int64_t end = ends->data()[query];
         require(end >= begin && end <= size(*visited, 0), "ends must ascend in visited");
-        each.push_back(visiting(rows, visited->data() + begin, end - begin));
+        visits.rows.push_back(visiting(rows, visited->data() + begin, end - begin));
         begin = end;
     }
-    return each;
+    return visits;
 }
+
+// qama.kernels.InvertedLists: arrays are held as long as this is.
+class InvertedLists {
+  public:
+    InvertedLists(Array<const std::int32_t, 3> panels, Array<const std::int64_t, 1> blocks,
+                  Array<const std::int64_t, 1> ends)
+        : panels_(panels), blocks_(blocks), ends_(ends) {
+        require(size(panels, 2) == kPanel && size(panels, 1) < (1 << 19) &&
+                    size(panels, 0) < (1 << 19) && size(ends, 0) > 0 &&
+                    size(ends, 0) <= kPanel * size(panels, 0),
+                "panels and ends do not fit");
+        for (std::int64_t i = 0, last = 0; i < size(ends, 0); last = ends.data()[i++])
+            require(ends.data()[i] >= last && ends.data()[i] <= size(blocks, 0),
+                    "ends must ascend in blocks");
+    }
+
+    std::int64_t count() const { return size(ends_, 0); }
+    std::int64_t dims() const { return 2 * size(panels_, 1); }
+    Products products() const {
+        return {nullptr, panels_.data(), static_cast<int>(dims()),
+                static_cast<int>(kPanel * size(panels_, 0)), nullptr};
+    }
+    Lists holding(const std::int64_t* held) const {
+        return {blocks_.data(), ends_.data(), held, count()};
+    }
+
+  private:
+    Array<const std::int32_t, 3> panels_;
+    Array<const std::int64_t, 1> blocks_, ends_;
+};
+
+// qama.kernels.Probes, in the same manner.
+class Probes {
+  public:
+    Probes(const InvertedLists& lists, Array<const std::int16_t, 2> queries,
+           Array<const std::int64_t, 1> held, std::int64_t nprobe)
+        : lists_(lists), queries_(queries), held_(held), nprobe_(nprobe) {
+        require(size(queries, 1) == lists.dims() && size(held, 0) == lists.count() && nprobe > 0 &&
+                    nprobe <= lists.count(),
+                "lists, queries, held and nprobe do not fit");
+    }
+
+    std::int64_t queries() const { return size(queries_, 0); }
+
+    // The blocks that each query visits, of lists that hold so many rows at least.
+    std::vector<std::vector<std::int64_t>> found(const Kernels& kernels, std::int64_t least,
+                                                 int threads) const {
+        Products p = lists_.products();
+        std::vector<std::int32_t> products(static_cast<std::size_t>(queries() * p.width));
+        p.rows = queries_.data(), p.products = products.data();
+        multiply(kernels, p, queries(), threads);
+        return visited_by_each(lists_.holding(held_.data()), products.data(), p.width, queries(),
+                               nprobe_, least, threads);
+    }
+
+    // The rows of these.
+    Visits visits(const Kernels& kernels, const Rows& rows, std::int64_t k, int threads) const {
+        Visits visits{{}, false, found(kernels, k, threads)};
+        for (const auto& own : visits.found) {
+            visits.rows.push_back(
+                visiting(rows, own.data(), static_cast<std::int64_t>(own.size())));
+            require(allowed_count(visits.rows.back()) >= k, "held do not fit the rows of lists");
+        }
+        return visits;
+    }
+
+  private:
+    InvertedLists lists_;
+    Array<const std::int16_t, 2> queries_;
+    Array<const std::int64_t, 1> held_;
+    std::int64_t nprobe_;
+};
+
+// What a scan may return, and to which query.
+struct Allowed {
+    Optional<std::uint64_t> mask;
+    Optional<std::int64_t> visited, ends;
+    const Probes* probes;
+
+    // Arrays are looked at by the caller's thread, which holds the interpreter's lock.
+    Visits visits(const Kernels& kernels, const Rows& rows, std::int64_t queries, std::int64_t k,
+                  int threads) const {
+        if (!probes) return visits_of(rows, visited, ends, queries);
+        require(probes->queries() == queries, "probes do not fit queries");
+        return probes->visits(kernels, rows, k, threads);
+    }
+};
 
 CodebookLayout layout_of(std::int64_t entries, int full) {
     const std::int64_t later = entries - byte_codewords(true) * std::int64_t{full};
@@ -232,9 +326,9 @@ TableQueries one_of(const TableQueries& all, std::int64_t query) {
 
 // Calls topk(args, threads, best) for all queries together, or for each with rows of its own.
 template <class Args, class Value, class TopkOf>
-void search_all(Args args, const std::vector<Rows>& rows, bool together, int threads,
-                Best<Value> best, TopkOf topk) {
-    if (together) {
+void search_all(Args args, const Visits& visits, int threads, Best<Value> best, TopkOf topk) {
+    const std::vector<Rows>& rows = visits.rows;
+    if (visits.together) {
         args.rows = rows[0];
         return topk(args, threads, best);
     }
@@ -287,46 +381,25 @@ std::int64_t py_allowed_count(const StoredCodes& stored, Optional<std::uint64_t>
                               Optional<std::int64_t> visited, Optional<std::int64_t> ends,
                               std::int64_t queries) {
     std::int64_t least = std::numeric_limits<std::int64_t>::max();
-    for (const Rows& rows : all_rows(stored.rows(mask), visited, ends, queries))
+    for (const Rows& rows : visits_of(stored.rows(mask), visited, ends, queries).rows)
         least = std::min(least, allowed_count(rows));
     return least;
 }
 
-std::vector<std::vector<std::int64_t>> visited_by_each(const Lists& lists, const float* distances,
-                                                       std::int64_t queries, std::int64_t nprobe,
-                                                       std::int64_t least, int threads) {
-    std::vector<std::vector<std::int64_t>> each(static_cast<std::size_t>(queries));
-    const double work = static_cast<double>(queries) * static_cast<double>(lists.count) * 16;
-    parallel_for(queries, thread_count(threads, work), [&](std::int64_t query) {
-        each[static_cast<std::size_t>(query)] =
-            blocks_to_visit(lists, distances + query * lists.count, nprobe, least);
-    });
-    return each;
-}
-
 // The blocks that queries visit, one query's behind the other's; fills where each query's end.
 nb::ndarray<nb::numpy, std::int64_t, nb::ndim<1>>
-py_blocks_to_visit(Array<const float, 2> distances, Array<const std::int64_t, 1> held,
-                   Array<const std::int64_t, 1> blocks, Array<const std::int64_t, 1> ends,
-                   std::int64_t nprobe, std::int64_t least, int threads,
+py_blocks_to_visit(const std::string& path, const Probes& probes, std::int64_t least, int threads,
                    Array<std::int64_t, 1> ends_out) {
-    const std::int64_t queries = size(distances, 0), count = size(distances, 1);
-    require(size(held, 0) == count && size(ends, 0) == count && size(ends_out, 0) == queries &&
-                nprobe > 0 && nprobe <= count,
-            "lists, distances and ends do not fit");
-    for (std::int64_t i = 0, last = 0; i < count; last = ends.data()[i++])
-        require(ends.data()[i] >= last && ends.data()[i] <= size(blocks, 0),
-                "ends must ascend in blocks");
+    const Kernels& kernels = kernels_named(path);
+    require(size(ends_out, 0) == probes.queries(), "ends do not fit queries");
     auto* visited = new std::vector<std::int64_t>;
     nb::capsule owner(visited, [](void* held_by) noexcept {
         delete static_cast<std::vector<std::int64_t>*>(held_by);
     });
     {
         nb::gil_scoped_release release;
-        const auto each = visited_by_each({blocks.data(), ends.data(), held.data(), count},
-                                          distances.data(), queries, nprobe, least, threads);
         std::int64_t* end = ends_out.data();
-        for (const auto& own : each) {
+        for (const auto& own : probes.found(kernels, least, threads)) {
             visited->insert(visited->end(), own.begin(), own.end());
             *end++ = static_cast<std::int64_t>(visited->size());
         }
@@ -336,18 +409,18 @@ py_blocks_to_visit(Array<const float, 2> distances, Array<const std::int64_t, 1>
 
 void py_hamming_topk(const std::string& path, const StoredCodes& stored,
                      Optional<std::uint64_t> mask, Optional<std::int64_t> visited,
-                     Optional<std::int64_t> ends, Array<const std::uint8_t, 2> queries, int bits,
-                     int bit_pairs, int threads, Array<std::int64_t, 2> rows_out,
-                     Array<std::int32_t, 2> distances_out) {
+                     Optional<std::int64_t> ends, const Probes* probes,
+                     Array<const std::uint8_t, 2> queries, int bits, int bit_pairs, int threads,
+                     Array<std::int64_t, 2> rows_out, Array<std::int32_t, 2> distances_out) {
     const Kernels& kernels = kernels_named(path);
     require(3 * static_cast<std::int64_t>(bits) / 2 + 64 < 65535, "codes are too wide");
     const HammingArgs args{stored.blocks(), stored.rows(mask),
                            hamming_queries(stored.blocks(), queries, bits, bit_pairs)};
     const auto best = best_of(rows_out, distances_out, args.queries.count);
-    const std::vector<Rows> rows = all_rows(args.rows, visited, ends, args.queries.count);
+    const Allowed allowed{mask, visited, ends, probes};
     nb::gil_scoped_release release;
-    search_all(args, rows, !ends, threads, best,
-               [&](const HammingArgs& some, int count, Best<std::int32_t> to) {
+    search_all(args, allowed.visits(kernels, args.rows, args.queries.count, best.k, threads),
+               threads, best, [&](const HammingArgs& some, int count, Best<std::int32_t> to) {
                    hamming_topk(kernels, some, count, to);
                });
 }
@@ -363,28 +436,29 @@ void py_hamming_rows(const StoredCodes& stored, Array<const std::uint8_t, 2> que
     hamming_rows(args, chosen, threads, distances_out.data());
 }
 
-void all_tables(const Kernels& kernels, const TableArgs& args, const std::vector<Rows>& rows,
-                bool together, int threads, Best<float> best) {
-    search_all(args, rows, together, threads, best,
-               [&](const TableArgs& some, int count, Best<float> to) {
-                   table_topk(kernels, some, count, to);
-               });
+void all_tables(const Kernels& kernels, const TableArgs& args, const Visits& visits, int threads,
+                Best<float> best) {
+    search_all(args, visits, threads, best, [&](const TableArgs& some, int count, Best<float> to) {
+        table_topk(kernels, some, count, to);
+    });
 }
 
 void py_table_topk(const std::string& path, const StoredCodes& stored, Optional<std::uint64_t> mask,
                    Optional<std::int64_t> visited, Optional<std::int64_t> ends,
-                   Array<const std::int16_t, 2> tables, Array<const std::int32_t, 1> offsets,
-                   Array<const float, 1> scales, int full, int threads,
-                   Array<std::int64_t, 2> rows_out, Array<float, 2> scores_out) {
+                   const Probes* probes, Array<const std::int16_t, 2> tables,
+                   Array<const std::int32_t, 1> offsets, Array<const float, 1> scales, int full,
+                   int threads, Array<std::int64_t, 2> rows_out, Array<float, 2> scores_out) {
     const Kernels& kernels = kernels_named(path);
     const Tables ready{tables, offsets, scales};
     const TableArgs args{stored.blocks(), stored.rows(mask), ready.of(stored.blocks(), full),
                          stored.norms()};
     require(args.queries.layout.bytes <= kMostColumns, "codes are too wide");
     const auto best = best_of(rows_out, scores_out, args.queries.count);
-    const std::vector<Rows> rows = all_rows(args.rows, visited, ends, args.queries.count);
+    const Allowed allowed{mask, visited, ends, probes};
     nb::gil_scoped_release release;
-    all_tables(kernels, args, rows, !ends, threads, best);
+    all_tables(kernels, args,
+               allowed.visits(kernels, args.rows, args.queries.count, best.k, threads), threads,
+               best);
     scale(best.values, args.queries.count, best.k,
           [&](std::int64_t i) { return scales.data()[i]; });
 }
@@ -392,9 +466,10 @@ void py_table_topk(const std::string& path, const StoredCodes& stored, Optional<
 // The same, of queries whose tables are made here.
 void py_nibble_topk(const std::string& path, const StoredCodes& stored,
                     Optional<std::uint64_t> mask, Optional<std::int64_t> visited,
-                    Optional<std::int64_t> ends, Array<const std::int16_t, 2> queries,
-                    const NibbleCodewords& codewords, int bytes, int full, int threads,
-                    Array<std::int64_t, 2> rows_out, Array<float, 2> scores_out) {
+                    Optional<std::int64_t> ends, const Probes* probes,
+                    Array<const std::int16_t, 2> queries, const NibbleCodewords& codewords,
+                    int bytes, int full, int threads, Array<std::int64_t, 2> rows_out,
+                    Array<float, 2> scores_out) {
     const Kernels& kernels = kernels_named(path);
     require(full >= 0 && full <= bytes && bytes <= kMostColumns, "full and bytes do not fit");
     const CodebookLayout layout{bytes, full};
@@ -402,8 +477,10 @@ void py_nibble_topk(const std::string& path, const StoredCodes& stored,
     const NibbleQueries asked = codewords.with(queries, layout);
     const std::int64_t count = size(queries, 0);
     const auto best = best_of(rows_out, scores_out, count);
-    const std::vector<Rows> rows = all_rows(stored.rows(mask), visited, ends, count);
+    const Rows rows = stored.rows(mask);
+    const Allowed allowed{mask, visited, ends, probes};
     nb::gil_scoped_release release;
+    const Visits visits = allowed.visits(kernels, rows, count, best.k, threads);
     const auto room = static_cast<std::size_t>(count);
     std::vector<std::int16_t> tables(room * static_cast<std::size_t>(codeword_count(layout)));
     std::vector<std::int32_t> offsets(room), powers(room);
@@ -412,8 +489,7 @@ void py_nibble_topk(const std::string& path, const StoredCodes& stored,
         {nullptr, 0, nullptr, nullptr, layout, tables.data(), offsets.data(), powers.data()}, count,
         threads);
     const TableQueries made{tables.data(), offsets.data(), count, layout};
-    all_tables(kernels, {stored.blocks(), stored.rows(mask), made, stored.norms()}, rows, !ends,
-               threads, best);
+    all_tables(kernels, {stored.blocks(), rows, made, stored.norms()}, visits, threads, best);
     scale(best.values, count, best.k,
           [&](std::int64_t i) { return scale_of(powers[static_cast<std::size_t>(i)]); });
 }
@@ -463,6 +539,13 @@ void py_choose_codewords(const std::string& path, Array<const std::int16_t, 2> r
                       static_cast<int>(width), beam, sweeps, shift, limit, codes_out.data(),
                       residuals_out.data()},
                      count, threads);
+}
+
+bool py_whole_units(Array<const float, 2> rows, Array<std::int16_t, 2> units_out) {
+    const std::int64_t count = size(rows, 0), dims = size(rows, 1);
+    require(size(units_out, 0) == count && size(units_out, 1) == dims, "outputs do not fit");
+    nb::gil_scoped_release release;
+    return whole_units(rows.data(), count, dims, units_out.data());
 }
 
 void py_multiply(const std::string& path, Array<const std::int16_t, 2> rows,
@@ -573,30 +656,40 @@ NB_MODULE(_native, m) {
                       Array<const std::int16_t, 1>>(),
              nb::arg("mean").noconvert(), nb::arg("panels").noconvert(),
              nb::arg("steps").noconvert());
+    nb::class_<InvertedLists>(m, "InvertedLists")
+        .def(nb::init<Array<const std::int32_t, 3>, Array<const std::int64_t, 1>,
+                      Array<const std::int64_t, 1>>(),
+             nb::arg("panels").noconvert(), nb::arg("blocks").noconvert(),
+             nb::arg("ends").noconvert());
+    nb::class_<Probes>(m, "Probes")
+        .def(nb::init<const InvertedLists&, Array<const std::int16_t, 2>,
+                      Array<const std::int64_t, 1>, std::int64_t>(),
+             nb::arg("lists"), nb::arg("queries").noconvert(), nb::arg("held").noconvert(),
+             nb::arg("nprobe"));
     m.def("allowed_count", &py_allowed_count, nb::arg("stored"), nb::arg("mask").noconvert().none(),
           nb::arg("visited").noconvert().none(), nb::arg("ends").noconvert().none(),
           nb::arg("queries"));
-    m.def("blocks_to_visit", &py_blocks_to_visit, nb::arg("distances").noconvert(),
-          nb::arg("held").noconvert(), nb::arg("blocks").noconvert(), nb::arg("ends").noconvert(),
-          nb::arg("nprobe"), nb::arg("least"), nb::arg("threads"), nb::arg("ends_out").noconvert());
+    m.def("blocks_to_visit", &py_blocks_to_visit, nb::arg("path"), nb::arg("probes"),
+          nb::arg("least"), nb::arg("threads"), nb::arg("ends_out").noconvert());
     m.def("hamming_topk", &py_hamming_topk, nb::arg("path"), nb::arg("stored"),
           nb::arg("mask").noconvert().none(), nb::arg("visited").noconvert().none(),
-          nb::arg("ends").noconvert().none(), nb::arg("queries").noconvert(), nb::arg("bits"),
-          nb::arg("bit_pairs"), nb::arg("threads"), nb::arg("rows_out").noconvert(),
-          nb::arg("distances_out").noconvert());
+          nb::arg("ends").noconvert().none(), nb::arg("probes").none(),
+          nb::arg("queries").noconvert(), nb::arg("bits"), nb::arg("bit_pairs"), nb::arg("threads"),
+          nb::arg("rows_out").noconvert(), nb::arg("distances_out").noconvert());
     m.def("hamming_rows", &py_hamming_rows, nb::arg("stored"), nb::arg("queries").noconvert(),
           nb::arg("bits"), nb::arg("bit_pairs"), nb::arg("rows").noconvert(), nb::arg("threads"),
           nb::arg("distances_out").noconvert());
     m.def("table_topk", &py_table_topk, nb::arg("path"), nb::arg("stored"),
           nb::arg("mask").noconvert().none(), nb::arg("visited").noconvert().none(),
-          nb::arg("ends").noconvert().none(), nb::arg("tables").noconvert(),
-          nb::arg("offsets").noconvert(), nb::arg("scales").noconvert(), nb::arg("full"),
-          nb::arg("threads"), nb::arg("rows_out").noconvert(), nb::arg("scores_out").noconvert());
+          nb::arg("ends").noconvert().none(), nb::arg("probes").none(),
+          nb::arg("tables").noconvert(), nb::arg("offsets").noconvert(),
+          nb::arg("scales").noconvert(), nb::arg("full"), nb::arg("threads"),
+          nb::arg("rows_out").noconvert(), nb::arg("scores_out").noconvert());
     m.def("nibble_topk", &py_nibble_topk, nb::arg("path"), nb::arg("stored"),
           nb::arg("mask").noconvert().none(), nb::arg("visited").noconvert().none(),
-          nb::arg("ends").noconvert().none(), nb::arg("queries").noconvert(), nb::arg("codewords"),
-          nb::arg("bytes"), nb::arg("full"), nb::arg("threads"), nb::arg("rows_out").noconvert(),
-          nb::arg("scores_out").noconvert());
+          nb::arg("ends").noconvert().none(), nb::arg("probes").none(),
+          nb::arg("queries").noconvert(), nb::arg("codewords"), nb::arg("bytes"), nb::arg("full"),
+          nb::arg("threads"), nb::arg("rows_out").noconvert(), nb::arg("scores_out").noconvert());
     m.def("table_rows", &py_table_rows, nb::arg("stored"), nb::arg("tables").noconvert(),
           nb::arg("offsets").noconvert(), nb::arg("scales").noconvert(), nb::arg("full"),
           nb::arg("rows").noconvert(), nb::arg("threads"), nb::arg("scores_out").noconvert());
@@ -606,6 +699,8 @@ NB_MODULE(_native, m) {
           nb::arg("beam"), nb::arg("sweeps"), nb::arg("shift"), nb::arg("limit"),
           nb::arg("threads"), nb::arg("codes_out").noconvert(),
           nb::arg("residuals_out").noconvert());
+    m.def("whole_units", &py_whole_units, nb::arg("rows").noconvert(),
+          nb::arg("units_out").noconvert());
     m.def("multiply", &py_multiply, nb::arg("path"), nb::arg("rows").noconvert(),
           nb::arg("panels").noconvert(), nb::arg("threads"), nb::arg("products_out").noconvert());
     m.def("nibble_tables", &py_nibble_tables, nb::arg("path"), nb::arg("queries").noconvert(),

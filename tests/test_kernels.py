@@ -117,6 +117,14 @@ def assert_same(found, expected):
         np.testing.assert_array_equal(a, b)
 
 
+def probes_of(products, held, blocks, ends, nprobe=1):
+    """Probes of queries whose products with the centroids are int16 (m, nlist)."""
+    even = products.shape[1] % 2
+    panels = kernels.panels(np.eye(products.shape[1], products.shape[1] + even, dtype=np.int16))
+    queries = np.pad(products, ((0, 0), (0, even))).astype(np.int16)
+    return kernels.Probes(kernels.InvertedLists(panels, blocks, ends), queries, held, nprobe)
+
+
 # ------------------------------------------------------------------- known answers, by hand
 
 
@@ -124,12 +132,11 @@ def assert_same(found, expected):
 def test_blocks_to_visit_by_hand(path):
     """Lists of blocks 0, 4 | none | 1, 2 | 3 hold 70, 0, 100 and 5 rows."""
     lists = np.array([70, 0, 100, 5]), np.array([0, 4, 1, 2, 3]), np.array([2, 2, 4, 5])
-    distances = np.array([[2, 1, 2, 0], [0, 9, 9, 9]], np.float32)
+    products = np.array([[-2, -1, -2, 0], [0, -9, -9, -9]])
 
     def visit(nprobe, least):
-        visited, ends = kernels.blocks_to_visit(
-            distances, *lists, nprobe=nprobe, least=least, path=path
-        )
+        probes = probes_of(products, *lists, nprobe)
+        visited, ends = kernels.blocks_to_visit(probes, least, path=path)
         return [part.tolist() for part in np.split(visited, ends[:-1])]
 
     assert visit(1, 0) == [[3], [0, 4]]
@@ -749,45 +756,147 @@ def test_blocks_to_visit_equal_the_reference(path, m, nlist):
     owners = rng.integers(0, nlist, 3 * nlist)
     blocks, ends = np.argsort(owners, kind="stable"), np.bincount(owners, minlength=nlist).cumsum()
     held = rng.integers(0, 64, nlist)
-    distances = rng.integers(0, nlist, (m, nlist)).astype(np.float32)  # with ties
+    products = rng.integers(-nlist, nlist, (m, nlist))  # with ties
     for nprobe in {1, min(3, nlist), nlist}:
+        probes = probes_of(products, held, blocks, ends, nprobe)
         for least in (0, 90, 10**6):
-            given = {"nprobe": nprobe, "least": least}
             found, wanted = (
-                kernels.blocks_to_visit(distances, held, blocks, ends, **given, path=which)
+                kernels.blocks_to_visit(probes, least, threads=2, path=which)
                 for which in (path, "numpy")
             )
             assert_same(found, wanted)
 
 
+@pytest.mark.parametrize("path", ALL)
+def test_a_scan_with_probes_is_that_of_the_blocks_to_visit(path):
+    rng, m, n, nlist = np.random.default_rng(0), 6, 64 * 40 + 7, 9
+    owners = rng.integers(0, nlist, 41)
+    lists = np.argsort(owners, kind="stable"), np.bincount(owners, minlength=nlist).cumsum()
+    mask = random_mask(rng, n, "sparse")
+    mask[-1] &= np.uint64(2**7 - 1)
+    held = np.bincount(owners, np.bitwise_count(mask), minlength=nlist).astype(np.int64)
+    layout = CodebookLayout(13, 5)
+    codes = kernels.to_blocks(random_codes(rng, n, 13))
+    stored = kernels.StoredCodes(codes, n, None, **random_inverse_norms(rng, n, "steps"))
+    nibbles = nibble_queries(rng, m, 20, layout, 2**14)
+    tables = kernels.nibble_tables(nibbles)
+    encoded = random_codes(rng, m, 13)
+    kinds = [
+        (kernels.table_topk, lambda **allowed: kernels.TableScan(stored, nibbles, **allowed)),
+        (kernels.table_topk, lambda **allowed: kernels.TableScan(stored, tables, **allowed)),
+        (kernels.hamming_topk, lambda **a: kernels.HammingScan(stored, encoded, 100, 9, **a)),
+    ]
+    for nprobe in (1, 4, nlist):
+        probes = probes_of(rng.integers(-9, 9, (m, nlist)), held, *lists, nprobe)
+        for k in (1, 30, 10**6):
+            kept = min(k, held.sum())
+            visited, ends = kernels.blocks_to_visit(probes, kept, path="numpy")
+            for topk, scan in kinds:
+                found = topk(scan(mask=mask, probes=probes), k, threads=2, path=path)
+                rows, values = topk(scan(mask=mask, visited=visited, ends=ends), kept, path="numpy")
+                assert found[0].shape == (m, kept)
+                assert_same(found, (rows, values))
+
+
+PROBES = {"queries": np.zeros((2, 4), np.int16), "held": np.zeros(3, np.int64), "nprobe": 1}
+LISTS = {
+    "panels": np.zeros((1, 2, 32), np.int32), "blocks": np.arange(2), "ends": np.array([1, 1, 2]),
+}  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"distances": np.zeros((2, 3))}, "distances is float64"),
-        ({"held": np.zeros(4, np.int64)}, r"held is int64 of shape \(4,\)"),
-        ({"ends": np.zeros(2, np.int64)}, "ends is int64"),
+        ({"panels": np.zeros((1, 2, 31), np.int32)}, "panels is int32 of shape"),
+        ({"ends": np.zeros(2, np.int32)}, "ends is int32"),
+        ({"ends": np.zeros(0, np.int64)}, "ends are of 0 lists; panels hold 1 to 32"),
+        ({"ends": np.zeros(33, np.int64)}, "ends are of 33 lists"),
+        ({"ends": np.array([1, 0, 2])}, "ends must ascend from 0 to the 2 blocks"),
+        ({"ends": np.array([1, 2, 3])}, "ends must ascend"),
         ({"blocks": np.zeros(2, np.int32)}, "blocks is int32"),
+        ({"queries": np.zeros((2, 6), np.int16)}, r"queries is int16 of shape \(2, 6\)"),
+        ({"held": np.zeros(4, np.int64)}, r"held is int64 of shape \(4,\)"),
         ({"nprobe": 0}, "nprobe is 0"),
         ({"nprobe": 4}, "nprobe is 4; there are 3 lists"),
-        ({"threads": -1}, "threads is -1"),
     ],
 )
 def test_unfitting_lists_are_refused(changes, message):
-    arguments = {
-        "distances": np.zeros((2, 3), np.float32), "held": np.zeros(3, np.int64),
-        "blocks": np.arange(2), "ends": np.array([1, 1, 2]), "nprobe": 1, "least": 0,
-    }  # fmt: skip
-    kernels.blocks_to_visit(**arguments)
+    given = LISTS | PROBES
+    kernels.Probes(kernels.InvertedLists(**LISTS), **PROBES)
+    given |= changes
     with pytest.raises(ValueError, match=message):
-        kernels.blocks_to_visit(**(arguments | changes))
+        kernels.Probes(
+            kernels.InvertedLists(**{name: given[name] for name in LISTS}),
+            **{name: given[name] for name in PROBES},
+        )
+
+
+def test_probes_that_do_not_fit_a_scan_are_refused():
+    probes = kernels.Probes(kernels.InvertedLists(**LISTS), **PROBES)
+    stored, one = (
+        kernels.StoredCodes(np.zeros((2, 1, 64), np.uint8), 128),
+        np.zeros((1, 1), np.uint8),
+    )
+    with pytest.raises(ValueError, match="probes are of 2 queries, not of 1"):
+        kernels.HammingScan(stored, one, 8, probes=probes)
+    with pytest.raises(ValueError, match="probes and visited are given"):
+        kernels.HammingScan(stored, one, 8, visited=np.array([0]), probes=probes)
+    with pytest.raises(ValueError, match="least is -1"):
+        kernels.blocks_to_visit(probes, -1)
 
 
 @pytest.mark.skipif(not PATHS, reason="no native module")
-@pytest.mark.parametrize("ends", [[1, 0, 2], [1, 2, 3], [-1, 1, 2]])
-def test_the_native_module_reads_no_lists_that_would_lead_it_out_of_bounds(ends):
-    arguments = np.zeros((2, 3), np.float32), np.zeros(3, np.int64), np.arange(2), np.array(ends)
-    with pytest.raises(ValueError, match="ends must ascend in blocks"):
-        kernels.blocks_to_visit(*arguments, nprobe=1, least=0, path="portable")
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"panels": np.zeros((1, 2, 31), np.int32)}, {"ends": np.zeros(0, np.int64)},
+        {"ends": np.zeros(33, np.int64)}, {"ends": np.array([1, 0, 2])},
+        {"ends": np.array([1, 2, 3])}, {"ends": np.array([-1, 1, 2])},
+        {"queries": np.zeros((2, 6), np.int16)}, {"held": np.zeros(4, np.int64)}, {"nprobe": 0},
+        {"nprobe": 4}, {"blocks": np.array([0, 7])}, {"held": np.full(3, 10**4)},
+        {"queries": np.zeros((3, 4), np.int16)},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_the_native_module_reads_no_lists_that_would_lead_it_out_of_bounds(changes):
+    from qama.kernels import _native
+
+    stored = _native.StoredCodes(np.zeros((2, 1, 64), np.uint8), 128, None, None, None)
+
+    def search(given):
+        lists = _native.InvertedLists(*(given[name] for name in LISTS))
+        probes = _native.Probes(lists, *(given[name] for name in PROBES))
+        out = np.zeros((2, 100), np.int64), np.zeros((2, 100), np.int32)
+        queries = np.zeros((2, 1), np.uint8)
+        _native.hamming_topk("portable", stored, None, None, None, probes, queries, 8, 0, 1, *out)
+
+    given = LISTS | PROBES | {"held": np.array([64, 0, 64])}
+    search(given)
+    with pytest.raises(ValueError, match=r"do(es)? not fit|must ascend"):
+        search(given | changes)
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_whole_units_equal_the_reference(path):
+    rng = np.random.default_rng(0)
+    for dims in (1, 2, 7, 8, 9, 64, 127, 128, 129, 257, 384, 1000, 1537):
+        X = rng.standard_normal((9, dims)).astype(np.float32)
+        X *= 10.0 ** rng.integers(-9, 9, (9, 1))
+        X[0, 1:] = 0
+        wanted = kernels.whole_units(X, path="numpy")
+        np.testing.assert_array_equal(wanted, kernels.whole(kernels.unit(X)))
+        assert_same([kernels.whole_units(X, path=path)], [wanted])
+
+
+@pytest.mark.parametrize("path", ALL)
+def test_whole_units_by_hand(path):
+    def units(*rows):
+        return kernels.whole_units(np.array(rows, np.float32), path=path).tolist()
+
+    assert units([3, -4]) == [[9830, -13107]]  # .6 and .8 of 2^14
+    assert units([0, 0], [0, 1e-30], [3e30, 4e30]) == [[0, 0], [0, 16384], [9830, 13107]]
+    with pytest.raises(ValueError, match="X is float64"):
+        kernels.whole_units(np.ones((1, 2)), path=path)
 
 
 def test_unfitting_queries_are_refused():
@@ -1052,7 +1161,7 @@ def test_the_native_module_reads_no_scan_that_would_lead_it_out_of_bounds(change
 
     arguments = {
         "path": "portable", "stored": _native.StoredCodes(**NATIVE_STORED), "mask": None,
-        "visited": None, "ends": None, "tables": np.zeros((1, 96), np.int16),
+        "visited": None, "ends": None, "probes": None, "tables": np.zeros((1, 96), np.int16),
         "offsets": np.zeros(1, np.int32), "scales": np.ones(1, np.float32), "full": 0, "threads": 1,
         "rows_out": np.zeros((1, 5), np.int64), "scores_out": np.zeros((1, 5), np.float32),
     }  # fmt: skip
@@ -1083,7 +1192,7 @@ def test_the_native_module_makes_no_tables_that_would_lead_it_out_of_bounds(chan
             _native.NibbleCodewords(*wrong)
     arguments = {
         "path": "portable", "stored": _native.StoredCodes(**NATIVE_STORED), "mask": None,
-        "visited": None, "ends": None, "queries": np.zeros((1, 5), np.int16),
+        "visited": None, "ends": None, "probes": None, "queries": np.zeros((1, 5), np.int16),
         "codewords": _native.NibbleCodewords(*parts), "bytes": 1, "full": 0, "threads": 1,
         "rows_out": np.zeros((1, 5), np.int64), "scores_out": np.zeros((1, 5), np.float32),
     }  # fmt: skip

@@ -122,10 +122,10 @@ def test_a_search_answers_from_the_state_at_its_start(index, queries, monkeypatc
         index.delete(np.unique(before.ids[:, :3]))
         index.add(queries)  # into the room that blocks have
         index.add(mixture(1500, 32, seed=9))  # and into new ones
-        return distances(*args)
+        return units(*args)
 
-    before, distances = search(), partitioning.distances
-    monkeypatch.setattr(partitioning, "distances", changed)
+    before, units = search(), partitioning.units
+    monkeypatch.setattr(partitioning, "units", changed)
     during = search()
     np.testing.assert_array_equal(during.ids, before.ids)
     np.testing.assert_array_equal(during.scores, before.scores)
@@ -402,8 +402,10 @@ def test_ties_go_to_the_lower_row_as_stored(codec, vectors, queries, nprobe, thr
     for i, query in enumerate(queries):
         score = dict(zip(every.ids[i], every.scores[i], strict=True))
         ranked = sorted(places, key=lambda key, s=score: (-s[key], places[key]))
-        distances = partitioning.distances(index.code, query[None], lists.centroids)
-        order = np.argsort(distances[0], kind="stable")
+        units = partitioning.units(index.code, query[None])
+        centroids = np.pad(lists.centroids.vectors, ((0, 0), (0, units.shape[1] - query.size)))
+        products = np.rint(centroids * 2**14).astype(np.int64) @ units[0]
+        order = np.argsort(-products, kind="stable")
         held = sizes[order].cumsum()
         for k, answer in found.items():
             first = set(order[: max(nprobe, int(np.argmax(held >= min(k, 1000))) + 1)].tolist())

@@ -27,14 +27,26 @@ from qama.kernels.choosing import (
 )
 from qama.kernels.codebooks import Codebooks, NibbleCodewords, panels
 from qama.kernels.lists import blocks_to_visit
-from qama.kernels.queries import nibble_tables, round_tables
-from qama.kernels.scans import HammingScan, NibbleQueries, QueryTables, StoredCodes, TableScan
+from qama.kernels.queries import nibble_tables, round_tables, whole_units
+from qama.kernels.reference_vectors import UNIT, unit, whole
+from qama.kernels.scans import (
+    HammingScan,
+    InvertedLists,
+    NibbleQueries,
+    Probes,
+    QueryTables,
+    StoredCodes,
+    TableScan,
+)
 
 __all__ = [
+    "UNIT",
     "Codebooks",
     "HammingScan",
+    "InvertedLists",
     "NibbleCodewords",
     "NibbleQueries",
+    "Probes",
     "QueryTables",
     "StoredCodes",
     "TableScan",
@@ -55,6 +67,9 @@ __all__ = [
     "table_rows",
     "table_topk",
     "to_blocks",
+    "unit",
+    "whole",
+    "whole_units",
     "zero_blocks",
 ]
 

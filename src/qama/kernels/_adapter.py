@@ -11,7 +11,14 @@ from qama.kernels._arrays import F32, I16, I32, I64, U8
 from qama.kernels.codebooks import Codebooks, NibbleCodewords
 from qama.kernels.layout import CodebookLayout
 from qama.kernels.reference_codebooks import scales
-from qama.kernels.scans import HammingScan, NibbleQueries, QueryTables, StoredCodes, TableScan
+from qama.kernels.scans import (
+    HammingScan,
+    NibbleQueries,
+    Probes,
+    QueryTables,
+    StoredCodes,
+    TableScan,
+)
 
 # Distances are summed in 16 bits; filter entries of very wide codes would lose their resolution.
 _MOST_BITS = 43_000
@@ -34,22 +41,10 @@ class Native:
         _native.from_blocks(blocks, codes)
         return codes
 
-    def blocks_to_visit(
-        self,
-        distances: F32,
-        held: I64,
-        blocks: I64,
-        ends: I64,
-        *,
-        nprobe: int,
-        least: int,
-        threads: int = 0,
-    ) -> tuple[I64, I64]:
+    def blocks_to_visit(self, probes: Probes, least: int, *, threads: int = 0) -> tuple[I64, I64]:
         """See `qama.kernels.blocks_to_visit`."""
-        until = np.empty(len(distances), np.int64)
-        visited = _native.blocks_to_visit(
-            distances, held, blocks, ends, nprobe, least, threads, until
-        )
+        until = np.empty(len(probes.queries), np.int64)
+        visited = _native.blocks_to_visit(self.path, _probes(probes), least, threads, until)
         return visited, until
 
     def hamming_topk(self, scan: HammingScan, k: int, *, threads: int = 0) -> tuple[I64, I32]:
@@ -60,8 +55,9 @@ class Native:
         rows, distances = np.empty(shape, np.int64), np.empty(shape, np.int32)
         if rows.size:
             _native.hamming_topk(
-                self.path, _stored(scan.stored), scan.mask, scan.visited, scan.ends, scan.queries,
-                scan.bits, scan.bit_pairs, threads, rows, distances,
+                self.path, _stored(scan.stored), scan.mask, scan.visited, scan.ends,
+                _optional(scan.probes), scan.queries, scan.bits, scan.bit_pairs, threads, rows,
+                distances,
             )  # fmt: skip
         return rows, distances
 
@@ -83,16 +79,16 @@ class Native:
         rows, scores = np.empty(shape, np.int64), np.empty(shape, np.float32)
         if not rows.size:
             return rows, scores
-        stored, queries = _stored(scan.stored), scan.queries
+        stored, queries, probes = _stored(scan.stored), scan.queries, _optional(scan.probes)
         if isinstance(queries, NibbleQueries):
             _native.nibble_topk(
-                self.path, stored, scan.mask, scan.visited, scan.ends, queries.queries,
+                self.path, stored, scan.mask, scan.visited, scan.ends, probes, queries.queries,
                 _codewords(queries.codewords), queries.layout.nbytes, queries.layout.full, threads,
                 rows, scores,
             )  # fmt: skip
         else:
             _native.table_topk(
-                self.path, stored, scan.mask, scan.visited, scan.ends, queries.tables,
+                self.path, stored, scan.mask, scan.visited, scan.ends, probes, queries.tables,
                 queries.offsets, queries.scales, queries.full, threads, rows, scores,
             )  # fmt: skip
         return rows, scores
@@ -127,6 +123,11 @@ class Native:
         products = np.empty((len(rows), len(panels) * panels.shape[2]), np.int32)
         _native.multiply(self.path, rows, panels, threads, products)
         return products
+
+    def whole_units(self, X: F32) -> I16:
+        """See `qama.kernels.whole_units`."""
+        units = np.empty(X.shape, np.int16)
+        return units if _native.whole_units(X, units) else reference.whole_units(X)
 
     def nibble_tables(self, queries: NibbleQueries, *, threads: int = 0) -> QueryTables:
         """See `qama.kernels.nibble_tables`."""
@@ -166,6 +167,8 @@ class Native:
 
 def _allowed_count(scan: HammingScan | TableScan) -> int:
     """Count the rows that may be returned: to the query that has the fewest."""
+    if scan.probes is not None:
+        return scan.probes.rows
     if scan.mask is None and scan.visited is None:
         return scan.stored.n
     return _native.allowed_count(
@@ -182,6 +185,20 @@ def _stored(codes: StoredCodes) -> _native.StoredCodes:
         )
         object.__setattr__(codes, "native", made)
     return made
+
+
+def _optional(probes: Probes | None) -> _native.Probes | None:
+    return None if probes is None else _probes(probes)
+
+
+def _probes(probes: Probes) -> _native.Probes:
+    """Return what the native module makes of probes; of their lists, once."""
+    lists = probes.lists
+    made: _native.InvertedLists | None = lists.native
+    if made is None:
+        made = _native.InvertedLists(lists.panels, lists.blocks, lists.ends)
+        object.__setattr__(lists, "native", made)
+    return _native.Probes(made, probes.queries, probes.held, probes.nprobe)
 
 
 def _codewords(codewords: NibbleCodewords) -> _native.NibbleCodewords:

@@ -171,16 +171,28 @@ def visited(
             f"visited reaches from {value.min()} to {value.max()}; "
             f"blocks 0 to {len(stored) - 1} exist"
         )
-    falls = np.diff(value) <= 0
+    falls = value[1:] <= value[:-1]
     if ends is not None:
         ends = array("ends", ends, np.int64, (queries,))
-        if (np.diff(ends, prepend=0) < 0).any() or (queries and ends[-1] != len(value)):
+        begins = int(ends[0]) if queries else 0
+        if begins < 0 or (ends[1:] < ends[:-1]).any() or (queries and ends[-1] != len(value)):
             raise ValueError(f"ends must ascend from 0 to the {len(value)} blocks of visited")
         starts = ends[(ends > 0) & (ends < len(value))]
         falls[starts - 1] = False  # from one query to the next
     if falls.any():
         raise ValueError("visited does not ascend; give each block once, in order")
     return value, ends
+
+
+def lists(panels: I32, blocks: I64, ends: I64) -> None:
+    """Check centroids in panels of 32, and where the blocks of each list end among all."""
+    array("panels", panels, np.int32, (None, None, 32))
+    array("blocks", blocks, np.int64, (None,))
+    array("ends", ends, np.int64, (None,))
+    if not 0 < len(ends) <= 32 * len(panels):
+        raise ValueError(f"ends are of {len(ends)} lists; panels hold 1 to {32 * len(panels)}")
+    if ends[0] < 0 or (ends[1:] < ends[:-1]).any() or ends[-1] > len(blocks):
+        raise ValueError(f"ends must ascend from 0 to the {len(blocks)} blocks")
 
 
 def rows(value: I64, queries: int, count: int) -> I64:

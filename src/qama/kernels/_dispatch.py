@@ -11,7 +11,7 @@ from qama.kernels import reference
 from qama.kernels._arrays import F32, I16, I32, I64, U8
 from qama.kernels.codebooks import Codebooks
 from qama.kernels.layout import CodebookLayout
-from qama.kernels.scans import HammingScan, NibbleQueries, QueryTables, TableScan
+from qama.kernels.scans import HammingScan, NibbleQueries, Probes, QueryTables, TableScan
 
 PATHS = ("avx512", "avx2", "neon", "portable", "numpy")
 VARIABLE = "QAMA_KERNEL"
@@ -26,17 +26,7 @@ class Backend(Protocol):
     def from_blocks(self, blocks: U8, n: int) -> U8:
         """See `qama.kernels.from_blocks`."""
 
-    def blocks_to_visit(
-        self,
-        distances: F32,
-        held: I64,
-        blocks: I64,
-        ends: I64,
-        *,
-        nprobe: int,
-        least: int,
-        threads: int = 0,
-    ) -> tuple[I64, I64]:
+    def blocks_to_visit(self, probes: Probes, least: int, *, threads: int = 0) -> tuple[I64, I64]:
         """See `qama.kernels.blocks_to_visit`."""
 
     def hamming_topk(self, scan: HammingScan, k: int, *, threads: int = 0) -> tuple[I64, I32]:
@@ -58,6 +48,9 @@ class Backend(Protocol):
 
     def multiply(self, rows: I16, panels: I32, *, threads: int = 0) -> I32:
         """See `qama.kernels.multiply`."""
+
+    def whole_units(self, X: F32) -> I16:
+        """See `qama.kernels.whole_units`."""
 
     def nibble_tables(self, queries: NibbleQueries, *, threads: int = 0) -> QueryTables:
         """See `qama.kernels.nibble_tables`."""

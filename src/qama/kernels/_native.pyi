@@ -20,25 +20,23 @@ class StoredCodes:
 class NibbleCodewords:
     def __init__(self, mean: I16, panels: U8, steps: I16) -> None: ...
 
+class InvertedLists:
+    def __init__(self, panels: I32, blocks: I64, ends: I64) -> None: ...
+
+class Probes:
+    def __init__(self, lists: InvertedLists, queries: I16, held: I64, nprobe: int) -> None: ...
+
 def allowed_count(
     stored: StoredCodes, mask: U64 | None, visited: I64 | None, ends: I64 | None, queries: int
 ) -> int: ...
-def blocks_to_visit(
-    distances: F32,
-    held: I64,
-    blocks: I64,
-    ends: I64,
-    nprobe: int,
-    least: int,
-    threads: int,
-    ends_out: I64,
-) -> I64: ...
+def blocks_to_visit(path: str, probes: Probes, least: int, threads: int, ends_out: I64) -> I64: ...
 def hamming_topk(
     path: str,
     stored: StoredCodes,
     mask: U64 | None,
     visited: I64 | None,
     ends: I64 | None,
+    probes: Probes | None,
     queries: U8,
     bits: int,
     bit_pairs: int,
@@ -61,6 +59,7 @@ def table_topk(
     mask: U64 | None,
     visited: I64 | None,
     ends: I64 | None,
+    probes: Probes | None,
     tables: I16,
     offsets: I32,
     scales: F32,
@@ -75,6 +74,7 @@ def nibble_topk(
     mask: U64 | None,
     visited: I64 | None,
     ends: I64 | None,
+    probes: Probes | None,
     queries: I16,
     codewords: NibbleCodewords,
     bytes: int,
@@ -109,6 +109,7 @@ def choose_codewords(
     codes_out: U8,
     residuals_out: I16,
 ) -> None: ...
+def whole_units(rows: F32, units_out: I16) -> bool: ...
 def multiply(path: str, rows: I16, panels: I32, threads: int, products_out: I32) -> None: ...
 def nibble_tables(
     path: str,

@@ -8,10 +8,23 @@ from __future__ import annotations
 import numpy as np
 
 from qama.kernels import _check
-from qama.kernels._arrays import I32, I64
+from qama.kernels._arrays import F32, I16, I32, I64
 from qama.kernels._dispatch import backend
 from qama.kernels.layout import CodebookLayout
 from qama.kernels.scans import NibbleQueries, QueryTables
+
+
+def whole_units(X: F32, *, path: str | None = None) -> I16:
+    """Bring rows to length 1, in whole numbers of 2^-14.
+
+    Args:
+        X: Finite float32 ``(n, d)``; a zero row stays zero.
+        path: Force one path; None chooses.
+
+    Returns:
+        int16 ``(n, d)``.
+    """
+    return backend(path).whole_units(_check.array("X", X, np.float32, (None, None)))
 
 
 def nibble_tables(

@@ -7,7 +7,8 @@ Each native path returns exactly what these functions return. They take checked 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, cast
+from dataclasses import replace
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +22,8 @@ from qama.kernels.reference_codebooks import (
     round_tables,
     squared_norms,
 )
-from qama.kernels.scans import HammingScan, QueryTables, StoredCodes, TableScan
+from qama.kernels.reference_vectors import whole_units
+from qama.kernels.scans import HammingScan, Probes, QueryTables, StoredCodes, TableScan
 
 __all__ = [
     "allowed_count",
@@ -39,12 +41,14 @@ __all__ = [
     "table_rows",
     "table_topk",
     "to_blocks",
+    "whole_units",
 ]
 
 _ROWS = 64
 _HIGH, _LOW = np.uint8(0xAA), np.uint8(0x55)
 
 Values = npt.NDArray[Any]
+AnyScan = TypeVar("AnyScan", HammingScan, TableScan)
 
 
 def to_blocks(codes: U8, out: U8) -> None:
@@ -60,20 +64,27 @@ def from_blocks(blocks: U8, n: int) -> U8:
     return np.ascontiguousarray(blocks.transpose(0, 2, 1).reshape(-1, blocks.shape[1])[:n])
 
 
-def blocks_to_visit(
-    distances: F32, held: I64, blocks: I64, ends: I64, *, nprobe: int, least: int, threads: int = 0
-) -> tuple[I64, I64]:
+def blocks_to_visit(probes: Probes, least: int, *, threads: int = 0) -> tuple[I64, I64]:
     """See `qama.kernels.blocks_to_visit`."""
-    order = np.argsort(distances, axis=1, kind="stable")
+    lists, held = probes.lists, probes.held
+    products = multiply(probes.queries, lists.panels)[:, : len(lists)]
+    order = np.argsort(-products.astype(np.int64), axis=1, kind="stable")
     enough = held[order].cumsum(axis=1) >= least
     wanted = np.where(enough.any(axis=1), enough.argmax(axis=1) + 1, len(held))
-    of_list = np.split(blocks, ends[:-1])
+    of_list = np.split(lists.blocks, lists.ends[:-1])
     visited, until = [np.empty(0, np.int64)], np.empty(len(order), np.int64)
-    for query, count in enumerate(np.maximum(wanted, nprobe)):
+    for query, count in enumerate(np.maximum(wanted, probes.nprobe)):
         own = np.concatenate([of_list[number] for number in order[query, :count]])
         visited.append(np.sort(own))
         until[query] = len(own)
     return np.concatenate(visited), until.cumsum()
+
+
+def _visiting(scan: AnyScan, k: int) -> AnyScan:
+    """Return the scan of the blocks that its probes visit."""
+    assert scan.probes is not None
+    visited, ends = blocks_to_visit(scan.probes, min(k, scan.probes.rows))
+    return replace(scan, visited=visited, ends=ends, probes=None)
 
 
 def allowed_count(scan: HammingScan | TableScan) -> int:
@@ -120,6 +131,8 @@ def hamming_distances(queries: U8, codes: U8, *, bits: int, bit_pairs: int = 0) 
 
 def hamming_topk(scan: HammingScan, k: int, *, threads: int = 0) -> tuple[I64, I32]:
     """See `qama.kernels.hamming_topk`."""
+    if scan.probes is not None:
+        return hamming_topk(_visiting(scan, k), k)
     if scan.ends is not None:
         least = min(k, allowed_count(scan))
         found = [hamming_topk(one, least) for one in scan.each()]
@@ -143,6 +156,8 @@ def hamming_rows(scan: HammingScan, rows: I64, *, threads: int = 0) -> I32:
 
 def table_topk(scan: TableScan, k: int, *, threads: int = 0) -> tuple[I64, F32]:
     """See `qama.kernels.table_topk`."""
+    if scan.probes is not None:
+        return table_topk(_visiting(scan, k), k)
     if scan.ends is not None:
         least = min(k, allowed_count(scan))
         each = [table_topk(one, least) for one in scan.each()]

@@ -58,6 +58,70 @@ class StoredCodes:
 
 
 @dataclass(frozen=True, eq=False)
+class InvertedLists:
+    """Where inverted lists lie, and which blocks are whose. Made once, they serve any search.
+
+    Attributes:
+        panels: int32 ``(ceil(nlist / 32), w / 2, 32)``: the centroids, as `panels` lays them out.
+        blocks: int64 ``(b,)``: blocks by list, ascending for each.
+        ends: int64 ``(nlist,)``: where the blocks of each list end among them.
+        native: What the native module made of them, when first needed.
+
+    Raises:
+        ValueError: an argument that does not fit; the message names it.
+    """
+
+    panels: I32
+    blocks: I64
+    ends: I64
+    native: Any = field(default=None, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        _check.lists(self.panels, self.blocks, self.ends)
+
+    def __len__(self) -> int:
+        """How many lists."""
+        return len(self.ends)
+
+
+@dataclass(frozen=True, eq=False)
+class Probes:
+    """Which inverted lists each query reads.
+
+    These are the ``nprobe`` lists of greatest product of query and centroid, ties to the lower
+    list, and further ones in that order until they hold as many rows as are wanted.
+
+    Attributes:
+        lists: The lists.
+        queries: int16 ``(m, w)``.
+        held: int64 ``(nlist,)``: how many rows of each list may be returned.
+        nprobe: From 1 to ``nlist``.
+
+    Raises:
+        ValueError: an argument that does not fit; the message names it.
+    """
+
+    lists: InvertedLists
+    queries: I16
+    held: I64
+    nprobe: int
+
+    def __post_init__(self) -> None:
+        dims = 2 * self.lists.panels.shape[1]
+        queries = _check.array("queries", self.queries, np.int16, (None, dims))
+        object.__setattr__(self, "queries", queries)
+        _check.array("held", self.held, np.int64, (len(self.lists),))
+        _check.at_least("nprobe", self.nprobe, 1)
+        if self.nprobe > len(self.lists):
+            raise ValueError(f"nprobe is {self.nprobe}; there are {len(self.lists)} lists")
+
+    @cached_property
+    def rows(self) -> int:
+        """How many rows may be returned at most."""
+        return int(self.held.sum())
+
+
+@dataclass(frozen=True, eq=False)
 class HammingScan:
     """Stored codes and the queries whose Hamming distances to them are wanted.
 
@@ -73,6 +137,7 @@ class HammingScan:
         ends: int64 ``(m,)``: each query scans blocks of its own, the i-th one those from
             ``visited[ends[i - 1]]`` (the first one from the start) to before ``visited[ends[i]]``,
             ascending. None: all queries scan the same.
+        probes: Instead, which inverted lists each query reads.
 
     Raises:
         ValueError: an argument that does not fit; the message names it.
@@ -85,6 +150,7 @@ class HammingScan:
     mask: U64 | None = None
     visited: I64 | None = None
     ends: I64 | None = None
+    probes: Probes | None = None
 
     def __post_init__(self) -> None:
         blocks = self.stored.blocks
@@ -193,6 +259,7 @@ class TableScan:
         mask: As for `HammingScan`.
         visited: As for `HammingScan`.
         ends: As for `HammingScan`.
+        probes: As for `HammingScan`.
 
     Raises:
         ValueError: an argument that does not fit; the message names it.
@@ -203,6 +270,7 @@ class TableScan:
     mask: U64 | None = None
     visited: I64 | None = None
     ends: I64 | None = None
+    probes: Probes | None = None
 
     def __post_init__(self) -> None:
         wanted, stored = self.layout.nbytes, self.stored.nbytes
@@ -230,6 +298,11 @@ def _allow(scan: HammingScan | TableScan, queries: int) -> None:
         visited, ends = _check.visited(scan.visited, scan.ends, scan.stored.blocks, queries)
         object.__setattr__(scan, "visited", visited)
         object.__setattr__(scan, "ends", ends)
+    if scan.probes is not None:
+        if scan.visited is not None:
+            raise ValueError("probes and visited are given; give one of them")
+        if len(scan.probes.queries) != queries:
+            raise ValueError(f"probes are of {len(scan.probes.queries)} queries, not of {queries}")
 
 
 def _visited_by_each(scan: HammingScan | TableScan) -> Iterator[tuple[int, I64]]:

@@ -195,6 +195,12 @@ class AdditiveQuantizer:
         """Return X at length 1, in the axes where there are some."""
         return unit(X) if self.axes is None else self.axes.projected(unit(X), threads)
 
+    def _whole_units(self, X: Floats, threads: int) -> Int16s:
+        """Return the same in units of 2^-14."""
+        if self.axes is None:
+            return kernels.whole_units(X)
+        return whole(self.axes.projected(unit(X), threads))
+
     def _codebooks(self, start: int, stop: int, threads: int) -> kernels.Codebooks:
         if start not in self._prepared:
             codewords = self.codewords[self.layout.of_bytes(start, stop)]
@@ -236,7 +242,7 @@ class AdditiveQuantizer:
 
         They hold what each codeword adds to q . x_hat.
         """
-        queries, layout = whole(self._units(Q, threads)), self._leading(nbytes)
+        queries, layout = self._whole_units(Q, threads), self._leading(nbytes)
         if self._nibbles is not None:
             return kernels.NibbleQueries(queries, self._nibbles, layout)
         few = [slice(first, first + _QUERIES) for first in range(0, len(Q), _QUERIES)]

@@ -7,18 +7,12 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-UNIT = 2.0**-14
+from qama.kernels import UNIT, whole
+
+__all__ = ["UNIT", "evened", "evenly", "whole"]
 
 Int16s = npt.NDArray[np.int16]
 Rows = TypeVar("Rows", bound=npt.NDArray[Any])
-
-
-def whole(V: npt.NDArray[np.floating]) -> Int16s:
-    """Return floats as whole numbers of UNIT, int16, clamped to +-2."""
-    rounded = V / UNIT
-    np.rint(rounded, out=rounded)
-    np.maximum(rounded, -(2**15), out=rounded)  # np.clip takes longer than all of the rest
-    return np.asarray(np.minimum(rounded, 2**15 - 1, out=rounded), dtype=np.int16)
 
 
 def evened(A: Int16s) -> Int16s:

@@ -13,6 +13,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from qama import kernels
 from qama.checks import Floats, Ids
 from qama.errors import FormatError
 from qama.search.rows.blocks import BLOCK_ROWS, blocks_of
@@ -38,6 +39,12 @@ class Centroids:
 
     def __len__(self) -> int:
         return len(self.vectors)
+
+    @cached_property
+    def panels(self) -> Int32s:
+        """The vectors as queries are multiplied with them, in whole numbers of 2^-14."""
+        units = kernels.whole(self.vectors)
+        return kernels.panels(np.pad(units, ((0, 0), (0, units.shape[1] % 2))))
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,10 +160,15 @@ class Lists:
         return np.bincount(self.owners[: self.blocks], minlength=self.nlist)
 
     @cached_property
-    def by_list(self) -> tuple[Ids, Ids]:
+    def _by_list(self) -> tuple[Ids, Ids]:
         """The blocks by list, ascending in each, and where each list ends among them."""
         order = np.argsort(self.owners[: self.blocks], kind="stable")
         return order, self._block_counts.cumsum()
+
+    @cached_property
+    def inverted(self) -> kernels.InvertedLists:
+        """What a search reads of them."""
+        return kernels.InvertedLists(self.centroids.panels, *self._by_list)
 
     @property
     def _rows_by_list(self) -> Ids:

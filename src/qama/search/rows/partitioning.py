@@ -7,8 +7,9 @@ vectors are gone, and adding vectors is the same as adding their codes.
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
-from qama import blas, kmeans
+from qama import blas, kernels, kmeans
 from qama.checks import Bytes, Floats, Ids
 from qama.codec import Code
 from qama.quantizers.vectors import unit
@@ -58,9 +59,14 @@ def numbers(code: Code, stored: Bytes, centroids: Centroids, threads: int = 0) -
     return found
 
 
-def distances(code: Code, queries: Floats, centroids: Centroids) -> Floats:
-    """Return minus the cosines float32 (m, nlist) of queries float32 (m, d) with centroids."""
-    return -(unit(code.coordinates(queries)) @ centroids.vectors.T)
+def units(code: Code, queries: Floats) -> npt.NDArray[np.int16]:
+    """Return queries float32 (m, d) as they are multiplied with the centroids of lists.
+
+    These are whole numbers of 2^-14, as the centroids are then, so that the lists that a search
+    reads depend on its queries alone; int16 (m, width), width even.
+    """
+    rows = kernels.whole_units(code.coordinates(queries))
+    return np.pad(rows, ((0, 0), (0, 1))) if rows.shape[1] % 2 else rows
 
 
 def _centroids(code: Code, stored: Bytes, nlist: int, seed: int) -> Floats:

@@ -42,11 +42,8 @@ def search(
     shape = len(queries), min(k, int(sizes.sum()))
     places, scores = np.empty(shape, np.int64), np.empty(shape, np.float32)
     for some in _batches(queries, _VISITED * lists.nlist // max(1, nprobe * lists.blocks)):
-        distances = partitioning.distances(code, queries[some], lists.centroids)
-        visited, ends = kernels.blocks_to_visit(
-            distances, sizes, *lists.by_list, nprobe=nprobe, least=shape[1], threads=threads
-        )
-        own = rows.visiting(visited, ends)
+        units = partitioning.units(code, queries[some])
+        own = rows.of_lists(kernels.Probes(lists.inverted, units, sizes, nprobe))
         whole = topk.scorer_of(code, queries[some], scorer, threads)
         places[some], keys = whole.top(own, k, threads)
         scores[some] = whole.scores(keys)
@@ -60,8 +57,9 @@ def recall_by_lists(
     counts = np.zeros(lists.nlist, dtype=np.int64)
     for some in _batches(queries):
         best = topk.search(code, queries[some], rows, k, scorer, threads, 0)[0]
-        distances = partitioning.distances(code, queries[some], lists.centroids)
-        order = np.argsort(distances, axis=1, kind="stable")
+        units = partitioning.units(code, queries[some])
+        products = kernels.multiply(units, lists.centroids.panels, threads=threads)
+        order = np.argsort(-products[:, : lists.nlist], axis=1, kind="stable")
         ranks = np.empty_like(order)
         np.put_along_axis(ranks, order, np.arange(lists.nlist)[None, :], axis=1)
         held = lists.owners[best // BLOCK_ROWS].astype(np.int64)

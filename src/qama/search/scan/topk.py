@@ -9,7 +9,7 @@ filters and deletes; the kernels know bytes.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
@@ -38,15 +38,12 @@ class Rows:
         stored: Gives the stored codes as a scan by a code or a prefix reads them: with their
             inverse norms, or, asked for None, without.
         mask: uint64 (blocks,), bit i of word b allows row 64 b + i; None allows all.
-        visited: int64 (v,), ascending for each query: the only blocks to scan; None scans all.
-        ends: int64 (m,): where the blocks of each query end among those; None where these are for
-            all queries.
+        probes: Which inverted lists each query reads; None: all queries scan all rows.
     """
 
     stored: Callable[[Code | None], kernels.StoredCodes]
     mask: Mask | None
-    visited: Ids | None = None
-    ends: Ids | None = None
+    probes: kernels.Probes | None = None
 
     @classmethod
     def of(cls, now: Snapshot, mask: Mask | None, threads: int) -> Rows:
@@ -58,9 +55,9 @@ class Rows:
         """Return the rows of compact codes uint8 (n, bytes), at least one."""
         return cls.of(Snapshot.of(Blocks(kernels.to_blocks(codes)), len(codes)), None, 0)
 
-    def visiting(self, blocks: Ids, ends: Ids) -> Rows:
-        """Return the rows of some blocks alone, for each query."""
-        return replace(self, visited=blocks, ends=ends)
+    def of_lists(self, probes: kernels.Probes) -> Rows:
+        """Return the rows of some inverted lists alone, for each query."""
+        return Rows(self.stored, self.mask, probes)
 
 
 class Scorer(Protocol):
@@ -111,7 +108,7 @@ class Hamming:
     def _scan(self, rows: Rows) -> kernels.HammingScan:
         return kernels.HammingScan(
             rows.stored(None), self.queries, self.code.stored_bits, self.code.bit_pairs, rows.mask,
-            rows.visited, rows.ends,
+            probes=rows.probes,
         )  # fmt: skip
 
     def scores(self, keys: Keys) -> Floats:
@@ -155,7 +152,7 @@ class Asymmetric:
 
     def _scan(self, rows: Rows) -> kernels.TableScan:
         stored = rows.stored(self.code)
-        return kernels.TableScan(stored, self.queries, rows.mask, rows.visited, rows.ends)
+        return kernels.TableScan(stored, self.queries, rows.mask, probes=rows.probes)
 
     def scores(self, keys: Keys) -> Floats:
         """See `Scorer`."""
