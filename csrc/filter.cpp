@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 
+#include "pool.h"
 #include "range_kernel.h"
 
 namespace qama {
@@ -24,6 +26,14 @@ bool all_split(const TableQueries& q) {
     return true;
 }
 
+// The least and the greatest of some entries that lie side by side.
+void span(const std::int16_t* entries, int count, std::int16_t& low, std::int16_t& high) {
+    for (int i = 0; i < count; ++i) {
+        low = entries[i] < low ? entries[i] : low;
+        high = entries[i] > high ? entries[i] : high;
+    }
+}
+
 // The values that one bit field of a code adds to S: `count` entries of a table, `step` apart.
 struct Field {
     const std::int16_t* table;
@@ -32,11 +42,10 @@ struct Field {
 
     Field(const std::int16_t* entries, int distance, int number)
         : table(entries), step(distance), count(number) {
-        std::int32_t low = table[0], high = low;
-        for (int i = 1; i < count; ++i) {
-            low = std::min<std::int32_t>(low, table[step * i]);
-            high = std::max<std::int32_t>(high, table[step * i]);
-        }
+        std::int16_t low = table[0], high = low;
+        if (step == 1) span(table, count, low, high);
+        else
+            for (int i = 1; i < count; ++i) span(table + step * i, 1, low, high);
         least = low, reach = high - low;
     }
 };
@@ -115,12 +124,22 @@ float not_below(std::int64_t value) {
     return below ? std::nextafter(rounded, std::numeric_limits<float>::infinity()) : rounded;
 }
 
-// One table of a full column, or the two of a narrow one.
-void write(const Field* fields, int count, std::int32_t scale, std::uint8_t* to, int step) {
-    std::uint16_t values[kByteSize];
-    for (const Field* end = fields + count; fields < end; ++fields) {
-        scaled(*fields, scale, values);
-        for (int i = 0; i < fields->count; ++i, to += step) *to = rounded_up(values[i]);
+// A whole number above (value - least) / scale, by less than 1 + 1/64, of each entry.
+void write(const Field& field, std::int32_t scale, std::uint8_t* to) {
+    const std::int16_t* const from = field.table;
+    const int count = field.count; // read once, as bytes may be written over anything
+    const auto least = static_cast<std::uint16_t>(field.least);
+    if (scale == 1) {
+        for (int i = 0; i < count; ++i) to[i] = static_cast<std::uint8_t>(from[i] - least);
+        return;
+    }
+    int shift = 0; // for which 2^(16 + shift) / scale, rounded up, has 16 bits
+    while (4 << shift <= scale) ++shift;
+    const auto inverse = static_cast<std::uint16_t>(((1 << (16 + shift)) + scale - 1) / scale);
+    for (int i = 0; i < count; ++i) {
+        const auto above = static_cast<std::uint16_t>(static_cast<std::uint16_t>(from[i]) - least);
+        const auto high = static_cast<std::uint16_t>(std::uint32_t{above} * inverse >> 16);
+        to[i] = static_cast<std::uint8_t>((high >> shift) + 1);
     }
 }
 
@@ -135,6 +154,22 @@ void write_wide(const Field* fields, int columns, std::int32_t scale, std::uint8
     }
     for (int i = 0; i < kWideSize; ++i)
         to[i] = rounded_up(tops[0][i & 3] + tops[1][i >> 2 & 3] + tops[2][i >> 4]);
+}
+
+// Swaps the bits of `mask` in a, `shift` further up, with those in b.
+void swap_bits(std::uint64_t& a, std::uint64_t& b, int shift, std::uint64_t mask) {
+    const std::uint64_t other = (a >> shift ^ b) & mask;
+    b ^= other, a ^= other << shift;
+}
+
+// Writes byte i of row j as byte j of row i, 8 by 8.
+void transpose(const std::uint8_t* from, std::int64_t step, std::uint8_t* to, std::int64_t out) {
+    std::uint64_t rows[8];
+    for (int i = 0; i < 8; ++i) std::memcpy(rows + i, from + step * i, 8);
+    for (int i = 0; i < 4; ++i) swap_bits(rows[i], rows[i + 4], 32, 0x00000000FFFFFFFF);
+    for (int i : {0, 1, 4, 5}) swap_bits(rows[i], rows[i + 2], 16, 0x0000FFFF0000FFFF);
+    for (int i : {0, 2, 4, 6}) swap_bits(rows[i], rows[i + 1], 8, 0x00FF00FF00FF00FF);
+    for (int i = 0; i < 8; ++i) std::memcpy(to + out * i, rows + i, 8);
 }
 
 // A tile of interleaved tables costs the same for 1 to 64 queries; other look-ups cost each query.
@@ -168,19 +203,38 @@ Filter::Filter(const TableArgs& args, const Kernels& kernels, std::int64_t k)
     memory_.resize(static_cast<std::size_t>(padded * entry_bytes_ + 64));
     entries_ = memory_.data() + (64 - reinterpret_cast<std::uintptr_t>(memory_.data()) % 64) % 64;
     bounds_.assign(static_cast<std::size_t>(padded), Bound{1.0f, 0.0f});
+    if (layout_ == FilterLayout::interleaved)
+        apart_.resize(static_cast<std::size_t>(padded * entry_bytes_));
 }
 
-void Filter::fill(std::int64_t query) {
+void Filter::fill(int threads) {
+    parallel_for(args_.queries.count, threads, [&](std::int64_t query) { fill_query(query); });
+    if (layout_ != FilterLayout::interleaved) return;
+    parallel_for(static_cast<std::int64_t>(bounds_.size()) / kInterleaved, threads,
+                 [&](std::int64_t tile) { interleave(tile * kInterleaved); });
+}
+
+// The tables of 64 queries from those of each. There are 16 entries or more, and no other number
+// than a multiple of that.
+void Filter::interleave(std::int64_t first) {
+    const std::uint8_t* from = apart_.data() + first * entry_bytes_;
+    std::uint8_t* to = entries_ + first * entry_bytes_;
+    for (std::int64_t entry = 0; entry < entry_bytes_; entry += 8)
+        for (int query = 0; query < kInterleaved; query += 8)
+            transpose(from + query * entry_bytes_ + entry, entry_bytes_,
+                      to + entry * kInterleaved + query, kInterleaved);
+}
+
+void Filter::fill_query(std::int64_t query) {
     const bool wide = layout_ == FilterLayout::wide,
                interleaved = layout_ == FilterLayout::interleaved;
     const Fields fields(args_, query, wide);
     const std::int32_t scale = scale_of(fields, tables_);
-    const std::int64_t first = query / tile_ * tile_, lane = query - first;
-    const int lanes = interleaved ? kInterleaved : tile_width(args_.queries.count - first, tile_);
-    const int step = interleaved ? kInterleaved : 1;
-    std::uint8_t* tile = entries_ + first * entry_bytes_;
+    const std::int64_t first = interleaved ? query : query / tile_ * tile_, lane = query - first;
+    const int lanes = interleaved ? 1 : tile_width(args_.queries.count - first, tile_);
+    std::uint8_t* tile = (interleaved ? apart_.data() : entries_) + first * entry_bytes_;
     const auto tables = [&](std::int64_t bytes) { // of this query in the column at `tile`
-        std::uint8_t* mine = tile + lane * (interleaved ? 1 : bytes);
+        std::uint8_t* mine = tile + lane * bytes;
         tile += lanes * bytes;
         return mine;
     };
@@ -189,9 +243,15 @@ void Filter::fill(std::int64_t query) {
         const Run run = run_of(args_, r);
         for (int c = run.first; c < run.last;) {
             const int some = !run.full && wide ? std::min(3, run.last - c) : 1;
-            if (run.full) write(field, 1, scale, tables(byte_codewords(true)), step);
-            else if (wide) write_wide(field, some, scale, tables(kWideSize * (some + 1)));
-            else write(field, 2, scale, tables(byte_codewords(false)), step);
+            if (run.full) {
+                write(*field, scale, tables(byte_codewords(true)));
+            } else if (wide) {
+                write_wide(field, some, scale, tables(kWideSize * (some + 1)));
+            } else {
+                std::uint8_t* to = tables(byte_codewords(false));
+                write(field[0], scale, to);
+                write(field[1], scale, to + kNibbleSize);
+            }
             field += run.full ? 1 : wide ? 3 * some : 2;
             c += some;
         }

@@ -20,16 +20,20 @@ class Filter {
     Filter(const Filter&) = delete;
 
     int tile() const { return tile_; } // queries
-    void fill(std::int64_t query);
+    void fill(int threads);
     TableScan scan() const; // with these tables, once they are filled
 
   private:
+    void fill_query(std::int64_t query);
+    void interleave(std::int64_t first);
+
     const TableArgs& args_;
     FilterLayout layout_;
     int tile_;
     std::int64_t tables_, entry_bytes_; // per query
     std::vector<std::uint8_t> memory_;
-    std::uint8_t* entries_; // in memory_, at the start of a cache line
+    std::vector<std::uint8_t> apart_; // the tables of each query, before they are interleaved
+    std::uint8_t* entries_;           // in memory_, at the start of a cache line
     std::vector<Bound> bounds_;
 };
 

@@ -74,17 +74,17 @@ Rows visiting(Rows rows, const std::int64_t* visited, std::int64_t count) {
 // The rows that queries scan: the same for all together, or for each its own.
 struct Visits {
     std::vector<Rows> rows;
-    bool together = true;
+    bool together;
     std::vector<std::vector<std::int64_t>> found; // blocks that rows are of
 };
 
 // `ends` says where each query's blocks end among those that are visited.
 Visits visits_of(const Rows& rows, const Optional<std::int64_t>& visited,
                  const Optional<std::int64_t>& ends, std::int64_t queries) {
-    if (!visited) return {{rows}};
-    if (!ends) return {{visiting(rows, visited->data(), size(*visited, 0))}};
+    if (!visited) return {{rows}, true, {}};
+    if (!ends) return {{visiting(rows, visited->data(), size(*visited, 0))}, true, {}};
     require(size(*ends, 0) == queries, "ends do not fit queries");
-    Visits visits{{}, false};
+    Visits visits{{}, false, {}};
     std::int64_t begin = 0;
     for (std::int64_t query = 0; query < queries; ++query) {
         const std::int64_t end = ends->data()[query];

@@ -49,8 +49,7 @@ void table_topk(const Kernels& kernels, const TableArgs& args, int threads, Best
     const double work = static_cast<double>(args.rows.blocks) * kRows * q.layout.bytes * queries;
     const double to_fill = static_cast<double>(codeword_count(q.layout)) * queries;
     Filter filter(args, kernels, best.k);
-    parallel_for(q.count, thread_count(threads, to_fill),
-                 [&](std::int64_t query) { filter.fill(query); });
+    filter.fill(thread_count(threads, to_fill));
     const TableScan scan = filter.scan();
     search(
         {args.rows.blocks, q.count, best.k, filter.tile(), threads, work},

@@ -1,6 +1,5 @@
 #include "vectors.h"
 
-#include <algorithm>
 #include <cmath>
 
 namespace qama {
@@ -8,6 +7,7 @@ namespace {
 
 constexpr float kShortest = 1e-15f, kLongest = 1e15f; // see qama.kernels.vectors.unit
 constexpr float kUnits = 1 << 14;
+constexpr float kWhole = 3 << 22; // what is added to it has no bits left for fractions
 
 // The sum of squares in the order in which numpy adds: eight sums side by side of at most 128
 // values, halves of more.
@@ -35,10 +35,8 @@ bool whole_units(const float* rows, std::int64_t count, std::int64_t dims, std::
     for (std::int64_t row = 0; row < count; ++row, rows += dims, to += dims) {
         const float length = std::sqrt(sum_of_squares(rows, dims));
         if (!(length > kShortest && length < kLongest)) return false;
-        for (std::int64_t k = 0; k < dims; ++k) {
-            const float rounded = std::nearbyint(rows[k] / length * kUnits);
-            to[k] = static_cast<std::int16_t>(std::min(32767.0f, std::max(-32768.0f, rounded)));
-        }
+        for (std::int64_t k = 0; k < dims; ++k) // of length 1: no clamp is needed
+            to[k] = static_cast<std::int16_t>(rows[k] / length * kUnits + kWhole - kWhole);
     }
     return true;
 }
