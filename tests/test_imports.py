@@ -84,6 +84,8 @@ ONLY = {  # what a layer keeps away from, though it lies above
         "search",
     },
     "integrations": {
+        "recipe",
+        "training",
         "checks",
         "errors",
         "files",
