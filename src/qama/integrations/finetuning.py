@@ -97,7 +97,7 @@ def _kept(labels: Tensor | None, columns: list[Tensor]) -> Tensor | None:
         return None
     size, count = len(columns[0]), len(columns)
     shape = tuple(labels.shape)
-    if shape[:-1] not in ((size, count), (size,) if count == 1 else ()):
+    if shape[:-1] != (size, count) and (count > 1 or len(shape) != 2 or len(labels) != size):
         raise ValueError(
             f"labels have shape {shape}; give a teacher's vectors, ({size}, {count}, d), or none"
         )
