@@ -1220,3 +1220,21 @@ def test_a_few_power_failures():
     from documents_power import run
 
     assert run(30, 1)["wrong"] == 0
+
+
+def test_documents_whose_making_a_power_cut_ended_are_made_anew(tmp_path):
+    """While `create` turns the WAL on, SQLite still keeps a rollback journal."""
+    made, left = tmp_path / "made", tmp_path / "left"
+    made.mkdir()
+    with contextlib.closing(sqlite3.connect(made / "documents.sqlite")) as base:
+        base.executescript("PRAGMA cache_size = 1; BEGIN; CREATE TABLE t (x);")
+        base.executemany("INSERT INTO t VALUES (?)", [("x" * 4000,)] * 99)  # more than it caches
+        shutil.copytree(made, left)  # the journal is kept: it has not been committed
+        base.execute("ROLLBACK")
+    (left / "documents.sqlite-wal").touch()
+    with pytest.raises(FormatError, match=r"not finished when it was made; call Documents\.create"):
+        Documents.open(left)
+    Documents.create(left, CODEC, **CELL).close()
+    with Documents.open(left, "a") as docs:
+        docs.add(["a"], POOL[:1])
+        agree(docs)

@@ -147,6 +147,8 @@ class Store:
             connection.execute("SELECT count(*) FROM sqlite_master")
         except sqlite3.OperationalError as error:
             connection.close()
+            if error.sqlite_errorcode == sqlite3.SQLITE_READONLY_ROLLBACK:
+                raise _unfinished(self.path) from error  # nothing but `create` leaves a journal
             refused = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
             beside = self.path.with_name(NAME + "-wal")
             if error.sqlite_errorcode & 0xFF not in refused or beside.exists():
@@ -228,13 +230,17 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     if not tables:
-        raise FormatError(f"{path} was not finished when it was made; call Documents.create again")
+        raise _unfinished(path)
     if application != schema.APPLICATION:
         raise FormatError(f"{path} is not a database of documents")
     if version != schema.FORMAT:
         raise FormatError(
             f"{path} is of version {version}, this qama reads {schema.FORMAT}; update qama"
         )
+
+
+def _unfinished(path: Path) -> FormatError:
+    return FormatError(f"{path} was not finished when it was made; call Documents.create again")
 
 
 @contextmanager
