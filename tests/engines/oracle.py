@@ -56,10 +56,11 @@ WITH_INDEX = [(name, index) for name, case in ENGINES.items() for index in case.
 
 
 def needs(modules):
-    """Skip where a module is not installed."""
+    """Skip where a module is not installed; fail where all should be (QAMA_ALL_ENGINES)."""
     lacking = [name for name in modules if importlib.util.find_spec(name) is None]
     if lacking:
-        pytest.skip(f"{', '.join(lacking)} not installed")
+        end = pytest.fail if os.environ.get("QAMA_ALL_ENGINES") else pytest.skip
+        end(f"{', '.join(lacking)} not installed: make test-engines has all")
 
 
 def target_of(engine, folder):
