@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import documents_tables
 import latency_tables
 import paper_figures
 import paper_tables
@@ -231,6 +232,7 @@ def speed_partitions():
 def engines():
     """What every engine was seen to do, live."""
     found = rows("engines")
+    assert len({r["rows"] for r in found}) == 1, "engines.json: run all engines on as many rows"
     lines = [
         f"| engine | index | run | exact? | filters | index over a prefix | ms per query, "
         f"{found[0]['rows']:,} rows | of the exact ten % | nDCG@10 |",
@@ -325,7 +327,8 @@ def fill(path):
 
     def table(match):
         name = match[1]
-        modules = (latency_tables, quality_tables, target_tables, trust_tables, paper_figures)
+        modules = (documents_tables, latency_tables, quality_tables, target_tables, trust_tables,
+                   paper_figures)  # fmt: skip
         others = next((m for m in modules if name in m.__all__), paper_tables)
         make = globals().get(name) or getattr(others, name)
         return f"<!-- table: {name} -->\n{make()}\n<!-- end -->"
