@@ -12,7 +12,8 @@ import pytest
 from test_cli import done, refused
 
 import qama
-from qama.examples import docstrings
+from qama import console
+from qama.examples import demo, docstrings, speed
 from qama.examples.demo import run
 from qama.examples.docstrings import Docstring, collect
 
@@ -156,7 +157,7 @@ def many(installed, count):
 
 def test_the_demo_does_the_whole_job(installed, model, tmp_path):
     many(installed, 220)
-    result = done("demo", "--docs", 200, "--folder", tmp_path / "out")
+    result = done("demo", "--docs", 200, "--folder", tmp_path / "out", "--rows", 0)
     assert sorted(file.name for file in (tmp_path / "out").iterdir()) == [
         "docstrings.codec", "docstrings.index", "retention.png",
     ]  # fmt: skip
@@ -175,6 +176,40 @@ def test_the_demo_does_the_whole_job(installed, model, tmp_path):
     assert float(table["float32"][3]) > 0.9  # the words that they share find the bodies
     assert {"int8", "64 dims, 2 bit", "64 dims, hybrid"} <= set(table)
     assert "docstrings of installed packages" in result.stderr
+
+
+@pytest.mark.parametrize("faiss", [True, False])
+def test_speed_is_shown_beside_floats(rows, queries, monkeypatch, faiss):
+    if not faiss:
+        monkeypatch.setitem(sys.modules, "faiss", None)
+    codec = qama.fit(rows, max_bytes=16, threads=1)
+    found = list(speed.timings(codec, rows, queries, 4000, 0))
+    names = ["float32, NumPy", "float32, FAISS", "qama, 16 bytes"]
+    assert [each.name for each in found] == (names if faiss else [names[0], names[2]])
+    assert {each.nbytes for each in found} == {4000 * 32 * 4, 4000 * 16}
+    assert all(each.ms > 0 and each.per_second > 0 for each in found)
+
+
+def test_rows_are_repeated_up_to_their_number(rows, queries, monkeypatch):
+    monkeypatch.setattr(speed, "_DISTINCT", 100)
+    seen = []
+    monkeypatch.setattr(
+        speed, "_timed", lambda name, nbytes, search, asked: seen.append((name, search(asked)))
+    )
+    codec = qama.fit(rows, max_bytes=16, threads=1)
+    list(speed.timings(codec, rows, queries, 400, 0))
+    by_floats, by_codes = seen[1][1][1], seen[2][1].ids
+    for ids in (by_floats, by_codes):
+        assert ids.max() >= 300
+        assert all(len(set(row % 100)) <= 4 for row in ids)  # ten of four copies each
+
+
+def test_the_table_of_speed(capsys):
+    found = [speed.Timing("float32", 1_610_000_000, 90, 20), speed.Timing("qama", 50, 4.5, 400)]
+    console.data.print(demo._speed_table(found, 1_048_576))
+    out = capsys.readouterr().out
+    assert "1.6 GB" in out
+    assert "20.0x" in out
 
 
 def test_a_demo_without_its_packages_says_what_to_install(installed, tmp_path, monkeypatch):

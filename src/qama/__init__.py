@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from qama import engines, tasks
     from qama.documents import Documents
 
-__version__ = "0.1.0"
+__version__: str  # as pyproject.toml says it, read from what is installed when it is asked for
 __all__ = [
     "Codec",
     "Documents",
@@ -63,6 +63,10 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(f"qama.{name}")
     if name == "Documents":  # which needs sqlite3: some Pythons are built without it
         return importlib.import_module("qama.documents").Documents
+    if name == "__version__":
+        from importlib import metadata
+
+        return metadata.version("qama")
     raise AttributeError(f"module 'qama' has no attribute {name!r}")
 
 

@@ -45,8 +45,7 @@ class Commands(TyperGroup):
 app = typer.Typer(
     cls=Commands,
     help="Make any embedding 20 to 100 times smaller and search it faster.",
-    no_args_is_help=True,
-    add_completion=False,
+    invoke_without_command=True,
     pretty_exceptions_enable=False,
 )
 
@@ -64,13 +63,28 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
+_WAY = """\
+Make any embedding 20 to 100 times smaller and search it faster.
+
+  qama report vectors.npy                                  what would codes keep of your ranking?
+  qama fit vectors.npy -o my.codec                         learn codes from your vectors
+  qama index my.codec vectors.npy -o my.index --nbytes 48  encode them into an index
+  qama search my.index queries.npy -k 10                   find the nearest rows of each query
+
+qama --help lists every command, qama COMMAND --help what it takes.
+qama demo shows the whole job on real text.\
+"""
+
+
 @app.callback()
 def _main(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    pass
+    if context.invoked_subcommand is None:
+        typer.echo(_WAY)
 
 
 app.command()(fitting.fit)

@@ -16,9 +16,12 @@ def demo(
     folder: Annotated[Path, typer.Option(help="Where codec, index and plot go.")] = Path(
         "demo-out"
     ),
+    rows: Annotated[
+        int, typer.Option(help="Rows that speed is shown on, at most 4194304; 0: leave it out.")
+    ] = 2**20,
     seed: Annotated[int, typer.Option(help="Of every random draw.")] = 0,
 ) -> None:
     """Search the docstrings of the packages installed here: the whole job on real text."""
     from qama.examples.demo import run
 
-    run(docs, folder, seed)
+    run(docs, folder, seed, rows)

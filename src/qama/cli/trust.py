@@ -11,7 +11,7 @@ import typer
 from qama import sources
 from qama.cli import options
 from qama.codec import Codec
-from qama.console import check_output, command, emit, say
+from qama.console import alarm, check_output, command, emit, say
 from qama.search.storage import repair as repairing
 from qama.search.storage import verify as verifying
 
@@ -41,7 +41,7 @@ def verify(
         for line in findings.passed:
             say(f"ok: {line}")
         for line in findings.problems:
-            say(f"damaged: {line}")
+            alarm(f"damaged: {line}")
     if not findings.whole:
         raise typer.Exit(DAMAGED)
 
