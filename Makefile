@@ -45,6 +45,8 @@ lint: $(VENV)/dev.stamp
 	$(RUN) -m ruff check src tests bench
 	$(RUN) -m ruff format --check src tests bench
 	$(RUN) -m mypy
+	$(RUN) -m mypy --strict --config-file= tests/typed_example.py
+	$(RUN) -m basedpyright
 	$(VENV)/bin/clang-format --dry-run --Werror csrc/*.h csrc/*.cpp tests/*.cpp
 
 bench: $(VENV)/dev.stamp

@@ -1,3 +1,4 @@
+import os
 import re
 import subprocess
 import sys
@@ -25,6 +26,15 @@ def test_the_examples_of_documents_run_one_after_the_other(tmp_path):
         [sys.executable, "-c", code], check=True, cwd=tmp_path, capture_output=True, text=True
     )
     assert done.stdout.splitlines()[-1] == "a question of taste"
+
+
+def test_the_examples_of_notebooks_run_one_after_the_other(tmp_path):
+    blocks = re.findall(
+        r"```python\n(.*?)```", (ROOT / "docs/notebooks.md").read_text(), flags=re.S
+    )
+    code = "\n".join(blocks) + "\nassert len(frame) == 15 and axes.get_xlabel()\n"
+    surroundings = os.environ | {"MPLBACKEND": "agg"}
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, env=surroundings)
 
 
 @pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)

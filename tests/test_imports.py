@@ -27,7 +27,7 @@ LAYERS = (
     "quantizers", "kmeans", "container", "codec", "codefile", "drift", "vectorfiles", "sources",
     "distinct", "norms", "embedders", "search.rows", "search.scan", "search.storage", "search",
     "documents", "engines", "server", "tasks", "evaluation", "recipe", "training", "fitting",
-    "integrations", "console", "examples", "cli",
+    "progress", "sklearn", "integrations", "pace", "console", "examples", "cli",
 )  # fmt: skip
 ONLY = {  # what a layer keeps away from, though it lies above
     "arrays": set(),
@@ -41,7 +41,7 @@ ONLY = {  # what a layer keeps away from, though it lies above
     "sources": {"arrays", "checks", "errors", "vectorfiles"},
     "kernels": {"checks", "errors"},
     "blas": {"errors"},
-    "search.scan": {"checks", "kernels", "quantizers", "codec", "shown", "search.rows"},
+    "search.scan": {"checks", "errors", "kernels", "quantizers", "codec", "shown", "search.rows"},
     "distinct": {"checks", "errors", "sources"},
     "norms": {"checks", "errors"},
     "embedders": {"checks", "errors", "sources"},
@@ -60,6 +60,7 @@ ONLY = {  # what a layer keeps away from, though it lies above
         "search.rows",
         "search.storage",
         "search",
+        "shown",
     },
     "server": {
         "embedders",
@@ -105,7 +106,10 @@ ONLY = {  # what a layer keeps away from, though it lies above
         "search.rows",
         "search.scan",
     },
-    "console": {"checks", "recipe"},
+    "progress": {"recipe"},
+    "sklearn": {"checks", "errors", "codec", "fitting"},
+    "pace": set(),
+    "console": {"checks", "pace", "recipe", "shown"},
 }
 MAY_IMPORT_TORCH = {"training", "examples"}
 FILES = sorted(

@@ -10,6 +10,7 @@ result = index.search(Q, k=10)
 from __future__ import annotations
 
 import importlib
+import logging
 from typing import TYPE_CHECKING, Any
 
 from qama import embedders as embedders
@@ -26,6 +27,7 @@ from qama.errors import (
     RecoveryWarning,
 )
 from qama.fitting import fit
+from qama.progress import Bar
 from qama.search.index import Index
 from qama.search.many import search_many
 from qama.search.rows.filters import Filter
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 
 __version__: str  # as pyproject.toml says it, read from what is installed when it is asked for
 __all__ = [
+    "Bar",
     "Codec",
     "Documents",
     "DriftWarning",
@@ -56,6 +59,9 @@ __all__ = [
     "search_many",
     "tasks",
 ]
+
+
+logging.getLogger("qama").addHandler(logging.NullHandler())  # who wants to read it says where
 
 
 def __getattr__(name: str) -> Any:

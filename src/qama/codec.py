@@ -24,6 +24,7 @@ from qama.quantizers.protocol import Code as Code
 from qama.quantizers.protocol import Quantizer
 from qama.quantizers.thermometer import transform
 from qama.quantizers.thermometer.quantizer import ThermometerQuantizer
+from qama.shown import facts_html
 
 KIND = "codec"
 # 1: grid codes, and byte codes without full bytes; 2: with full ones; 3: byte codes alone;
@@ -63,6 +64,18 @@ class Codec:
     def __repr__(self) -> str:
         offers = "; ".join(quantizer.offers for quantizer in self.quantizers)
         return f"<qama.Codec {self.fingerprint}: preset {self.preset}, {self.dims_in} d; {offers}>"
+
+    def _repr_html_(self) -> str:
+        facts: dict[str, object] = {
+            "fingerprint": self.fingerprint,
+            "model": self.model,
+            "vectors": f"{self.dims_in} dims, {4 * self.dims_in} B in float32",
+            "fitted on": self.facts.get("rows_used"),
+            "in": f"{self.facts['seconds']} s" if "seconds" in self.facts else None,
+            "preset": self.preset,
+        }
+        facts |= {quantizer.family: quantizer.offers for quantizer in self.quantizers}
+        return facts_html("qama.Codec", facts)
 
     @cached_property
     def quantizers(self) -> tuple[Quantizer, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Iterable, Sequence
@@ -21,6 +22,7 @@ from qama.quantizers.additive.quantizer import AdditiveQuantizer
 from qama.quantizers.thermometer.levels import QUARTERS
 from qama.recipe import Callback, Report, TrainConfig
 
+_log = logging.getLogger(__name__)
 _MAX_VALIDATION = 512
 _NARROW_FROM = 192  # dims from which codewords have 4-bit entries
 
@@ -122,7 +124,12 @@ def fit(
         codec = Codec(additive, thermometer, preset)
         found[drift.FACT] = drift.reference(codec, validation)
     found |= _facts(counted, total, seed, chosen, model, base)
-    return replace(codec, facts=found | {"seconds": round(time.perf_counter() - began, 1)})
+    found["seconds"] = round(time.perf_counter() - began, 1)
+    _log.info(
+        "fitted codec %s (%s) on %d of %d rows in %s s",
+        codec.fingerprint, chosen.codes, len(counted.rows), total, found["seconds"],
+    )  # fmt: skip
+    return replace(codec, facts=found)
 
 
 def _embedder(X: object, texts: list[str] | None) -> Embedder | None:

@@ -10,6 +10,7 @@ everything is. Losing files loses time, and nothing else.
 from __future__ import annotations
 
 import contextlib
+import logging
 import re
 import threading
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ from qama.documents.transactions import View
 from qama.errors import FormatError
 from qama.search.index import Index
 
+_log = logging.getLogger(__name__)
 _NAME = re.compile(r"index-(\d+)-(\d+)\.qama")
 _LEFT = re.compile(r"\.?index-\d+-\d+\.qama\b.*")  # killed writers' locks and halves, too
 _PIECE = 100_000  # rows that are read from the database at a time
@@ -155,10 +157,15 @@ class Derived:
         for last, path in sorted(self._written(about.generation), reverse=True):
             if not about.trimmed <= last <= about.last:
                 continue
-            with contextlib.suppress(FileNotFoundError, FormatError):
+            try:
                 index = Index.open(path, "c", verify=True)
-                if (index.codec.fingerprint, index.code.request) == (about.codec, about.request):
-                    return Held(index, about.generation, last, last)
+            except FileNotFoundError:
+                continue
+            except FormatError as error:
+                _log.warning("%s; the index is made anew of the database", error)
+                continue
+            if (index.codec.fingerprint, index.code.request) == (about.codec, about.request):
+                return Held(index, about.generation, last, last)
         return self._empty(view)
 
     def _written(self, generation: int) -> Iterator[tuple[int, Path]]:
@@ -182,6 +189,7 @@ class Derived:
         """Let an index catch up with a view; what it holds of that already is done again."""
         held = self._replayed(held, view)
         if len(held.index) != view.about.count:  # the file lied
+            _log.warning("%s: an index file was not of this database", self._folder)
             held = self._replayed(self._empty(view), view)
         if len(held.index) != view.about.count:
             raise FormatError(

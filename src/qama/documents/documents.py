@@ -28,6 +28,7 @@ from qama.embedders.embedder import Embedder
 from qama.quantizers.vectors import unit
 from qama.search.index import Index
 from qama.search.storage.turns import WriterLock
+from qama.shown import facts_html, size
 
 T = TypeVar("T")
 Ranking = list[tuple[int, float]]  # numbers of documents and their scores, best first
@@ -135,6 +136,21 @@ class Documents:
             f"<qama.Documents in {self._folder}: {len(self)} documents, {code.label}, "
             f"{code.stored_bytes} B each>"
         )
+
+    def _repr_html_(self) -> str:
+        facts: dict[str, object] = {"folder": self._folder}
+        if self._store.closed:
+            return facts_html("qama.Documents, closed", facts)
+        code, count = self.code, len(self)
+        facts |= {
+            "documents": f"{count:,}",
+            "code": f"{code.label}, {code.stored_bytes} B each",
+            "codes": size(count * code.stored_bytes),
+            "as float32": size(4 * count * self.codec.dims_in),
+            "codec": self.codec.fingerprint,
+            "open": "to search" if self._read_only else "for changes",
+        }
+        return facts_html("qama.Documents", facts)
 
     def __len__(self) -> int:
         """Documents that there are."""

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from qama.errors import MissingExtraError
+from qama.shown import rows_html
+
+_SHOWN = 20  # hits that a notebook shows
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,14 @@ class Hits(tuple[Hit, ...]):
     def __repr__(self) -> str:
         best = f", best {self[0].id!r} with {self[0].score:.4g}" if self else ""
         return f"<qama.documents.Hits: {len(self)}{best}>"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (hit.id, f"{hit.score:.4f}", hit.text, json.dumps(hit.metadata, ensure_ascii=False))
+            for hit in self[:_SHOWN]
+        ]
+        of = f", the first {len(rows)}" if len(rows) < len(self) else ""
+        return rows_html(f"{len(self)} hits{of}", ("id", "score", "text", "metadata"), rows)
 
     @property
     def ids(self) -> list[str]:

@@ -16,12 +16,15 @@ import numpy.typing as npt
 from qama import checks, sources
 from qama.checks import Floats, Ids
 from qama.codec import Codec
+from qama.errors import MissingExtraError
+from qama.evaluation import report
 from qama.evaluation.baselines import float_hits
 from qama.evaluation.bootstrap import paired_bootstrap
 from qama.evaluation.runner import BYTE_BUDGETS
 from qama.evaluation.spectrum import Spectrum
 from qama.quantizers.vectors import unit
 from qama.search.index import Index
+from qama.shown import rows_html
 
 __all__ = ["GOALS", "Budget", "Quantisability", "quantisability"]
 
@@ -86,6 +89,43 @@ class Quantisability:
                 break
             found = budget.nbytes
         return found
+
+    def plot(self, axes: Any = None) -> Any:
+        """Draw what codes of each length keep of nDCG@10, with its 95 % interval.
+
+        Args:
+            axes: Of matplotlib, to draw on; None makes some.
+
+        Returns:
+            The axes.
+
+        Raises:
+            MissingExtraError: matplotlib is not installed.
+        """
+        if axes is None:
+            try:
+                from matplotlib import pyplot
+            except ImportError:
+                raise MissingExtraError("a plot", "matplotlib", "eval") from None
+            axes = pyplot.subplots(layout="constrained")[1]
+        line = [(b.nbytes, b.ndcg, b.low, b.high) for b in self.budgets]
+        report.draw(axes, {f"byte codes of {self.searched:,} vectors": line})
+        return axes
+
+    def _repr_html_(self) -> str:
+        title = f"What byte codes keep: {self.searched:,} vectors of {self.dims} dims"
+        headings = ("bytes", "times smaller", "neighbours kept %", "nDCG kept %", "95 % interval")
+        return rows_html(
+            title,
+            headings,
+            [
+                (
+                    b.nbytes, f"{4 * self.dims / b.nbytes:.0f}", f"{100 * b.overlap:.1f}",
+                    f"{100 * b.ndcg:.1f}", f"{100 * b.low:.1f} to {100 * b.high:.1f}",
+                )
+                for b in self.budgets
+            ],
+        )  # fmt: skip
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from rich.table import Table
 
 from qama.errors import MissingExtraError
 from qama.evaluation.records import Record
 
-__all__ = ["plot", "rich_table"]
+__all__ = ["Point", "draw", "plot", "rich_table"]
+
+Point = tuple[int, float, float, float]  # bytes, share kept, the ends of its interval
 
 HEADINGS = (
     "method", "dims", "level", "scorer", "bytes", "compact", "nDCG@10", "R@10", "R@100", "MRR",
@@ -50,16 +53,25 @@ def plot(records: Sequence[Record], path: str | os.PathLike[str], title: str = "
     except ImportError as error:
         raise MissingExtraError("a plot", "matplotlib", "eval") from error
     figure = Figure(figsize=(8, 5), layout="constrained")
-    axes = figure.subplots()
-    for number, (name, line) in enumerate(_lines(records).items()):
-        x, y = [r.bytes_compact for r in line], [100 * r.retention for r in line]
-        below = [100 * max(0.0, r.retention - r.low) for r in line]
-        above = [100 * max(0.0, r.high - r.retention) for r in line]
+    lines = {
+        name: [(r.bytes_compact, r.retention, r.low, r.high) for r in line]
+        for name, line in _lines(records).items()
+    }
+    draw(figure.subplots(), lines, title)
+    figure.savefig(path, dpi=150)
+
+
+def draw(axes: Any, lines: Mapping[str, Sequence[Point]], title: str = "") -> None:
+    """Draw what is kept of nDCG@10 against bytes on matplotlib's axes, one line a name."""
+    for number, (name, line) in enumerate(lines.items()):
+        x, y = [nbytes for nbytes, *_ in line], [100 * kept for _, kept, _, _ in line]
+        below = [100 * max(0.0, kept - low) for _, kept, low, _ in line]
+        above = [100 * max(0.0, high - kept) for _, kept, _, high in line]
         mark = "osD^v"[number // 10 % 5]  # colours repeat after ten lines
         axes.errorbar(x, y, yerr=[below, above], marker=mark, markersize=4, capsize=2, label=name)
     axes.axhline(100, color="0.6", linewidth=0.8)
     axes.set_xscale("log", base=2)
-    sizes = sorted({r.bytes_compact for r in records})
+    sizes = sorted({nbytes for line in lines.values() for nbytes, *_ in line})
     ticks = [size for size in _TICKS if sizes[0] <= size <= sizes[-1]] or sizes
     axes.set_xticks(ticks, labels=[str(size) for size in ticks])
     axes.set_xlabel("bytes per vector")
@@ -67,7 +79,6 @@ def plot(records: Sequence[Record], path: str | os.PathLike[str], title: str = "
     axes.set_title(title)
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small")
-    figure.savefig(path, dpi=150)
 
 
 def _cells(record: Record) -> list[str]:

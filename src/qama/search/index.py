@@ -33,6 +33,7 @@ from qama.search.storage import loading, store
 from qama.search.storage.copying import NotCopied
 from qama.search.storage.loading import State
 from qama.search.storage.turns import WriterLock
+from qama.shown import facts_html, size
 
 DEFAULT_RECALL = 0.95
 _FIRST_ROWS = 2**18  # that centroids are found from while vectors come batch by batch
@@ -98,6 +99,19 @@ class Index(NotCopied):
         kept = f" and {self.kept_size} B kept as {self.keep}" if self.keep else ""
         each = f"{self.code_size} B{kept} each"
         return f"<qama.Index: {len(self)} vectors, {self.code.label}, {each}{lists}>"
+
+    def _repr_html_(self) -> str:
+        count = len(self)
+        facts = {
+            "vectors": f"{count:,}",
+            "code": f"{self.code.label}, {self.code_size} B each",
+            "codes": size(count * self.code_size),
+            "as float32": size(4 * count * self.codec.dims_in),
+            "kept": f"{self.keep}, {size(count * self.kept_size)}" if self.keep else None,
+            "lists": self.nlist,
+            "codec": self.codec.fingerprint,
+        }
+        return facts_html("qama.Index", facts)
 
     def __enter__(self) -> Self:
         return self

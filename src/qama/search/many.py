@@ -11,6 +11,7 @@ import numpy as np
 from qama import checks
 from qama.checks import Floats, Ids
 from qama.search.index import Index
+from qama.search.scan import results
 from qama.search.scan.results import SearchResult
 from qama.shown import one_line
 
@@ -30,6 +31,17 @@ class ManyResult(NamedTuple):
 
     def __repr__(self) -> str:
         return one_line("ManyResult", **self._asdict())
+
+    def _repr_html_(self) -> str:
+        return results.html("ManyResult", self._asdict())
+
+    def to_pandas(self) -> Any:
+        """Return a pandas frame of a row a hit: query, rank (from 1), id, score, source.
+
+        Raises:
+            MissingExtraError: pandas is not installed.
+        """
+        return results.frame("ManyResult", self._asdict())
 
 
 @checks.default_errstate()

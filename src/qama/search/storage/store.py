@@ -17,6 +17,7 @@ back to where the state says it ends before anything else is written.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import warnings
 from dataclasses import replace
@@ -32,6 +33,8 @@ from qama.search.storage import base, log
 from qama.search.storage.base import Base
 from qama.search.storage.loading import Held, State, load, stamp_of
 from qama.search.storage.lock import Lock
+
+_log = logging.getLogger(__name__)
 
 
 def save(path: Path, codec: Codec, code: Code, rows: Snapshot) -> None:
@@ -258,9 +261,13 @@ class Store:
             files.sync(self._descriptor)
             files.sync_folder(path.parent)  # who made the log may have been killed before doing so
         if torn:
-            warnings.warn(
+            said = (
                 f"{path}: the last {torn} bytes were an unfinished write and were cut off; "
-                f"{held.end.number} records before them are whole{kept or ''}",
+                f"{held.end.number} records before them are whole{kept or ''}"
+            )
+            _log.warning(said)
+            warnings.warn(
+                said,
                 RecoveryWarning,
                 stacklevel=8,  # _acquired, claim, _changing, its context, the verb, who called it
             )
