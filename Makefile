@@ -11,7 +11,7 @@ QAMA_DATA ?= ../shared
 COLLECTIONS := cranfield cisi nfcorpus scifact cosqa npl
 SOURCES := pyproject.toml constraints.txt CMakeLists.txt $(wildcard csrc/*)
 
-.PHONY: demo test test-integrations test-engines test-server fuzz-server bare coverage lint bench bench-quality bench-paper bench-tasks bench-speed bench-documents bench-engines bench-serving sanitize fuzz emulated docs clean
+.PHONY: demo test test-integrations test-engines test-server fuzz-server bare wheel coverage lint bench bench-quality bench-paper bench-tasks bench-speed bench-documents bench-engines bench-serving sanitize fuzz emulated docs clean
 
 demo: $(VENV)/demo.stamp
 	$(RUN) -m qama demo
@@ -36,6 +36,11 @@ fuzz-server: .venv-server/stamp
 
 bare:
 	PYTHON=$(PYTHON) tests/bare.sh
+
+# The wheel, as a user gets it: core tests with the newest dependencies and with the oldest.
+wheel:
+	PYTHON=$(PYTHON) tests/wheel.sh
+	PYTHON=$(PYTHON) WHEEL="$$(ls -t dist/*.whl | head -1)" FLOORS=1 tests/wheel.sh
 
 coverage: $(VENV)/dev.stamp
 	$(RUN) -m coverage run -m pytest
@@ -98,7 +103,7 @@ docs: $(VENV)/dev.stamp
 	$(RUN) bench/tables/generate.py
 
 clean:
-	rm -rf $(VENV) $(FRAMEWORKS) .venv-engines .venv-server build demo-out
+	rm -rf $(VENV) $(FRAMEWORKS) .venv-engines .venv-server build dist demo-out
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

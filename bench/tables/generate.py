@@ -36,13 +36,17 @@ DRAWN = (  # level and scorer of the lines in the README's picture
 
 
 TERMINAL = """\
-- Data go to stdout, talk to stderr; `--json` writes JSON for programs, `--quiet` leaves warnings and errors.
-- What takes long shows how far it is, at which rate and how long it will take: a bar in a terminal, in a log a line every ten
-  seconds.
-- `qama --install-completion` lets your shell complete commands and options. `NO_COLOR=1` leaves out colours.
-- An error is one sentence with what would do. The exit code is 0 for success, 2 for what you can mend, and 1 for a damaged file
-  (`qama verify`), a defect of qama, or a reader that closed stdout early.
-- Names, ids and paths are shown with escapes for control characters: no file of a stranger can act on your terminal.
+- Data go to stdout, talk to stderr; `--json` writes JSON for programs, `--quiet` leaves warnings
+  and errors.
+- What takes long shows how far it is, at which rate and how long it will take: a bar in a
+  terminal, in a log a line every ten seconds.
+- `qama --install-completion` lets your shell complete commands and options. `NO_COLOR=1` leaves
+  out colours.
+- An error is one sentence with what would do. The exit code is 0 for success, 2 for what you can
+  mend, and 1 for a damaged file (`qama verify`), a defect of qama, or a reader that closed stdout
+  early.
+- Names, ids and paths are shown with escapes for control characters: no file of a stranger can
+  act on your terminal.
 """
 
 
