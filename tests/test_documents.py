@@ -1238,3 +1238,39 @@ def test_documents_whose_making_a_power_cut_ended_are_made_anew(tmp_path):
     with Documents.open(left, "a") as docs:
         docs.add(["a"], POOL[:1])
         agree(docs)
+
+
+def test_shorter_codes_and_kept_vectors_search_as_those_of_an_index(tmp_path, bytes_codec, rows):
+    docs = Documents.create(tmp_path / "kept", bytes_codec, nbytes=16, keep_vectors="float16")
+    docs.add([f"d{i}" for i in range(300)], rows, metadata=[{"odd": i % 2} for i in range(300)])
+    docs.delete(["d0", "d9"])
+    index = Index(bytes_codec, nbytes=16, keep="float16")
+    index.add(rows)
+    index.delete([0, 9])
+    assert docs.lengths == index.lengths
+    assert (docs.keeps_vectors, docs.fulltext) == (True, True)
+    for options in ({"nbytes": index.lengths[0]}, {"rescore": 40}, {"rescore": 300}):
+        wanted = index.search(rows[:5], 7, **options)
+        for q, (ids, scores) in enumerate(zip(*wanted, strict=True)):
+            hits = docs.search(rows[q], 7, **options)
+            assert hits.ids == [f"d{i}" for i in ids]
+            assert hits.scores == scores.tolist()
+    odd = docs.search(rows[2], 5, rescore=50, where={"odd": 1})
+    wanted = index.search(rows[2:3], 5, rescore=50, filter=lambda ids: ids % 2 == 1)
+    assert odd.ids == [f"d{i}" for i in wanted.ids[0]]
+    assert docs.search(rows[2], 5, rescore=50, where={"odd": 2}) == ()
+    plain = filled(tmp_path)
+    assert (plain.keeps_vectors, plain.lengths[-1]) == (False, plain.code_size)
+    with pytest.raises(ValueError, match='keep_vectors="float16"'):
+        plain.search(POOL[0], rescore=5)
+    with pytest.raises(ValueError, match="rescore is -1"):
+        docs.search(rows[0], rescore=-1)
+
+
+def test_a_sample_is_spread_over_all_documents(tmp_path):
+    docs = filled(tmp_path, 100)
+    docs.delete([f"d{i}" for i in range(50)])
+    assert docs.sample(3) == ["d50", "d74", "d99"]
+    assert docs.sample(500) == docs.ids()
+    with pytest.raises(ValueError, match="count is 0"):
+        docs.sample(0)

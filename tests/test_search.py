@@ -380,3 +380,70 @@ def test_a_file_of_names_that_does_not_fit_itself_is_refused(tmp_path, text, end
 
 def test_everything_is_public():
     assert {"Documents", "Filter", "search_many"} <= set(qama.__all__)
+
+
+# --- prefixes ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cell", [{"nbytes": 16}, CELL], ids=repr)
+@pytest.mark.parametrize("scorer", ["asymmetric", "hamming"])
+@pytest.mark.parametrize("nlist", [None, 5])
+def test_a_prefix_finds_what_an_index_of_it_finds(byte_codec, rows, queries, cell, scorer, nlist):
+    index = Index(byte_codec, **cell, nlist=nlist)
+    if scorer not in index.code.scorers:
+        pytest.skip(f"{index.code.label} has no {scorer}")
+    index.add(rows)
+    index.delete([3, 77])
+    every = {} if nlist is None else {"nprobe": nlist}
+    assert index.lengths[-1] == index.code_size
+    for code, nbytes in zip((*index.code.prefixes(), index.code), index.lengths, strict=True):
+        short = Index(byte_codec, **code.request)
+        short.add(rows)
+        short.delete([3, 77])
+        found = index.search(queries, 298, scorer=scorer, nbytes=nbytes, **every)
+        same_scores(found, short.search(queries, 298, scorer=scorer), ties=nlist is not None)
+    for wrong in (0, index.code_size + 1, -1):
+        with pytest.raises(ValueError, match=f"nbytes is {wrong}; codes of .* first "):
+            index.search(queries, 3, nbytes=wrong)
+
+
+def same_scores(one, two, ties):
+    """Lists order ties by place, so that ids are compared as sets of each score."""
+    np.testing.assert_array_equal(one.scores, two.scores)
+    if not ties:
+        np.testing.assert_array_equal(one.ids, two.ids)
+
+
+def test_a_prefix_in_lists_reads_the_lists_of_the_whole_code(byte_codec, rows, queries):
+    index = Index(byte_codec, nbytes=16, nlist=5)
+    index.add(rows)
+    short, whole = index.lengths[0], index.search(queries, 300, nprobe=5)
+    one = index.search(queries, 10, nprobe=1, nbytes=short)
+    near = index.search(queries, 10, nprobe=1)
+    assert one.ids.shape == near.ids.shape
+    assert not np.array_equal(one.scores, near.scores)
+    every = index.search(queries, 300, nprobe=5, nbytes=short)
+    scores = [dict(zip(*row, strict=True)) for row in zip(every.ids, every.scores, strict=True)]
+    for own, ids, found in zip(scores, one.ids, one.scores, strict=True):
+        assert [own[key] for key in ids] == found.tolist()
+    assert set(whole.ids[0]) == set(every.ids[0])
+
+
+# --- vectors ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("nlist", [None, 5])
+def test_vectors_are_those_kept_or_those_that_codes_stand_for(bytes_codec, rows, nlist):
+    index = Index(bytes_codec, nbytes=8, nlist=nlist)
+    index.add(rows, ids=np.arange(300) * 2)
+    index.delete([4])
+    decoded = bytes_codec.decode(bytes_codec.encode(rows, nbytes=8), nbytes=8)
+    np.testing.assert_array_equal(index.vectors([20, 598, 0]), decoded[[10, 299, 0]])
+    kept = Index(bytes_codec, nbytes=8, keep="float16", nlist=nlist)
+    kept.add(rows, ids=np.arange(300) * 2)
+    unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    assert np.abs(kept.vectors([20, 598, 0]) - unit[[10, 299, 0]]).max() < 1e-3
+    for gone in (4, 5):
+        with pytest.raises(ValueError, match=f"id {gone} is not in the index"):
+            index.vectors([0, gone])
+    assert index.vectors([]).shape == (0, 32)

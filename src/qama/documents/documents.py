@@ -6,6 +6,7 @@ import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn, Self, SupportsIndex, TypeVar
@@ -25,8 +26,14 @@ from qama.documents.schema import About
 from qama.documents.store import Store
 from qama.documents.transactions import Change, Rows, View
 from qama.embedders.embedder import Embedder
+from qama.quantizers.additive.units import evenly
+from qama.quantizers.kept import Form
 from qama.quantizers.vectors import unit
 from qama.search.index import Index
+from qama.search.rows import filters as rowwise
+from qama.search.rows.kept import Kept
+from qama.search.scan.rescoring import rescored
+from qama.search.scan.results import SearchResult
 from qama.search.storage.turns import WriterLock
 from qama.shown import facts_html, size
 
@@ -36,6 +43,17 @@ Ranking = list[tuple[int, float]]  # numbers of documents and their scores, best
 _TRIES = 3  # searches beside a writer, before one that lets nobody change the index meanwhile
 _BEHIND = 20_000  # changes that the index file may lag, or a quarter of all documents
 _BEHIND_AT_CLOSE = 1000
+
+
+@dataclass(frozen=True)
+class _Options:
+    """How a search by vector is done, see `Documents.search`."""
+
+    scorer: str
+    funnel: bool | int
+    rescore: int
+    nbytes: int | None
+    threads: int
 
 
 class Documents:
@@ -199,6 +217,23 @@ class Documents:
     def code_size(self) -> int:
         """Bytes of a document's code."""
         return self.code.stored_bytes
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """Bytes of codes by which `search` can search, see `Index.lengths`."""
+        return self._consistently(lambda _, index: index.lengths)
+
+    @property
+    def keeps_vectors(self) -> bool:
+        """Whether vectors are kept beside their codes."""
+        with self._store.reading() as view:
+            return view.about.keeps_vectors
+
+    @property
+    def fulltext(self) -> bool:
+        """Whether the words of texts can be searched."""
+        with self._store.reading() as view:
+            return view.about.fulltext
 
     @property
     def embedder(self) -> Embedder | None:
@@ -399,6 +434,8 @@ class Documents:
         text: str | None = None,
         scorer: str = "asymmetric",
         funnel: bool | int = False,
+        rescore: int = 0,
+        nbytes: int | None = None,
         threads: int = 0,
     ) -> Hits:
         """Find the k documents nearest to a query.
@@ -412,6 +449,9 @@ class Documents:
                 rank fusion.
             scorer: See `Index.search`.
             funnel: See `Index.search`; for a million documents and more.
+            rescore: Of documents that keep vectors: so many best ones by codes are ordered by the
+                exact cosine with them, as `Index.search` does.
+            nbytes: Search by a shorter code, see `Index.search`.
             threads: See `Index.search`.
 
         Returns:
@@ -426,7 +466,8 @@ class Documents:
             raise ValueError("search needs a query, a text, or both")
         query = None if q is None else embedding.query(q, self._embedder)
         words = None if text is None else [text]
-        return self._found(query, words, k, where, scorer, funnel, threads)[0]
+        options = _Options(scorer, funnel, rescore, nbytes, threads)
+        return self._found(query, words, k, where, options)[0]
 
     def search_batch(
         self,
@@ -437,6 +478,8 @@ class Documents:
         texts: Sequence[str] | None = None,
         scorer: str = "asymmetric",
         funnel: bool | int = False,
+        rescore: int = 0,
+        nbytes: int | None = None,
         threads: int = 0,
     ) -> list[Hits]:
         """Find the k documents nearest to each of m queries, as of one moment.
@@ -449,6 +492,8 @@ class Documents:
             texts: m strings, words to look for as well; see `search`.
             scorer: See `Index.search`.
             funnel: See `Index.search`.
+            rescore: See `search`.
+            nbytes: See `search`.
             threads: See `Index.search`.
 
         Returns:
@@ -462,7 +507,8 @@ class Documents:
         queries = None if Q is None else embedding.queries(Q, self._embedder)
         if queries is not None and texts is not None:
             given.counted(list(texts), "texts", len(queries))
-        return self._found(queries, texts, k, where, scorer, funnel, threads)
+        options = _Options(scorer, funnel, rescore, nbytes, threads)
+        return self._found(queries, texts, k, where, options)
 
     def get(
         self,
@@ -517,6 +563,22 @@ class Documents:
                 return np.asarray(kept[places], dtype=np.float32)
             codes = view.codes(numbers).reshape(len(numbers), index.code_size)[places]
             return index.codec.decode(codes, compact=True, **view.about.request)
+
+        return self._consistently(found)
+
+    def sample(self, count: int) -> list[str]:
+        """Return the ids of so many documents, or of all, evenly spread in insertion order.
+
+        Raises:
+            ValueError: count is no whole number >= 1.
+        """
+        wanted = checks.integer(count, "count", 1)
+
+        def found(view: View, index: Index) -> list[str]:
+            numbers = np.sort(index.ids)
+            chosen = evenly(numbers, wanted).tolist()
+            there = view.documents(chosen)
+            return [there[number].id for number in chosen if number in there]
 
         return self._consistently(found)
 
@@ -602,9 +664,7 @@ class Documents:
         words: Sequence[str] | None,
         k: int,
         where: Filter | None,
-        scorer: str,
-        funnel: bool | int,
-        threads: int,
+        options: _Options,
     ) -> list[Hits]:
         """Return the hits of each query, of each text, or of each query with its text."""
         k = checks.integer(k, "k", 1)
@@ -618,9 +678,7 @@ class Documents:
             rankings = []
             if queries is not None:
                 rows = self._allowed.of(view, index, condition)
-                near = index.search(
-                    queries, depth, filter=rows, scorer=scorer, funnel=funnel, threads=threads
-                )
+                near = _near(view, index, queries, depth, rows, options)
                 pairs = zip(near.ids.tolist(), near.scores.tolist(), strict=True)
                 rankings.append([list(zip(*both, strict=True)) for both in pairs])
             if words is not None:
@@ -670,6 +728,35 @@ class Documents:
                     return found
         with self._derived.alone(), self._reading() as (view, index):
             return work(view, index)
+
+
+def _near(
+    view: View,
+    index: Index,
+    queries: Floats,
+    k: int,
+    rows: rowwise.Filter | None,
+    options: _Options,
+) -> SearchResult:
+    """Return the numbers of the documents that are nearest to each query."""
+    rescore = checks.integer(options.rescore, "rescore", 0)
+    if rescore and not view.about.keeps_vectors:
+        raise ValueError(
+            "rescore needs the vectors themselves, and these documents keep codes alone: create "
+            'them with keep_vectors="float16"'
+        )
+    near = index.search(
+        queries, max(k, rescore), filter=rows, scorer=options.scorer, funnel=options.funnel,
+        nbytes=options.nbytes, threads=options.threads,
+    )  # fmt: skip
+    if not rescore or not near.ids.size:
+        return near
+    numbers, places = np.unique(near.ids, return_inverse=True)
+    stored = np.ascontiguousarray(view.vectors(numbers), dtype="<f2").view(np.uint8)
+    kept = Kept.of(Form.of("float16", index.codec.dims_in), stored)
+    candidates = places.reshape(near.ids.shape)
+    found, scores = rescored(kept, queries, candidates, k, checks.threads(options.threads))
+    return SearchResult(numbers[found], scores)
 
 
 def _worded(view: View, text: str, k: int, where: Condition) -> list[tuple[int, float]]:

@@ -17,6 +17,7 @@ from qama import checks, drift, files, mapping
 from qama.checks import Bytes, Floats, Ids
 from qama.codec import Codec, checked
 from qama.quantizers.kept import Form
+from qama.quantizers.vectors import unit
 from qama.search import merging
 from qama.search.batches import Batch, batches
 from qama.search.rows import filters, partitioning
@@ -130,6 +131,11 @@ class Index(NotCopied):
         return self.code.stored_bytes
 
     @property
+    def lengths(self) -> tuple[int, ...]:
+        """Bytes by which `search` can search: the standard prefixes of the code, and all of it."""
+        return tuple(code.stored_bytes for code in (*self.code.prefixes(), self.code))
+
+    @property
     def keep(self) -> str | None:
         """The form in which vectors are kept: "float16", "int8", or None."""
         return None if self._form is None else self._form.name
@@ -163,6 +169,29 @@ class Index(NotCopied):
     def codes(self) -> Bytes:
         """The compact codes of the vectors that can be found, uint8 (len, code_size), as `ids`."""
         return self._now.live_codes()
+
+    def vectors(self, ids: object) -> Floats:
+        """Return the vectors of ids: those kept, or what their codes stand for.
+
+        Args:
+            ids: n whole numbers >= 0, each once.
+
+        Returns:
+            float32, in the order of ``ids``: kept ones (n, d), of length 1; else what
+            `Codec.decode` returns.
+
+        Raises:
+            ValueError: unfitting ids, or one that is not there.
+        """
+        given = idmap.checked(ids, "ids")
+        now = self._now
+        rows = now.find(given)
+        if (rows < 0).any():
+            raise ValueError(f"id {given[rows < 0][0]} is not in the index")
+        with self._reading(now):
+            if now.kept is not None:
+                return unit(now.kept.form.unpacked(now.kept.at(rows)).astype(np.float32))
+            return self.code.decode(now.blocks.codes_at(now.places(rows)))
 
     # -- changing ---------------------------------------------------------------------------
 
@@ -392,6 +421,7 @@ class Index(NotCopied):
         nprobe: int | None = None,
         recall: float | None = None,
         rescore: int = 0,
+        nbytes: int | None = None,
     ) -> SearchResult:
         """Find the k nearest vectors of each query.
 
@@ -421,6 +451,9 @@ class Index(NotCopied):
             rescore: Of an index that keeps vectors: so many best vectors by codes are ordered by
                 the exact cosine of the query with what is kept of them, and the k best of them
                 returned with it; fewer than k count as k. 0: codes alone.
+            nbytes: Search by so many leading bytes of each stored code alone: what an index of
+                that shorter code finds, to the bit. One of the lengths in `lengths`. Inverse
+                norms of each length that was asked for stay in memory, a byte for each vector.
 
         Returns:
             ids and scores, best first. Ties go to the vector that was added first; in inverted
@@ -438,15 +471,15 @@ class Index(NotCopied):
         now = self._now  # one state for the whole search
         lists = self._probes(now, nprobe, recall, funnel)
         best = max(k, self._rescored(rescore))
+        code = topk.shortened(self.code, nbytes)
         with self._reading(now):
             rows = topk.Rows.of(now, filters.allowed(now, filter, exclude), threads)
             if now.lists is not None:
-                found, scores = probing.search(
-                    self.code, queries, now.lists, rows, best, scorer, lists, threads
-                )
+                nearest = probing.Nearest(self.code, now.lists, lists)
+                found, scores = probing.search(code, queries, nearest, rows, best, scorer, threads)
             else:
-                short = topk.candidates(self.code, funnel, best, now.rows)
-                found, scores = topk.search(self.code, queries, rows, best, scorer, threads, short)
+                short = topk.candidates(code, funnel, best, now.rows)
+                found, scores = topk.search(code, queries, rows, best, scorer, threads, short)
             found = now.rows_at(found)
             if rescore and now.kept is not None:
                 found, scores = rescoring.rescored(now.kept, queries, found, k, threads)

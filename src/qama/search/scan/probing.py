@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -18,23 +19,38 @@ BATCH = 256  # queries whose lists are put in order together, at most
 _VISITED = 2**21  # blocks that are named together for them
 
 
+@dataclass(frozen=True)
+class Nearest:
+    """Which lists a search reads.
+
+    Attributes:
+        code: What the rows hold, in the space of which the centroids are.
+        lists: Where the rows lie.
+        nprobe: How many lists are read for each query, at least.
+    """
+
+    code: Code
+    lists: Lists
+    nprobe: int
+
+
 def search(
-    code: Code, queries: Floats, lists: Lists, rows: topk.Rows, k: int, scorer: str,
-    nprobe: int, threads: int,
+    code: Code, queries: Floats, nearest: Nearest, rows: topk.Rows, k: int, scorer: str,
+    threads: int,
 ) -> tuple[Ids, Floats]:  # fmt: skip
     """Return places int64 (m, k') and scores float32 (m, k'), best first, ties by lower place.
 
     Args:
-        code: What the rows hold.
+        code: By what the rows are scored: the code that they hold, or a prefix of it.
         queries: Finite float32 (m, d).
-        lists: Where the rows lie.
+        nearest: Which lists are read.
         rows: The rows, with a mask.
         k: How many; k' is less where fewer rows are allowed. Further lists are read where the
             nearest ones hold fewer than k rows that are.
         scorer: "hamming" or "asymmetric".
-        nprobe: How many lists are read for each query, at least.
         threads: Threads, at least 1; queries are spread over them.
     """
+    lists, nprobe = nearest.lists, nearest.nprobe
     if nprobe == lists.nlist:
         return topk.search(code, queries, rows, k, scorer, threads, 0)
     assert rows.mask is not None
@@ -42,7 +58,7 @@ def search(
     shape = len(queries), min(k, int(sizes.sum()))
     places, scores = np.empty(shape, np.int64), np.empty(shape, np.float32)
     for some in _batches(queries, _VISITED * lists.nlist // max(1, nprobe * lists.blocks)):
-        units = partitioning.units(code, queries[some])
+        units = partitioning.units(nearest.code, queries[some])
         own = rows.of_lists(kernels.Probes(lists.inverted, units, sizes, nprobe))
         whole = topk.scorer_of(code, queries[some], scorer, threads)
         places[some], keys = whole.top(own, k, threads)

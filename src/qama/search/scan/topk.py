@@ -222,6 +222,23 @@ def candidates(code: Code, funnel: bool | int, k: int, rows: int) -> int:
     return checks.integer(funnel, "funnel", 1)
 
 
+def shortened(code: Code, nbytes: int | None) -> Code:
+    """Return the prefix of a code that has so many bytes; None: the code.
+
+    Raises:
+        ValueError: there is no such prefix.
+    """
+    if nbytes is None:
+        return code
+    lengths = {short.stored_bytes: short for short in (*code.prefixes(), code)}
+    if nbytes not in lengths:
+        raise ValueError(
+            f"nbytes is {nbytes!r}; codes of {code.label} are searched by their first "
+            f"{', '.join(map(str, lengths))} bytes"
+        )
+    return lengths[nbytes]
+
+
 def scorer_of(code: Code, queries: Floats, scorer: str, threads: int) -> Scorer:
     """Return what scores whole codes for these queries."""
     return SCORERS[scorer].of(code, queries, threads)
