@@ -18,7 +18,7 @@ import qama
 from qama.server.app import application
 from qama.server.keys import Keys
 from qama.server.limits import Limits
-from qama.server.served import Served, all_opened
+from qama.server.served import ServedIndex, all_opened
 from qama.server.service import Service
 
 GRID = qama.Codec.load(Path(__file__).parent.parent / "golden" / "codec-all.qama")
@@ -116,10 +116,8 @@ class Live:
         self.process.stdout.close()
 
 
-class Slow(Served):
+class Slow(ServedIndex):
     """Something served whose search waits until it may answer."""
-
-    kind = "index"
 
     def __init__(self, index):
         super().__init__("slow", index, None, False)

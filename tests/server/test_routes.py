@@ -208,7 +208,7 @@ def test_documents_are_returned_counted_and_described(api):
     assert collection == {
         "name": "library", "kind": "documents", "count": COUNT, "dims": DIMS, "code": "16 bytes",
         "code_bytes": 17, "codec": GRID.fingerprint, "nested_dims": [16, 8], "embeds": True,
-        "writable": True,
+        "writable": True, "lengths": [12, 16], "keeps": None, "fulltext": True,
     } | {"code_bytes": collection["code_bytes"]}  # fmt: skip
     assert info["version"] == qama.__version__
 

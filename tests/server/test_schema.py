@@ -20,6 +20,7 @@ from serving import Live, client, make_documents, make_index
 EXAMPLES = int(os.environ.get("QAMA_EXAMPLES", "10"))
 POSTS = (
     "/v1/embeddings", "/v1/search", "/v1/add", "/v1/upsert", "/v1/delete", "/v1/get", "/v1/count",
+    "/v1/curve", "/v1/inspect",
 )  # fmt: skip
 GETS = ("/v1/info", "/health", "/ready", "/metrics")
 RIGHT, WRONG = GenerationMode.POSITIVE, GenerationMode.NEGATIVE

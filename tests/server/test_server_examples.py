@@ -53,6 +53,14 @@ def test_the_requests_of_the_page(live):
     assert (count, deleted) == ({"count": 10}, {"deleted": 1})
 
 
+def test_what_the_page_asks_for(live):
+    if not shutil.which("curl"):
+        pytest.skip("curl is not installed")
+    curve, found = map(json.loads, run(live, "bash", "-euc", BLOCKS["look"]))
+    assert (curve["queries"], curve["points"][-1]["nbytes"]) == (16, 16)
+    assert found["collection"]["name"] == "library"
+
+
 def test_the_client_of_the_page(live):
     (line,) = run(live, sys.executable, "-c", BLOCKS["openai"])
     dims, codes = re.fullmatch(r"(\d+) \[(.*)\]", line).groups()
@@ -72,7 +80,8 @@ def test_the_limits_of_the_page_are_those_of_the_server():
     ]
     own = asdict(Limits())
     own["body"] //= 2**20
-    wanted = [own[name] for name in ("body", "rows", "k", "hits", "requests", "seconds", "seconds")]
+    names = ("body", "rows", "k", "hits", "candidates", "sample", "requests", "seconds", "seconds")
+    wanted = [own[name] for name in names]
     assert table == [*wanted, HEAD_SECONDS, own["wait_ms"]]
 
 

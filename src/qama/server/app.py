@@ -15,7 +15,7 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from qama import kernels
-from qama.server import metrics, refusals, shapes
+from qama.server import metrics, page, refusals, shapes
 from qama.server.guard import App, Guard
 from qama.server.keys import Keys
 from qama.server.observing import Observed
@@ -42,9 +42,10 @@ def application(service: Service, keys: Keys, origins: Sequence[str] = ()) -> Ap
         lifespan=_lifespan(service),
     )  # fmt: skip
     api.include_router(_routes(service))
+    api.include_router(page.routes())
     for kind in _HANDLED:
         api.add_exception_handler(kind, _answered)
-    paths = {"/openapi.json", *(path for path in api.openapi()["paths"])}
+    paths = {"/openapi.json", *api.openapi()["paths"], *page.PATHS}
     app: App = Guard(api, service, keys)
     if origins:
         app = CORSMiddleware(
@@ -110,6 +111,16 @@ def _routes(service: Service) -> APIRouter:
     async def count(asked: shapes.CountRequest) -> Response:
         """Return how many there are."""
         return JSONResponse({"count": await service.count(asked)})
+
+    @routes.post("/v1/curve", response_model=shapes.CurveResponse)
+    async def curve(asked: shapes.CurveRequest) -> Response:
+        """Measure how much of the best hits a search by fewer bytes finds."""
+        return JSONResponse(await service.curve(asked))
+
+    @routes.post("/v1/inspect", response_model=shapes.InspectResponse)
+    async def inspect(asked: shapes.InspectRequest) -> Response:
+        """Return what a collection is and costs: rows, lengths, sizes, drift, kernel."""
+        return JSONResponse(await service.inspect(asked))
 
     @routes.get("/v1/info", response_model=shapes.Info)
     async def info() -> Response:

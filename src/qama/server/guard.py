@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from qama.server import refusals
+from qama.server import page, refusals
 from qama.server.keys import Keys, is_loopback
 from qama.server.refusals import RequestError
 from qama.server.service import Service
@@ -17,8 +17,9 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _ALIVE = "/health"
-_OPEN = {_ALIVE, "/ready"}  # without a key
-_UNCOUNTED = {*_OPEN, "/metrics"}  # answered however much there is to do
+_PROBES = {_ALIVE, "/ready"}
+_OPEN = {*_PROBES, *page.PATHS}  # without a key
+_UNCOUNTED = {*_PROBES, "/metrics"}  # answered however much there is to do
 _LATER = {"Retry-After": "1"}
 
 

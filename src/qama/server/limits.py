@@ -16,6 +16,8 @@ class Limits:
         rows: Queries, documents, texts or ids of a request.
         k: Results of a query.
         hits: Results of a request: its queries times k.
+        candidates: Vectors that a request reads to rescore: its queries times rescore.
+        sample: Queries that a curve is measured with.
         requests: Requests at work at the same time.
         seconds: Of a request, its sending included.
         wait_ms: Milliseconds that a query may wait for others to share a call with.
@@ -28,6 +30,8 @@ class Limits:
     rows: int = 1000
     k: int = 1000
     hits: int = 100_000
+    candidates: int = 1_000_000
+    sample: int = 256
     requests: int = 256
     seconds: int = 30
     wait_ms: float = 2.0

@@ -17,6 +17,7 @@ from qama.checks import Floats
 from qama.codec import Code, Codec
 from qama.documents import Documents
 from qama.embedders.embedder import Embedder
+from qama.quantizers.additive.units import evenly
 from qama.search.index import Index
 from qama.server.refusals import RequestError
 
@@ -44,7 +45,8 @@ class Options:
         scorer: Of the codes.
         funnel: Coarse to fine.
         nprobe: Of an index file with inverted lists.
-        rescore: Of an index file that keeps vectors.
+        rescore: Where vectors are kept.
+        nbytes: The first bytes of codes, see `lengths`.
         where: The filter of documents as JSON, or None.
     """
 
@@ -54,6 +56,7 @@ class Options:
     nprobe: int | None = None
     rescore: int = 0
     where: str | None = None
+    nbytes: int | None = None
 
 
 Hits = list[dict[str, Any]]
@@ -67,14 +70,20 @@ class Served(ABC):
         held: What is served.
         embedder: What makes vectors of texts, if anything does.
         writable: Whether documents may be changed.
+        path: Where it lies.
     """
 
     kind: str
 
     def __init__(
-        self, name: str, held: Documents | Index, embedder: Embedder | None, writable: bool
+        self,
+        name: str,
+        held: Documents | Index,
+        embedder: Embedder | None,
+        writable: bool,
+        path: Path | None = None,
     ) -> None:
-        self.name, self.embedder, self.writable = name, embedder, writable
+        self.name, self.embedder, self.writable, self.path = name, embedder, writable, path
         self._held = held
 
     @property
@@ -87,9 +96,52 @@ class Served(ABC):
         """Which of the codec's codes there are."""
         return self._held.code
 
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """Bytes of codes by which a search can search."""
+        return self._held.lengths
+
+    @property
+    def lists(self) -> int | None:
+        """Inverted lists of an index file, if it has some."""
+        return None
+
+    @property
+    @abstractmethod
+    def keeps(self) -> str | None:
+        """The form in which vectors are kept, if they are."""
+
+    @property
+    def fulltext(self) -> bool:
+        """Whether words can be searched."""
+        return False
+
     def count(self) -> int:
         """Return how many vectors can be found."""
         return len(self._held)
+
+    def vectors(self, ids: Sequence[str] | Sequence[int]) -> Floats:
+        """Return the vectors float32 (n, d) of ids: those kept, or what byte codes stand for.
+
+        Raises:
+            RequestError: vectors are not kept, and the codes are none of bytes.
+            ValueError: an id that is not there.
+        """
+        if self.keeps is None and "nbytes" not in self.code.request:
+            raise RequestError(
+                400,
+                f"collection {self.name!r} keeps no vectors, and its grid codes cannot stand for "
+                f"queries: like needs kept vectors or byte codes",
+            )
+        return self._vectors(ids)
+
+    @abstractmethod
+    def _vectors(self, ids: Sequence[str] | Sequence[int]) -> Floats:
+        """See `vectors`."""
+
+    @abstractmethod
+    def sample(self, count: int) -> list[str] | list[int]:
+        """Return so many ids, evenly spread."""
 
     def close(self) -> None:
         """Write what is to be written, and let others change it."""
@@ -107,6 +159,9 @@ class Served(ABC):
             "code_bytes": code.stored_bytes,
             "codec": self.codec.fingerprint,
             "nested_dims": list(self.codec.dims),
+            "lengths": list(self.lengths),
+            "keeps": self.keeps,
+            "fulltext": self.fulltext,
             "embeds": self.embedder is not None,
             "writable": self.writable,
         }
@@ -145,6 +200,23 @@ class ServedDocuments(Served):
     kind = "documents"
     _held: Documents
 
+    @property
+    def keeps(self) -> str | None:
+        """The form in which vectors are kept, if they are."""
+        return "float16" if self._held.keeps_vectors else None
+
+    @property
+    def fulltext(self) -> bool:
+        """Whether words can be searched."""
+        return self._held.fulltext
+
+    def _vectors(self, ids: Sequence[str] | Sequence[int]) -> Floats:
+        return self._held.vectors(ids)  # type: ignore[arg-type]  # which refuses numbers
+
+    def sample(self, count: int) -> list[str] | list[int]:
+        """Return so many ids, evenly spread."""
+        return self._held.sample(count)
+
     def documents(self, to: str) -> Documents:
         """Return the documents that are served."""
         return self._held
@@ -153,10 +225,10 @@ class ServedDocuments(Served):
         """Return hits with the texts and fields of their documents.
 
         Raises:
-            RequestError: options of an index file.
+            RequestError: an option of an index file.
         """
-        if options.nprobe is not None or options.rescore:
-            raise RequestError(400, "nprobe and rescore are for index files")
+        if options.nprobe is not None:
+            raise RequestError(400, "nprobe is for index files")
         where = None if options.where is None else json.loads(options.where)
         found = self._held.search_batch(
             _vectors(questions),
@@ -165,6 +237,8 @@ class ServedDocuments(Served):
             texts=_words(questions),
             scorer=options.scorer,
             funnel=options.funnel,
+            rescore=options.rescore,
+            nbytes=options.nbytes,
         )
         return [[vars(hit) for hit in hits] for hits in found]
 
@@ -174,6 +248,26 @@ class ServedIndex(Served):
 
     kind = "index"
     _held: Index
+
+    @property
+    def keeps(self) -> str | None:
+        """The form in which vectors are kept, if they are."""
+        return self._held.keep
+
+    @property
+    def lists(self) -> int | None:
+        """Inverted lists, if there are some."""
+        return self._held.nlist
+
+    def _vectors(self, ids: Sequence[str] | Sequence[int]) -> Floats:
+        if any(isinstance(key, str) for key in ids):
+            raise RequestError(400, "ids of an index file are whole numbers")
+        return self._held.vectors(ids)
+
+    def sample(self, count: int) -> list[str] | list[int]:
+        """Return so many ids, evenly spread."""
+        found: list[int] = evenly(self._held.ids, count).tolist()
+        return found
 
     def search(self, options: Options, questions: Sequence[Question]) -> list[Hits]:
         """Return hits that are ids and scores.
@@ -192,6 +286,7 @@ class ServedIndex(Served):
             funnel=options.funnel,
             nprobe=options.nprobe,
             rescore=options.rescore,
+            nbytes=options.nbytes,
         )
         return [
             [{"id": key, "score": score} for key, score in zip(ids, scores, strict=True)]
@@ -231,8 +326,8 @@ def opened(asked: str, *, write: bool = False, embed: object = None) -> Served:
     embedder = None if embed is None else Embedder(embed)
     if path.is_dir():
         documents = Documents.open(path, "a" if write else "r", embed=embed)
-        return ServedDocuments(name, documents, documents.embedder, write)
-    return ServedIndex(name, Index.open(path), embedder, False)
+        return ServedDocuments(name, documents, documents.embedder, write, resolved)
+    return ServedIndex(name, Index.open(path), embedder, False, resolved)
 
 
 def all_opened(asked: Sequence[str], *, write: bool = False, embed: object = None) -> list[Served]:

@@ -2,7 +2,7 @@
 
 Searches of all collections run in some threads. What changes a collection runs in one of its own,
 because changes wait for each other anyway, and what embeds in one for all: a model need not bear
-two threads.
+two threads. So does what measures curves, which are many searches that nobody is in a hurry for.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from typing import Any, ParamSpec, TypeVar
 from qama import checks
 from qama.checks import Floats
 from qama.documents import Documents
-from qama.server import embedding
+from qama.server import embedding, inspecting
 from qama.server.batching import Batcher
+from qama.server.curve import CANDIDATES, Curve
 from qama.server.limits import Limits
 from qama.server.metrics import Metrics
 from qama.server.refusals import RequestError
@@ -25,9 +26,11 @@ from qama.server.served import Hits, Options, Question, Served
 from qama.server.shapes import (
     AddRequest,
     CountRequest,
+    CurveRequest,
     DeleteRequest,
     EmbeddingRequest,
     GetRequest,
+    InspectRequest,
     SearchRequest,
 )
 
@@ -50,6 +53,7 @@ class Service:
         self.stopping = False
         self._searching = ThreadPoolExecutor(thread_name_prefix="search")
         self._embedding = ThreadPoolExecutor(1, "embed")
+        self._measuring = ThreadPoolExecutor(1, "curve")
         self._changing = {name: ThreadPoolExecutor(1, f"change-{name}") for name in self.served}
         self._batcher: Batcher[tuple[str, Options, bool, bool], Question, Hits] = Batcher(
             lambda kind, questions: self.served[kind[0]].search(kind[1], questions),
@@ -61,7 +65,8 @@ class Service:
 
     def close(self) -> None:
         """Finish what began, and close the collections."""
-        for pool in (self._searching, self._embedding, *self._changing.values()):
+        pools = (self._searching, self._embedding, self._measuring, *self._changing.values())
+        for pool in pools:
             pool.shutdown(wait=True)
         for each in self.served.values():
             each.close()
@@ -98,22 +103,24 @@ class Service:
     async def search(self, asked: SearchRequest) -> list[Hits]:
         """Return the hits of each query."""
         served = self.named(asked.collection)
-        if asked.queries is None and asked.words is None:
-            raise RequestError(400, "a search needs queries, words, or both")
-        count = len(asked.queries if asked.queries is not None else asked.words or ())
+        given = _either(asked)
+        if given is None and asked.words is None:
+            raise RequestError(400, "a search needs queries, words, or both; or like")
+        count = len(given if given is not None else asked.words or ())
         self._check_rows("queries", range(count))
         self._check_k(asked.k, count)
+        self._check_candidates(asked.rescore, count)
         if asked.words is not None and len(asked.words) != count:
             raise RequestError(400, f"words has {len(asked.words)} entries for {count} queries")
         questions = [
             Question(vector, words)
             for vector, words in zip(
-                [None] * count if asked.queries is None else await self._queries(served, asked),
+                [None] * count if given is None else await self._queries(served, asked),
                 [None] * count if asked.words is None else asked.words,
                 strict=True,
             )
         ]
-        kind = served.name, _options(asked), asked.queries is None, asked.words is None
+        kind = served.name, _options(asked), given is None, asked.words is None
         return list(await self._batcher.ask(kind, questions))
 
     async def add(self, asked: AddRequest) -> list[str]:
@@ -147,6 +154,37 @@ class Service:
             return await self.read(served.count)
         return await self.read(served.documents("use where").count, asked.where)
 
+    async def curve(self, asked: CurveRequest) -> dict[str, Any]:
+        """Return how much of the reference a search by each length finds."""
+        served = self.named(asked.collection)
+        given = _either(asked)
+        self._check_sample(asked.sample if given is None else len(given))
+        source = "sample" if given is None else "like" if asked.queries is None else "queries"
+        if given is None:
+            sample = await self.read(served.sample, asked.sample)
+            if not sample:
+                raise RequestError(400, f"collection {served.name!r} is empty: nothing to measure")
+            asked = asked.model_copy(update={"like": sample})
+        vectors = await self._queries(served, asked)
+        own = [None] * len(vectors) if asked.like is None else asked.like
+        curve = Curve(asked.k, served.keeps, own)
+
+        async def found(options: Options) -> list[Hits]:
+            questions = [Question(vector, None) for vector in vectors]
+            return await _run(self._measuring, served.search, options, questions)
+
+        wanted = await found(curve.reference)  # one call for each length: who gives up, ends it
+        points = [curve.point(n, await found(curve.by(n)), wanted) for n in served.lengths]
+        return {
+            "source": source, "queries": len(vectors), "k": asked.k,
+            "reference": served.keeps or "code", "candidates": CANDIDATES if served.keeps else 0,
+            "points": points,
+        }  # fmt: skip
+
+    async def inspect(self, asked: InspectRequest) -> dict[str, Any]:
+        """Return what a collection is and costs."""
+        return await self.read(inspecting.inspected, self.named(asked.collection))
+
     # -- inside -----------------------------------------------------------------------------
 
     async def _given(self, asked: AddRequest, change: Callable[..., list[str]]) -> list[str]:
@@ -165,7 +203,9 @@ class Service:
             served, change, documents, asked.ids, vectors, asked.texts, asked.metadata
         )
 
-    async def _queries(self, served: Served, asked: SearchRequest) -> Floats:
+    async def _queries(self, served: Served, asked: SearchRequest | CurveRequest) -> Floats:
+        if asked.like is not None:
+            return await self.read(served.vectors, asked.like)
         given = asked.queries or []
         if isinstance(given[0], str):
             return await self._embedded(served, given, True)
@@ -185,6 +225,22 @@ class Service:
                 413, f"{name} is {len(given)}; this server takes {self.limits.rows} a request"
             )
 
+    def _check_candidates(self, rescore: int, queries: int) -> None:
+        if rescore * queries > self.limits.candidates:
+            raise RequestError(
+                413,
+                f"{queries} queries times rescore = {rescore} is more than the "
+                f"{self.limits.candidates} vectors that this server reads; ask in parts",
+            )
+
+    def _check_sample(self, count: int) -> None:
+        if count > self.limits.sample:
+            raise RequestError(
+                413,
+                f"the curve is asked for with {count} queries; this server measures it with at "
+                f"most {self.limits.sample}",
+            )
+
     def _check_k(self, k: int, queries: int) -> None:
         if k > self.limits.k:
             raise RequestError(413, f"k is {k}; this server returns at most {self.limits.k}")
@@ -194,6 +250,13 @@ class Service:
                 f"{queries} queries times k = {k} is more than the {self.limits.hits} hits that "
                 f"this server returns; ask in parts",
             )
+
+
+def _either(asked: SearchRequest | CurveRequest) -> Sequence[Any] | None:
+    """Return what is asked for: queries, or documents whose vectors are the queries, if any."""
+    if asked.queries is not None and asked.like is not None:
+        raise RequestError(400, "like excludes queries; give one of them")
+    return asked.like if asked.queries is None else asked.queries
 
 
 async def _run(pool: Executor, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -211,4 +274,6 @@ def _vectors(served: Served, given: object, name: str) -> Floats:
 
 def _options(asked: SearchRequest) -> Options:
     where = None if asked.where is None else json.dumps(asked.where, sort_keys=True)
-    return Options(asked.k, asked.scorer, asked.funnel, asked.nprobe, asked.rescore, where)
+    return Options(
+        asked.k, asked.scorer, asked.funnel, asked.nprobe, asked.rescore, where, asked.nbytes
+    )

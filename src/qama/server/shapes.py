@@ -7,6 +7,14 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Vector = list[float]
+Queries = Annotated[
+    list[str] | list[Vector] | None,
+    Field(min_length=1, description="Vectors; or questions, where texts are embedded."),
+]
+Like = Annotated[
+    list[str] | list[int] | None,
+    Field(min_length=1, description="Instead of queries: ids, whose vectors are the queries."),
+]
 Where = Annotated[
     dict[str, Any] | None,
     Field(description='Which documents: {"year": {"$gte": 2010}}; see the page on documents.'),
@@ -71,10 +79,8 @@ class SearchRequest(Asked):
     """Queries, which are vectors or questions, words to look for, or both."""
 
     collection: Collection = None
-    queries: Annotated[
-        list[str] | list[Vector] | None,
-        Field(min_length=1, description="Vectors; or questions, where texts are embedded."),
-    ] = None
+    queries: Queries = None
+    like: Like = None
     words: Annotated[
         list[str] | None, Field(min_length=1, description="One string for each query.")
     ] = None
@@ -83,7 +89,13 @@ class SearchRequest(Asked):
     scorer: Literal["asymmetric", "hamming"] = "asymmetric"
     funnel: bool | Annotated[int, Field(ge=1, le=2**31)] = False
     nprobe: Annotated[int | None, Field(ge=1, le=2**31, description="Of an index file.")] = None
-    rescore: Annotated[int, Field(ge=0, le=100_000, description="Of an index file.")] = 0
+    rescore: Annotated[
+        int, Field(ge=0, le=100_000, description="Order so many best by their kept vectors.")
+    ] = 0
+    nbytes: Annotated[
+        int | None,
+        Field(ge=1, le=2**20, description="Search by the first bytes of codes: one of lengths."),
+    ] = None
 
 
 class Hit(BaseModel):
@@ -184,6 +196,9 @@ class CollectionInfo(BaseModel):
     code_bytes: int
     codec: str
     nested_dims: list[int]
+    lengths: list[int]
+    keeps: str | None
+    fulltext: bool
     embeds: bool
     writable: bool
 
@@ -214,3 +229,71 @@ class Failure(BaseModel):
     """Every answer that is not 200."""
 
     error: Wrong
+
+
+class CurveRequest(Asked):
+    """With what the curve is measured: queries, documents by id, or an even sample of them."""
+
+    collection: Collection = None
+    queries: Queries = None
+    like: Like = None
+    sample: Annotated[int, Field(ge=1, le=2**31, description="Documents, if nothing is said.")] = 64
+    k: Annotated[int, Field(ge=1, le=100)] = 10
+
+
+class CurvePoint(BaseModel):
+    """How much of the reference a search by so many bytes finds."""
+
+    nbytes: int
+    overlap: Annotated[float, Field(description="Of the k best of the reference, the mean share.")]
+    low: Annotated[float, Field(description="Of its 95 % interval over the queries.")]
+    high: float
+
+
+class CurveResponse(BaseModel):
+    """Quality against bytes, and what it was measured with and against."""
+
+    source: Literal["sample", "like", "queries"]
+    queries: int
+    k: int
+    reference: Annotated[
+        str, Field(description="float16 or int8: kept vectors; code: the longest code.")
+    ]
+    candidates: Annotated[
+        int, Field(description="How many best by the longest code the kept vectors order.")
+    ]
+    points: list[CurvePoint]
+
+
+class InspectRequest(Asked):
+    """Which collection to look into."""
+
+    collection: Collection = None
+
+
+class DriftFound(BaseModel):
+    """Whether a sample of the kept vectors is still like those that the codec was fitted on."""
+
+    rows: int
+    mean: float
+    fitted: float
+    deviation: float
+    shift: float
+    drifted: bool
+
+
+class InspectResponse(BaseModel):
+    """What a collection is and costs; sizes are bytes."""
+
+    collection: CollectionInfo
+    kernel: dict[str, Any]
+    codes_size: Annotated[int, Field(description="Of all codes: what a search reads.")]
+    float32_size: Annotated[int, Field(description="What the vectors would take.")]
+    disk_size: Annotated[int, Field(description="Of its files: texts and kept vectors count.")]
+    process_size: Annotated[
+        int | None, Field(description="Memory of the whole server now, where that is known.")
+    ]
+    lists: int | None
+    drift: DriftFound | None
+    drift_note: Annotated[str, Field(description="Why there is no drift to tell, or what it says.")]
+    examples: Annotated[list[str] | list[int], Field(description="Some ids.")]
