@@ -28,6 +28,9 @@ LAYERS = (
     "distinct", "norms", "embedders", "search.rows", "search.scan", "search.storage", "search",
     "documents", "engines", "server", "tasks", "evaluation", "recipe", "training", "fitting",
     "progress", "sklearn", "integrations", "pace", "console", "examples", "cli",
+
+
+    "machine", "integrations", "console", "examples", "cli",
 )  # fmt: skip
 ONLY = {  # what a layer keeps away from, though it lies above
     "arrays": set(),
@@ -112,6 +115,19 @@ ONLY = {  # what a layer keeps away from, though it lies above
     "sklearn": {"checks", "errors", "codec", "fitting"},
     "pace": set(),
     "console": {"checks", "pace", "recipe", "shown"},
+    "machine": {
+        "checks",
+        "container",
+        "kernels",
+        "quantizers",
+        "codec",
+        "search.storage",
+        "search",
+        "documents",
+        "evaluation",
+        "fitting",
+    },
+    "console": {"checks", "recipe"},
 }
 MAY_IMPORT_TORCH = {"training", "examples"}
 FILES = sorted(

@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 import qama
 from qama.cli import (
     codes,
+    doctoring,
     evaluation,
     exporting,
     fitting,
@@ -99,4 +100,5 @@ app.command()(serving.serve)
 app.command()(serving.mcp)
 app.command()(trust.verify)
 app.command()(trust.repair)
+app.command()(doctoring.doctor)
 app.command()(showing.demo)

@@ -25,7 +25,7 @@ def context(seed: int | list[int], command: Sequence[str] | None = None) -> dict
     return {
         "command": shlex.join(words),
         "versions": {"python": platform.python_version(), **_versions()},
-        "cpu": _cpu(),
+        "cpu": cpu(),
         "cores": os.cpu_count(),
         "seed": seed,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -56,7 +56,8 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _cpu() -> str:
+def cpu() -> str:
+    """Return the name of the processor."""
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):

@@ -59,6 +59,7 @@ __all__ = [
     "hamming_topk",
     "info",
     "multiply",
+    "native_paths",
     "nibble_tables",
     "panels",
     "prepare_codebooks",
