@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from qama import Codec, drift
 from qama.cli.main import app
 from qama.evaluation.page import Line, Plot, Section, page
-from qama.evaluation.quantisability import Budget, Quantisability, quantisability, similarity_gains
+from qama.evaluation.quantisability import Budget, Quantisability, _Truth, gains, quantisability
 from qama.evaluation.spectrum import Spectrum
 
 # --- spectrum ---------------------------------------------------------------------------------
@@ -48,11 +48,17 @@ def test_spectrum_of_one_point_has_no_rank():
 
 
 def test_gains_are_similarity_above_the_21st_nearest():
-    cosines = np.random.default_rng(0).permutation(50).astype(np.float32)[None] / 50
-    gains = similarity_gains(cosines)
-    assert (gains > 0).sum() == 20
-    assert gains.max() == pytest.approx(20 / 50)
-    assert similarity_gains(cosines[:, :4]).min() == 0  # fewer rows than that: the last is the base
+    rows = np.eye(2, dtype=np.float32)[np.zeros(50, int)]
+    rows[:, 1] = np.random.default_rng(0).permutation(50) / 50
+    truth = _Truth.of(np.array([[1.0, 0]], np.float32), rows)
+    cosines = rows[:, :1].T / np.linalg.norm(rows, axis=1)
+    found = gains(cosines, truth.base)
+    assert (found > 0).sum() == 20
+    assert truth.base[0, 0] == pytest.approx(np.sort(cosines[0])[-21])
+    assert truth.nearest.tolist() == [np.argsort(-cosines[0])[:10].tolist()]
+    assert truth.gained(truth.nearest) == pytest.approx(truth.best, abs=1e-6)
+    few = _Truth.of(np.array([[1.0, 0]], np.float32), rows[:4])
+    assert gains(cosines[:, :4], few.base).min() == 0  # of fewer rows than that the last
 
 
 def test_estimates_equal_a_brute_force_count(byte_codec):

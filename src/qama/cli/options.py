@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -19,3 +20,37 @@ Json = Annotated[bool, typer.Option("--json", help="Write JSON to stdout, for pr
 Vectors = Annotated[
     Path, typer.Argument(help="Vectors: .npy, .npz, .parquet, .fvecs, .bvecs or .jsonl.")
 ]
+
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+
+
+def amount(text: str, name: str) -> int:
+    """Return bytes of a text such as 64MB, 1.5GB or 1000; M is a million, Mi 1,048,576.
+
+    Raises:
+        ValueError: no such text; the message has the option's name.
+    """
+    found = re.fullmatch(r"\s*([\d.]+(?:e\d+)?)\s*([kmgt]?)(i?)b?\s*", text.lower())
+    try:
+        value = float(found[1]) if found else 0.0
+    except ValueError:
+        value = 0.0
+    if found is None or value <= 0:
+        raise ValueError(f"{name} is {text!r}; give bytes, such as 64MB or 1.5GB")
+    unit = _UNITS[found[2]] if not found[3] else 1024 ** " kmgt".index(found[2] or " ")
+    return int(value * unit)
+
+
+def count(text: str, name: str) -> int:
+    """Return the whole number of a text such as 3000000, 3_000_000 or 3e6.
+
+    Raises:
+        ValueError: no whole number from 1 to 10^15; the message has the option's name.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 1 <= value <= 1e15 or value != int(value):
+        raise ValueError(f"{name} is {text!r}; give a whole number, such as 3000000 or 3e6")
+    return int(value)

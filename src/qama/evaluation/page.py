@@ -6,6 +6,7 @@ A page is a list of sections; a report that has more to say adds a section.
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,14 +16,19 @@ _WIDTH, _HEIGHT = 560, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 12, 12, 44
 _COLOURS = ("#1f6feb", "#d1641b", "#2c8a4b", "#8250df")
 _STYLE = """
+:root { color-scheme: light dark }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 46rem; margin: 2rem auto; padding: 0 1rem;
        color: #1c2128; background: #fff }
 h1 { font-size: 1.5rem } h2 { font-size: 1.15rem; margin-top: 2.2rem }
-table { border-collapse: collapse; margin: 1rem 0 }
+table { border-collapse: collapse; margin: 1rem 0; display: block; overflow-x: auto }
 .note { color: #57606a; font-size: .9rem }
 th, td { padding: .25rem .9rem; text-align: right; border-bottom: 1px solid #d8dee4 }
 th:first-child, td:first-child { text-align: left }
-svg { width: 100%; height: auto } svg text { font: 12px system-ui, sans-serif; fill: #57606a }
+svg { width: 100%; height: auto; overflow: visible } svg text { font: 12px system-ui, sans-serif; fill: #57606a }
+@media (prefers-color-scheme: dark) {
+  body { color: #e6eaef; background: #14181d } th, td { border-color: #3b4550 }
+  .note { color: #a6b0bb } svg text { fill: #a6b0bb } svg path[stroke="#d8dee4"] { stroke: #3b4550 }
+}
 """
 
 
@@ -44,6 +50,7 @@ class Plot:
         y_label: What y is.
         x_ticks: Where x is written; the first and last are the axis' ends.
         y_ticks: The same of y.
+        x_log: Whether x is drawn by its logarithm.
     """
 
     lines: Sequence[Line]
@@ -51,6 +58,7 @@ class Plot:
     y_label: str
     x_ticks: Sequence[float]
     y_ticks: Sequence[float]
+    x_log: bool = False
 
     def svg(self) -> str:
         """Return the picture as an SVG element."""
@@ -65,6 +73,8 @@ class Plot:
 
     def _x(self, value: float) -> float:
         low, high = self.x_ticks[0], self.x_ticks[-1]
+        if self.x_log:
+            low, high, value = math.log(low), math.log(high), math.log(value)
         return _LEFT + (value - low) / (high - low) * (_WIDTH - _LEFT - _RIGHT)
 
     def _y(self, value: float) -> float:
@@ -81,7 +91,7 @@ class Plot:
         for tick in self.x_ticks:
             x = self._x(tick)
             parts.append(f'<path d="M{x:.1f} {bottom}v4" stroke="#57606a"/>')
-            parts.append(_text(x, bottom + 17, f"{tick:g}"))
+            parts.append(_text(x, bottom + 17, f"{tick:,g}" if tick < 1e6 else f"{tick:g}"))
         parts.append(_text((_LEFT + right) / 2, _HEIGHT - 6, self.x_label))
         middle = (_TOP + bottom) / 2
         turned = f'transform="rotate(-90 14 {middle:.1f})"'

@@ -1,12 +1,13 @@
 """Is a model quantisable? What codes of each length would keep, from unlabelled vectors alone.
 
-Some rows are kept for validation; the codec is fitted on the rest. They then search the rest, once
-in floats and once by code. The ten rows that the floats find are the truth.
+Some rows are kept for validation; the codec is fitted on the rest of a sample. They then search
+that, once in floats and once by code. The ten rows that the floats find are the truth. The more
+rows there are, the harder these are to tell apart: the same is done for growing numbers of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qama import checks, sources
-from qama.checks import Floats, Ids
+from qama.checks import Bytes, Floats, Ids
 from qama.codec import Codec
 from qama.errors import MissingExtraError
 from qama.evaluation import report
@@ -26,7 +27,7 @@ from qama.quantizers.vectors import unit
 from qama.search.index import Index
 from qama.shown import rows_html
 
-__all__ = ["GOALS", "Budget", "Quantisability", "quantisability"]
+__all__ = ["GOALS", "Budget", "Grown", "Quantisability", "quantisability"]
 
 GOALS = (0.95, 0.98, 0.99)
 _NEIGHBOURS = 10
@@ -34,6 +35,7 @@ _BASE_RANK = 20  # neighbours, counted from 0, from which on finding a row gains
 _LEAST_GAIN = 1e-6  # less is float32's rounding of equal cosines
 _LEAST_ROWS = 64
 _VALIDATION = 512  # at most; of few rows an eighth
+SIZES = (1_000, 10_000)  # rows searched on the way to all of them
 
 Measures = npt.NDArray[np.float64]
 
@@ -58,6 +60,19 @@ class Budget:
 
 
 @dataclass(frozen=True, slots=True)
+class Grown:
+    """What was kept where so many rows were searched, by the same codec and validation rows.
+
+    Attributes:
+        rows: Rows searched: a random part of all.
+        budgets: One entry per length, shortest first.
+    """
+
+    rows: int
+    budgets: tuple[Budget, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Quantisability:
     """The report's numbers.
 
@@ -70,6 +85,7 @@ class Quantisability:
         codec: Fingerprint of the codec.
         spectrum: Of the searched rows.
         budgets: One entry per length, shortest first.
+        growth: The same for growing numbers of rows, up to all that were looked at; fewest first.
     """
 
     rows: int
@@ -80,6 +96,7 @@ class Quantisability:
     codec: str
     spectrum: Spectrum
     budgets: tuple[Budget, ...]
+    growth: tuple[Grown, ...] = ()
 
     def smallest(self, goal: float) -> int | None:
         """Return the fewest bytes from which on every estimate reaches the goal, or None."""
@@ -138,6 +155,7 @@ def quantisability(
     fit: Callable[[Floats], Codec],
     *,
     sample: int = 4096,
+    largest: int = 0,
     budgets: Sequence[int] = BYTE_BUDGETS,
     seed: int = 0,
     threads: int = 0,
@@ -149,7 +167,8 @@ def quantisability(
         X: Vectors, as `qama.fit` takes them; at least 64 rows that are not zero.
         fit: Makes a codec of rows float32 (n, d): `qama.fit`, or a function that returns one
             already fitted (on rows of its own: then validation rows may be among them).
-        sample: Rows looked at, at least 64; more take longer and say more.
+        sample: Rows fitted on and searched, at least 64; more take longer and say more.
+        largest: Rows looked at for the growth, all in all; 0: no growth is told.
         budgets: Lengths to try; those that the codec does not have are left out.
         seed: Of the sample and the intervals.
         threads: Threads of the search; 0 uses all cores.
@@ -160,17 +179,21 @@ def quantisability(
             codes.
     """
     tell = progress or (lambda _: None)
-    validation, rest, total, zeros = _split(X, sample, seed)
-    _check_told_apart(validation, rest)
+    validation, rest, others, total, zeros = _split(X, sample, seed, largest)
+    truth = _Truth.of(validation, rest)
     tell(f"fitting on {len(rest)} rows")
     codec = fit(rest)
-    lengths = [n for n in budgets if codec.byte_budgets and n <= codec.byte_budgets[-1]]
+    lengths = sorted(n for n in budgets if codec.byte_budgets and n <= codec.byte_budgets[-1])
     if not lengths:
         raise ValueError(
             f"codec has no byte codes of {list(budgets)} bytes; give one of preset 'default', or "
             f"lengths up to {max(codec.byte_budgets, default=0)}"
         )
     tell("searching")
+    codes = _encoded(codec, rest, lengths, threads)
+    growth: tuple[Grown, ...] = ()
+    if largest:
+        growth = _grown(codec, validation, rest, others, lengths, seed, threads, tell)
     return Quantisability(
         rows=total,
         searched=len(rest),
@@ -179,58 +202,111 @@ def quantisability(
         zeros=zeros,
         codec=codec.fingerprint,
         spectrum=Spectrum.of(rest),
-        budgets=tuple(_judged(codec, validation, rest, lengths, seed, threads)),
+        budgets=_judged(codec, truth, codes, lengths, seed, threads),
+        growth=growth,
     )
 
 
-def _split(X: object, sample: int, seed: int) -> tuple[Floats, Floats, int, int]:
-    """Return validation rows, the other rows, how many were given, how many were zero."""
-    rows, total = sources.load(X, checks.integer(sample, "sample", _LEAST_ROWS), seed)
+def _split(
+    X: object, sample: int, seed: int, largest: int
+) -> tuple[Floats, Floats, Floats, int, int]:
+    """Return validation rows, those to fit on, others; how many were given, how many zero."""
+    most = max(checks.integer(sample, "sample", _LEAST_ROWS), checks.integer(largest, "largest", 0))
+    rows, total = sources.load(X, most, seed)
     kept = rows[(rows != 0).any(axis=1)]
     if len(kept) < _LEAST_ROWS:
         raise ValueError(
             f"X has {len(kept)} rows that are not zero; the estimate needs at least {_LEAST_ROWS}"
         )
     order = np.random.default_rng(seed).permutation(len(kept))
-    count = min(_VALIDATION, len(kept) // 8)
-    return kept[np.sort(order[:count])], kept[np.sort(order[count:])], total, len(rows) - len(kept)
+    count = min(_VALIDATION, min(len(kept), sample) // 8)
+    parts = order[:count], order[count:sample], order[sample:]
+    validation, rest, others = (kept[np.sort(part)] for part in parts)
+    return validation, rest, others, total, len(rows) - len(kept)
 
 
-def _gains(validation: Floats, rest: Floats) -> Floats:
-    return similarity_gains(unit(validation) @ unit(rest).T)
+@dataclass(frozen=True, eq=False)
+class _Truth:
+    """What floats find of some rows for each validation row.
+
+    Attributes:
+        validation: Unit vectors float32 (m, d).
+        rows: Unit vectors float32 (n, d).
+        nearest: int64 (m, k): the ten nearest rows.
+        base: float32 (m, 1): the cosine from which on finding a row gains something.
+        best: float64 (m,): the discounted gains of the nearest.
+    """
+
+    validation: Floats
+    rows: Floats
+    nearest: Ids
+    base: Floats
+    best: Measures
+
+    @classmethod
+    def of(cls, validation: Floats, rows: Floats) -> _Truth:
+        """Find the truth; refuse rows among which none gains anything when it is found."""
+        V, R = unit(validation), unit(rows)
+        hits = float_hits(R, V, max(_NEIGHBOURS, _BASE_RANK + 1))
+        base = hits.scores[:, -1:]
+        best = _discounted(gains(hits.scores[:, :_NEIGHBOURS], base))
+        if gains(hits.scores, base).max() < _LEAST_GAIN:
+            raise ValueError(
+                f"all vectors are alike, or each has over {_BASE_RANK} duplicates: nothing can be "
+                f"told apart, so nothing can be estimated; give vectors without duplicates"
+            )
+        return cls(V, R, hits.ids[:, :_NEIGHBOURS], base, best)
+
+    def gained(self, found: Ids) -> Measures:
+        """Return the discounted gains float64 (m,) of rows int64 (m, k), best first."""
+        cosines = np.einsum("md,mkd->mk", self.validation, self.rows[found])
+        return _discounted(gains(cosines, self.base))
 
 
-def _check_told_apart(validation: Floats, rest: Floats) -> None:
-    """Refuse vectors among which no row gains anything when it is found."""
-    if _gains(validation, rest).max() < _LEAST_GAIN:
-        raise ValueError(
-            f"all vectors are alike, or each has over {_BASE_RANK} duplicates: nothing can be told "
-            f"apart, so nothing can be estimated; give vectors without duplicates"
-        )
+def _encoded(codec: Codec, rows: Floats, lengths: Sequence[int], threads: int) -> Bytes:
+    """Return the longest codes, whose leading bytes are the shorter ones."""
+    return codec.encode(rows, nbytes=lengths[-1], threads=threads)
 
 
 def _judged(
-    codec: Codec, validation: Floats, rest: Floats, lengths: Sequence[int], seed: int, threads: int
-) -> Iterator[Budget]:
-    nearest = float_hits(unit(rest), unit(validation), _NEIGHBOURS).ids
-    gains = _gains(validation, rest)
-    best = _discounted(gains, nearest)
-    for nbytes in sorted(lengths):
+    codec: Codec, truth: _Truth, codes: Bytes, lengths: Sequence[int], seed: int, threads: int
+) -> tuple[Budget, ...]:
+    """Return what each length keeps of the truth about rows with these codes."""
+    budgets = []
+    for nbytes in lengths:
         index = Index(codec, nbytes=nbytes)
-        index.add(rest)
-        found = index.search(validation, _NEIGHBOURS, threads=threads).ids
-        kept = paired_bootstrap(_discounted(gains, found), best, "ratio", samples=1_000, seed=seed)
-        overlap = (found[:, :, None] == nearest[:, None, :]).any(axis=2).mean()
-        yield Budget(nbytes, float(overlap), kept.estimate, kept.low, kept.high)
+        index.add_codes(np.ascontiguousarray(codes[:, :nbytes]), threads=threads)
+        found = index.search(truth.validation, _NEIGHBOURS, threads=threads).ids
+        kept = paired_bootstrap(truth.gained(found), truth.best, "ratio", samples=1_000, seed=seed)
+        overlap = (found[:, :, None] == truth.nearest[:, None, :]).any(axis=2).mean()
+        budgets.append(Budget(nbytes, float(overlap), kept.estimate, kept.low, kept.high))
+    return tuple(budgets)
 
 
-def _discounted(gains: Floats, ranked: Ids) -> Measures:
-    """Return each query's gains (m, n) summed over its ranked rows (m, k), at DCG's discount."""
-    discount = 1 / np.log2(np.arange(ranked.shape[1]) + 2)
-    return np.asarray(np.take_along_axis(gains, ranked, axis=1) @ discount)
+def _grown(
+    codec: Codec, validation: Floats, rest: Floats, others: Floats, lengths: Sequence[int],
+    seed: int, threads: int, tell: Callable[[str], None],
+) -> tuple[Grown, ...]:  # fmt: skip
+    """Return what is kept where 1,000 rows are searched, 10,000, and all that were looked at."""
+    every = np.concatenate([rest, others])
+    every = every[np.random.default_rng(seed).permutation(len(every))]
+    tell(f"encoding {len(every)} rows")
+    codes, grown = _encoded(codec, every, lengths, threads), []
+    for count in (*(size for size in SIZES if size < len(every)), len(every)):
+        tell(f"searching {count} rows")
+        truth = _Truth.of(validation, every[:count])
+        budgets = _judged(codec, truth, codes[:count], lengths, seed, threads)
+        grown.append(Grown(count, budgets))
+    return tuple(grown)
 
 
-def similarity_gains(cosines: Floats) -> Floats:
+def _discounted(gained: Floats) -> Measures:
+    """Return gains (m, k) of rows, best first, summed at DCG's discount."""
+    discount = 1 / np.log2(np.arange(gained.shape[1]) + 2)
+    return np.asarray(gained @ discount)
+
+
+def gains(cosines: Floats, base: Floats) -> Floats:
     """Return the gain of finding each row: how much nearer it is than the 21st nearest, or 0.
 
     Free of scale. A nearest row that stands out weighs much; one that is hardly nearer than those
@@ -238,10 +314,9 @@ def similarity_gains(cosines: Floats) -> Floats:
 
     Args:
         cosines: float32 (m, n).
+        base: float32 (m, 1), the cosine of each query's 21st nearest row.
 
     Returns:
         float32 (m, n).
     """
-    rank = min(_BASE_RANK, cosines.shape[1] - 1)
-    base = -np.partition(-cosines, rank, axis=1)[:, rank, None]
     return np.asarray(np.maximum(0, cosines - base))
