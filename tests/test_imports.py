@@ -116,6 +116,7 @@ ONLY = {  # what a layer keeps away from, though it lies above
     "pace": set(),
     "console": {"checks", "pace", "recipe", "shown"},
     "machine": {
+        "blas",
         "checks",
         "container",
         "kernels",

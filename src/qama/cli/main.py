@@ -15,6 +15,7 @@ from qama.cli import (
     exporting,
     fitting,
     inspecting,
+    measuring,
     reporting,
     serving,
     showing,
@@ -101,4 +102,6 @@ app.command()(serving.mcp)
 app.command()(trust.verify)
 app.command()(trust.repair)
 app.command()(doctoring.doctor)
+app.command()(measuring.plan)
+app.command()(measuring.bench)
 app.command()(showing.demo)

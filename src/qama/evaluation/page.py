@@ -14,7 +14,7 @@ __all__ = ["Line", "Plot", "Section", "page"]
 
 _WIDTH, _HEIGHT = 560, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 12, 12, 44
-_COLOURS = ("#1f6feb", "#d1641b", "#2c8a4b", "#8250df")
+_COLOURS = ("#1f6feb", "#d1641b", "#2c8a4b", "#8250df", "#0f8a8a", "#b8457a", "#8a6d00")
 _STYLE = """
 :root { color-scheme: light dark }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 46rem; margin: 2rem auto; padding: 0 1rem;
@@ -24,7 +24,8 @@ table { border-collapse: collapse; margin: 1rem 0; display: block; overflow-x: a
 .note { color: #57606a; font-size: .9rem }
 th, td { padding: .25rem .9rem; text-align: right; border-bottom: 1px solid #d8dee4 }
 th:first-child, td:first-child { text-align: left }
-svg { width: 100%; height: auto; overflow: visible } svg text { font: 12px system-ui, sans-serif; fill: #57606a }
+svg { width: 100%; height: auto; overflow: visible }
+svg text { font: 12px system-ui, sans-serif; fill: #57606a }
 @media (prefers-color-scheme: dark) {
   body { color: #e6eaef; background: #14181d } th, td { border-color: #3b4550 }
   .note { color: #a6b0bb } svg text { fill: #a6b0bb } svg path[stroke="#d8dee4"] { stroke: #3b4550 }

@@ -16,7 +16,7 @@ from qama import container, kernels
 from qama.documents import Documents
 from qama.documents.store import NAME as DATABASE
 from qama.evaluation import provenance
-from qama.machine import selftest
+from qama.machine import rates, selftest
 from qama.search.storage.verify import verify
 
 FORCED = "QAMA_KERNEL"
@@ -136,7 +136,7 @@ def _tested(seconds: float) -> Finding:
 
 
 def _threads() -> Finding:
-    cores, usable = os.cpu_count() or 1, _usable()
+    cores, usable = os.cpu_count() or 1, rates.cores()
     limits = [f"{name}={os.environ[name]}" for name in _LIMITS if os.environ.get(name)]
     said = f"{usable} of {cores} cores can be used"
     if limits:
@@ -146,13 +146,6 @@ def _threads() -> Finding:
         remedy = "give the process or its container more, if that was not meant"
         return Finding("threads", "warning", said, remedy)
     return Finding("threads", "fine", said)
-
-
-def _usable() -> int:
-    """Return the cores that this process may use, where the system tells it."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 # -- files --------------------------------------------------------------------------------------
