@@ -11,7 +11,7 @@ QAMA_DATA ?= ../shared
 COLLECTIONS := cranfield cisi nfcorpus scifact cosqa npl
 SOURCES := pyproject.toml constraints.txt CMakeLists.txt $(wildcard csrc/*)
 
-.PHONY: demo test test-integrations test-engines test-server fuzz-server bare wheel coverage lint bench bench-quality bench-paper bench-tasks bench-speed bench-documents bench-engines bench-serving sanitize fuzz emulated docs clean
+.PHONY: demo test test-integrations test-engines test-server fuzz-server bare wheel coverage lint bench bench-quality bench-paper bench-tasks bench-speed bench-documents bench-engines bench-serving sanitize fuzz emulated docs site clean
 
 demo: $(VENV)/demo.stamp
 	$(RUN) -m qama demo
@@ -102,8 +102,12 @@ emulated:
 docs: $(VENV)/dev.stamp
 	$(RUN) bench/tables/generate.py
 
+# The documentation site, into build/site; a link that leads nowhere is an error.
+site: .venv-site/stamp
+	.venv-site/bin/properdocs build --strict -f mkdocs.yml
+
 clean:
-	rm -rf $(VENV) $(FRAMEWORKS) .venv-engines .venv-server build dist demo-out
+	rm -rf $(VENV) $(FRAMEWORKS) .venv-engines .venv-server .venv-site build dist demo-out
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -127,6 +131,12 @@ $(FRAMEWORKS)/stamp: $(SOURCES)
 .venv-server/stamp: $(SOURCES)
 	@echo "installing qama, its servers and their clients into .venv-server (some minutes the first time)"
 	@$(call INTO,.venv-server,server)
+	touch $@
+
+.venv-site/stamp: pyproject.toml constraints.txt
+	@echo "installing what builds the documentation site into .venv-site (a minute the first time)"
+	@$(PYTHON) -m venv .venv-site
+	@.venv-site/bin/python -m pip install -qq -c constraints.txt -e ".[docs]"
 	touch $@
 
 $(VENV)/demo.stamp: $(VENV)/bin/python $(SOURCES)

@@ -12,6 +12,8 @@ import sys
 from pathlib import Path
 
 import documents_tables
+import drawings
+import evidence_tables
 import latency_tables
 import paper_figures
 import paper_tables
@@ -342,8 +344,10 @@ def fill(path):
 
     def table(match):
         name = match[1]
-        modules = (documents_tables, latency_tables, quality_tables, target_tables, trust_tables,
-                   paper_figures)  # fmt: skip
+        modules = (
+            documents_tables, evidence_tables, latency_tables, quality_tables, target_tables,
+            trust_tables, paper_figures,
+        )  # fmt: skip
         others = next((m for m in modules if name in m.__all__), paper_tables)
         make = globals().get(name) or getattr(others, name)
         return f"<!-- table: {name} -->\n{make()}\n<!-- end -->"
@@ -373,9 +377,10 @@ def main():
     os.environ["SOURCE_DATE_EPOCH"] = "0"  # pictures change with what they show alone
     mpl.rcParams["svg.hashsalt"] = "qama"
     command_help()
-    for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+    for path in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))):
         fill(path)
     shown = [r for r in macro(load("default")) if (r.level, r.scorer) in DRAWN]
+    drawings.draw(ROOT / "docs" / "drawings")
     speed_plot(ROOT / "docs" / "speed.svg")
     quality_tables.plot(ROOT / "docs" / "quality.svg")
     for model in quality_tables.OTHERS:

@@ -13,6 +13,7 @@ MODEL = "all-minilm-l6-v2"
 OTHERS = {"wordllama-l2-supercat-256": "WordLlama, 256 d", "lsa-768": "LSA, 768 d"}
 SETTINGS = ("small", "wide", "transfer")
 COLLECTIONS = 6
+FLOAT_BYTES = 4 * 384  # of a vector of MODEL
 AMONG = ("FAISS", "all")  # of whom the best is taken
 
 MISSING = "| not measured yet |\n|---|\n| `make bench-quality` |"
@@ -22,6 +23,7 @@ __all__ = [
     "base_table",
     "default_ablation_bytes",
     "default_ablation_grid",
+    "quality_brief",
     "quality_gaps",
     "quality_models",
     "quality_seeds",
@@ -196,6 +198,16 @@ def quality_short():
         one = means_in_one_setting("wide", nbytes)
         best = max((key for key in one if key[0] != "qama"), key=one.get)
         lines.append(f"| {nbytes} | {ours} | {best[0]} {one[best]:.1f} | {theirs} |")
+    return "\n".join(lines) if len(lines) > 2 else MISSING
+
+
+def quality_brief():
+    """Wide, means of six collections: what qama keeps, and the best of FAISS of each."""
+    lines = ["| bytes | times smaller | qama kept % | best of FAISS kept % |",
+             "|--:|--:|--:|--:|"]  # fmt: skip
+    for nbytes, ours, theirs in _beside_best(MODEL, "wide"):
+        smaller = f"{FLOAT_BYTES / nbytes:.0f}"
+        lines.append(f"| {nbytes} | {smaller} | {ours} | {theirs.split(' | ')[0]} |")
     return "\n".join(lines) if len(lines) > 2 else MISSING
 
 
