@@ -13,6 +13,8 @@ import pytest
 from conftest import mixture
 from pages import DOCS, PAGES, ROOT, program
 
+import qama
+
 ELSEWHERE = {"engines.md", "integrations.md", "server.md"}  # by the tests of these folders
 MODEL = '''
 import zlib
@@ -20,10 +22,10 @@ import numpy as np
 
 def embed(texts):
     """A vector of each text, from its words."""
-    X = np.zeros((len(texts), 128), dtype=np.float32)
+    X = np.zeros((len(texts), 64), dtype=np.float32)
     for row, text in zip(X, texts):
         for word in text.lower().replace("?", "").replace(".", "").split():
-            row += np.random.default_rng(zlib.crc32(word.encode())).standard_normal(128)
+            row += np.random.default_rng(zlib.crc32(word.encode())).standard_normal(64)
     return X
 '''
 SENTENCE_TRANSFORMERS = (
@@ -53,7 +55,7 @@ class OpenAI:
 )
 NOTES = {
     "notes/garden.md": "# Garden\nroses\n" + "".join(f"## Month {i}\ndig {i}\n" for i in range(30)),
-    "notes/server.md": "# Server\n## Backup\nnightly\n## To restore a backup\nrestore a backup: how\n",
+    "notes/server.md": "# Server\n## Backup\nnightly\n## To restore a backup\nhow to restore\n",
 }
 TEXTS = "\n".join(
     [f"note {i} about {what}" for i in range(150) for what in ("tea", "rice", "salt", "my garden")]
@@ -72,16 +74,14 @@ FILES = {  # what a page takes for granted
     "tutorials/api.md": {"openai.py": OPENAI, "texts.txt": TEXTS},
     "vectors.md": {"openai.py": OPENAI},
 }
-BEFORE = {
-    "inner_product.md": BEGINNING,
-    "scale.md": BEGINNING.replace('np.load("vectors.npy")', 'np.tile(np.load("vectors.npy"), (5, 1))'),
-}
+BEFORE = {"inner_product.md": BEGINNING, "scale.md": BEGINNING}
+SMALLER = {"scale.md": ("4096", "64")}  # what would be more than there are vectors
 SAYS = {  # a line of what a page prints
     "documents.md": r"a question of taste",
     "tutorials/documents.md": r"1\.\d\d|0\.\d\d notes/server\.md#2 To restore a backup",
     "tutorials/api.md": r"0\.\d+ change your address here",
     "tutorials/database.md": r"\d+ % of the floats' ten nearest",
-    "tutorials/paper.md": r"\(2000, \d+\) of 256 bytes",
+    "tutorials/paper.md": r"\(800, \d+\) of 192 bytes",
     "vectors.md": r"note 7",
 }
 
@@ -96,13 +96,14 @@ RUNNING = [page for page in PAGES if _name(page) not in ELSEWHERE and program(pa
 @pytest.mark.parametrize("page", RUNNING, ids=_name)
 def test_the_examples_of_a_page_run_one_after_the_other(page, tmp_path):
     name = _name(page)
-    np.save(tmp_path / "vectors.npy", mixture(2000, 64))
+    np.save(tmp_path / "vectors.npy", mixture(800, 48))
     for file, text in FILES.get(name, {}).items():
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / file).write_text(text)
+    code = BEFORE.get(name, "") + program(page).replace(*SMALLER.get(name, ("", "")))
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", BEFORE.get(name, "") + program(page)],
+        [sys.executable, "-W", "ignore", "-c", code],
         cwd=tmp_path, capture_output=True, text=True,
         env=os.environ | {"PATH": path, "OPENAI_API_KEY": "none"},
     )  # fmt: skip
@@ -111,7 +112,7 @@ def test_the_examples_of_a_page_run_one_after_the_other(page, tmp_path):
 
 
 def test_pages_that_run_are_known():
-    assert {*FILES, *BEFORE, *SAYS} <= {_name(page) for page in RUNNING}
+    assert {*FILES, *BEFORE, *SMALLER, *SAYS} <= {_name(page) for page in RUNNING}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=_name)
@@ -136,6 +137,12 @@ def test_no_generated_table_is_empty(page):
 
 def test_the_readme_fits_two_screens():
     assert len((ROOT / "README.md").read_text().splitlines()) <= 100
+
+
+def test_the_citation_names_this_version():
+    cited = re.search(r"^version: (.*)$", (ROOT / "CITATION.cff").read_text(), flags=re.M)
+    assert cited is not None
+    assert cited[1] == qama.__version__
 
 
 def test_every_command_is_documented():

@@ -242,7 +242,7 @@ def bound():
         if beats:
             pic.dot(x, height(value), 4, WARM, "#ffffff")
     pic.line([(16, height(bar)), (584, height(bar))], INK, 1.5, "5 4")
-    pic.text(584, height(bar) - 8, "the bar: the 10th best so far", 15, "end")
+    pic.text(584, 30, "dashed: the 10th best so far", 15, "end", SOFT)
     pic.text(20, 30, f"64 rows, {scored} of them scored exactly", weight=600)
     pic.text(20, 310, "sticks: upper bounds from 8-bit tables", 14, fill=SOFT)
     pic.dot(348, 305, 4, WARM, "#ffffff")

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
-
 import pytest
 from oracle import ENGINES, FILES, needs
+from pages import DOCS, python
 
-DOCS = Path(__file__).parent.parent.parent / "docs" / "engines.md"
-BEGINNING, *EXAMPLES = re.findall(r"```python\n(.*?)```", DOCS.read_text(), flags=re.S)
+BEGINNING, *EXAMPLES = python(DOCS / "engines.md")
 NAMES = [example.splitlines()[0].removeprefix("# ") for example in EXAMPLES]
 
 pytestmark = pytest.mark.filterwarnings("default")  # what clients of engines warn of is theirs

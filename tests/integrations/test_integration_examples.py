@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
-import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from pages import DOCS, named
 
-PAGE = (Path(__file__).parents[2] / "docs" / "integrations.md").read_text()
-EXAMPLES = dict(re.findall(r"<!-- run: (\w+) -->\n```python\n(.*?)```", PAGE, flags=re.S))
+EXAMPLES = named(DOCS / "integrations.md")
 NEEDS = {
     "langchain": "langchain_core",
     "haystack": "haystack",

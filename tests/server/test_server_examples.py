@@ -7,16 +7,16 @@ import re
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 pytest.importorskip("fastapi", reason="FastAPI is not installed: make test-server")
 
+from pages import DOCS, named
 from serving import Live
 
-PAGE = (Path(__file__).parents[2] / "docs" / "server.md").read_text()
-BLOCKS = dict(re.findall(r"<!-- (?:run|file): (\S+) -->\n```\w+\n(.*?)```", PAGE, flags=re.S))
+PAGE = (DOCS / "server.md").read_text()
+BLOCKS = named(DOCS / "server.md")
 
 
 @pytest.fixture(scope="module")
