@@ -31,7 +31,7 @@ from qama.evaluation.study import macro
 ROOT = Path(__file__).parent.parent.parent
 RESULTS = ROOT / "bench" / "results"
 LEVELS = ("1", "1.5", "hybrid", "2")
-DRAWN = (  # level and scorer of the lines in the README's picture
+DRAWN = (  # level and scorer of the lines in the picture of docs/choose.md
     ("bytes", "asymmetric"), ("2", "asymmetric"), ("2", "hamming"), ("1", "hamming"),
     ("int8", "cosine"),
 )  # fmt: skip
