@@ -109,7 +109,7 @@ def test_the_examples_of_a_page_run_one_after_the_other(page, tmp_path):
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", code],
         cwd=tmp_path, capture_output=True, text=True,
-        env=os.environ | {"PATH": path, "OPENAI_API_KEY": "none"},
+        env=os.environ | {"PATH": path, "OPENAI_API_KEY": "none", "MPLBACKEND": "agg"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert re.search(SAYS.get(name, ""), done.stdout)
