@@ -158,6 +158,14 @@ def test_the_citation_names_this_version():
     assert cited[1] == qama.__version__
 
 
+def test_the_reference_has_everything_that_is_offered():
+    page = (DOCS / "reference" / "python.md").read_text()
+    documented = set(re.findall(r"^::: qama\.(?:\w+\.)*(\w+)$", page, flags=re.M))
+    rooms = {"embedders", "engines", "tasks"}
+    offered = {name for room in rooms for name in getattr(qama, room).__all__} | {*qama.__all__}
+    assert offered - documented == rooms | {"STORES"}
+
+
 def test_every_command_is_documented():
     documented = set(re.findall(r"^## qama (\w+)", (DOCS / "cli.md").read_text(), re.M))
     shown = subprocess.run(
