@@ -33,16 +33,16 @@ NEVER = 1 << 30
 
 def flat_start(rows, nbytes, form, random):
     """Codewords drawn with the rows' mean variance, in no direction of its own."""
-    drawn = random.standard_normal((nbytes * form.free_codewords, rows.shape[1]), dtype=np.float32)
+    drawn = random.standard_normal((nbytes * form.terms, rows.shape[1]), dtype=np.float32)
     return drawn * np.float32(rows.std() * bytecode.UNIT / np.sqrt(nbytes * len(form.sizes)))
 
 
 # What each variant sets: (module or class, name, value); options of `qama.fit`.
 BYTE_PARTS = {
     "all of it": [],
-    "- noise in the rounds": [(additive, "_NOISE", 0.0)],
-    "- rounds, a quarter of them": [
-        (additive, "_FULL_ROUNDS", 8), (additive, "_ROUNDS", {0: 15, 12: 6, 48: 3}),
+    "- noise in the turns": [(additive, "_NOISE", 0.0)],
+    "- turns, a quarter of them": [
+        (additive, "_FULL_TURNS", 11), (additive, "_TURNS", {0: 22, 12: 9, 48: 5}),
     ],
     "- start by water-filling": [(additive, "_start", flat_start)],
     "- bytes of 256 codewords": [(additive, "_LEAST_ROWS", NEVER)],

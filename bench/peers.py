@@ -113,21 +113,44 @@ def _opq_runner(
     def run(fit: Floats, docs: Floats, queries: Floats, k: int, seed: int) -> Outcome:
         d = max(fit.shape[1], out)
         fit, docs, queries = _pad(fit, d), _pad(docs, d), _pad(queries, d)
-        opq = faiss.OPQMatrix(d, nbytes, out)
-        inner = faiss.ProductQuantizer(out, nbytes, 8)
-        _prepare(inner.cp, seed)
-        opq.pq, opq.niter, opq.max_train_points = inner, OPQ_ITERATIONS, OPQ_SAMPLE
-        begin = _balanced_axes(fit, out, nbytes) if start == "principal" else _random(d, out, seed)
-        faiss.copy_array_to_vector(begin.ravel(), opq.A)
-        opq.train(fit)
-        index = faiss.IndexPQ(out, nbytes, 8, faiss.METRIC_L2)
-        _prepare(index.pq.cp, seed)
-        index.train(opq.apply(fit))
+        opq, index = _opq_fitted(fit, nbytes, out, start, OPQ_SAMPLE, seed)
         index.add(opq.apply(docs))
         hits = _faiss_top_k(index, opq.apply(queries), k)
         return Outcome(hits, nbytes, 4 * (256 * out + d * out))
 
     return run
+
+
+def _opq_fitted(
+    fit: Floats, nbytes: int, out: int, start: str, sample: int, seed: int
+) -> tuple[faiss.OPQMatrix, faiss.IndexPQ]:
+    """A rotation to out dims fitted on so many rows at most, and an empty index fitted on all."""
+    d = fit.shape[1]
+    opq, inner = faiss.OPQMatrix(d, nbytes, out), faiss.ProductQuantizer(out, nbytes, 8)
+    _prepare(inner.cp, seed)
+    opq.pq, opq.niter, opq.max_train_points = inner, OPQ_ITERATIONS, sample
+    begin = _balanced_axes(fit, out, nbytes) if start == "principal" else _random(d, out, seed)
+    faiss.copy_array_to_vector(begin.ravel(), opq.A)
+    opq.train(fit)
+    index = faiss.IndexPQ(out, nbytes, 8, faiss.METRIC_L2)
+    _prepare(index.pq.cp, seed)
+    index.train(opq.apply(fit))
+    return opq, index
+
+
+def best_opq(
+    fit: Floats, nbytes: int, seed: int
+) -> Callable[[Floats, Floats, int], NDArray[np.int64]]:
+    """OPQ from balanced axes, its rotation fitted on all rows: returns a search of documents."""
+    d = _next_multiple(fit.shape[1], nbytes)
+    opq, index = _opq_fitted(_pad(fit, d), nbytes, d, "principal", len(fit), seed)
+
+    def search(docs: Floats, queries: Floats, k: int) -> NDArray[np.int64]:
+        index.reset()
+        index.add(opq.apply(_pad(docs, d)))
+        return _faiss_top_k(index, opq.apply(_pad(queries, d)), k).ids
+
+    return search
 
 
 def _balanced_axes(fit: Floats, out: int, parts: int) -> Floats:

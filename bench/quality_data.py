@@ -57,16 +57,17 @@ def load_scene(model: str, name: str, setting: str) -> Scene:
     queries = vectors(model, f"{name}.queries")[list(collection.query_rows)]
     if setting == "small":
         return Scene(model, setting, collection, docs, docs, queries)
-    general = vectors(model, "train-text")[_general_rows(name)]
+    general = vectors(model, "train-text")[general_passages((name,))]
     if setting == "transfer":
         return Scene(model, setting, collection, general, docs, queries)
     both = np.concatenate([docs, general])
     return Scene(model, setting, collection, both, both, queries)
 
 
-def _general_rows(name: str) -> NDArray[np.int64]:
-    """Rows of the general passages that do not come from the collection."""
-    return np.flatnonzero([source != f"corpus:{name}" for source, _ in _passages()])
+def general_passages(without: Sequence[str]) -> NDArray[np.int64]:
+    """Rows of the general passages that do not come from these collections."""
+    left_out = {f"corpus:{name}" for name in without}
+    return np.flatnonzero([source not in left_out for source, _ in _passages()])
 
 
 def _passages() -> list[tuple[str, str]]:

@@ -33,8 +33,8 @@ def small(monkeypatch):
     """Let narrow vectors be wide, and fits be quick."""
     for name, value in {"MOST": 12, "_STEP": 4, "_LEAST": 8, "_WIDE": 64}.items():
         monkeypatch.setattr(wide, name, value)
-    monkeypatch.setattr(additive, "_FULL_ROUNDS", 5)
-    monkeypatch.setattr(additive, "_ROUNDS", dict.fromkeys(additive._ROUNDS, 5))
+    monkeypatch.setattr(additive, "_FULL_TURNS", 5)
+    monkeypatch.setattr(additive, "_TURNS", dict.fromkeys(additive._TURNS, 5))
 
 
 # --- which axes ---------------------------------------------------------------------------------

@@ -23,16 +23,16 @@ def coder():
 
 
 @contextmanager
-def few_rounds():
+def few_turns():
     """Let fits be quick, for what does not depend on how well they go."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(additive, "_FULL_ROUNDS", 5)
-        patch.setattr(additive, "_ROUNDS", dict.fromkeys(additive._ROUNDS, 5))
+        patch.setattr(additive, "_FULL_TURNS", 5)
+        patch.setattr(additive, "_TURNS", dict.fromkeys(additive._TURNS, 5))
         yield
 
 
 def quick_coder(nbytes):
-    with few_rounds():
+    with few_turns():
         return fit_additive(rows(1100), nbytes, seed=0, threads=1)
 
 
@@ -43,7 +43,7 @@ def long_coder():
 
 @pytest.fixture(scope="module")
 def codec():
-    with few_rounds():
+    with few_turns():
         return qama.fit(rows(1100), codes="all", steps=2, threads=1, device="cpu")
 
 
@@ -85,7 +85,7 @@ def test_shorter_codes_do_not_depend_on_the_longest_one(long_coder, longest):
 
 
 def test_byte_codes_do_not_depend_on_the_training_of_the_grid(codec):
-    with few_rounds():
+    with few_turns():
         untrained = qama.fit(
             rows(1100), codes="all", steps=0, threads=1, device="cpu", max_bytes=12
         )

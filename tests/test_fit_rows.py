@@ -12,9 +12,10 @@ import pytest
 from conftest import mixture
 
 import qama
-from qama import NormWarning
+from qama import FewRowsWarning, NormWarning, sources
 from qama.distinct import distinct
 from qama.norms import spread
+from qama.quantizers.vectors import unit
 
 GRID = {"codes": "grid", "steps": 4, "epochs": 0, "threads": 1, "device": "cpu"}
 QUICK = {**GRID, "codes": "all", "max_bytes": 2}
@@ -67,6 +68,46 @@ def test_zero_rows_and_copies_change_nothing_in_a_fit(rows, preset, given):
 def test_too_few_distinct_rows_are_refused(few):
     with pytest.raises(ValueError, match=r"distinct rows beside .* a fit needs at least 16"):
         qama.fit(few, **QUICK)
+
+
+# --- how many rows ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("given", [lambda X: X, lambda X: iter(np.array_split(X, 7))],
+                         ids=["array", "stream"])  # fmt: skip
+def test_a_fit_holds_as_many_rows_as_fit_its_memory(rows, monkeypatch, given):
+    monkeypatch.setattr(sources, "MAX_VALUES", 100 * rows.shape[1] + 5)
+    held, total = sources.load(given(rows), None, seed=0)
+    assert (held.shape, total) == ((100, rows.shape[1]), len(rows))
+    whole, _ = sources.load(given(rows), len(rows), seed=0)
+    np.testing.assert_array_equal(whole, rows)
+
+
+def test_codes_are_measured_on_rows_that_the_fit_saw_and_on_others(rows):
+    codec = qama.fit(rows, max_bytes=8, threads=1)
+    found = codec.facts["error"]
+    seen = np.square(unit(rows) - codec.decode(codec.encode(rows, nbytes=8), nbytes=8)).sum()
+    seen /= np.square(unit(rows) - unit(rows).mean(axis=0)).sum()
+    # 285 of the 300 were fitted on, 15 held out
+    assert 0.95 * found["fitted"] + 0.05 * found["held_out"] == pytest.approx(seen, rel=0.1)
+    assert found["nbytes"] == 8
+    assert found["fitted"] < found["held_out"] < 1
+
+
+def test_codes_that_remember_their_rows_are_named():
+    random = np.random.default_rng(0)
+    noise = random.standard_normal((60, 32)).astype(np.float32)  # nothing but rows to remember
+    with pytest.warns(FewRowsWarning, match="times as much. 57 rows are few .*base=") as told:
+        qama.fit(noise, max_bytes=32, threads=1)
+    assert [str(w.filename) for w in told if w.category is FewRowsWarning] == [__file__]
+
+
+def test_codes_that_do_not_are_not():
+    random = np.random.default_rng(0)
+    plain = random.standard_normal((2000, 8)) @ random.standard_normal((8, 16))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", FewRowsWarning)
+        qama.fit(plain.astype(np.float32), max_bytes=2, threads=1)
 
 
 # --- lengths -----------------------------------------------------------------------------------

@@ -24,13 +24,11 @@ HEAVY = (
 # line and the demo share the console: what is said, and how.
 LAYERS = (
     "errors", "arrays", "shown", "checks", "forked", "locks", "files", "blas", "kernels", "mapping",
-    "quantizers", "kmeans", "container", "codec", "codefile", "drift", "vectorfiles", "sources",
-    "distinct", "norms", "embedders", "search.rows", "search.scan", "search.storage", "search",
-    "documents", "engines", "server", "tasks", "evaluation", "recipe", "training", "fitting",
-    "progress", "sklearn", "integrations", "pace", "console", "examples", "cli",
-
-
-    "machine", "integrations", "console", "examples", "cli",
+    "quantizers", "kmeans", "container", "codec", "codefile", "drift", "heldout", "vectorfiles",
+    "sources", "distinct", "norms", "embedders", "search.rows", "search.scan", "search.storage",
+    "search", "documents", "engines", "server", "tasks", "evaluation", "recipe", "training",
+    "fitting", "progress", "sklearn", "machine", "integrations", "pace", "console", "examples",
+    "cli",
 )  # fmt: skip
 ONLY = {  # what a layer keeps away from, though it lies above
     "arrays": set(),

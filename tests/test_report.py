@@ -38,6 +38,17 @@ def test_spectrum_of_two_directions_by_hand():
     assert found.effective_rank == pytest.approx(np.exp(entropy))
 
 
+def test_a_large_mean_and_a_dominant_direction_are_named():
+    random = np.random.default_rng(0)
+    plain = random.standard_normal((500, 16)).astype(np.float32)
+    assert Spectrum.of(plain).oddities() == []
+    (said,) = Spectrum.of(plain + 2 * np.eye(16, dtype=np.float32)[0] * 4).oddities()
+    assert "The mean of the vectors has length 0.9" in said
+    steep = plain * np.array([4, 3, *[1] * 14], np.float32)
+    (said,) = Spectrum.of(steep).oddities()
+    assert "lies in one direction, and 2 hold more than 10 % each" in said
+
+
 def test_spectrum_of_one_point_has_no_rank():
     found = Spectrum.of(np.ones((5, 4), np.float32))
     assert (found.participation, found.effective_rank) == (0, 0)

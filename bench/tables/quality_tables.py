@@ -23,6 +23,7 @@ __all__ = [
     "base_table",
     "default_ablation_bytes",
     "default_ablation_grid",
+    "generalisation",
     "quality_brief",
     "quality_gaps",
     "quality_models",
@@ -303,6 +304,31 @@ def asked_table():
         said = f"{of[0]['asked']} {way}" if of[0]["asked"] else way
         lines.append(f"| {name} | {said} | {' | '.join(cells)} | {len(of)} |")
     return "\n".join(lines) if rows else MISSING.replace("make bench-quality", "bench/asked.py")
+
+
+def generalisation():
+    """Fitted on a half, or on other text: qama, qama before, OPQ; recall first."""
+    rows = {(r["model"], r["setting"], r["bytes"], r["method"]): r for r in
+            results_of("generalisation")}  # fmt: skip
+    methods = [m for m in ("qama", "qama, before", "opq") if any(key[3] == m for key in rows)]
+    names = [m.replace("opq", "OPQ") for m in methods]
+    heads = [*(f"of the floats' ten: {m}" for m in names), *(f"nDCG kept: {m}" for m in names)]
+    heads += [f"error fitted / unseen: {m}" for m in names if m != "OPQ"]
+    lines = [f"| model | setting | bytes | {' | '.join(heads)} |",
+             f"|---|---|--:|{'--:|' * len(heads)}"]  # fmt: skip
+    for model, setting, nbytes in dict.fromkeys(key[:3] for key in sorted(rows)):
+        of = [rows.get((model, setting, nbytes, m)) for m in methods]
+        cells = [_interval(row and row[what]["mean"]) for what in ("recall", "kept") for row in of]
+        cells += [f"{row['fitted']:.3f} / {row['unseen']:.3f}" if row else ""
+                  for row, m in zip(of, methods, strict=True) if m != "opq"]  # fmt: skip
+        name = OTHERS.get(model, "MiniLM, 384 d")
+        lines.append(f"| {name} | {setting} | {nbytes} | {' | '.join(cells)} |")
+    return "\n".join(lines) if rows else MISSING.replace("make bench-quality",
+                                                         "bench/generalisation.py")  # fmt: skip
+
+
+def _interval(cell):
+    return f"{100 * cell[0]:.1f} ({100 * cell[1]:.1f} to {100 * cell[2]:.1f})" if cell else ""
 
 
 def base_table():

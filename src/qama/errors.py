@@ -23,6 +23,10 @@ class NormWarning(UserWarning):
     """Vectors of a fit have very different lengths, which cosines do not see."""
 
 
+class FewRowsWarning(UserWarning):
+    """A fit saw few rows: its codes leave far more of other rows than of these."""
+
+
 class EngineError(OSError):
     """A database engine could not be reached, or failed at what the message says."""
 

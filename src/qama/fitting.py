@@ -12,18 +12,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qama import blas, checks, distinct, drift, forked, norms, recipe, sources
+from qama import blas, checks, distinct, drift, forked, heldout, norms, recipe, sources
 from qama.checks import Floats
 from qama.codec import Codec
 from qama.embedders.embedder import Embedder
 from qama.embedders.texts import checked, embedded
 from qama.quantizers.additive.fit import fit_additive
 from qama.quantizers.additive.quantizer import AdditiveQuantizer
+from qama.quantizers.additive.units import evenly
 from qama.quantizers.thermometer.levels import QUARTERS
 from qama.recipe import Callback, Report, TrainConfig
 
 _log = logging.getLogger(__name__)
 _MAX_VALIDATION = 512
+_ROWS = 65_536  # that grid codes learn from, and of texts are embedded, where none are asked for
 _NARROW_FROM = 192  # dims from which codewords have 4-bit entries
 
 
@@ -55,12 +57,12 @@ def fit(
             table; the path of a file that `qama.vectorfiles.opened` reads; a dataset of Hugging
             Face; or an iterator, a list or a tuple of batches, each of what stands first. n is at
             least 16; for grid codes d is a multiple of 8. Memory stays bounded: of more than
-            ``max_rows`` rows an even sample is used. Zero rows and exact copies count once:
-            ``facts`` say how many were left out.
+            ``max_rows`` rows (262,144 of 384 dims) an even sample is used. Zero rows and exact
+            copies count once: ``facts`` say how many were left out.
         texts: Texts in place of vectors; X is then what makes vectors of them: an object with
             ``encode``, as a SentenceTransformer is, or a function from a list to floats (n, d).
-            Of more than ``max_rows`` texts only an even sample is embedded. A terminal shows how
-            far that is.
+            Of more than ``max_rows`` texts (65,536) only an even sample is embedded. A terminal
+            shows how far that is.
         preset: "default", or "paper" for the grid of QAMA (CIKM 2025).
         seed: Of every random draw.
         codes: "bytes" for byte codes, "grid" for grid codes, which need PyTorch, or "all" for both;
@@ -92,6 +94,8 @@ def fit(
 
     Warns:
         NormWarning: the vectors' lengths vary strongly; codes rank by cosine.
+        FewRowsWarning: byte codes leave twice as much, or more, of rows that the fit held out as of
+            those that it saw; ``facts["error"]`` has both.
 
     Raises:
         ValueError: an argument that does not fit; the message says what would.
@@ -116,18 +120,25 @@ def fit(
         forked.check_threads(count)
     counted, total = _rows(X, embedder, given, chosen, seed, base)
     norms.warn(counted.rows)
+    facts = _facts(counted, total, seed, chosen, model, base)
     kept, validation = _split(counted.rows, chosen.held_out, seed)
+    del counted  # as many values again
     with blas.at_most(count):
-        thermometer, found = _grid(wanted, kept, validation, seed, count)
+        some = evenly(kept, _ROWS) if chosen.max_rows is None else kept
+        thermometer, found = _grid(wanted, some, validation, seed, count)
         agreement = found.get("agreement_best")
         additive = _bytes(chosen, base, kept, seed, count, callbacks, agreement)
         codec = Codec(additive, thermometer, preset)
         found[drift.FACT] = drift.reference(codec, validation)
-    found |= _facts(counted, total, seed, chosen, model, base)
+        errors = heldout.measure(codec, kept, validation)
+    if errors is not None:
+        found[heldout.FACT] = errors.fact()
+        errors.warn(len(kept))
+    found |= facts
     found["seconds"] = round(time.perf_counter() - began, 1)
     _log.info(
         "fitted codec %s (%s) on %d of %d rows in %s s",
-        codec.fingerprint, chosen.codes, len(counted.rows), total, found["seconds"],
+        codec.fingerprint, chosen.codes, len(kept) + len(validation), total, found["seconds"],
     )  # fmt: skip
     return replace(codec, facts=found)
 
@@ -150,11 +161,13 @@ def _rows(
     base: Codec | None,
 ) -> tuple[distinct.Distinct, int]:  # fmt: skip
     """Return the rows that the fit learns from, each once, and how many there were."""
-    most = checks.integer(chosen.max_rows, "max_rows", sources.MIN_ROWS)
+    most = chosen.max_rows
+    if most is not None:
+        checks.integer(most, "max_rows", sources.MIN_ROWS)
     if embedder is None or texts is None:
         loaded, total = sources.load(X, most, seed)
     else:
-        vectors, total = embedded(embedder, texts, most, seed)
+        vectors, total = embedded(embedder, texts, most or _ROWS, seed)
         loaded, _ = sources.load(vectors, most, seed)
     counted = distinct.distinct(loaded)
     if base is not None and base.dims_in != counted.rows.shape[1]:

@@ -15,16 +15,17 @@ from qama import arrays, checks, vectorfiles
 from qama.checks import Floats, Ids
 
 MIN_ROWS = 16
+MAX_VALUES = 262_144 * 384  # that a source's rows may hold in memory: 400 MB
 
 
-def load(source: object, max_rows: int, seed: int) -> tuple[Floats, int]:
+def load(source: object, max_rows: int | None, seed: int) -> tuple[Floats, int]:
     """Return at most max_rows rows float32, evenly sampled in order, and how many there were.
 
     Args:
         source: Anything that `arrays.plain` reads; the path of a file that `vectorfiles.opened`
             reads; a dataset of Hugging Face; or an iterator, a list or a tuple of batches, each of
             them of what `arrays.plain` reads.
-        max_rows: Rows kept.
+        max_rows: Rows kept; None: as many as `MAX_VALUES` values hold.
         seed: Of the sample.
 
     Raises:
@@ -97,16 +98,20 @@ def sample(count: int, most: int, seed: int) -> Ids:
     return np.sort(np.random.default_rng(seed).choice(count, most, replace=False))
 
 
-def _sample(A: npt.NDArray[Any], max_rows: int, seed: int) -> tuple[Floats, int]:
+def _most(max_rows: int | None, width: int) -> int:
+    return max(MIN_ROWS, MAX_VALUES // width) if max_rows is None else max_rows
+
+
+def _sample(A: npt.NDArray[Any], max_rows: int | None, seed: int) -> tuple[Floats, int]:
     A = checks.matrix(A, "X")
-    picked = sample(len(A), max_rows, seed)
+    picked = sample(len(A), _most(max_rows, A.shape[1]), seed)
     out = np.empty((len(picked), A.shape[1]), dtype=np.float32)
     for rows in checks.chunks(picked):
         out[rows] = checks.finite(A[picked[rows]], "X", rows=picked[rows])
     return out, len(A)
 
 
-def _reservoir(batches: Iterable[Any], max_rows: int, seed: int) -> tuple[Floats, int]:
+def _reservoir(batches: Iterable[Any], max_rows: int | None, seed: int) -> tuple[Floats, int]:
     """Algorithm R over batches: every row has the same chance to stay."""
     random = np.random.default_rng(seed)
     kept: list[Floats] = []
@@ -118,7 +123,8 @@ def _reservoir(batches: Iterable[Any], max_rows: int, seed: int) -> tuple[Floats
         if F is None:
             continue
         width = F.shape[1]
-        room = min(max_rows - held, len(F))
+        most = _most(max_rows, width)
+        room = min(most - held, len(F))
         if room:
             kept.append(F[:room].copy())
             held += room
@@ -127,7 +133,7 @@ def _reservoir(batches: Iterable[Any], max_rows: int, seed: int) -> tuple[Floats
             seen = np.arange(total + room, total + len(F))
             slots = (random.random(len(seen)) * (seen + 1)).astype(np.int64)
             for slot, row in zip(slots, F[room:], strict=True):
-                if slot < max_rows:
+                if slot < most:
                     sample[slot] = row
         total += len(F)
     if not total:

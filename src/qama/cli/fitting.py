@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from qama import heldout
 from qama.cli import options
 from qama.console import check_output, command, emit, fit_progress, say
 from qama.sources import open_vectors
@@ -96,8 +97,14 @@ def fit(
     else:
         say(
             f"{output}: codec {codec.fingerprint}, fitted on {facts['rows_used']} of "
-            f"{facts['rows']} rows in {facts['seconds']} s{_agreement(facts)}"
+            f"{facts['rows']} rows in {facts['seconds']} s{_errors(facts)}{_agreement(facts)}"
         )
+
+
+def _errors(facts: dict[str, Any]) -> str:
+    """Say what byte codes leave of rows that the fit saw, and of others."""
+    found = facts.get(heldout.FACT)
+    return "" if found is None else f"; {heldout.Errors(**found)}"
 
 
 def _agreement(facts: dict[str, Any]) -> str:

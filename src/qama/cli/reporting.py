@@ -134,6 +134,8 @@ def _show(found: Quantisability, asked: Question) -> None:
         f"{spectrum.effective_rank:.0f}, participation ratio {spectrum.participation:.0f}; "
         f"{100 * spectrum.mean_share:.0f} % of the length is common to all."
     )
+    for sentence in spectrum.oddities():
+        tell(sentence)
     _print(report_page.HEADINGS, report_page.rows(found), report_page.MEANING)
     if len(found.growth) > 1:
         heading, *rows = report_page.grown(found)

@@ -147,7 +147,7 @@ class Quantisability:
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
         smallest = {f"{goal:g}": self.smallest(goal) for goal in GOALS}
-        return {**asdict(self), "smallest": smallest}
+        return {**asdict(self), "smallest": smallest, "oddities": self.spectrum.oddities()}
 
 
 def quantisability(

@@ -186,5 +186,10 @@ def _spectrum(found: Quantisability) -> page.Section:
         f"mean direction, common to all vectors, holds {100 * spectrum.mean_share:.0f} % of their "
         f"squared length.",
         plot=plot,
-        note="Few strong directions mean that few bits tell the vectors apart.",
+        note=" ".join(
+            [
+                "Few strong directions mean that few bits tell the vectors apart.",
+                *spectrum.oddities(),
+            ]
+        ),
     )

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from qama import checks, kernels
 from qama.checks import Bytes, Floats
 from qama.quantizers.additive.units import UNIT, evened, evenly, whole
+from qama.quantizers.vectors import unit
 
 MOST = 896  # axes; of 3,072 dims a codec of 256 bytes then weighs less than 8 MB
 _STEP = 64  # of the number of axes
@@ -44,16 +45,16 @@ class Axes:
     power: int
 
     @classmethod
-    def of(cls, U: Floats, random: np.random.Generator) -> Axes | None:
-        """Return the axes that hold nearly all of unit rows U (n, d), or None: all dims are needed.
+    def of(cls, X: Floats, random: np.random.Generator) -> Axes | None:
+        """Return the axes that hold nearly all of rows X (n, d) at length 1; None: all are needed.
 
         They are those of the largest second moments, at most 896: fewer where the others hold less
         than 0.5 % of the energy.
         """
-        d = U.shape[1]
+        d = X.shape[1]
         if d < 2 * _LEAST:
             return None
-        energy, found = np.linalg.eigh(_second_moments(evenly(U, _ROWS)))
+        energy, found = np.linalg.eigh(_second_moments(unit(evenly(X, _ROWS))))
         outside = np.maximum(energy, 0).cumsum() / energy.sum()  # of the axes up to here
         needed = d - int(np.searchsorted(outside, _OUTSIDE))
         count = min(max(_LEAST, -(-needed // _STEP) * _STEP), MOST)
