@@ -135,7 +135,7 @@ def vectors(wanted: int = 10**9) -> tuple[npt.NDArray[np.float16], npt.NDArray[n
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--rows", type=int, default=1_030_000)
     given = parser.parse_args()
     try:
         import wordllama

@@ -126,7 +126,6 @@ ONLY = {  # what a layer keeps away from, though it lies above
         "evaluation",
         "fitting",
     },
-    "console": {"checks", "recipe"},
 }
 MAY_IMPORT_TORCH = {"training", "examples"}
 FILES = sorted(

@@ -29,7 +29,7 @@ def columns(rows):
 
 
 def test_every_loss_of_the_paper_is_there(any_codec, columns):
-    parts = made_of(any_codec)(columns, None)
+    parts = made_of(any_codec).of_batch(columns, None)
     assert set(parts) == set(vars(LossWeights()))
     assert all(torch.isfinite(loss) for loss in parts.values())
 
@@ -42,21 +42,21 @@ def test_losses_are_those_of_the_codecs_own_z(any_codec, rows, columns):
     views += [grid.pair_net(Z)[:, : dims // 2] for dims in grid.dims]
     base = losses.gram(torch.cat(columns))
     each = [losses.similarity_mse(base, losses.gram(torch.from_numpy(Y))) for Y in views]
-    parts = made_of(any_codec, only(similarity=2.0))(columns, None)
+    parts = made_of(any_codec, only(similarity=2.0)).of_batch(columns, None)
     assert [*parts] == ["similarity"]
     assert float(parts["similarity"]) == pytest.approx(2 * float(np.mean(each)), rel=1e-4)
 
 
 def test_what_is_kept_is_a_teachers_where_one_is_given(codec, columns, rows):
     loss = made_of(codec, only(similarity=1.0))
-    own, same = loss(columns, None), loss(columns, torch.cat(columns))
+    own, same = loss.of_batch(columns, None), loss.of_batch(columns, torch.cat(columns))
     assert float(own["similarity"]) == float(same["similarity"])
-    other = loss(columns, torch.from_numpy(np.flip(rows[:40], 0).copy()))
+    other = loss.of_batch(columns, torch.from_numpy(np.flip(rows[:40], 0).copy()))
     assert float(other["similarity"]) > float(own["similarity"])
 
 
 def test_one_column_has_no_answers(codec, columns):
-    assert "contrastive" not in made_of(codec)(columns[:1], None)
+    assert "contrastive" not in made_of(codec).of_batch(columns[:1], None)
 
 
 def test_gradients_reach_the_vectors_alone_and_make_them_better(codec, columns):
@@ -80,13 +80,13 @@ def test_gradients_reach_the_vectors_alone_and_make_them_better(codec, columns):
 
 def test_losses_rise_with_the_batches_of_training_alone(codec, columns):
     loss = made_of(codec, only(orthogonality=1.0), steps=6)
-    assert float(loss(columns, None)["orthogonality"]) == 0
+    assert float(loss.of_batch(columns, None)["orthogonality"]) == 0
     with torch.no_grad():
-        loss(columns, None)
+        loss.of_batch(columns, None)
     loss.eval()
-    loss(columns, None)
+    loss.of_batch(columns, None)
     assert loss.done == 1
-    assert float(loss(columns, None)["orthogonality"]) > 0
+    assert float(loss.of_batch(columns, None)["orthogonality"]) > 0
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,7 @@ class LowBitLoss(GridLosses):
             ValueError: labels of another shape.
         """
         columns = [self.model(features)["sentence_embedding"] for features in sentence_features]
-        return super().forward(columns, _kept(labels, columns))
+        return self.of_batch(columns, _kept(labels, columns))
 
     def get_config_dict(self) -> dict[str, Any]:
         """Return what model cards say of this loss."""

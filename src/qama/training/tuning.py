@@ -46,7 +46,7 @@ class GridLosses(nn.Module):
         self.steps, self.done = checks.integer(steps, "steps", 1), 0
         self._random = torch.Generator().manual_seed(checks.integer(seed, "seed", 0))
 
-    def forward(self, columns: list[Tensor], kept: Tensor | None) -> dict[str, Tensor]:
+    def of_batch(self, columns: list[Tensor], kept: Tensor | None) -> dict[str, Tensor]:
         """Return the losses of a batch, each times its weight.
 
         Args:
