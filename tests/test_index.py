@@ -24,6 +24,7 @@ from hypothesis.stateful import (
 from qama import Codec, FormatError, Index, SearchResult, container, kernels
 from qama.quantizers.kept import FORMS, Form
 from qama.quantizers.thermometer import levels
+from qama.search.scan import topk
 
 CELL = {"dims": 32, "level": "2"}
 
@@ -221,6 +222,12 @@ def test_coarse_to_fine_search_rescores_the_coarse_candidates(codec, rows, queri
     found = index.search(queries, 10, scorer=scorer, funnel=40)
     np.testing.assert_array_equal(np.take_along_axis(scores, found.ids, axis=1), found.scores)
     assert (np.diff(found.scores, axis=1) <= 0).all()
+
+
+def test_a_funnel_that_says_no_number_scans_few_rows_flat(index):
+    assert topk.candidates(index.code, True, 10, 999_999) == 0
+    assert topk.candidates(index.code, True, 10, 10**6) >= 1000
+    assert topk.candidates(index.code, 40, 10, 100) == 40
 
 
 def test_fewer_candidates_than_k_are_raised_to_k(index, queries):

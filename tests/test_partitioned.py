@@ -599,3 +599,42 @@ def hold(index, queries, seen, write, args):
     adding.join(0.2)
     seen.append(adding.is_alive())
     write(*args)
+
+
+def test_an_index_chooses_its_lists_by_itself(codec, vectors, queries, monkeypatch):
+    assert [partitioning.lists_for(n) for n in (131_071, 131_072, 10**6, 10**7)] == [
+        None, 1024, 4096, 8192,
+    ]  # fmt: skip
+    monkeypatch.setattr(partitioning, "lists_for", lambda n: None if n < 600 else n // 100)
+    index = Index(codec, **CELL, nlist="auto")
+    flat = Index(codec, **CELL)
+    for begin, wanted in ((0, None), (300, 6), (600, 6), (900, 6)):
+        index.add(vectors[begin : begin + 300])
+        flat.add(vectors[begin : begin + 300])
+        assert index.nlist == wanted
+        assert (wanted is None) == ("lists" not in repr(index))
+    index.add(vectors[:1200], np.arange(5000, 6200))
+    flat.add(vectors[:1200], np.arange(5000, 6200))
+    assert index.nlist == 24
+    np.testing.assert_array_equal(index.ids, flat.ids)
+    found = index.search(queries, 10, nprobe=24)
+    np.testing.assert_array_equal(found.scores, flat.search(queries, 10).scores)
+
+
+def test_without_lists_an_index_that_chooses_them_scans_all(codec, vectors, queries):
+    index = Index(codec, **CELL, nlist="auto")
+    index.add(vectors[:500])
+    wanted = index.search(queries, 5)
+    for options in ({"nprobe": 3}, {"recall": 0.9}, {"funnel": True}):
+        np.testing.assert_array_equal(index.search(queries, 5, **options).ids, wanted.ids)
+    with pytest.raises(ValueError, match="nlist is 'many'; give a whole number >= 1, or \"auto\""):
+        Index(codec, **CELL, nlist="many")
+
+
+def test_a_failed_choice_of_lists_adds_nothing(codec, vectors, monkeypatch):
+    index = Index(codec, **CELL, nlist="auto")
+    index.add(vectors[:100])
+    monkeypatch.setattr(partitioning, "lists_for", lambda n: n + 1)
+    with pytest.raises(ValueError, match="lists need at least as many vectors"):
+        index.add(vectors[100:200])
+    assert len(index) == 100

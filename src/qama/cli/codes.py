@@ -8,13 +8,14 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from qama import codefile, files, sources
+from qama import checks, codefile, files, sources
 from qama.checks import CHUNK_ROWS, finite, matrix
 from qama.cli import options
 from qama.codec import Codec
 from qama.console import check_output, command, emit, progress, say
 from qama.search.index import Index
 from qama.search.rows import ids as idmap
+from qama.search.rows import partitioning
 
 CodecFile = Annotated[Path, typer.Argument(help="A codec that `qama fit` wrote.")]
 
@@ -69,7 +70,8 @@ def index(
         Path | None, typer.Option(help="Ids: a .npy file, or text with one number a line.")
     ] = None,
     nlist: Annotated[
-        int | None, typer.Option(min=1, help="Inverted lists, of which a search reads a few.")
+        str | None,
+        typer.Option(help="Inverted lists, of which a search reads a few: how many, or auto."),
     ] = None,
     keep: Annotated[
         str | None, typer.Option(help="Keep the vectors too: float16 or int8, to rescore with.")
@@ -85,10 +87,21 @@ def index(
     else:
         built = Index(loaded, dims=dims, level=level, nbytes=nbytes, keep=keep)
         _fill(built, vectors, ids)
-    if nlist is not None:
-        built.partition(nlist)
+    lists = None if nlist is None else _lists(nlist, len(built))
+    if lists is not None:
+        built.partition(lists)
     built.save(output)
     say(f"{output}: {built!r}; as thermometer codes {built.code.nbytes} B each")
+
+
+def _lists(nlist: str, rows: int) -> int | None:
+    """Return how many lists are asked for; None where rows are searched faster without."""
+    if nlist != partitioning.AUTO:
+        return checks.integer(int(nlist) if nlist.isdecimal() else nlist, "--nlist", 1)
+    lists = partitioning.lists_for(rows)
+    if lists is None:
+        say(f"no lists: fewer than {partitioning.LISTED_FROM:,} vectors are searched faster whole")
+    return lists
 
 
 def _of_codes(loaded: Codec, path: Path, ids: Path | None, asked: dict[str, Any]) -> Index:

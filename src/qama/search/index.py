@@ -59,13 +59,15 @@ class Index(NotCopied):
         level: Level of a grid code.
         nbytes: Length of a byte code; excludes dims and level.
         nlist: Inverted lists; about 2 to 4 times the square root of the number of vectors does
-            well. None: none.
+            well. "auto": none below 131,072 vectors, then as many as the vectors do well with,
+            made anew each time that there are sixteen times as many; while there are none, a search
+            scans all, whatever ``nprobe`` and ``recall`` say. None: none.
         keep: "float16" or "int8": keep the vectors themselves too, 2 bytes or 1 for each dim, so
             that `search` can rescore. Those of a file are mapped: a search reads those of its
             candidates alone. None: keep codes alone.
 
     Raises:
-        ValueError: a code that the codec does not have, nlist < 1, or another ``keep``.
+        ValueError: a code that the codec does not have, another ``nlist``, or another ``keep``.
     """
 
     def __init__(
@@ -75,12 +77,13 @@ class Index(NotCopied):
         dims: int | None = None,
         level: object | None = None,
         nbytes: int | None = None,
-        nlist: int | None = None,
+        nlist: int | str | None = None,
         keep: str | None = None,
     ) -> None:
         self.codec = checked(codec, "Index")
         self.code = self.codec.code(dims, level, nbytes)
-        self._wanted = None if nlist is None else checks.integer(nlist, "nlist", 1)
+        self._chooses = nlist == partitioning.AUTO
+        self._wanted = None if nlist is None or self._chooses else _lists(nlist)
         self._read_only = False
         self._in_memory = True  # changes stay there
         self._path: Path | None = None
@@ -440,8 +443,8 @@ class Index(NotCopied):
                 score the best candidates by all of their bytes; a number says how many (True:
                 12,000 over the bytes of the prefix, but at least a thousandth of the rows and
                 20 k). Approximate.
-                Codes without a shorter prefix (hybrid) refuse it. Worth it from about a million
-                byte codes on: see docs/kernels.md.
+                Of fewer than a million vectors True scans all codes whole, which is faster.
+                Codes without a shorter prefix (hybrid) refuse it.
             nprobe: Of an index with inverted lists: how many lists are read for each query, the
                 nearest ones, and further ones where these hold fewer than k vectors that may be
                 returned; ``nlist`` is the search of everything.
@@ -842,7 +845,7 @@ class Index(NotCopied):
             entries = joined(columns)
         rows = now.changed(ids, entries)
         if self._store is None:
-            self._state = State(rows, None)
+            self._state = State(self._in_lists(rows, threads), None)
             return
         try:
             held = self._store.append(self._state, kind, ids, entries, durable)
@@ -856,6 +859,14 @@ class Index(NotCopied):
         finally:
             store.settle(self._state)
 
+    def _in_lists(self, rows: Snapshot, threads: int) -> Snapshot:
+        """Return rows in lists where the index chooses these itself and it is time for others."""
+        wanted = partitioning.lists_for(len(rows)) if self._chooses else None
+        held = 0 if rows.lists is None else rows.lists.nlist
+        if wanted is None or wanted < 4 * held:
+            return rows
+        return partitioning.partitioned(self.code, rows, rows.live_codes(), wanted, 0, threads)
+
     def _probes(
         self, now: Snapshot, nprobe: int | None, recall: float | None, funnel: bool | int
     ) -> int:
@@ -864,7 +875,7 @@ class Index(NotCopied):
             raise ValueError("nprobe excludes recall; give one of them")
         nlist = self._wanted if now.lists is None else now.lists.nlist
         if nlist is None:
-            if nprobe is None and recall is None:
+            if self._chooses or (nprobe is None and recall is None):
                 return 0
             raise ValueError(
                 "nprobe and recall are for an index with inverted lists, and this one has none: "
@@ -910,3 +921,14 @@ class Index(NotCopied):
                 f"do: open it again, and replace such files by renaming (mv, rsync without "
                 f"--inplace)"
             )
+
+
+def _lists(nlist: object) -> int:
+    """Return a number of lists that was given.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if isinstance(nlist, str):
+        raise ValueError(f'nlist is {nlist!r}; give a whole number >= 1, or "auto"')
+    return checks.integer(nlist, "nlist", 1)

@@ -18,6 +18,16 @@ from qama.search.rows.snapshot import Snapshot
 
 SAMPLE = 64  # codes per list that centroids are found from, at most
 ITERATIONS = 10
+AUTO = "auto"  # in place of a number of lists: as many as the rows do well with
+LISTED_FROM = 131_072  # rows from which a search over lists is faster than one of all
+
+
+def lists_for(rows: int) -> int | None:
+    """Return how many lists so many rows do well with: a power of two near 3 sqrt(rows).
+
+    None: they are searched faster without.
+    """
+    return None if rows < LISTED_FROM else int(2 ** np.rint(np.log2(3 * np.sqrt(rows))))
 
 
 def partitioned(

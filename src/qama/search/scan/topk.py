@@ -27,6 +27,7 @@ Mask = npt.NDArray[np.uint64]
 Keys = npt.NDArray[Any]  # int32 distances, or float32 minus the score: smaller is better
 
 _QUERY_BATCH = 256  # queries whose tables are held together
+_FUNNEL_FROM = 1_000_000  # rows: of fewer, a flat scan takes less than a coarse one and its rest
 _CANDIDATE_BYTES = 12_000  # of the prefixes of a coarse-to-fine search's candidates, at least
 
 
@@ -217,6 +218,8 @@ def candidates(code: Code, funnel: bool | int, k: int, rows: int) -> int:
             f"more bytes, or more dims at a level other than hybrid"
         )
     if funnel is True:
+        if rows < _FUNNEL_FROM:
+            return 0
         # the longer the prefix, the fewer: docs/paper.md, a budget that changes per query
         return max(_CANDIDATE_BYTES // short.stored_bytes, 20 * k, rows // 1000)
     return checks.integer(funnel, "funnel", 1)
