@@ -145,7 +145,7 @@ def test_a_search_asks_for_no_more_threads_than_it_was_given(
         watch(name)
     index = Index(byte_codec, nbytes=16)
     index.add(rows)
-    index.search(queries, 3, threads=1, funnel=True)
+    index.search(queries, 3, threads=1, funnel=40)
     assert asked == {"multiply": 1, "table_topk": 1, "table_rows": 1}
 
 

@@ -69,7 +69,7 @@ def test_gradients_reach_the_vectors_alone_and_make_them_better(codec, columns):
     seen = []
     for _ in range(60):
         optimizer.zero_grad()
-        total = torch.stack([*loss([x[:20], x[20:]], kept).values()]).sum()
+        total = torch.stack([*loss.of_batch([x[:20], x[20:]], kept).values()]).sum()
         total.backward()
         optimizer.step()
         seen.append(float(total.detach()))

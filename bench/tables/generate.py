@@ -382,6 +382,7 @@ def main():
     shown = [r for r in macro(load("default")) if (r.level, r.scorer) in DRAWN]
     drawings.draw(ROOT / "docs" / "drawings")
     speed_plot(ROOT / "docs" / "speed.svg")
+    latency_tables.latency_plot(ROOT / "docs" / "latency.svg")
     quality_tables.plot(ROOT / "docs" / "quality.svg")
     for model in quality_tables.OTHERS:
         quality_tables.plot(ROOT / "docs" / f"quality_{model.split('-')[0]}.svg", model)

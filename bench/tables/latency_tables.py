@@ -1,9 +1,18 @@
-"""Tables of bench/latency.py, codewords.py, overhead.py and wide.py."""
+"""Tables of bench/latency.py, lists.py, codewords.py, overhead.py and wide.py."""
 
 import json
 from pathlib import Path
 
-__all__ = ["codewords", "latency", "latency_small", "overhead", "wide_costs", "wide_errors"]
+__all__ = [
+    "codewords",
+    "latency",
+    "latency_large",
+    "latency_small",
+    "lists",
+    "overhead",
+    "wide_costs",
+    "wide_errors",
+]
 
 RESULTS = Path(__file__).parent.parent / "results"
 
@@ -29,20 +38,99 @@ def _row(row):
 HEADS = ("engine", "setting", "bytes a row", "recall@10", "ms, one query", "ms, of 64")
 
 
+SOURCES = {
+    "docs": "documentation, WordLlama", "minilm": "passages, MiniLM", "wide768": "made 768 d wide",
+    "wide1536": "made 1,536 d wide",
+}  # fmt: skip
+
+
+def _sizes(least):
+    """The sources and numbers of rows that were measured, from so many rows on or below."""
+    found = dict.fromkeys((r["vectors"], r["dims"], r["rows"]) for r in _results("latency"))
+    return [size for size in found if (size[2] >= 50_000) == least]
+
+
 def latency():
-    """Every engine over all vectors that were at hand."""
-    rows = _results("latency")
-    most = max(row["rows"] for row in rows)
-    heads = (f"{most:,} rows", *HEADS[1:])
-    return "\n".join(_lines(heads, [_row(row) for row in rows if row["rows"] == most]))
+    """Every engine over the largest number of rows."""
+    vectors, dims, count = max(_sizes(True), key=lambda size: size[2])
+    rows = [r for r in _results("latency") if (r["vectors"], r["rows"]) == (vectors, count)]
+    heads = (f"{count:,} rows, {dims} d", *HEADS[1:])
+    return "\n".join(_lines(heads, [_row(row) for row in rows]))
+
+
+def latency_large():
+    """Every engine over the other numbers of rows from 50,000 on."""
+    biggest = max(size[2] for size in _sizes(True))
+    tables = []
+    for vectors, dims, count in _sizes(True):
+        if count < biggest:
+            rows = [r for r in _results("latency") if (r["vectors"], r["rows"]) == (vectors, count)]
+            heads = (f"{count:,} rows, {dims} d", *HEADS[1:])
+            tables.append("\n".join(_lines(heads, [_row(row) for row in rows])))
+    return "\n\n".join(tables)
 
 
 def latency_small():
-    """The engines without lists, over fewer vectors."""
-    rows = _results("latency")
-    most = max(row["rows"] for row in rows)
-    small = [(f"{r['rows']:,}", *_row(r)) for r in rows if r["rows"] < most]
+    """The engines over few vectors, where no lists are needed."""
+    small = [
+        (f"{r['rows']:,}, {r['dims']:,} d", *_row(r))
+        for r in _results("latency")
+        if (r["vectors"], r["dims"], r["rows"]) in _sizes(False)
+    ]
     return "\n".join(_lines(("rows", *HEADS), small))
+
+
+def latency_plot(path):
+    """Recall of float's ten against milliseconds, one query and batches, of each large size."""
+    from matplotlib import pyplot
+
+    sizes = _sizes(True)
+    figure, grid = pyplot.subplots(
+        len(sizes), 2, figsize=(9, 3.4 * len(sizes)), squeeze=False, sharey="row"
+    )
+    for (vectors, dims, count), line in zip(sizes, grid, strict=True):
+        rows = [r for r in _results("latency") if (r["vectors"], r["rows"]) == (vectors, count)]
+        for axes, batch in zip(line, (1, 64), strict=True):
+            _curves(axes, rows, f"ms of {batch}")
+            axes.set_title(f"{SOURCES[vectors]}: {count:,} x {dims}", fontsize=9)
+            axes.set_xlabel("ms, one query" if batch == 1 else f"ms a query, in batches of {batch}")
+        line[0].set_ylabel("of float's ten")
+    figure.legend(
+        *grid[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=7
+    )
+    figure.set_layout_engine("constrained")
+    figure.savefig(path)
+    pyplot.close(figure)
+
+
+def _curves(axes, rows, time):
+    """Draw one line for each engine; qama's lengths apart, bytes a row behind the names."""
+    lines = {}
+    for row in rows:
+        if row["bytes"] == 4 * row["dims"]:
+            continue  # float32 itself
+        length = row["setting"].partition(" B")[0] if row["engine"].startswith("qama") else ""
+        name = f"{row['engine']} ({row['bytes']:g} B)"
+        lines.setdefault((name, length), []).append((row[time], row["recall"]))
+    for number, ((name, _), points) in enumerate(lines.items()):
+        ours = name.startswith("qama")
+        axes.plot(
+            *zip(*sorted(points), strict=True), marker="o" if ours else "x", markersize=3,
+            linewidth=2 if ours else 1, color=f"C{number % 10}", label=name,
+            linestyle="-" if number < 10 else "--",
+        )  # fmt: skip
+    axes.set_xscale("log")
+    axes.grid(alpha=0.3)
+
+
+def lists():
+    """k-means centroids beside leading codewords as lists."""
+    heads = ("lists", "read", "rows read", "of the ten best of all codes %")
+    rows = [
+        (r["lists"], r["read"], f"{r['rows']:,}", f"{100 * r['found']:.1f}")
+        for r in _results("lists")
+    ]
+    return "\n".join(_lines(heads, rows))
 
 
 def codewords():
