@@ -172,21 +172,24 @@ def gathered(port):
     ]
 
 
+def milliseconds(seconds, prefix=""):
+    """The middle and the slowest hundredth; None of none."""
+    found = np.percentile(seconds, [50, 99]) * 1000 if len(seconds) else [None, None]
+    return {f"{prefix}{name}_ms": value for name, value in zip(("p50", "p99"), found, strict=True)}
+
+
 def measured(port, every, clients, duration, writers):
     """One row of the results."""
     before = gathered(port)
     seconds, failed, written, ids = asyncio.run(load(port, every, clients, duration, writers))
     count, calls = (a - b for a, b in zip(gathered(port), before, strict=True))
-    p50, p99 = np.percentile(seconds, [50, 99]) * 1000
     row = {
         "requests": len(seconds), "errors": len(failed), "per_second": len(seconds) / duration,
-        "p50_ms": p50, "p99_ms": p99, "queries_per_call": count / max(1, calls),
+        **milliseconds(seconds), "queries_per_call": count / max(1, calls),
         "failures": sorted({*map(str, failed)}),
     }  # fmt: skip
     if writers:
-        row |= {"written_per_second": len(written) / duration,
-                "write_p50_ms": float(np.percentile(written, 50)) * 1000,
-                "write_p99_ms": float(np.percentile(written, 99)) * 1000}  # fmt: skip
+        row |= {"written_per_second": len(written) / duration, **milliseconds(written, "write_")}
     return row, ids
 
 
@@ -205,7 +208,8 @@ def main():
         codec = make_index(index, given.rows)
         qama.Documents.create(folder, codec, nbytes=NBYTES).close()
         of = {"rows": given.rows, "wait_ms": given.wait_ms, "seconds": given.seconds}
-        with server([index, folder], "--write", "--wait-ms", str(given.wait_ms)) as (port, process):
+        options = ("--write", "--wait-ms", str(given.wait_ms), "--max-requests", "1024")
+        with server([index, folder], *options) as (port, process):
             asyncio.run(load(port, every, 8, 1))  # nothing is cold any more
             for writers in (0, WRITERS):
                 for clients in given.clients:
