@@ -4,7 +4,7 @@ from paper_results import rows
 
 __all__ = ["documents", "documents_peers", "finetune", "rescoring", "sql_tables"]
 
-NOTHING = "Not measured."
+NOTHING = "*Not measured yet.*"
 
 
 def _lines(heads, cells):

