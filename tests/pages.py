@@ -9,7 +9,7 @@ ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 
-_BLOCK = re.compile(r"^(?:<!-- (\w+): (\S+).*? -->\n)?```(\w+)\n(.*?)^```$", flags=re.S | re.M)
+_BLOCK = re.compile(r"^(?:<!-- (\w+): (\S+)[^\n]*? -->\n)?```(\w+)\n(.*?)^```$", flags=re.S | re.M)
 
 
 def named(page: Path) -> dict[str, str]:
