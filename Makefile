@@ -50,6 +50,7 @@ lint: $(VENV)/dev.stamp
 	$(RUN) -m ruff check src tests bench
 	$(RUN) -m ruff format --check src tests bench
 	$(RUN) -m mypy
+	$(RUN) -m mypy --platform win32
 	$(RUN) -m mypy --strict --config-file= tests/typed_example.py
 	$(RUN) -m basedpyright
 	$(VENV)/bin/clang-format --dry-run --Werror csrc/*.h csrc/*.cpp tests/*.cpp

@@ -1,4 +1,4 @@
-"""Run on an installed qama whatever its core dependencies let run: `python tests/core.py`.
+"""Run on an installed qama what its core dependencies let run: tests/core.py [FILES] [OPTIONS].
 
 The tests are copied away from the sources, so that the installed package is what they meet. Files
 that import what is not installed are left out, and so are tests that ask for an extra: with pytest
@@ -65,6 +65,8 @@ def lacks(file):
 
 
 def main():
+    asked = [word for word in sys.argv[1:] if word.endswith(".py")]
+    options = [word for word in sys.argv[1:] if word not in asked]
     about = kernels.info()
     print(f"qama {qama.__version__} at {Path(qama.__file__).parent}: {about}", flush=True)
     assert about["native"], "the native kernels are not in the package"
@@ -79,11 +81,10 @@ def main():
             str(file)
             for file in sorted(copy.glob("test_*.py"))
             if file.name not in OF_THE_CHECKOUT and not lacks(file)
+            if not asked or file.name in asked
         ]
         extras = Extras()
-        code = pytest.main(
-            [*files, "-p", "no:cacheprovider", "-q", *sys.argv[1:]], plugins=[extras]
-        )
+        code = pytest.main([*files, "-p", "no:cacheprovider", "-q", *options], plugins=[extras])
         os.chdir(HERE)
     print(f"{len(files)} files: {dict(extras.counts)}")
     if code == 0 and not sys.argv[1:] and extras.counts["passed"] < LEAST:

@@ -92,10 +92,11 @@ def _map_of(array: npt.NDArray[Any]) -> _Map | None:
 def _advise(array: npt.NDArray[Any], advice: str, starts: list[int], length: int) -> None:
     """Say how some stretches of a C-contiguous array will be read, where the system listens."""
     held = _map_of(array)
-    if held is None or not length or not hasattr(mmap, advice):
+    advise = getattr(held, "madvise", None)  # Windows has none
+    if held is None or advise is None or not length or not hasattr(mmap, advice):
         return
     offset = array.ctypes.data - np.frombuffer(held, dtype=np.uint8).ctypes.data
     with contextlib.suppress(OSError):  # advice
         for start in starts:
             page = (offset + start) // mmap.PAGESIZE * mmap.PAGESIZE
-            held.madvise(getattr(mmap, advice), page, offset + start + length - page)
+            advise(getattr(mmap, advice), page, offset + start + length - page)
