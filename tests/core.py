@@ -75,6 +75,7 @@ def main():
         copy = Path(folder) / "tests"
         shutil.copytree(HERE, copy, ignore=shutil.ignore_patterns("__pycache__", "emulated*"))
         shutil.copy(HERE.parent / "pyproject.toml", folder)
+        shutil.copytree(HERE.parent / "docs", Path(folder) / "docs")
         os.chdir(folder)
         sys.path[:0] = [str(copy), str(copy / "long")]
         files = [

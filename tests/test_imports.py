@@ -112,7 +112,7 @@ ONLY = {  # what a layer keeps away from, though it lies above
     "progress": {"recipe"},
     "sklearn": {"checks", "errors", "codec", "fitting"},
     "pace": set(),
-    "console": {"checks", "pace", "recipe", "shown"},
+    "console": {"checks", "pace", "progress", "recipe", "shown"},
     "machine": {
         "blas",
         "checks",

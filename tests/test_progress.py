@@ -114,7 +114,7 @@ def test_quiet_says_nothing_and_does_the_same(tmp_path, vectors, option):
 
 
 def test_quiet_hides_no_error_and_no_data(tmp_path, vectors):
-    assert "no such file" in refused("inspect", tmp_path / "none", "--quiet")
+    assert "No such file" in refused("inspect", tmp_path / "none", "--quiet")
     assert "fingerprint" in done("inspect", GOLDEN, "-q").stdout
 
 
@@ -129,7 +129,7 @@ def test_every_command_can_be_quiet():
 
 def test_a_file_that_is_not_there_is_named_with_what_to_do(tmp_path):
     said = refused("inspect", tmp_path / "none.index")
-    assert said.replace("\n", "").endswith("none.index: no such file or directory; check the name")
+    assert said.replace("\n", "").endswith("none.index: No such file or directory; check the name")
     assert "Errno" not in said
 
 

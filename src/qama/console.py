@@ -27,6 +27,7 @@ from rich.text import Text
 
 from qama import checks
 from qama.pace import Pace
+from qama.progress import TITLES
 from qama.shown import shown as shown
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def _sentence(error: Exception) -> str:
         names = (error.filename, error.filename2)
         files = " -> ".join(os.fsdecode(name) for name in names if name is not None)
         advice = "; check the name" if isinstance(error, FileNotFoundError) else ""
-        return f"{files}: {error.strerror.lower()}{advice}"
+        return f"{files}: {error.strerror}{advice}"
     return str(error) or type(error).__name__
 
 
@@ -177,7 +178,7 @@ def fit_progress(title: str) -> Iterator[Callable[[Report], None]]:
         def callback(report: Report) -> None:
             losses = " ".join(f"{name} {value:.3f}" for name, value in report.losses.items())
             found = "" if report.agreement is None else f"agreement {report.agreement:.3f}  "
-            update(report.step, f"{report.codes} codes  {found}{losses}", report.steps)
+            update(report.step, f"{TITLES[report.codes]}  {found}{losses}", report.steps)
 
         yield callback
 

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from qama.recipe import Report
 
-_TITLES = {"bytes": "byte codes", "grid": "grid codes"}
+TITLES = {"bytes": "byte codes", "grid": "grid codes"}
 
 
 class Bar:
@@ -34,7 +34,7 @@ class Bar:
         if report.codes != self._codes:
             self.close()
             self._codes = report.codes
-            title = _TITLES.get(report.codes, report.codes)
+            title = TITLES[report.codes]
             self._bar = self._make(total=report.steps, desc=title, **self._options)
         told = dict(report.losses)
         if report.agreement is not None:
