@@ -1,10 +1,10 @@
 """Time a newcomer's way: from nothing to a first search over own vectors, command by command.
 
-    python bench/newcomer.py dist/qama-*.whl [--vectors FILE] [--python python3]
+    python bench/newcomer.py dist/qama-*.whl [--vectors FILE] [--rows 20000] [--python python3]
 
 Each command runs as it would be typed, in a fresh environment without PyTorch and with an empty
-pip cache. The vectors are those of QAMA_DATA's 48,000 passages, or drawn where it is absent; their
-first hundred are the queries. Writes bench/results/newcomer.json.
+pip cache. The vectors are 20,000 passages' of QAMA_DATA, or drawn where it is absent; the first
+hundred are the queries. Writes bench/results/newcomer.json.
 """
 
 from __future__ import annotations
@@ -30,10 +30,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("wheel", type=Path)
     parser.add_argument("--vectors", type=Path)
+    parser.add_argument("--rows", type=int, default=20_000)
     parser.add_argument("--python", default="python3")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         X, source = vectors(asked.vectors)
+        X = X[: asked.rows]
         np.save(Path(folder, "vectors.npy"), X)
         np.save(Path(folder, "queries.npy"), X[:100])
         typed = [

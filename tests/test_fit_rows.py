@@ -114,6 +114,7 @@ def test_codes_that_do_not_are_not():
 
 
 def test_lengths_that_vary_are_named_once(rows):
+    pytest.importorskip("torch")
     X = rows * np.random.default_rng(0).lognormal(0, 1, (len(rows), 1)).astype(np.float32)
     with pytest.warns(NormWarning, match="vary by a factor of .*cosine.*inner product") as told:
         qama.fit(X, **QUICK)
