@@ -1,6 +1,6 @@
 """Show what a command prints, as a terminal would, in an SVG.
 
-    python bench/terminal.py docs/demo.svg qama demo
+    python bench/terminal.py docs/report.svg qama report vectors.npy
 
 What it says on stderr passes by; what it writes to stdout is drawn.
 """
