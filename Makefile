@@ -11,7 +11,7 @@ QAMA_DATA ?= ../shared
 COLLECTIONS := cranfield cisi nfcorpus scifact cosqa npl
 SOURCES := pyproject.toml constraints.txt CMakeLists.txt $(wildcard csrc/*)
 
-.PHONY: demo test test-integrations test-engines test-server fuzz-server bare wheel coverage lint bench bench-quality bench-paper bench-tasks bench-speed bench-documents bench-engines bench-serving sanitize fuzz emulated docs site clean
+.PHONY: demo test test-integrations test-engines test-server fuzz-server bare wheel coverage lint bench bench-quality bench-generalisation bench-paper bench-tasks bench-speed bench-documents bench-engines bench-serving sanitize fuzz emulated docs site clean
 
 demo: $(VENV)/demo.stamp
 	$(RUN) -m qama demo
@@ -67,6 +67,9 @@ bench: $(VENV)/dev.stamp
 
 bench-quality: $(VENV)/bench.stamp
 	$(RUN) bench/quality.py $(ARGS)
+
+bench-generalisation: $(VENV)/bench.stamp
+	$(RUN) bench/generalisation.py --methods qama opq
 
 bench-paper: $(VENV)/bench.stamp
 	$(RUN) bench/paper.py

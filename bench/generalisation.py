@@ -134,7 +134,7 @@ def theirs(scene: Scene, lengths: list[int]) -> Iterator[tuple[int, Found, dict[
         search = peers.best_opq(scene.fitted, nbytes, seed=0)
         facts = {"fit CPU s": round(time.process_time() - began, 1)}
         every = scene.searched.values()
-        yield nbytes, tuple(search(there.docs, there.queries, K) for there in every), facts
+        yield nbytes, tuple(search(there.docs, there.queries, K).hits.ids for there in every), facts
 
 
 METHODS: dict[str, Callable[..., Iterator[tuple[int, Found, dict[str, Any]]]]] = {

@@ -91,7 +91,10 @@ def _pq4(nbytes: int, d: int, n_fit: int) -> Iterator[Variant]:
 
 
 def _opq(nbytes: int, d: int, n_fit: int) -> Iterator[Variant]:
-    """Several output dims, from a random rotation and from balanced principal axes."""
+    """Several output dims, from a random rotation and from balanced principal axes; at its best.
+
+    The best is all dims from balanced axes, its rotation fitted on all rows.
+    """
     whole, half, quarter = _next_multiple(d, nbytes), d // 2 // nbytes, d // 4 // nbytes
     tried = [(whole, "random"), (whole, "principal")]
     if half and half * nbytes < whole:
@@ -101,6 +104,8 @@ def _opq(nbytes: int, d: int, n_fit: int) -> Iterator[Variant]:
     for out, start in tried:
         setting = f"L2, {out} output dims, {start} start, {OPQ_ITERATIONS} iterations"
         yield Variant("OPQ+PQ", "asymmetric", nbytes, setting, _opq_runner(nbytes, out, start))
+    best = f"L2, {whole} output dims, principal start, {OPQ_ITERATIONS} iterations, all rows"
+    yield Variant("OPQ+PQ", "asymmetric", nbytes, best, _best_opq_runner(nbytes))
 
 
 OPQ_ITERATIONS = 25
@@ -138,19 +143,27 @@ def _opq_fitted(
     return opq, index
 
 
-def best_opq(
-    fit: Floats, nbytes: int, seed: int
-) -> Callable[[Floats, Floats, int], NDArray[np.int64]]:
+def best_opq(fit: Floats, nbytes: int, seed: int) -> Callable[[Floats, Floats, int], Outcome]:
     """OPQ from balanced axes, its rotation fitted on all rows: returns a search of documents."""
     d = _next_multiple(fit.shape[1], nbytes)
     opq, index = _opq_fitted(_pad(fit, d), nbytes, d, "principal", len(fit), seed)
 
-    def search(docs: Floats, queries: Floats, k: int) -> NDArray[np.int64]:
+    def search(docs: Floats, queries: Floats, k: int) -> Outcome:
         index.reset()
         index.add(opq.apply(_pad(docs, d)))
-        return _faiss_top_k(index, opq.apply(_pad(queries, d)), k).ids
+        hits = _faiss_top_k(index, opq.apply(_pad(queries, d)), k)
+        return Outcome(hits, nbytes, 4 * (256 * d + d * d))
 
     return search
+
+
+def _best_opq_runner(
+    nbytes: int,
+) -> Callable[[Floats, Floats, Floats, int, int], Outcome]:
+    def run(fit: Floats, docs: Floats, queries: Floats, k: int, seed: int) -> Outcome:
+        return best_opq(fit, nbytes, seed)(docs, queries, k)
+
+    return run
 
 
 def _balanced_axes(fit: Floats, out: int, parts: int) -> Floats:

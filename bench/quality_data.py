@@ -27,7 +27,7 @@ class Scene:
 
     Attributes:
         model: Name of the model.
-        setting: ``small``, ``wide`` or ``transfer``.
+        setting: ``sample``, ``transfer``, ``wide`` or ``small``.
         collection: Texts and judgements.
         fit: Vectors to fit on, float32 (n_fit, d), unit length.
         docs: Vectors to search, float32 (n, d); the collection's own come first.
@@ -61,6 +61,9 @@ def load_scene(model: str, name: str, setting: str) -> Scene:
     if setting == "transfer":
         return Scene(model, setting, collection, general, docs, queries)
     both = np.concatenate([docs, general])
+    if setting == "sample":
+        half = np.random.default_rng(0).permutation(len(both))[: len(both) // 2]
+        return Scene(model, setting, collection, both[np.sort(half)], docs, queries)
     return Scene(model, setting, collection, both, both, queries)
 
 

@@ -31,6 +31,16 @@ def few_turns():
         yield
 
 
+def test_more_rows_of_more_parts_come_closer(monkeypatch):
+    monkeypatch.setattr(additive, "_PART_ROWS", 400)
+    U = unit(rows(500, seed=1))
+    errors = []
+    for n in (1200, 4800):  # 3 parts and 12, as many turns with noise
+        fitted = fit_additive(rows(n), 11, seed=0, threads=1)
+        errors.append(np.square(U - fitted.decode(fitted.encode(U, 11))).sum())
+    assert errors[1] < 0.9 * errors[0]
+
+
 def quick_coder(nbytes):
     with few_turns():
         return fit_additive(rows(1100), nbytes, seed=0, threads=1)

@@ -11,7 +11,7 @@ from pathlib import Path
 RESULTS = Path(__file__).parent.parent.parent / "bench" / "results"
 MODEL = "all-minilm-l6-v2"
 OTHERS = {"wordllama-l2-supercat-256": "WordLlama, 256 d", "lsa-768": "LSA, 768 d"}
-SETTINGS = ("small", "wide", "transfer")
+SETTINGS = ("sample", "transfer", "wide", "small")
 COLLECTIONS = 6
 FLOAT_BYTES = 4 * 384  # of a vector of MODEL
 AMONG = ("FAISS", "all")  # of whom the best is taken

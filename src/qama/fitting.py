@@ -57,7 +57,7 @@ def fit(
             table; the path of a file that `qama.vectorfiles.opened` reads; a dataset of Hugging
             Face; or an iterator, a list or a tuple of batches, each of what stands first. n is at
             least 16; for grid codes d is a multiple of 8. Memory stays bounded: of more than
-            ``max_rows`` rows (262,144 of 384 dims) an even sample is used. Zero rows and exact
+            ``max_rows`` rows (262,144 up to 384 dims) an even sample is used. Zero rows and exact
             copies count once: ``facts`` say how many were left out.
         texts: Texts in place of vectors; X is then what makes vectors of them: an object with
             ``encode``, as a SentenceTransformer is, or a function from a list to floats (n, d).

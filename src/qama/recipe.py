@@ -58,9 +58,9 @@ class TrainConfig:
         evaluate_every: Steps between looks at the validation rows.
         patience: Looks without gain before training stops; the best state is kept.
         held_out: Share of the rows that are for validation, at most 512.
-        max_rows: Rows kept in memory; of more, an even sample is taken. None: as many as 100
-            million values hold, 262,144 of 384 dims; grid codes then learn from 65,536 of them, and
-            of texts so many are embedded.
+        max_rows: Rows kept in memory; of more, an even sample is taken. None: 262,144, or
+            as many as 100 million values hold; grid codes then learn from 65,536 of them, and of
+            texts so many are embedded.
     """
 
     codes: str = "grid"

@@ -15,7 +15,8 @@ from qama import arrays, checks, vectorfiles
 from qama.checks import Floats, Ids
 
 MIN_ROWS = 16
-MAX_VALUES = 262_144 * 384  # that a source's rows may hold in memory: 400 MB
+MAX_ROWS = 262_144  # of a source, where none are asked for
+MAX_VALUES = MAX_ROWS * 384  # that they may hold: 400 MB in memory
 
 
 def load(source: object, max_rows: int | None, seed: int) -> tuple[Floats, int]:
@@ -25,7 +26,7 @@ def load(source: object, max_rows: int | None, seed: int) -> tuple[Floats, int]:
         source: Anything that `arrays.plain` reads; the path of a file that `vectorfiles.opened`
             reads; a dataset of Hugging Face; or an iterator, a list or a tuple of batches, each of
             them of what `arrays.plain` reads.
-        max_rows: Rows kept; None: as many as `MAX_VALUES` values hold.
+        max_rows: Rows kept; None: `MAX_ROWS`, or fewer that hold `MAX_VALUES`.
         seed: Of the sample.
 
     Raises:
@@ -99,7 +100,7 @@ def sample(count: int, most: int, seed: int) -> Ids:
 
 
 def _most(max_rows: int | None, width: int) -> int:
-    return max(MIN_ROWS, MAX_VALUES // width) if max_rows is None else max_rows
+    return min(MAX_ROWS, max(MIN_ROWS, MAX_VALUES // width)) if max_rows is None else max_rows
 
 
 def _sample(A: npt.NDArray[Any], max_rows: int | None, seed: int) -> tuple[Floats, int]:

@@ -48,7 +48,6 @@ _TURNS = {0: 90, 12: 36, 48: 18}  # of another one, by the byte where it starts
 _FEW_TURNS = 9  # of a stage of one byte
 _NOISE = 0.5  # of codewords in the first turn, in standard deviations of a codeword's share
 _PARTS, _PART_ROWS = 3, 16_384  # of the rows: so many at least, of so many rows at most
-_NOISY_PARTS = 4  # that choose under noise
 _SPREAD_ROWS = 65_536  # that say how large the noise is
 _CALM_ROUNDS = 2  # of all parts, without noise, after the others
 _PASSES, _LAST_PASSES = 1, 2  # over the bytes of a stage, for a refit of its codewords
@@ -246,11 +245,11 @@ Schedule = Callable[[int], Iterator[tuple[int, float]]]
 
 
 def _annealed(turns: int) -> Schedule:
-    """Noise falls to none while a few parts choose in so many turns; then all do."""
+    """Noise falls to none in so many turns, but no fewer than parts; then all choose without."""
 
     def schedule(parts: int) -> Iterator[tuple[int, float]]:
-        few = min(parts, _NOISY_PARTS)
-        yield from ((turn % few, _NOISE * (1 - turn / turns)) for turn in range(turns))
+        noisy = max(turns, parts)
+        yield from ((turn % parts, _NOISE * (1 - turn / noisy)) for turn in range(noisy))
         yield from _calm(_CALM_ROUNDS)(parts)
 
     return schedule
