@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import mmap
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -60,4 +60,4 @@ def _process() -> int | None:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
     except (OSError, IndexError, ValueError):
         return None
-    return pages * os.sysconf("SC_PAGE_SIZE")
+    return pages * mmap.PAGESIZE
