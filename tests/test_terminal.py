@@ -193,6 +193,7 @@ def test_files_written_under_such_names(tmp_path, monkeypatch, vectors, raw, tol
 
 @hostile
 def test_eval_of_a_folder_with_such_a_name(tmp_path, monkeypatch, vectors, raw, told):
+    pytest.importorskip("pytrec_eval")
     name = raw.replace("/", "")
     monkeypatch.chdir(tmp_path)
     (tmp_path / name / "qrels").mkdir(parents=True)
