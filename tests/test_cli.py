@@ -107,7 +107,7 @@ def test_python_dash_m_and_an_error_at_a_real_terminal(tmp_path):
     assert result.returncode == 2
     assert result.stdout == ""
     assert result.stderr.startswith("error: ")
-    assert "no such file" in result.stderr
+    assert "No such file" in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
 
 
@@ -456,7 +456,7 @@ def test_eval_refuses(folder, collection):
     codec = ("--codec", folder / "codec")
     assert "give --embeddings FOLDER" in refused("eval", collection, *codec)
     assert "is no folder" in refused("eval", "NoSuchTask", *codec)
-    assert "no such file" in refused("eval", collection, *codec, "--embeddings", folder / "none")
+    assert "No such file" in refused("eval", collection, *codec, "--embeddings", folder / "none")
     twin = folder / "other" / "tiny"
     assert "2 of the folders are named 'tiny'" in refused("eval", collection, twin, *codec)
     (collection / "qrels" / "test.tsv").unlink()
@@ -482,7 +482,7 @@ def damage(folder):
 
 
 ENCODE_ERRORS = [
-    (("codec", "nothing.npy"), "no such file"),
+    (("codec", "nothing.npy"), "No such file"),
     (("codec", "narrow.npy"), "the vectors has 16 columns; this codec was fitted on 32"),
     (("codec", "flat.npy"), "one axis of 32"),
     (("codec", "ints.npy"), "dtype int64"),
@@ -490,7 +490,7 @@ ENCODE_ERRORS = [
     (("codec", "pickled.npy"), "not a .npy file of plain numbers"),
     (("codec", "text"), "not a .npy file of plain numbers"),
     (("codec", "nan.npy"), "[200, 4] is nan"),
-    (("nothing", "rows.npy"), "no such file"),
+    (("nothing", "rows.npy"), "No such file"),
     (("text", "rows.npy"), "is not a qama file"),
     (("short", "rows.npy"), "truncated"),
     (("index", "rows.npy"), "holds a qama 'index'; this needs a 'codec'"),
@@ -528,7 +528,7 @@ def test_bad_input_leaves_an_older_file_as_it_was(folder, command):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("nothing", "queries.npy"), "no such file"),
+        (("nothing", "queries.npy"), "No such file"),
         (("codec", "queries.npy"), "holds a qama 'codec'; this needs a 'index'"),
         (("short index", "queries.npy"), "truncated"),
         (("index", "narrow.npy"), "Q has 16 columns"),
@@ -547,7 +547,7 @@ def test_search_refuses(folder, arguments, message):
 def test_inspect_refuses(folder):
     damage(folder)
     for name, message in (("text", "is not a qama file"), ("short", "truncated"),
-                          ("short index", "truncated"), ("nothing", "no such file")):  # fmt: skip
+                          ("short index", "truncated"), ("nothing", "No such file")):  # fmt: skip
         assert message in refused("inspect", folder / name)
 
 

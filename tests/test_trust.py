@@ -367,7 +367,7 @@ def test_the_command_line_verifies_and_repairs(path, tmp_path):
     assert json.loads(done("verify", tmp_path / "new", "--json").stdout)["whole"]
     facts = json.loads(done("repair", path, "-o", tmp_path / "new", "--json").stdout)
     assert facts["lost_rows"] == 1024
-    assert "no such file" in refused("verify", tmp_path / "nothing")
+    assert "No such file" in refused("verify", tmp_path / "nothing")
 
 
 def test_inspect_shows_the_log(path):
