@@ -25,6 +25,7 @@ import gc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import real_vectors
@@ -34,6 +35,7 @@ from speed_timing import measure
 from wide import widened
 
 import qama
+from qama.kernels import _dispatch
 
 K, BATCHES, FITTED, QUERIES = 10, (1, 64), 50_000, 1000
 LENGTHS = (24, 32, 48, 64)
@@ -88,6 +90,9 @@ def ours(codec: qama.Codec, task: Task) -> Iterator[Engine]:
         yield Engine(
             "qama", f"{nbytes} B", each, lambda Q, k, i=flat: i.search(Q, k, threads=1).ids
         )
+        if nbytes == 48 and "avx512" in _dispatch.native_paths():
+            search = on_path("avx2", lambda Q, k, i=flat: i.search(Q, k, threads=1).ids)
+            yield Engine("qama, AVX2", f"{nbytes} B", each, search)
         if task.nlist is None:
             continue
         lists = qama.Index(codec, nbytes=nbytes, nlist=task.nlist)
@@ -97,6 +102,24 @@ def ours(codec: qama.Codec, task: Task) -> Iterator[Engine]:
                 "qama, lists", f"{nbytes} B, {probe} read", each + 8,
                 lambda Q, k, i=lists, p=probe: i.search(Q, k, nprobe=p, threads=1).ids,
             )  # fmt: skip
+
+
+def on_path(path: str, search: Any) -> Any:
+    """Return a search that runs on another path of the kernels, some microseconds slower."""
+
+    def searched(Q: Any, k: int) -> Any:
+        with mock.patch.dict(os.environ, QAMA_KERNEL=path):
+            _forget()
+            found = search(Q, k)
+        _forget()
+        return found
+
+    return searched
+
+
+def _forget() -> None:
+    _dispatch.chosen_path.cache_clear()
+    _dispatch.backend.cache_clear()
 
 
 def nearest(Q: Any, X: Any) -> Any:

@@ -8,6 +8,7 @@ __all__ = [
     "latency",
     "latency_large",
     "latency_small",
+    "latency_targets",
     "lists",
     "overhead",
     "wide_costs",
@@ -131,6 +132,86 @@ def lists():
         for r in _results("lists")
     ]
     return "\n".join(_lines(heads, rows))
+
+
+def latency_targets():
+    """What one query, lists and wide vectors were asked to reach, and what they reached."""
+    lines = ["| target | asked | measured | verdict |", "|---|--:|--:|---|"]
+    for source, count in (("docs", 1000), ("docs", 10_000), ("docs", 100_000)):
+        one = _engine(source, count, "qama", "48 B")["ms of 1"]
+        peer, asked = ("FAISS float32", 1.5) if count == 1000 else ("FAISS PQ fast-scan", 1)
+        other = _engine(source, count, peer)["ms of 1"]
+        what = f"one query, {count:,} rows, 48 B, times {peer}"
+        lines.append(_at_most(what, asked, one / other))
+    lines += [line for batch in (1, 64) for line in _against_lists(batch)]
+    for count in (1000, 10_000, 100_000, 1_000_000):
+        for batch in (1, 64):
+            ours, narrow = (
+                _engine("docs", count, name, "48 B")[f"ms of {batch}"]
+                for name in ("qama", "qama, AVX2")
+            )
+            what = f"AVX2, {count:,} rows, 48 B, {_asked(batch)}, times AVX-512"
+            lines.append(_at_most(what, 2, narrow / ours))
+    lines.append(
+        _at_most("query made ready, 384 d, ms", 0.025, _results("codewords")[1]["ms of 1"])
+    )
+    for row in _results("wide"):
+        lines.append(_at_most(f"query made ready, {row['dims']:,} d, ms", 0.08, row["query_ms"]))
+    for row, asked in zip(_results("wide"), (180, 120), strict=True):
+        what = f"fit of {row['rows']:,} x {row['dims']:,}, s"
+        lines.append(_at_most(what, asked, row["fit_seconds"]))
+        lines.append(_at_most(f"its codec, MB, {row['dims']:,} d", 8, row["codec_mb"]))
+        lines.append(
+            _at_most(f"its memory beyond the vectors, MB, {row['dims']:,} d", 1500, row["fit_mb"])
+        )
+    least = min(row["python"] for row in _results("overhead"))
+    lines.append(_at_most("Python around a search, the least line, µs", 20, least))
+    return "\n".join(lines)
+
+
+def _against_lists(batch):
+    """Yield how lists stand beside those of peers, at no more bytes a row and no less recall."""
+    time = f"ms of {batch}"
+    for count in (100_000, 1_000_000):
+        rows = [r for r in _results("latency") if (r["vectors"], r["rows"]) == ("docs", count)]
+        ours = [r for r in rows if r["engine"].startswith("qama") and "AVX2" not in r["engine"]]
+        for peer in (
+            "FAISS IVF PQ fast-scan",
+            "FAISS IVF RaBitQ fast-scan",
+            "ScaNN",
+            "RaBitQ library, 1 bit",
+        ):
+            ratios = []
+            for row in rows:
+                if row["engine"] == peer and row["recall"] >= 0.6:
+                    fit = [
+                        r[time] for r in ours
+                        if r["bytes"] <= row["bytes"] + 1 and r["recall"] >= row["recall"]
+                    ]  # fmt: skip
+                    ratios.append(min(fit) / row[time] if fit else float("inf"))
+            if ratios:
+                what = (
+                    f"lists, {count:,} rows, {_asked(batch)}, times {peer} at its bytes and recall"
+                )
+                yield _at_most(f"{what}, best of its points", 1, min(ratios))
+                yield _at_most(f"{what}, worst", 1, max(ratios))
+
+
+def _asked(batch):
+    return "one query" if batch == 1 else f"batches of {batch}"
+
+
+def _engine(source, count, engine, setting=""):
+    (row,) = (
+        r for r in _results("latency")
+        if (r["vectors"], r["rows"], r["engine"], r["setting"]) == (source, count, engine, setting)
+    )  # fmt: skip
+    return row
+
+
+def _at_most(what, asked, value):
+    shown = "none is so small" if value == float("inf") else f"{value:.3g}"
+    return f"| {what} | <= {asked:,} | {shown} | {'met' if value <= asked else 'missed'} |"
 
 
 def codewords():

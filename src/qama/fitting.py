@@ -94,8 +94,8 @@ def fit(
 
     Warns:
         NormWarning: the vectors' lengths vary strongly; codes rank by cosine.
-        FewRowsWarning: byte codes leave twice as much, or more, of rows that the fit held out as of
-            those that it saw; ``facts["error"]`` has both.
+        FewRowsWarning: byte codes leave more than a tenth of the variance of rows that the fit held
+            out, and twice as much as of those that it saw; ``facts["error"]`` has both.
 
     Raises:
         ValueError: an argument that does not fit; the message says what would.

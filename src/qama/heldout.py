@@ -19,6 +19,7 @@ from qama.quantizers.vectors import unit
 
 FACT = "error"  # the key in Codec.facts
 LIMIT = 2.0  # times the fitted rows' error
+MATTERS = 0.1  # of the variance of held-out rows: codes that leave less rank well all the same
 _ROWS = 512  # of the fitted ones
 
 
@@ -54,9 +55,10 @@ class Errors:
         """Say that they part, after a fit on so many rows.
 
         Warns:
-            FewRowsWarning: held-out rows have twice the error; the message says what would do.
+            FewRowsWarning: held-out rows have twice the error, and more than a tenth of their
+                variance; the message says what would do.
         """
-        if self.held_out > LIMIT * self.fitted:
+        if self.held_out > max(LIMIT * self.fitted, MATTERS):
             warnings.warn(
                 f"{self}: {self.held_out / self.fitted:.1f} times as much. {rows} rows are few "
                 f"for codes of that length: fit on more, or start from a base= of other vectors of "
