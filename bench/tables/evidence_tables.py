@@ -27,7 +27,8 @@ WORDS = ("better", "holds", "does not hold")
 SHOWN = (  # engine and setting
     ("qama", "24 B"), ("qama", "48 B"), ("qama", "64 B"), ("qama, lists", "48 B, 16 read"),
     ("FAISS PQ fast-scan", ""), ("FAISS IVF PQ fast-scan", "nprobe 16"),
-    ("FAISS IVF RaBitQ fast-scan", "nprobe 16"), ("FAISS HNSW SQ8", "efSearch 64"),
+    ("FAISS IVF RaBitQ fast-scan", "nprobe 16"), ("ScaNN", "16 leaves"),
+    ("RaBitQ library, 1 bit", "16 read"), ("RaBitQ library, 2 bit", "16 read"),
 )  # fmt: skip
 
 

@@ -85,43 +85,51 @@ def latency_plot(path):
     """Recall of float's ten against milliseconds, one query and batches, of each large size."""
     from matplotlib import pyplot
 
-    sizes = _sizes(True)
+    sizes, drawn = _sizes(True), {}
+    names = list(dict.fromkeys(map(_name, _results("latency"))))
     figure, grid = pyplot.subplots(
         len(sizes), 2, figsize=(9, 3.4 * len(sizes)), squeeze=False, sharey="row"
     )
     for (vectors, dims, count), line in zip(sizes, grid, strict=True):
         rows = [r for r in _results("latency") if (r["vectors"], r["rows"]) == (vectors, count)]
         for axes, batch in zip(line, (1, 64), strict=True):
-            _curves(axes, rows, f"ms of {batch}")
+            drawn |= _curves(axes, rows, f"ms of {batch}", names)
             axes.set_title(f"{SOURCES[vectors]}: {count:,} x {dims}", fontsize=9)
             axes.set_xlabel("ms, one query" if batch == 1 else f"ms a query, in batches of {batch}")
         line[0].set_ylabel("of float's ten")
+    shown = [name for name in names if name in drawn]
     figure.legend(
-        *grid[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=7
+        [drawn[name] for name in shown], shown, loc="outside lower center", ncols=4, fontsize=7
     )
     figure.set_layout_engine("constrained")
     figure.savefig(path)
     pyplot.close(figure)
 
 
-def _curves(axes, rows, time):
-    """Draw one line for each engine; qama's lengths apart, bytes a row behind the names."""
-    lines = {}
+def _name(row):
+    """What a curve is called: an engine, of qama with the length of its codes."""
+    ours = row["engine"].startswith("qama")
+    return f"{row['engine']}, {row['setting'].partition(',')[0]}" if ours else row["engine"]
+
+
+def _curves(axes, rows, time, names):
+    """Draw one line for each engine, each as in every other picture; return them by name."""
+    from matplotlib import colormaps
+
+    points, lines = {}, {}
     for row in rows:
-        if row["bytes"] == 4 * row["dims"]:
-            continue  # float32 itself
-        length = row["setting"].partition(" B")[0] if row["engine"].startswith("qama") else ""
-        name = f"{row['engine']} ({row['bytes']:g} B)"
-        lines.setdefault((name, length), []).append((row[time], row["recall"]))
-    for number, ((name, _), points) in enumerate(lines.items()):
-        ours = name.startswith("qama")
-        axes.plot(
-            *zip(*sorted(points), strict=True), marker="o" if ours else "x", markersize=3,
-            linewidth=2 if ours else 1, color=f"C{number % 10}", label=name,
-            linestyle="-" if number < 10 else "--",
-        )  # fmt: skip
+        if row["bytes"] != 4 * row["dims"]:  # float32 itself is far to the right
+            points.setdefault(_name(row), []).append((row[time], row["recall"]))
+    for name, found in points.items():
+        ours, number = name.startswith("qama"), names.index(name)
+        lines[name] = axes.plot(
+            *zip(*sorted(found), strict=True), marker="o" if ours else "x", markersize=3,
+            linewidth=2 if ours else 1, color=colormaps["tab20"](number % 20),
+            linestyle="-" if ours else "--",
+        )[0]  # fmt: skip
     axes.set_xscale("log")
     axes.grid(alpha=0.3)
+    return lines
 
 
 def lists():
