@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 import qama
-from qama import kernels
+from qama import checks, kernels
 from qama.cli.main import app
 from qama.machine import health, selftest
 
@@ -101,9 +101,9 @@ def test_threads_that_are_held_to_fewer_are_told(monkeypatch):
     for name in health._LIMITS:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("os.cpu_count", lambda: 8)
-    monkeypatch.setattr(health.rates, "cores", lambda: 8)
+    monkeypatch.setattr(checks, "threads", lambda asked: 8)
     assert health._threads().state == "fine"
-    monkeypatch.setattr(health.rates, "cores", lambda: 2)
+    monkeypatch.setattr(checks, "threads", lambda asked: 2)
     assert health._threads().said == "2 of 8 cores can be used"
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     assert "OMP_NUM_THREADS=1" in health._threads().said

@@ -54,7 +54,7 @@ def plan(
     held = options.amount(memory, "--memory") if memory is not None else rates.memory()
     if held is None:
         raise ValueError("this system does not tell its memory: give --memory, such as 64GB")
-    asked = planning.Asked(count, qps, keep, held, cores or rates.cores())
+    asked = planning.Asked(count, qps, keep, held, cores or checks.threads(0))
     with progress("planning", None) as update:
         found = rates.measured(dims, nbytes, tell=lambda note: update(0, note))
     figures = planning.plan(asked, found)

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from qama import container, kernels
+from qama import checks, container, kernels
 from qama.documents import Documents
 from qama.documents.store import NAME as DATABASE
 from qama.evaluation import provenance
-from qama.machine import rates, selftest
+from qama.machine import selftest
 from qama.search.storage.verify import verify
 
 FORCED = "QAMA_KERNEL"
@@ -136,7 +136,7 @@ def _tested(seconds: float) -> Finding:
 
 
 def _threads() -> Finding:
-    cores, usable = os.cpu_count() or 1, rates.cores()
+    cores, usable = os.cpu_count() or 1, checks.threads(0)
     limits = [f"{name}={os.environ[name]}" for name in _LIMITS if os.environ.get(name)]
     said = f"{usable} of {cores} cores can be used"
     if limits:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from qama import blas, kernels
+from qama import blas, checks, kernels
 from qama.checks import Floats
 from qama.machine import standin
 from qama.search.index import Index
@@ -98,7 +98,7 @@ def measured(
     probe, assign = _centroids(X, seconds)
     tell("measuring: the disk")
     return Rates(
-        dims=dims, nbytes=nbytes, cores=cores(), memory=memory(),
+        dims=dims, nbytes=nbytes, cores=checks.threads(0), memory=memory(),
         encode=_ENCODED / encoding, query_ms=1000 * query,
         scan_ns=1e9 * max(alone - query, 0) / rows, batch_ns=1e9 * of_batch / rows,
         all_ns=1e9 * max(of_all - query, 0) / rows, probe_ns=1e9 * probe / _LISTS,
@@ -141,13 +141,6 @@ def _disk(folder: Path | None) -> float:
         file.flush()
         os.fsync(file.fileno())
         return _WRITTEN / (time.perf_counter() - began)
-
-
-def cores() -> int:
-    """Return the cores that this process may use, where the system tells it, or all."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def memory() -> int | None:
