@@ -21,6 +21,7 @@ from qama.errors import FormatError, LockedError
 from qama.search.storage.lock import Lock
 
 NAME = "documents.sqlite"
+_READING_KIB = 16384  # pages that a reader keeps: the inner ones of millions of documents
 
 
 class Store:
@@ -155,6 +156,7 @@ class Store:
                 raise
             self._frozen = _stamp(self.path)
             return _connection(name + "&immutable=1")  # SQLite has no look for changes then
+        connection.execute(f"PRAGMA cache_size = -{_READING_KIB}")
         return connection
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import reprlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,6 +93,7 @@ class Run:
         self.first = first
         self.stop = stop
         self._order: Ids | None = None  # the rows by (id, row), None where ids ascend
+        self._counts = False  # whether each id is the one before plus 1
         self._ready = False
 
     def __len__(self) -> int:
@@ -102,9 +103,10 @@ class Run:
         """Return the newest row of each id, or -1; ``given`` is the column that the run is of."""
         own = given[self.first : self.stop]
         if not self._ready:
-            self._order = _order(own)
+            self._order = None if _steps(own, operator.ge, 0) else np.argsort(own, kind="stable")
+            self._counts = _steps(own, operator.eq, 1)
             self._ready = True
-        found = _newest(own, self._order, ids)
+        found = _counted_from(own, ids) if self._counts else _newest(own, self._order, ids)
         return np.where(found >= 0, self.first + found, -1)
 
 
@@ -202,11 +204,16 @@ def _newest(given: Ids, order: Ids | None, ids: Ids) -> Ids:
     return found
 
 
-def _order(given: Ids) -> Ids | None:
-    """Return the rows by (id, row); None where ids ascend, as they do unless they were mixed."""
+def _counted_from(given: Ids, ids: Ids) -> Ids:
+    """Return the row with each id, or -1, where each row's id is the one before plus 1."""
+    rows = ids - given[0]
+    return np.where((rows >= 0) & (rows < len(given)), rows, -1)
+
+
+def _steps(given: Ids, fits: Callable[[Ids, int], Any], step: int) -> bool:
+    """Return whether every step from an id to the next one compares so with a number."""
     runs = (given[rows.start : rows.stop + 1] for rows in checks.chunks(given))
-    ascend = all((run[1:] >= run[:-1]).all() for run in runs)
-    return None if ascend else np.argsort(given, kind="stable")
+    return all(fits(run[1:] - run[:-1], step).all() for run in runs)
 
 
 def grown(array: npt.NDArray[Any], size: int, fill: int = 0) -> npt.NDArray[Any]:
