@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 from _record import write_record
-from quality_data import COLLECTIONS, ROOT, _general_rows, data_folder, vectors
+from quality_data import COLLECTIONS, ROOT, data_folder, general_passages, vectors
 
 import qama
 from qama.quantizers.kept import FORMS
@@ -64,7 +64,7 @@ def load(each: int) -> tuple[np.ndarray, dict[str, Part]]:
     }
     every = [passages, *(docs for docs, _ in parts.values())]
     parts["all"] = np.concatenate(every), np.concatenate([Q for _, Q in parts.values()])
-    general = set.intersection(*(set(_general_rows(name).tolist()) for name in COLLECTIONS))
+    general = set(general_passages(COLLECTIONS).tolist())
     return passages[sorted(general)], {name: Part.of(*both) for name, both in parts.items()}
 
 

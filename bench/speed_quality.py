@@ -2,7 +2,7 @@
 
 import faiss
 import numpy as np
-from quality_data import COLLECTIONS, MODELS, _general_rows, data_folder, load_scene, vectors
+from quality_data import COLLECTIONS, MODELS, data_folder, general_passages, load_scene, vectors
 
 import qama
 from qama.evaluation.baselines import float_hits
@@ -53,7 +53,7 @@ def funnel(codec, name, general):
     for nbytes, setting in FUNNELS.items():
         index = qama.Index(codec, nbytes=nbytes)
         index.add(scene.docs)
-        index.add_codes(np.ascontiguousarray(general[_general_rows(name), :nbytes]))
+        index.add_codes(np.ascontiguousarray(general[general_passages([name]), :nbytes]))
         for engine, how in {"flat": False, "funnel": True, "funnel, few": FEW}.items():
             ids = index.search(scene.queries, K, funnel=how).ids
             rows.append(scored(engine, scene, ids, setting, nbytes))

@@ -98,8 +98,8 @@ static inline void products_of_rows(const std::int32_t* codewords, int first, in
 // for all codewords and `count` rows, at most kChoiceRows. Some dim pairs of a tile at a
 // time serve all rows, so that they stay in the L1 cache.
 template <class I, class Take>
-static inline void all_products(const std::int32_t* panels, int dims, int width,
-                                const std::int16_t* rows, std::int64_t count, Take take) {
+static inline void lane_products(const std::int32_t* panels, int dims, int width,
+                                 const std::int16_t* rows, std::int64_t count, Take take) {
     using L = typename I::Lanes;
     constexpr int V = kTileVectors, R = L::kTileRows, tile = V * L::kLanes;
     alignas(64) std::int32_t waiting[kChoiceRows * tile];
@@ -120,14 +120,23 @@ static inline void all_products(const std::int32_t* panels, int dims, int width,
     }
 }
 
+// The same, in the way that is fastest with I; scan_amx.cpp has another one.
+template <class I> struct AllProducts {
+    template <class Take>
+    static void of(const std::int32_t* panels, int dims, int width, const std::int16_t* rows,
+                   std::int64_t count, Take take) {
+        lane_products<I>(panels, dims, width, rows, count, take);
+    }
+};
+
 template <class I> static void multiply(const Products& p, Range rows) {
     for (std::int64_t i = rows.first; i < rows.last; i += kChoiceRows) {
         const std::int64_t count = rows.last - i < kChoiceRows ? rows.last - i : kChoiceRows;
         std::int32_t* out = p.products + i * p.width;
-        all_products<I>(p.panels, p.dims, p.width, p.rows + i * p.dims, count,
-                        [&](std::int64_t r, int at, typename I::Lanes products) {
-                            products.store(out + r * p.width + at);
-                        });
+        AllProducts<I>::of(p.panels, p.dims, p.width, p.rows + i * p.dims, count,
+                           [&](std::int64_t r, int at, typename I::Lanes products) {
+                               products.store(out + r * p.width + at);
+                           });
     }
 }
 
@@ -137,7 +146,7 @@ static inline void costs_alone(const Choice& c, const std::int16_t* rows, std::i
                                std::int32_t* costs) {
     using L = typename I::Lanes;
     const L low = L::splat(-c.limit), high = L::splat(c.limit);
-    all_products<I>(
+    AllProducts<I>::of(
         c.panels, c.dims, c.width, rows, count, [&](std::int64_t r, int at, L products) {
             const L product = products.halved(c.shift).max(low).min(high);
             L::load(c.squares + at).sub(product).sub(product).store(costs + r * c.width + at);

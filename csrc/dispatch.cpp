@@ -2,6 +2,12 @@
 
 #include <stdexcept>
 
+#if defined(__linux__) && defined(__x86_64__)
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 namespace qama {
 namespace {
 
@@ -19,6 +25,24 @@ bool runs_avx512() { return false; }
 bool runs_avx2() { return false; }
 #endif
 
+#if defined(__linux__) && defined(__x86_64__)
+// Linux gives a process tiles when it asks for them: https://docs.kernel.org/arch/x86/xstate.html
+bool asked_for_tiles() {
+    constexpr long kAsk = 0x1023, kTileData = 18; // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+    constexpr unsigned kTilesOfBytes = 3u << 24;  // AMX-TILE and AMX-INT8
+    unsigned a = 0, b = 0, c = 0, d = 0;
+    return runs_avx512() && __get_cpuid_count(7, 0, &a, &b, &c, &d) &&
+           (d & kTilesOfBytes) == kTilesOfBytes && syscall(SYS_arch_prctl, kAsk, kTileData) == 0;
+}
+#else
+bool asked_for_tiles() { return false; }
+#endif
+
+bool runs_amx() {
+    static const bool runs = asked_for_tiles();
+    return runs;
+}
+
 } // namespace
 
 std::vector<const Kernels*> available_kernels() {
@@ -26,6 +50,7 @@ std::vector<const Kernels*> available_kernels() {
     auto add = [&](const Kernels* kernels, bool runs) {
         if (kernels && runs) found.push_back(kernels);
     };
+    add(runs_amx() ? amx_kernels() : nullptr, true);
     add(avx512_kernels(), runs_avx512());
     add(avx2_kernels(), runs_avx2());
     add(neon_kernels(), true);

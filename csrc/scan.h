@@ -197,7 +197,7 @@ struct Range {
 
 constexpr int kMostCodebooks = 64; // of a Choice
 constexpr int kBeam = 16;          // prefixes that a beam can keep
-constexpr int kChoiceRows = 32;    // rows that are multiplied with the codewords together
+constexpr int kChoiceRows = 64;    // rows that are multiplied with the codewords together
 constexpr int kPanel = 32;         // codewords that lie side by side in Choice.panels
 
 // What choose_codewords minimises: |row - sum of one codeword per codebook|^2.
@@ -298,6 +298,7 @@ struct Kernels {
 const Kernels* portable_kernels();
 const Kernels* avx2_kernels();
 const Kernels* avx512_kernels();
+const Kernels* amx_kernels(); // only to be called where it runs
 const Kernels* neon_kernels();
 
 // The kernels call these for the rows that pass. They are compiled for the plain target.

@@ -17,6 +17,9 @@ build() { # COMPILER NAME: the same flags for each file as CMakeLists.txt
             x86-*scan_avx2.cpp) flags="-mavx2 -mfma" ;;
             x86-*scan_avx512.cpp)
                 flags="-mavx512f -mavx512bw -mavx512vl -mavx512vbmi -mavx512bitalg -mavx512vnni" ;;
+            x86-*scan_amx.cpp)
+                flags="-mavx512f -mavx512bw -mavx512vl -mavx512vbmi -mavx512bitalg -mavx512vnni"
+                flags="$flags -mamx-tile -mamx-int8" ;;
         esac
         # shellcheck disable=SC2086
         "$1" -std=c++17 -O2 -ffp-contract=off $flags -c "$source" \

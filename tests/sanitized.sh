@@ -15,6 +15,9 @@ build() { # NAME SANITIZERS
             x86_64-*scan_avx2.cpp) flags="-mavx2 -mfma" ;;
             x86_64-*scan_avx512.cpp)
                 flags="-mavx512f -mavx512bw -mavx512vl -mavx512vbmi -mavx512bitalg -mavx512vnni" ;;
+            x86_64-*scan_amx.cpp)
+                flags="-mavx512f -mavx512bw -mavx512vl -mavx512vbmi -mavx512bitalg -mavx512vnni"
+                flags="$flags -mamx-tile -mamx-int8" ;;
         esac
         # shellcheck disable=SC2086
         $CXX -std=c++17 -O1 -g -ffp-contract=off -fno-sanitize-recover=all -fsanitize="$2" $flags \

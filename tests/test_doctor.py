@@ -87,7 +87,7 @@ def test_a_forced_kernel_and_one_that_there_is_not(monkeypatch):
     assert (finding.state, finding.remedy) == ("warning", "unset QAMA_KERNEL")
 
     def refused():
-        raise ValueError("QAMA_KERNEL is 'sse'; one of avx512 is needed")
+        raise ValueError("QAMA_KERNEL is 'sse'; one of amx, avx512 is needed")
 
     monkeypatch.setattr(kernels, "info", refused)
     (finding,) = health._kernels()

@@ -13,7 +13,7 @@ from qama.kernels.codebooks import Codebooks
 from qama.kernels.layout import CodebookLayout
 from qama.kernels.scans import HammingScan, NibbleQueries, Probes, QueryTables, TableScan
 
-PATHS = ("avx512", "avx2", "neon", "portable", "numpy")
+PATHS = ("amx", "avx512", "avx2", "neon", "portable", "numpy")
 VARIABLE = "QAMA_KERNEL"
 
 
