@@ -2,7 +2,7 @@
 
     python bench/latency.py                     half an hour on idle cores
     python bench/latency.py --quick             a few rows and smaller fits, to try it
-    python bench/latency.py --vectors docs      some of the sources alone
+    python bench/latency.py --vectors docs      some of the sources alone; rows of others are kept
 
     docs      WordLlama's vectors (256 d) of a million passages of documentation and dictionaries
               (bench/real_vectors.py makes them)
@@ -22,6 +22,7 @@ os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 
 import argparse
 import gc
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -172,14 +173,15 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--out", type=Path, default=Path("bench/results/latency.json"))
     given = parser.parse_args()
-    rows = []
+    before = json.loads(given.out.read_text())["results"] if given.out.exists() else []
     for source in given.vectors:
         try:
-            rows += of_source(source, given.quick)
+            rows = list(of_source(source, given.quick))
         except SystemExit as reason:
             print(f"{source}: {reason}")
             continue
-        write_record(given.out, rows, fitted=FITTED, queries=QUERIES)
+        before = [row for row in before if row["vectors"] != source] + rows
+        write_record(given.out, before, fitted=FITTED, queries=QUERIES)
 
 
 if __name__ == "__main__":
