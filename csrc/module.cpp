@@ -603,9 +603,10 @@ void py_round_tables(const std::string& path, Array<const std::int32_t, 2> terms
                  count, threads);
 }
 
-void py_squared_norms(Array<const std::uint8_t, 2> codes, Array<const std::int16_t, 2> codewords,
-                      Array<const std::int16_t, 1> start, int full, int threads,
-                      Array<std::int64_t, 1> norms_out) {
+void py_squared_norms(const std::string& path, Array<const std::uint8_t, 2> codes,
+                      Array<const std::int16_t, 2> codewords, Array<const std::int16_t, 1> start,
+                      int full, int threads, Array<std::int64_t, 1> norms_out) {
+    const Kernels& kernels = kernels_named(path);
     const std::int64_t count = size(codes, 0), bytes = size(codes, 1), dims = size(codewords, 1);
     require(full >= 0 && full <= bytes && bytes <= 256, "full and codes do not fit");
     const CodebookLayout layout{static_cast<int>(bytes), full};
@@ -613,8 +614,8 @@ void py_squared_norms(Array<const std::uint8_t, 2> codes, Array<const std::int16
             "codewords do not fit");
     require(size(start, 0) == dims && size(norms_out, 0) == count, "start or outputs do not fit");
     nb::gil_scoped_release release;
-    squared_norms({codewords.data(), start.data(), layout, static_cast<int>(dims)}, codes.data(),
-                  count, threads, norms_out.data());
+    squared_norms(kernels, {codewords.data(), start.data(), layout, static_cast<int>(dims)},
+                  codes.data(), count, threads, norms_out.data());
 }
 
 void py_codeword_sums(Array<const std::uint8_t, 2> codes, Array<const std::int16_t, 2> rows,
@@ -714,7 +715,7 @@ NB_MODULE(_native, m) {
     m.def("codeword_sums", &py_codeword_sums, nb::arg("codes").noconvert(),
           nb::arg("rows").noconvert(), nb::arg("full"), nb::arg("threads"),
           nb::arg("sums_out").noconvert());
-    m.def("squared_norms", &py_squared_norms, nb::arg("codes").noconvert(),
+    m.def("squared_norms", &py_squared_norms, nb::arg("path"), nb::arg("codes").noconvert(),
           nb::arg("codewords").noconvert(), nb::arg("start").noconvert(), nb::arg("full"),
           nb::arg("threads"), nb::arg("norms_out").noconvert());
 }

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "codebooks.h"
+#include "scan.h"
 
 namespace qama {
 
@@ -15,7 +16,7 @@ struct Decoding {
 };
 
 // norms_out: |start + the sum of a code's codewords|^2 of each of `count` codes (count, bytes).
-void squared_norms(const Decoding&, const std::uint8_t* codes, std::int64_t count, int threads,
-                   std::int64_t* norms_out);
+void squared_norms(const Kernels&, const Decoding&, const std::uint8_t* codes, std::int64_t count,
+                   int threads, std::int64_t* norms_out);
 
 } // namespace qama

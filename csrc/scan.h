@@ -253,6 +253,14 @@ struct RoundedTables {
     std::int32_t* powers;      // out: (queries): of two, that both are less than offsets
 };
 
+// Codewords to be added to `start`, of each row one of each codebook.
+struct SummedCodewords {
+    const std::int16_t* codewords; // (codewords, dims)
+    const std::int16_t* start;     // (dims)
+    const std::int64_t* places;    // (rows, codebooks): which codewords
+    int dims, codebooks;
+};
+
 constexpr int kUnitExponent = 28; // the power of two that gives the scale 1: offsets and terms are
                                   // products of whole numbers of 2^-14
 
@@ -271,6 +279,9 @@ using ChooseFn = void (*)(const Choice&, Range rows, std::int32_t* scratch);
 using MultiplyFn = void (*)(const Products&, Range rows);
 using MultiplyNibblesFn = void (*)(const NibbleProducts&, Range rows);
 using RoundFn = void (*)(const RoundedTables&, Range queries);
+// The squared norms of the sums; `sums` has room for `dims` integers.
+using NormsFn = void (*)(const SummedCodewords&, std::int64_t rows, std::int32_t* sums,
+                         std::int64_t* norms);
 
 // What it costs to look up one query's entries of a column, in percent of what that costs per query
 // in a full tile of 64 interleaved tables.
@@ -292,6 +303,7 @@ struct Kernels {
     MultiplyFn multiply;
     MultiplyNibblesFn multiply_nibbles;
     RoundFn round;
+    NormsFn norms;
 };
 
 // Each returns null where the compiler's target lacks the instruction set.

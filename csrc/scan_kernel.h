@@ -26,6 +26,7 @@
 #include "expand.h"
 #include "interleaved_kernel.h"
 #include "nibble_kernel.h"
+#include "norm_kernel.h"
 #include "range_kernel.h"
 
 namespace qama {
@@ -380,7 +381,8 @@ template <class I> static constexpr Kernels kernels_of(const char* name) {
             &choose_rows<I>,
             &multiply<I>,
             &multiply_nibbles<I>,
-            &round_tables<I>};
+            &round_tables<I>,
+            &norms_of_sums<I>};
 }
 
 } // namespace qama

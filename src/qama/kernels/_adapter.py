@@ -161,7 +161,7 @@ class Native:
     ) -> I64:
         """See `qama.kernels.squared_norms`."""
         norms = np.empty(len(codes), np.int64)
-        _native.squared_norms(codes, codewords, start, full, threads, norms)
+        _native.squared_norms(self.path, codes, codewords, start, full, threads, norms)
         return norms
 
 
