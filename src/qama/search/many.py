@@ -71,9 +71,19 @@ def search_many(
 
     with ThreadPoolExecutor(min(total, len(indexes))) as pool:
         parts = list(pool.map(one, indexes))
+    return merged(parts, checks.integer(k, "k", 1))
+
+
+def merged(parts: Sequence[SearchResult], k: int) -> ManyResult:
+    """Return the k best of what a search of each of several indexes found for the same queries.
+
+    Args:
+        parts: At least one; ties go to the earlier one.
+        k: How many of each query.
+    """
     ids, scores = (np.concatenate([part[i] for part in parts], axis=1) for i in (0, 1))
     sources = np.repeat(np.arange(len(parts)), [part.ids.shape[1] for part in parts])
-    order = np.argsort(-scores, axis=1, kind="stable")[:, : checks.integer(k, "k", 1)]
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
     return ManyResult(
         np.take_along_axis(ids, order, axis=1),
         np.take_along_axis(scores, order, axis=1),

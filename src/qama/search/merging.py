@@ -7,7 +7,7 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 
-from qama.checks import Ids
+from qama.checks import Bytes, Ids
 from qama.codec import Code, Codec
 from qama.search.rows.entries import Columns
 from qama.search.rows.snapshot import Snapshot
@@ -62,19 +62,40 @@ def pieces(parts: list[Snapshot], renumber: bool) -> Iterator[tuple[Columns, Ids
         ValueError: an id is in two of the parts, and ids are to be kept.
     """
     if not renumber:
-        _check_distinct([part.live_ids() for part in parts])
+        check_distinct([part.live_ids() for part in parts])
     for part in parts:
-        rows = part.live_rows()
-        for start in range(0, part.rows, _ROWS):
-            first, stop = np.searchsorted(rows, (start, start + _ROWS))
-            codes = part.codes(start, min(start + _ROWS, part.rows))
-            some = rows[first:stop]
-            kept = codes if len(some) == len(codes) else codes[some - start]
+        for some in windows(part.live_rows()):
             vectors = None if part.kept is None else part.kept.at(some)
-            yield Columns(kept, vectors), None if renumber else part.ids.of_rows(some)
+            yield (
+                Columns(codes_of(part, some), vectors),
+                None if renumber else part.ids.of_rows(some),
+            )
 
 
-def _check_distinct(ids: list[Ids]) -> None:
+def windows(rows: Ids) -> Iterator[Ids]:
+    """Yield some rows, ascending, at a time: those that lie within a stretch of 2^18."""
+    at = 0
+    while at < len(rows):
+        stop = int(np.searchsorted(rows, rows[at] + _ROWS))
+        yield rows[at:stop]
+        at = stop
+
+
+def codes_of(part: Snapshot, rows: Ids) -> Bytes:
+    """Return the codes uint8 (n, bytes) of rows int64 (n,), ascending, at least one."""
+    if part.lists is not None:
+        return part.blocks.codes_at(part.places(rows))
+    first, stop = int(rows[0]), int(rows[-1]) + 1
+    codes = part.codes(first, stop)
+    return codes if len(rows) == len(codes) else codes[rows - first]
+
+
+def check_distinct(ids: list[Ids]) -> None:
+    """Refuse ids int64 (n,) of which one occurs twice.
+
+    Raises:
+        ValueError: naming it.
+    """
     unique, counts = np.unique(np.concatenate(ids), return_counts=True)
     if (counts > 1).any():
         raise ValueError(

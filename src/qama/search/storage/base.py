@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,31 @@ _OF_CODECS = {codecs.NIBBLES: 7, codecs.FORMAT: FORMAT}
 CHUNK_BLOCKS = 16  # blocks whose rows share an entry of the section "chunks"
 
 _PREFIX = "codec."
+
+
+@dataclass(frozen=True, eq=False)
+class Vectors:
+    """Kept vectors to be written, which need no memory together.
+
+    Attributes:
+        form: What their bytes mean.
+        count: How many.
+        pieces: Gives them in their order, 1024 at a time, uint8 (1024, width); called more than
+            once.
+    """
+
+    form: Form
+    count: int
+    pieces: Callable[[], Iterable[Bytes]]
+
+    @classmethod
+    def of(cls, snapshot: Snapshot) -> Vectors | None:
+        """Return those of the rows that can be found; None where none are kept."""
+        kept = snapshot.kept
+        if kept is None:
+            return None
+        rows = snapshot.live_rows() if snapshot.deleted else None
+        return cls(kept.form, len(snapshot), lambda: kept.pieces(rows))
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,17 +185,28 @@ def parse(contents: container.Contents, codec: Codec | None = None, damaged: boo
 
 
 def write(
-    path: Path, codec: Codec, code: Code, snapshot: Snapshot, generation: int, replaces: str | None
-) -> None:
+    path: Path, codec: Codec, code: Code, snapshot: Snapshot, generation: int, replaces: str | None,
+    vectors: Vectors | None = None,
+) -> None:  # fmt: skip
     """Write the rows that can be found, in their order, atomically.
 
     The new file is opened before it takes the place of the old one.
+
+    Args:
+        path: The file.
+        codec: The codec.
+        code: Which of its codes the rows hold.
+        snapshot: The rows.
+        generation: See `Base`.
+        replaces: See `Base`.
+        vectors: Their kept vectors, where the snapshot has none.
 
     Raises:
         FormatError: it would not open; what stood there before is intact.
         OSError: the file cannot be written; what stood there before is intact.
     """
-    rows, kept = compacted(replace(snapshot, kept=None)), snapshot.kept
+    vectors = vectors or Vectors.of(snapshot)
+    rows = compacted(replace(snapshot, kept=None))
     meta, codec_arrays = codec.parts()
     header = {
         "codec": meta, "code": code.request, "rows": rows.rows, "following": rows.following,
@@ -183,8 +219,8 @@ def write(
     rows_at = None if lists is None else lists.rows_at[: rows.extent]
     # first: it proves what is left of a torso
     arrays["chunks"] = chunk_checksums(blocks, ids, rows_at)
-    if kept is not None:
-        header["keep"], vectors = kept.form.name, _vectors(snapshot, kept)
+    if vectors is not None:
+        header["keep"] = vectors.form.name
         arrays["vector_chunks"] = vector_checksums(vectors.pieces())
     if lists is not None:  # before the codes: these are proven as far as they go
         arrays |= _sections(rows, lists, code, ids)
@@ -193,25 +229,20 @@ def write(
         arrays["rest"] = blocks.rest
     if ids is not None and lists is None:
         arrays["ids"] = ids
-    if kept is not None:
-        arrays["vectors"] = vectors
-    container.write(path, KIND, _version(codec, snapshot), header, arrays, check=read)
+    if vectors is not None:
+        shape = (vectors.count, vectors.form.width)
+        arrays["vectors"] = container.Pieces("|u1", shape, vectors.pieces)
+    version = _version(codec, rows.lists is not None, vectors is not None)
+    container.write(path, KIND, version, header, arrays, check=read)
 
 
-def _version(codec: Codec, rows: Snapshot) -> int:
+def _version(codec: Codec, listed: bool, keeps: bool) -> int:
     """Return the oldest version that can say it: older qama reads it, too."""
     if codec.version in _OF_CODECS:
         return _OF_CODECS[codec.version]
-    if rows.kept is not None:
+    if keeps:
         return KEPT
-    return FLAT if rows.lists is None else LISTS
-
-
-def _vectors(snapshot: Snapshot, kept: Kept) -> container.Pieces:
-    """Return the kept vectors of the rows that can be found, which need no memory together."""
-    rows = snapshot.live_rows() if snapshot.deleted else None
-    shape = (len(snapshot), kept.form.width)
-    return container.Pieces("|u1", shape, lambda: kept.pieces(rows))
+    return LISTS if listed else FLAT
 
 
 def vector_checksums(pieces: Iterable[Bytes]) -> npt.NDArray[np.uint64]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qama import files, mapping
+from qama.checks import Bytes
 from qama.errors import FormatError
 from qama.search.rows import ids as idmap
 from qama.search.rows.snapshot import Snapshot
@@ -45,6 +46,28 @@ class Held:
         except FileNotFoundError:
             return self.end is None
         return self.end is not None and size == self.end.size
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """Base and log as they lie side by side at one moment.
+
+    Attributes:
+        base: The base.
+        log: What the log holds; None if there is none or it is one of an older base.
+        stamp: Of the base.
+        base_bytes: The whole base file, uint8 (size,), mapped.
+        log_bytes: The log file as it was read, uint8 (size,); None where ``log`` is.
+        steady: Whether no file was replaced while they were read; without it the pair may be
+            older than what a writer made last.
+    """
+
+    base: Base
+    log: log.Log | None
+    stamp: object
+    base_bytes: Bytes
+    log_bytes: Bytes | None
+    steady: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,15 +126,23 @@ def read(path: Path) -> tuple[Base, log.Log | None, object]:
         FormatError: a file is damaged, or the log belongs to another index.
         OSError: a file cannot be opened.
     """
+    found = pair(path)
+    return found.base, found.log, found.stamp
+
+
+def pair(path: Path) -> Pair:
+    """Read base and log as they belong together, with their bytes; see `read`."""
     for _ in range(_TRIES):
-        stamp = stamp_of(path)
-        found = base.read(path)
-        before = stamp_of(found.log_path)
-        record = read_log(found.log_path)
+        stamp, raw = stamp_of(path), mapping.mapped(path)
+        found = base.parse(base.contents(path, raw))
+        before, written = stamp_of(found.log_path), _bytes_of(found.log_path)
+        record = None if written is None else log.read(written, found.log_path)
         still = before == stamp_of(found.log_path) or not (record and record.later)
-        if stamp == stamp_of(path) and still:
+        steady = stamp == stamp_of(path) and still
+        if steady:
             break
-    return found, _belonging(found, record), stamp
+    record = _belonging(found, record)
+    return Pair(found, record, stamp, raw, None if record is None else written, steady)
 
 
 def replay(
@@ -142,17 +173,12 @@ def replay(
     return rows
 
 
-def read_log(path: Path) -> log.Log | None:
-    """Read a log; None if there is none.
-
-    Raises:
-        FormatError: see `qama.search.storage.log.read`.
-    """
+def _bytes_of(path: Path) -> Bytes | None:
+    """Return what a file holds, uint8 (size,); None if there is none."""
     try:
-        data = files.read(path)
+        return files.read(path)
     except FileNotFoundError:
         return None
-    return log.read(data, path)
 
 
 def _belonging(found: Base, record: log.Log | None) -> log.Log | None:
