@@ -33,6 +33,8 @@ from qama.search.index import Index
 from qama.search.many import search_many
 from qama.search.rows.filters import Filter
 from qama.search.scan.results import SearchResult
+from qama.search.sharding import shard
+from qama.search.shards import Shards
 
 if TYPE_CHECKING:
     from qama import engines, tasks
@@ -55,10 +57,12 @@ __all__ = [
     "NormWarning",
     "RecoveryWarning",
     "SearchResult",
+    "Shards",
     "embedders",
     "engines",
     "fit",
     "search_many",
+    "shard",
     "tasks",
 ]
 
