@@ -35,6 +35,8 @@ from qama.search.rows.filters import Filter
 from qama.search.scan.results import SearchResult
 from qama.search.sharding import shard
 from qama.search.shards import Shards
+from qama.search.storage.backup import backup, backups, restore
+from qama.search.storage.replica import replicate
 
 if TYPE_CHECKING:
     from qama import engines, tasks
@@ -58,9 +60,13 @@ __all__ = [
     "RecoveryWarning",
     "SearchResult",
     "Shards",
+    "backup",
+    "backups",
     "embedders",
     "engines",
     "fit",
+    "replicate",
+    "restore",
     "search_many",
     "shard",
     "tasks",

@@ -69,6 +69,27 @@ class Pair:
     log_bytes: Bytes | None
     steady: bool
 
+    @property
+    def log_end(self) -> Bytes | None:
+        """The bytes of the log as far as they count; None without a log."""
+        if self.log is None or self.log_bytes is None:
+            return None
+        return self.log_bytes[: self.log.stop]
+
+    @property
+    def log_suffix(self) -> str:
+        """What the name of the log has behind that of the base."""
+        return self.base.log_path.name.removeprefix(self.base.contents.path.name)
+
+    def check_unchanged(self) -> None:
+        """Refuse what was copied from the base.
+
+        Raises:
+            OSError: it was changed in place meanwhile.
+        """
+        if mapping.changed(self.base_bytes):
+            raise OSError(f"{self.base.contents.path} was changed in place while it was copied")
+
 
 @dataclass(frozen=True, eq=False)
 class State:
@@ -108,11 +129,7 @@ def load(path: Path, verify: bool = False, like: Base | None = None) -> State:
     rows = found.snapshot()
     if record is None:
         return State(rows, Held(found, stamp, None))
-    if record.damage:
-        raise FormatError(
-            f"{found.log_path}: {record.damage} and whole records follow it: `qama repair` "
-            f"salvages what is proven"
-        )
+    _check_undamaged(found, record)
     return State(replay(rows, record.records, found.log_path), Held(found, stamp, record.end))
 
 
@@ -143,6 +160,34 @@ def pair(path: Path) -> Pair:
             break
     record = _belonging(found, record)
     return Pair(found, record, stamp, raw, None if record is None else written, steady)
+
+
+def pair_to_copy(path: Path) -> Pair:
+    """Read base and log as they belong together, with their bytes, for a copy of them.
+
+    The pair holds every change that was acknowledged before the call.
+
+    Raises:
+        FormatError: a file is damaged, or the log belongs to another index.
+        OSError: a file cannot be opened, or the base was replaced each time that it was read.
+    """
+    found = pair(path)
+    if not found.steady:
+        raise OSError(
+            f"{path} was replaced {_TRIES} times while it was read; try again when it is compacted "
+            f"less often"
+        )
+    if found.log is not None:
+        _check_undamaged(found.base, found.log)
+    return found
+
+
+def _check_undamaged(found: Base, record: log.Log) -> None:
+    if record.damage:
+        raise FormatError(
+            f"{found.log_path}: {record.damage} and whole records follow it: `qama repair` "
+            f"salvages what is proven"
+        )
 
 
 def replay(
