@@ -33,6 +33,10 @@ COMMANDS = (
     "serve",
     "mcp",
     "repair",
+    "backup",
+    "restore",
+    "replicate",
+    "shard",
     "report",
     "plan",
     "bench",
@@ -608,3 +612,54 @@ def test_eval_runs_a_task_that_is_no_folder(folder, monkeypatch):
     fingerprint = Codec.load(folder / "codec").fingerprint
     assert json.loads(result.stdout.splitlines()[0]) == {"task": "SomeTask", "ndcg_at_10": 0.25}
     assert asked == [("some/model", "SomeTask", fingerprint, 2)]
+
+
+def test_a_backup_is_listed_and_restored(folder):
+    said = done("backup", folder / "index", folder / "backups").stderr
+    assert "backup 1 of" in said
+    facts = json.loads(done("backup", folder / "index", folder / "backups", "--json").stdout)
+    assert (facts["number"], facts["written"], facts["rows"]) == (2, 0, 300)
+    listed = done("restore", folder / "backups").stdout.splitlines()
+    assert [line.split("\t")[0] for line in listed] == ["1", "2"]
+    assert json.loads(done("restore", folder / "backups", "--json").stdout.splitlines()[0])
+    said = done("restore", folder / "backups", "-o", folder / "b", "--number", 1).stderr
+    assert "backup 1" in said
+    assert json.loads(done("restore", folder / "backups", "-o", folder / "c", "--json").stdout)
+    assert (folder / "b").read_bytes() == (folder / "index").read_bytes()
+    done("verify", folder / "b")
+    assert "is there already" in refused("restore", folder / "backups", "-o", folder / "b")
+    assert "holds no backup" in refused("restore", folder, "-o", folder / "d")
+
+
+def test_a_replica_is_brought_up_to_date_until_it_is_stopped(folder, rows, monkeypatch):
+    assert "the base" in done("replicate", folder / "index", folder / "replica").stderr
+    with Index.open(folder / "index", "a") as index:
+        index.add(rows[:2], durable=True)
+    said = json.loads(done("replicate", folder / "index", folder / "replica", "--json").stdout)
+    assert (said["base"], said["changes"]) == (False, 1)
+    assert len(Index.open(folder / "replica")) == 302
+    waits = []
+
+    def stopped(seconds):
+        waits.append(seconds)
+        if len(waits) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("qama.cli.operating.time.sleep", stopped)
+    call("replicate", folder / "index", folder / "replica", "--every", 2)
+    assert waits == [2, 2, 2]
+
+
+def test_shards_are_made_verified_and_brought_to_another_number(folder):
+    said = done("shard", folder / "index", "-o", folder / "three", "--shards", 3).stderr
+    assert "100 vectors, rows 0 to 99" in " ".join(said.split())
+    done("verify", folder / "three")
+    parts = sorted((folder / "three").glob("*.qama"))
+    made = done("shard", *parts, "-o", folder / "two", "--shards", 2, "--json")
+    assert [part["rows"] for part in json.loads(made.stdout)["files"]] == [150, 150]
+    raw = bytearray(parts[1].read_bytes())
+    raw[-3] ^= 1
+    parts[1].write_bytes(raw)
+    assert call("verify", folder / "three", "--json").exit_code == 1
+    again = refused("shard", folder / "index", "-o", folder / "two", "--shards", 2)
+    assert "holds shards already" in again

@@ -16,6 +16,7 @@ from qama.cli import (
     fitting,
     inspecting,
     measuring,
+    operating,
     reporting,
     serving,
     showing,
@@ -101,6 +102,10 @@ app.command()(serving.serve)
 app.command()(serving.mcp)
 app.command()(trust.verify)
 app.command()(trust.repair)
+app.command()(operating.backup)
+app.command()(operating.restore)
+app.command()(operating.replicate)
+app.command()(operating.shard)
 app.command()(doctoring.doctor)
 app.command()(measuring.plan)
 app.command()(measuring.bench)

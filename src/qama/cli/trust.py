@@ -12,6 +12,7 @@ from qama import sources
 from qama.cli import options
 from qama.codec import Codec
 from qama.console import alarm, check_output, command, emit, say
+from qama.search.shards import Shards
 from qama.search.storage import repair as repairing
 from qama.search.storage import verify as verifying
 
@@ -23,7 +24,7 @@ CodecOption = Annotated[Path | None, typer.Option("--codec", help="The codec of 
 @command
 def verify(
     file: Annotated[
-        Path, typer.Argument(help="A file of qama, of any kind; an index with its log.")
+        Path, typer.Argument(help="A file of any kind, an index with its log; or shards.")
     ],
     codec: CodecOption = None,
     vectors: Annotated[
@@ -34,15 +35,19 @@ def verify(
     """Check every byte of a file: checksums, structure, log, and a sample of its codes."""
     loaded = None if codec is None else Codec.load(codec)
     given = None if vectors is None else sources.open_vectors(vectors)
-    findings = verifying.verify(file, loaded, given)
-    if json:
-        emit({"file": str(file), "whole": findings.whole, **asdict(findings)})
-    else:
+    found = [
+        (path, verifying.verify(path, loaded, given))
+        for path in (Shards.read(file).paths if file.is_dir() else [file])
+    ]
+    for path, findings in found:
+        if json:
+            emit({"file": str(path), "whole": findings.whole, **asdict(findings)})
+            continue
         for line in findings.passed:
             say(f"ok: {line}")
         for line in findings.problems:
             alarm(f"damaged: {line}")
-    if not findings.whole:
+    if not all(findings.whole for _, findings in found):
         raise typer.Exit(DAMAGED)
 
 

@@ -292,8 +292,9 @@ def _blocks(place: Place, found: Backup, stored: Stored) -> Iterator[bytes]:
 
 def _numbers(place: Place) -> list[int]:
     """Return the numbers of the backups, ascending."""
-    stems = (Path(name).stem for name in place.names("backups"))
-    return sorted(int(stem) for stem in stems if stem.isdecimal())
+    found = {Path(name).stem: name for name in place.names("backups")}
+    numbers = [int(stem) for stem in found if stem.isdecimal()]
+    return sorted(number for number in numbers if _manifest(number) in found.values())
 
 
 def _read(place: Place, number: int) -> Backup:
