@@ -11,7 +11,7 @@ QAMA_DATA ?= ../shared
 COLLECTIONS := cranfield cisi nfcorpus scifact cosqa npl
 SOURCES := pyproject.toml constraints.txt CMakeLists.txt $(wildcard csrc/*)
 
-.PHONY: demo test test-integrations test-engines test-server fuzz-server bare wheel coverage lint bench bench-quality bench-generalisation bench-paper bench-tasks bench-speed bench-documents bench-engines bench-serving sanitize fuzz emulated docs site clean
+.PHONY: demo test test-integrations test-engines test-server test-distributed fuzz-server bare wheel coverage lint bench bench-quality bench-generalisation bench-paper bench-tasks bench-speed bench-documents bench-engines bench-serving bench-distributed sanitize fuzz emulated docs site clean
 
 demo: $(VENV)/demo.stamp
 	$(RUN) -m qama demo
@@ -29,6 +29,10 @@ test-engines: .venv-engines/stamp
 
 test-server: .venv-server/stamp
 	.venv-server/bin/python -m pytest tests/server
+
+# Ray clusters of several processes and Spark in local mode, which needs Java 17.
+test-distributed: .venv-distributed/stamp
+	.venv-distributed/bin/python -m pytest tests/distributed
 
 # Every operation of the OpenAPI with requests of any kind, some hundreds each.
 fuzz-server: .venv-server/stamp
@@ -94,6 +98,9 @@ bench-engines: .venv-engines/stamp
 bench-serving: .venv-server/stamp
 	.venv-server/bin/python bench/serving.py $(ARGS)
 
+bench-distributed: .venv-distributed/stamp
+	.venv-distributed/bin/python bench/distributed.py $(ARGS)
+
 sanitize: $(VENV)/dev.stamp
 	PYTHON=$(RUN) tests/sanitized.sh
 
@@ -111,7 +118,7 @@ site: .venv-site/stamp
 	.venv-site/bin/properdocs build --strict -f mkdocs.yml
 
 clean:
-	rm -rf $(VENV) $(FRAMEWORKS) .venv-engines .venv-server .venv-site build dist demo-out
+	rm -rf $(VENV) $(FRAMEWORKS) .venv-engines .venv-server .venv-distributed .venv-site build dist demo-out
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -135,6 +142,11 @@ $(FRAMEWORKS)/stamp: $(SOURCES)
 .venv-server/stamp: $(SOURCES)
 	@echo "installing qama, its servers and their clients into .venv-server (some minutes the first time)"
 	@$(call INTO,.venv-server,server)
+	touch $@
+
+.venv-distributed/stamp: $(SOURCES)
+	@echo "installing qama, Ray and Spark into .venv-distributed (some minutes the first time)"
+	@$(call INTO,.venv-distributed,distributed)
 	touch $@
 
 # What the extra "docs" names; qama itself is read, not installed.

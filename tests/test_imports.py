@@ -17,7 +17,7 @@ HEAVY = (
     "torch", "scipy", "pandas", "polars", "matplotlib", "typer", "rich", "pyarrow", "sklearn",
     "faiss", "usearch", "duckdb", "apsw", "safetensors", "langchain_core", "haystack",
     "llama_index", "mteb", "sentence_transformers", "datasets", "huggingface_hub", "openai",
-    "cohere", "voyageai", "fastapi", "uvicorn", "prometheus_client", "mcp", "pydantic",
+    "cohere", "voyageai", "fastapi", "uvicorn", "prometheus_client", "mcp", "pydantic", "ray",
 )  # fmt: skip
 
 # From the top of the picture down: a layer may import itself and the layers above it. The command
@@ -27,8 +27,8 @@ LAYERS = (
     "quantizers", "kmeans", "container", "codec", "codefile", "drift", "heldout", "vectorfiles",
     "sources", "distinct", "norms", "embedders", "search.rows", "search.scan", "search.storage",
     "search", "documents", "engines", "server", "tasks", "evaluation", "recipe", "training",
-    "fitting", "progress", "sklearn", "machine", "integrations", "pace", "console", "examples",
-    "cli",
+    "fitting", "progress", "sklearn", "machine", "integrations", "pace", "distributed", "console",
+    "examples", "cli",
 )  # fmt: skip
 ONLY = {  # what a layer keeps away from, though it lies above
     "arrays": set(),
@@ -112,6 +112,7 @@ ONLY = {  # what a layer keeps away from, though it lies above
     "progress": {"recipe"},
     "sklearn": {"checks", "errors", "codec", "fitting"},
     "pace": set(),
+    "distributed": {"checks", "errors", "search.scan", "search"},
     "console": {"checks", "pace", "progress", "recipe", "shown"},
     "machine": {
         "blas",
@@ -232,6 +233,12 @@ def test_only_training_and_the_examples_import_torch(file):
     at_import = ast.Module(list(top_level(tree)), [])
     if any(name.partition(".")[0] == "torch" for name in imported(at_import)):
         assert layer_of(module_of(file)) in MAY_IMPORT_TORCH
+
+
+@pytest.mark.parametrize("file", FILES, ids=module_of)
+def test_only_distributed_imports_ray(file):
+    names = {name.partition(".")[0] for name in imported(ast.parse(file.read_text()))}
+    assert "ray" not in names or layer_of(module_of(file)) == "distributed"
 
 
 USE = {

@@ -1,0 +1,1 @@
+"""Many machines: shards behind Ray Serve (`qama.distributed.serving`)."""
