@@ -15,6 +15,7 @@ import documents_tables
 import drawings
 import evidence_tables
 import latency_tables
+import operations_tables
 import paper_figures
 import paper_tables
 import quality_tables
@@ -345,8 +346,8 @@ def fill(path):
     def table(match):
         name = match[1]
         modules = (
-            documents_tables, evidence_tables, latency_tables, quality_tables, target_tables,
-            trust_tables, paper_figures,
+            documents_tables, evidence_tables, latency_tables, operations_tables, quality_tables,
+            target_tables, trust_tables, paper_figures,
         )  # fmt: skip
         others = next((m for m in modules if name in m.__all__), paper_tables)
         make = globals().get(name) or getattr(others, name)
