@@ -21,18 +21,22 @@ def backup():
     if record is None:
         return NOTHING
     r = record["results"]
-    lines = [
-        f"| {r['rows']:,} vectors, {size(r['index_bytes'])}; {r['seconds']:.0f} s of changes, each on the disk | |",
-        "|---|--:|",
-        f"| changes, a second | {r['steps_per_second']:.0f} |",
-        f"| compactions | {r['compactions']} |",
-        f"| backups; states that were, none older; whole | {r['backups']}; {r['states_that_were']}; {r['whole']} |",
-        f"| the first one | {size(r['first']['bytes'])} in {r['first']['seconds']:.2f} s |",
-        f"| later ones, median (most) | {_spread(r, 'later')} |",
-        f"| times the replica was brought up to date; states that were, none older | {r['replications']}; {r['replicas_that_were']} |",
-        f"| each, median (most) | {_spread(r, 'replica')} |",
-    ]  # fmt: skip
-    return "\n".join(lines)
+    index = f"{r['rows']:,} vectors, {size(r['index_bytes'])}"
+    cells = {
+        f"{index}; {r['seconds']:.0f} s of changes, each on the disk": "",
+        "changes, a second": f"{r['steps_per_second']:.0f}",
+        "compactions": r["compactions"],
+        "backups": r["backups"],
+        "of them states that were, and none older": r["states_that_were"],
+        "of them whole by `qama verify`": r["whole"],
+        "the first one": f"{size(r['first']['bytes'])} in {r['first']['seconds']:.2f} s",
+        "later ones, median (most)": _spread(r, "later"),
+        "times the replica was brought up to date": r["replications"],
+        "of these states that were, and none older": r["replicas_that_were"],
+        "each, median (most)": _spread(r, "replica"),
+    }
+    lines = [f"| {said} | {value} |" for said, value in cells.items()]
+    return "\n".join([lines[0], "|---|--:|", *lines[1:]])
 
 
 def _spread(r, name):
@@ -48,7 +52,8 @@ def sharded_serving():
     record = _record("sharded_serving")
     if record is None:
         return NOTHING
-    heads = "what happens", "queries", "failed, partial or other answers", "a second", "p50 ms", "p99 ms", "slowest ms"  # fmt: skip
+    heads = ["what happens", "queries", "failed, partial or other answers", "a second"]
+    heads += ["p50 ms", "p99 ms", "slowest ms"]
     lines = [f"| {' | '.join(heads)} |", "|---|" + "--:|" * (len(heads) - 1)]
     for r in record["results"]:
         numbers = r["per_second"], r["p50_ms"], r["p99_ms"], r["most_ms"]
