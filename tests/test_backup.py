@@ -129,7 +129,12 @@ def test_old_backups_are_removed_with_what_they_alone_have(path, rows, tmp_path,
     assert [each.number for each in qama.backups(target)] == [2, 3]
     held = {name for each in qama.backups(target) for f in each.files for name, _ in f.blocks}
     assert {block.name for block in blocks(target)} == held
+    foreign = [target / "blocks" / "notes", target / "blocks" / "ab" / ("ab" * 32 + ".txt")]
+    for file in foreign:
+        file.parent.mkdir(exist_ok=True)
+        file.touch()
     alone = qama.backup(path, target, keep=1)
+    assert all(file.exists() for file in foreign)
     assert sum(block.stat().st_size for block in blocks(target)) == made.nbytes == alone.nbytes
     qama.restore(target, tmp_path / "back.qama")
     same_files(path, tmp_path / "back.qama")
@@ -196,7 +201,7 @@ def test_what_does_not_fit_is_refused_by_name(path, tmp_path):
         qama.restore(target, path)
     lock = Lock(target / "backup")
     lock.acquire()
-    with pytest.raises(qama.LockedError):
+    with pytest.raises(qama.LockedError, match="another process makes a backup"):
         qama.backup(path, target)
     lock.release()
 

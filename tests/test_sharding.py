@@ -216,14 +216,21 @@ def test_a_manifest_that_lies_is_refused(bytes_codec, rows, tmp_path):
     qama.shard(made(bytes_codec, rows), folder, 2)
     path, said = folder / MANIFEST, json.loads((folder / MANIFEST).read_text())
     for change, message in (
-        ({"format": "x"}, "no manifest"), ({"version": 9}, "of version 9"),
-        ({"by": "x"}, "is damaged"), ({"files": [{"file": "x"}]}, "is damaged"),
+        ({"format": "x"}, "another format"), ({"version": 9}, "of version 9"),
+        ({"by": "x"}, "by is"), ({"files": [{"file": "x"}]}, "damaged"),
         ({"files": [said["files"][0] | {"file": "../x"}]}, "no name of a file"),
         ({"files": [said["files"][0] | {"rows": "x"}]}, "rows"),
     ):  # fmt: skip
         path.write_text(json.dumps(said | change))
         with pytest.raises(qama.FormatError, match=message):
             Shards.read(folder)
+    outside = tmp_path / "x"
+    outside.touch()
+    lying = said["files"][0] | {"file": "../x"}
+    path.write_text(json.dumps(said | {"complete": False, "files": [lying]}))
+    with pytest.raises(qama.FormatError, match="no name of a file"):
+        qama.shard(made(bytes_codec, rows), folder, 2)  # which would remove what was left
+    assert outside.exists()
     path.write_text("[")
     with pytest.raises(qama.FormatError, match="no manifest"):
         Shards.read(folder)

@@ -20,7 +20,7 @@ from qama.search.rows.blocks import Blocks, blocks_of, leading_bytes
 from qama.search.rows.kept import PIECE_ROWS
 from qama.search.rows.lists import Centroids, Lists
 from qama.search.rows.snapshot import Snapshot
-from qama.search.shards import BY, MANIFEST, ShardFile, Shards, read_manifest
+from qama.search.shards import BY, MANIFEST, ShardFile, Shards
 from qama.search.storage import base
 from qama.search.storage.lock import Lock
 
@@ -197,14 +197,12 @@ def _numbers(part: _Part) -> Ids:
 
 def _clear(folder: Path) -> None:
     """Remove what a half-made split left; refuse any other folder that is not empty."""
-    manifest = folder / MANIFEST
+    manifest, left = folder / MANIFEST, set[str]()
     if manifest.exists():
-        said, complete = read_manifest(manifest)
+        found, complete = Shards.read_any(folder)
         if complete:
             raise FileExistsError(f"{folder} holds shards already; give another folder")
-        left = {part["file"] for part in said["files"]}
-    else:
-        left = set()
+        left = {part.file for part in found.files}
     files.clear(manifest, *(folder / name for name in left))
     ours = {MANIFEST, f"{MANIFEST}.qama-lock", *left}
     others = sorted(path.name for path in folder.iterdir() if path.name not in ours)

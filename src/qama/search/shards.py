@@ -77,19 +77,31 @@ class Shards:
             FormatError: it is damaged, or the shards are half made.
             OSError: there is none, or it cannot be read.
         """
-        path = Path(folder) / MANIFEST
-        said, complete = read_manifest(path)
+        found, complete = cls.read_any(folder)
         if not complete:
             raise FormatError(
                 f"{folder} holds shards that are half made: run `qama shard` into it again, which "
                 f"makes them anew, or remove the folder"
             )
+        return found
+
+    @classmethod
+    def read_any(cls, folder: str | os.PathLike[str]) -> tuple[Self, bool]:
+        """Read the manifest of a folder, and whether its files were all made; see `read`."""
+        path = Path(folder) / MANIFEST
         try:
+            said = json.loads(files.read(path).tobytes())
+            if said["format"] != FORMAT:
+                raise ValueError("it is of another format")
+            if said["version"] != VERSION:
+                raise ValueError(f"it is of version {said['version']}; this qama reads {VERSION}")
             checks.one_of(said["by"], "by", BY)
             found = tuple(_shard_file(part) for part in said["files"])
-            return cls(Path(folder), said["by"], str(said["codec"]), found)
-        except (KeyError, TypeError, ValueError) as error:
-            raise FormatError(f"{path} is damaged: {error}") from None
+            return cls(Path(folder), said["by"], str(said["codec"]), found), said[
+                "complete"
+            ] is True
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
+            raise FormatError(f"{path} is no manifest of shards, or damaged: {error}") from None
 
     def open(self, mode: str = "r", *, verify: bool = False) -> list[Index]:
         """Open every part, for `qama.search_many`.
@@ -116,25 +128,6 @@ class Shards:
         }  # fmt: skip
         with files.replacing(self.folder / MANIFEST) as file:
             file.write(json.dumps(said, indent=1).encode() + b"\n")
-
-
-def read_manifest(path: Path) -> tuple[dict[str, Any], bool]:
-    """Return what a manifest says, and whether its files were all made.
-
-    Raises:
-        FormatError: it is no manifest of shards, or of another version.
-        OSError: it cannot be read.
-    """
-    try:
-        said = json.loads(files.read(path).tobytes())
-        if said["format"] != FORMAT:
-            raise ValueError
-        version, complete = said["version"], said["complete"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        raise FormatError(f"{path} is no manifest of shards, or a damaged one") from None
-    if version != VERSION:
-        raise FormatError(f"{path} is of version {version}; this qama reads {VERSION}")
-    return said, complete is True
 
 
 def _shard_file(said: dict[str, Any]) -> ShardFile:

@@ -31,6 +31,7 @@ BLOCK = 4 * 2**20
 FORMAT, VERSION = "qama backup", 1
 _APART = 2**20  # a section of so many bytes begins a block: it may move as a whole
 _SUFFIXES = ("", ".log", ".qama-log")
+_DIGEST_BYTES = 32
 _DIGITS = 6  # of a number in a manifest's name
 
 Target = str | os.PathLike[str]
@@ -245,7 +246,8 @@ def _prune(place: Place, keep: int) -> None:
     for number in numbers[:-keep]:
         place.remove(_manifest(number))
     for name in place.names("blocks"):
-        if name.rpartition("/")[2] not in held:
+        digest = name.rpartition("/")[2]
+        if digest not in held and _is_digest(digest) and name == _block(digest):
             place.remove(name)
 
 
@@ -318,7 +320,7 @@ def _stored(said: dict[str, Any]) -> Stored:
     checks.one_of(said["suffix"], "suffix", _SUFFIXES)
     blocks = []
     for name, size in said["blocks"]:
-        if set(name) - set("0123456789abcdef"):
+        if not _is_digest(name):
             raise ValueError(f"{name!r} is no digest")
         blocks.append((name, checks.integer(size, "bytes", 0, BLOCK)))
     return Stored(said["suffix"], tuple(blocks))
@@ -336,7 +338,11 @@ def _json(value: object) -> bytes:
 
 
 def _digest(data: bytes | memoryview) -> str:
-    return hashlib.blake2b(data, digest_size=32).hexdigest()
+    return hashlib.blake2b(data, digest_size=_DIGEST_BYTES).hexdigest()
+
+
+def _is_digest(name: str) -> bool:
+    return len(name) == 2 * _DIGEST_BYTES and not set(name) - set("0123456789abcdef")
 
 
 def _block(name: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from qama import files
-from qama.errors import MissingExtraError
+from qama.errors import LockedError, MissingExtraError
 from qama.search.storage.lock import SUFFIX, Lock
 
 _TEMPORARY = ".qama-tmp"
@@ -73,10 +73,16 @@ class Folder:
         """
         self.path.mkdir(exist_ok=True)
         lock = Lock(self.path / "backup")
-        lock.acquire()
         try:
-            for left in self.path.rglob(f".*{_TEMPORARY}"):
-                files.remove(left)
+            lock.acquire()
+        except LockedError:
+            raise LockedError(
+                f"another process makes a backup to {self.path}; wait until it ends"
+            ) from None
+        try:
+            for folder in ("blocks", "backups"):
+                for left in (self.path / folder).rglob(f".*{_TEMPORARY}"):
+                    files.remove(left)
             yield
         finally:
             lock.release()
@@ -103,7 +109,8 @@ class Folder:
         path = self.path / name
         if not path.parent.exists():
             path.parent.mkdir(parents=True)
-            files.sync_folder(path.parent.parent)
+            for folder in {path.parent.parent, self.path}:
+                files.sync_folder(folder)
         with files.replacing(path) as file:
             file.write(data)
 
