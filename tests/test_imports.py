@@ -112,7 +112,7 @@ ONLY = {  # what a layer keeps away from, though it lies above
     "progress": {"recipe"},
     "sklearn": {"checks", "errors", "codec", "fitting"},
     "pace": set(),
-    "distributed": {"checks", "errors", "search.scan", "search"},
+    "distributed": {"checks", "errors", "shown", "search.scan", "search"},
     "console": {"checks", "pace", "progress", "recipe", "shown"},
     "machine": {
         "blas",
