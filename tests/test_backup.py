@@ -26,6 +26,7 @@ from qama.search.storage.verify import verify
 
 GOLDEN = Path(__file__).parent / "golden"
 LONG = 60  # seconds after which something hangs
+posix = pytest.mark.skipif(sys.platform == "win32", reason="it needs signals, and select of a pipe")
 
 
 @pytest.fixture(params=[None, "int8"])
@@ -285,6 +286,7 @@ qama.backup(sys.argv[1], sys.argv[2])
 """
 
 
+@posix
 @pytest.mark.parametrize("puts", [1, 5, -1])
 def test_a_backup_that_was_killed_is_made_again_from_what_it_left(
     path, tmp_path, small_blocks, puts
@@ -308,6 +310,7 @@ def test_a_backup_that_was_killed_is_made_again_from_what_it_left(
     same_files(path, tmp_path / "back.qama")
 
 
+@posix
 def test_backups_during_writes_are_states_that_were_and_none_older(path, tmp_path):
     noted, target, least = tmp_path / "noted", tmp_path / "backups", []
     with writing(path, noted) as process:
@@ -462,6 +465,7 @@ def test_a_replica_cut_off_anywhere_is_a_state_that_was(path, rows, tmp_path, mo
     assert all(seen)
 
 
+@posix
 def test_a_replica_during_writes_is_read_as_states_that_were_in_their_order(path, tmp_path):
     noted, replica = tmp_path / "noted", tmp_path / "replica.qama"
     seen, stop = [], threading.Event()
