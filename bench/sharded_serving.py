@@ -98,7 +98,9 @@ def main():
 
     index, queries = make_index(given.rows)
     wanted = index.search(queries, K)
-    ray.init(num_cpus=8, include_dashboard=False, log_to_driver=False, object_store_memory=10**8)
+    ray.init(
+        "local", num_cpus=8, include_dashboard=False, log_to_driver=False, object_store_memory=10**8
+    )
     with tempfile.TemporaryDirectory() as folder:
         shards = qama.shard(index, Path(folder) / "parts", SHARDS)
         served = serving.serve_shards(

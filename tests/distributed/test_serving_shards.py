@@ -39,8 +39,8 @@ def cluster(port):
 
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     ray.init(
-        num_cpus=8, include_dashboard=False, log_to_driver=False, object_store_memory=10**8,
-        configure_logging=False,
+        "local", num_cpus=8, include_dashboard=False, log_to_driver=False,
+        object_store_memory=10**8, configure_logging=False,
     )  # fmt: skip
     serve.start(http_options={"host": "127.0.0.1", "port": port})
     yield
