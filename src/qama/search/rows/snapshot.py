@@ -313,12 +313,18 @@ def compacted(snapshot: Snapshot) -> Snapshot:
             return snapshot
         numbers, empty = lists.numbers_of(snapshot.live_rows()), Lists.empty(lists.centroids)
         return snapshot.partitioned(empty, snapshot.live_codes(), numbers)
-    blocks = snapshot.blocks
+    blocks, cache = snapshot.blocks, snapshot.cache
     if snapshot.deleted:
-        blocks = Blocks.of(snapshot.live_codes(), blocks.leading.shape[1])
-    return Snapshot.of(
+        blocks, rows = Blocks.of(snapshot.live_codes(), blocks.leading.shape[1]), len(snapshot)
+        cache = {
+            size: (held[snapshot.live_rows()], rows)
+            for size, (held, done) in cache.items()
+            if done == snapshot.rows
+        }
+    now = Snapshot.of(
         blocks, len(snapshot), snapshot.kept_ids(), snapshot.following, snapshot.live_kept()
     )
+    return replace(now, cache=dict(cache))
 
 
 def mask_of(allowed: npt.NDArray[np.bool_]) -> Mask:

@@ -129,12 +129,13 @@ class Base:
     def snapshot(self) -> Snapshot:
         """Return its rows."""
         now = Snapshot.of(self.blocks, self.rows, self.ids, self.following, self.kept)
+        arrays = self.contents.arrays
+        if "factors" in arrays:
+            now = replace(now, cache={self.code.stored_bytes: (arrays["factors"], self.rows)})
         if self.lists is None:
             return now
-        arrays = self.contents.arrays
-        cache = {self.code.stored_bytes: (arrays["factors"], self.rows)}
         live = np.array(arrays["live"])  # the file may be changed in place
-        return replace(now, live=live, cache=cache, lists=self.lists)
+        return replace(now, live=live, lists=self.lists)
 
     @property
     def _is_old(self) -> bool:
@@ -229,6 +230,8 @@ def write(
         arrays["rest"] = blocks.rest
     if ids is not None and lists is None:
         arrays["ids"] = ids
+    if code.nested and lists is None:
+        arrays["factors"] = rows.inverse_norms(code)
     if vectors is not None:
         shape = (vectors.count, vectors.form.width)
         arrays["vectors"] = container.Pieces("|u1", shape, vectors.pieces)
@@ -319,6 +322,7 @@ def _base(contents: container.Contents, codec: Codec, damaged: bool) -> Base:
         lists = _lists(arrays, code, None if damaged else rows)
     extent = rows if lists is None else BLOCK_ROWS * lists.blocks
     blocks, ids = from_arrays(arrays, extent, code.stored_bytes), arrays.get("ids")
+    _check_factors(arrays, extent)
     if ids is not None and (ids.shape != (rows,) or ids.dtype != np.int64):
         raise ValueError(f"ids have shape {ids.shape} for {rows} rows")
     following, generation, replaces = rows, 0, None
@@ -388,6 +392,12 @@ def _check_values(centroids: Floats, recall: Floats | None) -> None:
         (recall >= 0).all() and (recall <= 1).all() and (recall[1:] >= recall[:-1]).all()
     ):
         raise ValueError("recall does not rise within 0 to 1")
+
+
+def _check_factors(arrays: dict[str, npt.NDArray[Any]], extent: int) -> None:
+    found = arrays.get("factors")
+    if found is not None and (found.shape != (extent,) or found.dtype != np.uint8):
+        raise ValueError(f"factors: {found.dtype} {found.shape} for {extent} places")
 
 
 def _check_chunks(chunks: npt.NDArray[Any], blocks: int) -> None:

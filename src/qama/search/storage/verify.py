@@ -130,6 +130,8 @@ def _verify_index(
         )
     else:
         _note_lists(path, found, findings)
+    if "factors" in found.contents.arrays:
+        _note_norms(path, found, findings)
     if not findings.whole:
         return
     _, record, _ = loading.read(path)
@@ -176,18 +178,22 @@ _KINDS: dict[str, Callable[..., None]] = {
 
 
 def _note_lists(path: Path, found: Base, findings: Findings) -> None:
-    """Note whether every row has a place, and its own inverse norm index."""
+    """Note whether every row has a place."""
     assert found.lists is not None
-    now = found.snapshot()
-    live = now.live_rows()
+    live = found.snapshot().live_rows()
     findings.note(
         None if np.array_equal(live, np.arange(found.rows)) else f"{path}: rows without a place",
         f"{found.lists.nlist} lists hold every row",
     )
+
+
+def _note_norms(path: Path, found: Base, findings: Findings) -> None:
+    """Note whether every row has its own inverse norm index."""
     if not findings.whole:
         return
+    now = found.snapshot()
     kept, made = now.inverse_norms(found.code), replace(now, cache={}).inverse_norms(found.code)
-    places = now.places(live)
+    places = now.places(now.live_rows())
     wrong = int((kept[places] != made[places]).sum())
     findings.note(
         f"{path}: inverse norms of {wrong} vectors do not follow from their codes"
