@@ -91,7 +91,7 @@ def main():
     parser.add_argument("--rows", type=int, default=200_000)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--pause", type=float, default=0.5)
-    parser.add_argument("--compact", type=int, default=4000, help="steps between compactions")
+    parser.add_argument("--compact", type=int, default=400, help="steps between compactions")
     parser.add_argument("--output", type=Path, default=RESULTS)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
