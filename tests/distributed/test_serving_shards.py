@@ -38,7 +38,7 @@ def cluster(port):
     from ray import serve
 
     os.environ |= {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
-    os.environ["RAY_worker_niceness"] = "0"  # the clients here take no precedence over replicas
+    os.environ |= {"RAY_worker_niceness": "0"}  # clients here take no precedence over replicas
     for left in (2, 1, 0):  # Ray gives its processes half a minute, which a busy machine may miss
         try:
             ray.init(
