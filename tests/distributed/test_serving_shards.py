@@ -133,7 +133,7 @@ class Clients:
 
 def test_answers_are_those_of_one_index_to_the_bit(served, index, queries):
     same(served.search(queries, 50), index.search(queries, 50))
-    same(served.search(queries, 5, nbytes=8), index.search(queries, 5, nbytes=8))
+    same(served.search(queries, 5, nbytes=12), index.search(queries, 5, nbytes=12))
     chosen = {"filter": lambda ids: ids % 2 == 0, "exclude": [0, 600, 12]}
     same(served.search(queries, 30, **chosen), index.search(queries, 30, **chosen))
     few = {"filter": [3, 300, 900, 7]}
