@@ -99,13 +99,14 @@ def sample(count: int, most: int, seed: int) -> Ids:
     return np.sort(np.random.default_rng(seed).choice(count, most, replace=False))
 
 
-def _most(max_rows: int | None, width: int) -> int:
+def most_rows(max_rows: int | None, width: int) -> int:
+    """Return how many rows of vectors of a width are kept where ``max_rows`` are asked for."""
     return min(MAX_ROWS, max(MIN_ROWS, MAX_VALUES // width)) if max_rows is None else max_rows
 
 
 def _sample(A: npt.NDArray[Any], max_rows: int | None, seed: int) -> tuple[Floats, int]:
     A = checks.matrix(A, "X")
-    picked = sample(len(A), _most(max_rows, A.shape[1]), seed)
+    picked = sample(len(A), most_rows(max_rows, A.shape[1]), seed)
     out = np.empty((len(picked), A.shape[1]), dtype=np.float32)
     for rows in checks.chunks(picked):
         out[rows] = checks.finite(A[picked[rows]], "X", rows=picked[rows])
@@ -124,7 +125,7 @@ def _reservoir(batches: Iterable[Any], max_rows: int | None, seed: int) -> tuple
         if F is None:
             continue
         width = F.shape[1]
-        most = _most(max_rows, width)
+        most = most_rows(max_rows, width)
         room = min(most - held, len(F))
         if room:
             kept.append(F[:room].copy())

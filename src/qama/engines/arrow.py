@@ -12,10 +12,16 @@ from qama.engines.label import Label
 from qama.engines.table import Rows, client
 
 KEY = b"qama"  # of the label in the schema's metadata
+OPTIONS = {"compression": "none", "use_dictionary": False}  # of Parquet: codes hardly shrink
 
 
-def table(ids: Ids, codes: Bytes, label: Label | None = None) -> Any:
+def table(ids: Ids | Any, codes: Bytes, label: Label | None = None) -> Any:
     """Return an Arrow table of codes, which shares their memory.
+
+    Args:
+        ids: int64 (n,), or an Arrow array (n,) of another type of ids.
+        codes: uint8 (n, bytes).
+        label: What is to lie in the schema.
 
     Raises:
         MissingExtraError: pyarrow is not installed.
@@ -25,8 +31,9 @@ def table(ids: Ids, codes: Bytes, label: Label | None = None) -> Any:
     buffers = [None, pa.py_buffer(np.ascontiguousarray(codes))]
     column = pa.FixedSizeBinaryArray.from_buffers(pa.binary(width), len(codes), buffers)
     metadata = None if label is None else {KEY: label.to_json()}
-    fields = [pa.field("id", pa.int64(), False), pa.field("code", column.type, False)]
-    return pa.Table.from_arrays([pa.array(ids), column], schema=pa.schema(fields, metadata))
+    keys = ids if isinstance(ids, pa.Array) else pa.array(ids)
+    fields = [pa.field("id", keys.type, False), pa.field("code", column.type, False)]
+    return pa.Table.from_arrays([keys, column], schema=pa.schema(fields, metadata))
 
 
 def codes_of(column: Any) -> Bytes:
@@ -70,7 +77,7 @@ class Arrow(CodesFile):
 
 
 class Parquet(Arrow):
-    """A Parquet file; codes are not compressed, since they hardly shrink."""
+    """A Parquet file."""
 
     engine = "parquet"
 
@@ -79,7 +86,7 @@ class Parquet(Arrow):
         self._parquet = client(type(self), "pyarrow.parquet")
 
     def _pack(self, made: Any, sink: Any) -> None:
-        self._parquet.write_table(made, sink, compression="none", use_dictionary=False)
+        self._parquet.write_table(made, sink, **OPTIONS)
 
     def _unpack(self, source: Any) -> Any:
         return self._parquet.read_table(source)

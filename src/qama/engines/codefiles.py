@@ -63,6 +63,8 @@ class CodesFile(Store):
         except Exception as error:
             raise FormatError(f"{self} is not such a file of codes ({error})") from error
         label = Label.from_json(text, str(self))
+        if rows.ids.dtype != np.int64:
+            raise FormatError(f"{self} has ids that are no whole numbers: read it with pyarrow")
         shape = len(rows.ids), label.nbytes
         if rows.codes.shape != shape or rows.codes.dtype != np.uint8:
             raise FormatError(f"{self} has codes of shape {rows.codes.shape}, not {shape}")

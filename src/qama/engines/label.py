@@ -121,5 +121,5 @@ class Label:
             if here != there:
                 raise FormatError(
                     f"{place} was written with {name} {here!r}, and now {name} is {there!r}: "
-                    f"give the same, or the name of another table"
+                    f"give the same, or another name"
                 )
