@@ -19,7 +19,12 @@ import qama
 sys.path.insert(0, str(ROOT / "bench" / "tables"))
 import drawings
 
-ELSEWHERE = {"engines.md", "integrations.md", "server.md"}  # by the tests of these folders
+ELSEWHERE = {  # by the tests of these folders
+    "distributed.md",
+    "engines.md",
+    "integrations.md",
+    "server.md",
+}
 MODEL = '''
 import zlib
 import numpy as np
@@ -161,7 +166,7 @@ def test_the_citation_names_this_version():
 def test_the_reference_has_everything_that_is_offered():
     page = (DOCS / "reference" / "python.md").read_text()
     documented = set(re.findall(r"^::: qama\.(?:\w+\.)*(\w+)$", page, flags=re.M))
-    rooms = {"embedders", "engines", "tasks"}
+    rooms = {"distributed", "embedders", "engines", "tasks"}
     offered = {name for room in rooms for name in getattr(qama, room).__all__} | {*qama.__all__}
     assert offered - documented == rooms | {"STORES"}
 

@@ -18,6 +18,7 @@ HEAVY = (
     "faiss", "usearch", "duckdb", "apsw", "safetensors", "langchain_core", "haystack",
     "llama_index", "mteb", "sentence_transformers", "datasets", "huggingface_hub", "openai",
     "cohere", "voyageai", "fastapi", "uvicorn", "prometheus_client", "mcp", "pydantic", "ray",
+    "pyspark", "fsspec",
 )  # fmt: skip
 
 # From the top of the picture down: a layer may import itself and the layers above it. The command
@@ -112,7 +113,20 @@ ONLY = {  # what a layer keeps away from, though it lies above
     "progress": {"recipe"},
     "sklearn": {"checks", "errors", "codec", "fitting"},
     "pace": set(),
-    "distributed": {"checks", "errors", "shown", "search.scan", "search"},
+    "distributed": {
+        "arrays",
+        "checks",
+        "errors",
+        "files",
+        "codec",
+        "sources",
+        "engines",
+        "fitting",
+        "pace",
+        "search",
+        "search.scan",
+        "shown",
+    },
     "console": {"checks", "pace", "progress", "recipe", "shown"},
     "machine": {
         "blas",
@@ -129,6 +143,7 @@ ONLY = {  # what a layer keeps away from, though it lies above
     },
 }
 MAY_IMPORT_TORCH = {"training", "examples"}
+CLUSTERS = {"ray", "pyspark", "fsspec"}  # named by the layer of that name alone
 FILES = sorted(
     file for file in PACKAGE.rglob("*.py") if file.parent != PACKAGE or file.stem[0] != "_"
 )
@@ -236,9 +251,17 @@ def test_only_training_and_the_examples_import_torch(file):
 
 
 @pytest.mark.parametrize("file", FILES, ids=module_of)
-def test_only_distributed_imports_ray(file):
+def test_only_distributed_names_ray_and_spark(file):
+    named = {
+        node.value.partition(".")[0] if isinstance(node, ast.Constant) else ""
+        for call in ast.walk(ast.parse(file.read_text()))
+        if isinstance(call, ast.Call)
+        for node in call.args
+        if not isinstance(node, ast.Constant) or isinstance(node.value, str)
+    }
     names = {name.partition(".")[0] for name in imported(ast.parse(file.read_text()))}
-    assert "ray" not in names or layer_of(module_of(file)) == "distributed"
+    if CLUSTERS & (named | names):
+        assert layer_of(module_of(file)) == "distributed"
 
 
 USE = {
@@ -276,10 +299,11 @@ def test_what_there_is_not_is_refused_by_name():
 def test_tasks_and_engines_are_imported_when_they_are_asked_for():
     program = f"""
 import sys, qama
-assert not {{"qama.tasks", "qama.engines"}} & set(sys.modules)
+assert not {{"qama.tasks", "qama.engines", "qama.distributed"}} & set(sys.modules)
 assert set(qama.__all__) <= set(dir(qama))
 assert qama.tasks.CodeSet and qama.tasks is sys.modules["qama.tasks"]
 assert qama.engines.write and qama.engines is sys.modules["qama.engines"]
+assert qama.distributed.encode and qama.distributed.spark.encode
 print(sorted(set({HEAVY!r}) & set(sys.modules)))
 """
     done = subprocess.run(

@@ -39,7 +39,7 @@ from qama.search.storage.backup import backup, backups, restore
 from qama.search.storage.replica import replicate
 
 if TYPE_CHECKING:
-    from qama import engines, tasks
+    from qama import distributed, engines, tasks
     from qama.documents import Documents
 
 __version__: str  # as pyproject.toml says it, read from what is installed when it is asked for
@@ -62,6 +62,7 @@ __all__ = [
     "Shards",
     "backup",
     "backups",
+    "distributed",
     "embedders",
     "engines",
     "fit",
@@ -77,7 +78,7 @@ logging.getLogger("qama").addHandler(logging.NullHandler())  # who wants to read
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("engines", "tasks"):  # found by `qama.tasks` without an import of its own
+    if name in ("distributed", "engines", "tasks"):  # found without an import of their own
         return importlib.import_module(f"qama.{name}")
     if name == "Documents":  # which needs sqlite3: some Pythons are built without it
         return importlib.import_module("qama.documents").Documents

@@ -1,4 +1,4 @@
-"""Rows of Parquet files: ids and vectors in, ids and codes out; what is refused, by file and row."""
+"""Rows of Parquet files: ids and vectors in, ids and codes out; refusals by file and row."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ def _plain(column: Any) -> Any:
 
 
 def id_bytes(ids: Any) -> bytes:
-    """Return ids as what a checksum is of: int64, little-endian; strings in UTF-8, each before NUL."""
+    """Return what a checksum is of: int64, little-endian; strings in UTF-8, each before a NUL."""
     if needed("pyarrow").types.is_string(ids.type):
         return "".join(f"{key}\0" for key in ids.to_pylist()).encode()
     numbers: npt.NDArray[np.int64] = ids.to_numpy()

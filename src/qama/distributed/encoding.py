@@ -44,7 +44,7 @@ def encode(
     out: str | os.PathLike[str],
     *,
     column: str = "embedding",
-    id: str = "id",  # noqa: A002 - what it is called wherever codes have ids
+    id: str = "id",
     dims: int | None = None,
     level: object | None = None,
     nbytes: int | None = None,

@@ -89,7 +89,7 @@ class Job:
             with parquet.ParquetWriter(sink, none.schema, **arrow.OPTIONS) as writer:
                 for ids, codes in self._groups(file):
                     hashes[0].update(id_bytes(ids))
-                    hashes[1].update(codes)
+                    hashes[1].update(codes.data)
                     writer.write_table(arrow.table(ids, codes, self.label))
                     rows += len(codes)
                 sums = (made.hexdigest() for made in hashes)

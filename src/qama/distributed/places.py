@@ -185,7 +185,8 @@ def _served(uri: str) -> tuple[Any, str]:
     """Return the filesystem of a URI, and the path in it."""
     pa, fs = needed("pyarrow"), needed("pyarrow.fs")
     try:
-        return tuple(fs.FileSystem.from_uri(uri))  # type: ignore[return-value]
+        held, path = fs.FileSystem.from_uri(uri)
+        return held, path
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         pass
     try:

@@ -12,7 +12,8 @@ from qama import checks
 from qama.distributed.places import needed
 from qama.errors import EngineError
 
-T, R = TypeVar("T"), TypeVar("R")
+T = TypeVar("T")
+R = TypeVar("R")
 WAYS = ("local", "ray")
 
 
@@ -41,9 +42,7 @@ def each(
     return map(function, items) if count in (None, 1) else _in_processes(function, items, count)
 
 
-def _in_processes(
-    function: Callable[[T], R], items: Sequence[T], count: int | None
-) -> Iterator[R]:
+def _in_processes(function: Callable[[T], R], items: Sequence[T], count: int) -> Iterator[R]:
     """Run in processes of this machine, which import this module anew."""
     spawn = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(count, spawn) as pool:

@@ -114,7 +114,9 @@ def fit(
     picked = [some for some in _by_file(chosen, names, counts) if len(some.rows)]
     read = dict(each(Reader(here, column, dims), picked, on, workers))
     X = np.concatenate([read.pop(some.name) for some in picked])
-    codec = fitting.fit(X, seed=seed, **({"max_rows": asked} if asked else {}), **options)
+    if asked is not None:
+        options.setdefault("max_rows", asked)
+    codec = fitting.fit(X, seed=seed, **options)
     return replace(codec, facts={**codec.facts, "rows": total})
 
 
@@ -122,13 +124,11 @@ def _dims(source: Place, column: str, name: str) -> int:
     """Return the dims of the first vector of a file."""
     with parquet_file(source, name, [column]) as opened:
         row = next(opened.iter_batches(1, columns=[column]))
-    return vectors_of(row, column, source.shown(name), 0, None).shape[1]
+    return int(vectors_of(row, column, source.shown(name), 0, None).shape[1])
 
 
 def _by_file(chosen: Ids, names: Sequence[str], counts: Mapping[str, int]) -> list[Picked]:
     """Return which rows of each file are chosen, of rows that are counted through all files."""
     starts = np.cumsum([0, *(counts[name] for name in names)])
     cuts = np.searchsorted(chosen, starts)
-    return [
-        Picked(name, chosen[cuts[i] : cuts[i + 1]] - starts[i]) for i, name in enumerate(names)
-    ]
+    return [Picked(name, chosen[cuts[i] : cuts[i + 1]] - starts[i]) for i, name in enumerate(names)]

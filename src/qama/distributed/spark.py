@@ -20,7 +20,7 @@ def encode(
     codec: Codec,
     *,
     column: str = "embedding",
-    id: str = "id",  # noqa: A002 - what it is called wherever codes have ids
+    id: str = "id",
     dims: int | None = None,
     level: object | None = None,
     nbytes: int | None = None,
@@ -63,9 +63,14 @@ def encode(
 
 
 def fit(
-    frame: Any, *, column: str = "embedding", id: str = "id", rows: int = _ROWS, seed: int = 0,  # noqa: A002
+    frame: Any,
+    *,
+    column: str = "embedding",
+    id: str = "id",
+    rows: int = _ROWS,
+    seed: int = 0,
     **options: Any,
-) -> Codec:  # fmt: skip
+) -> Codec:
     """Fit a codec on an even sample of a DataFrame, which comes into the memory of this process.
 
     The sample is the rows whose ids have the lowest hashes: it follows from the ids and the seed,
@@ -87,7 +92,8 @@ def fit(
     chosen = _chosen(frame, id, column)
     order = functions.xxhash64(functions.lit(seed), functions.col(id)), functions.col(id)
     drawn = chosen.orderBy(*order).limit(rows).select(column).toArrow()
-    return fitting.fit(drawn, seed=seed, **{"max_rows": rows, **options})
+    options.setdefault("max_rows", rows)
+    return fitting.fit(drawn, seed=seed, **options)
 
 
 def _chosen(frame: Any, *columns: str) -> Any:
