@@ -32,7 +32,7 @@ test-server: .venv-server/stamp
 
 # Ray clusters of several processes and Spark in local mode, which needs Java 17.
 test-distributed: .venv-distributed/stamp
-	.venv-distributed/bin/python -m pytest tests/distributed
+	QAMA_CLUSTERS=1 .venv-distributed/bin/python -m pytest tests/distributed --timeout 180
 
 # Every operation of the OpenAPI with requests of any kind, some hundreds each.
 fuzz-server: .venv-server/stamp

@@ -1,6 +1,8 @@
-"""A filesystem that fails at any step, for good: what is there is whole, and a rerun completes it."""
+"""A filesystem that fails from any step on: what is there is whole, a rerun completes it."""
 
 from __future__ import annotations
+
+import contextlib
 
 import numpy as np
 import pytest
@@ -10,10 +12,11 @@ from vectorfolders import NBYTES, needs
 from qama import distributed
 
 needs("pyarrow", "fsspec")
-import fsspec
-import pyarrow as pa
-from fsspec.implementations.memory import MemoryFileSystem
-from pyarrow import fs, parquet
+fsspec = pytest.importorskip("fsspec")
+pa = pytest.importorskip("pyarrow")
+fs = pytest.importorskip("pyarrow.fs")
+parquet = pytest.importorskip("pyarrow.parquet")
+MemoryFileSystem = fsspec.get_filesystem_class("memory")
 
 
 class Failing(MemoryFileSystem):
@@ -96,11 +99,10 @@ def test_every_step_may_be_the_last(tmp_path, bytes_codec, failing):
         Failing.store.clear()
         Failing.pseudo_dirs[:] = [""]
         Failing.left = step
-        try:
+        with contextlib.suppress(OSError):
             made = _encode(tmp_path, bytes_codec, failing)
             break
-        except OSError as error:
-            assert "the network is gone" in str(error)
+        assert Failing.left < 0
         Failing.left = None
         before = dict(_whole(failing, codes))
         assert before == {name: codes[name] for name in before}

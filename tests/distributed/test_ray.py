@@ -26,7 +26,7 @@ def cluster(tmp_path_factory):
     import ray
     from ray.cluster_utils import Cluster
 
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
     for _ in range(3):
         made.add_node(num_cpus=1, object_store_memory=100 * 2**20)
     ray.init(address=made.address, log_to_driver=False)
@@ -90,7 +90,8 @@ def test_a_driver_that_dies_is_gone_on_with(cluster, tmp_path, bytes_codec):
     def kill(step):
         if step.files == 5:
             os.kill(os.getpid(), {int(signal.SIGKILL)})
-    qama.distributed.encode("in", qama.Codec.load("my.codec"), "out", nbytes={NBYTES}, progress=kill)
+    codec = qama.Codec.load("my.codec")
+    qama.distributed.encode("in", codec, "out", nbytes={NBYTES}, progress=kill)
     """
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", textwrap.dedent(program)],
@@ -98,7 +99,7 @@ def test_a_driver_that_dies_is_gone_on_with(cluster, tmp_path, bytes_codec):
     )  # fmt: skip
     assert done.returncode == -signal.SIGKILL, done.stderr.decode()
     before = times(tmp_path / "out")
-    assert 5 <= len(before)
+    assert len(before) >= 5
     distributed.encode(tmp_path / "in", bytes_codec, tmp_path / "out", nbytes=NBYTES)
     after = times(tmp_path / "out")
     assert {name: after[name] for name in before} == before

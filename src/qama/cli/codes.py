@@ -10,7 +10,7 @@ import typer
 
 from qama import checks, codefile, files, sources
 from qama.checks import CHUNK_ROWS, finite, matrix
-from qama.cli import options
+from qama.cli import folders, options
 from qama.codec import Codec
 from qama.console import check_output, command, emit, progress, say
 from qama.search.index import Index
@@ -23,23 +23,47 @@ CodecFile = Annotated[Path, typer.Argument(help="A codec that `qama fit` wrote."
 @command
 def encode(
     codec: CodecFile,
-    vectors: options.Vectors,
-    output: options.Output,
+    vectors: Annotated[
+        str,
+        typer.Argument(
+            help="Vectors: .npy, .npz, .parquet, .fvecs, .bvecs or .jsonl; or a folder of Parquet "
+            "files, or its URI."
+        ),
+    ],
+    output: Annotated[str, typer.Option("--output", "-o", help="File, or folder, to write.")],
     dims: options.Dims = None,
     level: options.Level = None,
     nbytes: options.Bytes = None,
     compact: Annotated[
         bool, typer.Option(help="Two planes instead of three bits at 2-bit levels.")
     ] = False,
+    column: folders.Column = None,
+    key: folders.Id = None,
+    on: folders.On = None,
+    workers: folders.Workers = None,
 ) -> None:
     """Encode vectors into a file of codes: .npy for any engine, or .qama.
 
-    A .qama file records which codec made it. `qama index` takes it in place of vectors.
+    A .qama file records which codec made it. `qama index` takes it in place of vectors. A folder
+    of Parquet files becomes a folder of Parquet files of codes; the same again completes it.
     """
+    asked = {"dims": dims, "level": level, "nbytes": nbytes}
+    of_folders = {"column": column, "id": key, "on": on, "workers": workers}
+    if folders.is_one(vectors):
+        folders.refuse({"compact": compact}, vectors)
+        folders.encode(Codec.load(codec), vectors, output, **asked, **of_folders)
+        return
+    folders.refuse(of_folders, vectors)
+    _encode_file(codec, Path(vectors), Path(output), asked, compact)
+
+
+def _encode_file(
+    codec: Path, vectors: Path, output: Path, asked: dict[str, Any], compact: bool
+) -> None:
     check_output(output, codec, vectors)
     loaded = Codec.load(codec)
     X = matrix(sources.open_vectors(vectors), "the vectors", loaded.dims_in)
-    code = loaded.code(dims, level, nbytes)
+    code = loaded.code(**asked)
     width = code.stored_bytes if compact else code.nbytes
     codes = np.empty((len(X), width), dtype=np.uint8)
     with progress("encoding", len(X)) as update:
