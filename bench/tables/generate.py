@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import distributed_tables
 import documents_tables
 import drawings
 import evidence_tables
@@ -346,7 +347,8 @@ def fill(path):
     def table(match):
         name = match[1]
         modules = (
-            documents_tables, evidence_tables, latency_tables, operations_tables, quality_tables,
+            distributed_tables, documents_tables, evidence_tables, latency_tables,
+            operations_tables, quality_tables,
             target_tables, trust_tables, paper_figures,
         )  # fmt: skip
         others = next((m for m in modules if name in m.__all__), paper_tables)

@@ -44,8 +44,9 @@ def encode(
 ) -> None:
     """Encode vectors into a file of codes: .npy for any engine, or .qama.
 
-    A .qama file records which codec made it. `qama index` takes it in place of vectors. A folder
-    of Parquet files becomes a folder of Parquet files of codes; the same again completes it.
+    A .qama file records which codec made it. `qama index` takes it in place of vectors.
+
+    A folder of Parquet files becomes one of codes; the same command again completes it.
     """
     asked = {"dims": dims, "level": level, "nbytes": nbytes}
     of_folders = {"column": column, "id": key, "on": on, "workers": workers}

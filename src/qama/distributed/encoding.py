@@ -102,8 +102,9 @@ def encode(
     job = Job(here, there, Encoder(codec, code.request, columns, threads), label)
     job.try_first(found[0])
     begun = Manifest(label, here.identity, columns)
+    done = each(job, found, on, workers)
     known = _claim(begun, there, found)
-    records = sorted(_told(each(job, found, on, workers), len(found), progress), key=_by_name)
+    records = sorted(_told(done, len(found), progress), key=_by_name)
     made = replace(begun, files=records, complete=True)
     if known != made:
         made.write(there)

@@ -178,6 +178,8 @@ def place(given: str | os.PathLike[str], filesystem: Any = None) -> Place:
     if "://" not in text:
         return Place(fs.LocalFileSystem(), files.real(text).as_posix(), text)
     held, path = _served(text)
+    if held.type_name == "local":
+        path = files.real(path).as_posix()
     return Place(held, path.rstrip("/"), masked(text))
 
 

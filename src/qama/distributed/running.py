@@ -38,6 +38,7 @@ def each(
     checks.one_of(on, "on", WAYS)
     count = None if workers is None else checks.integer(workers, "workers", 1)
     if on == "ray":
+        needed("ray.data", "ray")
         return _on_ray(function, items, count)
     return map(function, items) if count in (None, 1) else _in_processes(function, items, count)
 
