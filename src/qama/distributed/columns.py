@@ -14,7 +14,7 @@ from qama.checks import Bytes, Floats
 from qama.codec import Codec
 from qama.distributed.places import Place, needed
 
-_BATCH_VALUES = 2**22  # floats that are held at once: 16 MiB
+_BATCH_VALUES = 2**20  # floats that are encoded at once: 4 MiB, of which reading takes some
 _BUFFER = 2**23  # bytes of a column that are fetched at once
 
 
@@ -70,7 +70,7 @@ def batches(place: Place, name: str, columns: list[str], width: int) -> Iterator
         place: Its folder.
         name: Its name.
         columns: Those to read.
-        width: Dims of a vector, which decide how many rows come at once: 16 MiB as float32.
+        width: Dims of a vector, which decide how many rows come at once: 4 MiB as float32.
 
     Raises:
         ValueError: it cannot be read as Parquet, or lacks a column.
