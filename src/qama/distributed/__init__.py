@@ -11,9 +11,9 @@ encodes batches of its own (`spark`). Shards are searched behind Ray Serve (`ser
 
 from __future__ import annotations
 
-from qama.distributed import spark
+from qama.distributed import spark as spark
 from qama.distributed.encoding import Progress, encode
 from qama.distributed.records import Manifest, Record
 from qama.distributed.sampling import fit
 
-__all__ = ["Manifest", "Progress", "Record", "encode", "fit", "spark"]
+__all__ = ["Manifest", "Progress", "Record", "encode", "fit"]
