@@ -27,6 +27,7 @@ from qama import distributed
 
 RESULTS = Path(__file__).parent / "results" / "distributed.json"
 NODES = 4
+FITTED = 32_768  # rows
 DRIVER = """
 import os, signal, sys, ray, qama
 address, source, codec, out, nbytes, files = sys.argv[1:]
@@ -100,6 +101,7 @@ def measure(run, folder, expected=None):
         "files": len(made.files),
     }
     row |= {"twice": watch.twice, "equal": expected is None or sums == expected, **more}
+    row["load"] = round(os.getloadavg()[0], 1)  # others on the machine make all of it slower
     print(folder.name, row, flush=True)
     return row, sums
 
@@ -109,13 +111,16 @@ def main():
     parser.add_argument("--rows", type=int, default=5_000_000)
     parser.add_argument("--files", type=int, default=64)
     parser.add_argument("--dims", type=int, default=96)
-    parser.add_argument("--nbytes", type=int, default=24)
+    parser.add_argument("--nbytes", type=int, default=8)
     parser.add_argument("--folder", help="where vectors and codes lie meanwhile")
     parser.add_argument("--output", type=Path, default=RESULTS)
     args = parser.parse_args()
     os.environ |= {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
     with tempfile.TemporaryDirectory(dir=args.folder) as folder:
-        write_record(args.output, results(args, Path(folder)), **sizes(args))
+        found = {}
+        for name, row in ways(args, Path(folder)):
+            found[name] = row
+            write_record(args.output, found, **sizes(args))
 
 
 def sizes(args):
@@ -129,18 +134,19 @@ def sizes(args):
     }
 
 
-def results(args, folder):
+def ways(args, folder):
+    """Yield the name and the row of each way, as it was measured."""
     import ray
     from ray.cluster_utils import Cluster
 
     source = folder / "vectors"
-    found = {"bytes": make(source, args.rows, args.files, args.dims, 0)}
-    print("vectors", found, flush=True)
+    nbytes = make(source, args.rows, args.files, args.dims, 0)
+    yield "vectors", {"bytes": nbytes}
     began = time.perf_counter()
-    codec = distributed.fit(source, rows=65_536, on="local", max_bytes=args.nbytes, threads=1)
-    found["fit"] = {"seconds": round(time.perf_counter() - began, 1), "rows": 65_536}
+    codec = distributed.fit(source, rows=FITTED, on="local", max_bytes=args.nbytes, threads=1)
+    yield "fit", {"seconds": round(time.perf_counter() - began, 1), "rows": FITTED}
     codec.save(folder / "my.codec")
-    ways = {"on": "ray", "nbytes": args.nbytes}
+    options = {"on": "ray", "nbytes": args.nbytes}
 
     def one(out):
         code = (
@@ -153,7 +159,8 @@ def results(args, folder):
         said = subprocess.run(run, check=True, capture_output=True, text=True).stdout
         return {"peak_mb": round(int(said) / 1024)}
 
-    found["one process"], sums = measure(one, folder / "one")
+    row, sums = measure(one, folder / "one")
+    yield "one process", row
     cluster = Cluster(
         initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False}
     )
@@ -161,14 +168,14 @@ def results(args, folder):
     ray.init(address=cluster.address, log_to_driver=False)
 
     def on_cluster(out):
-        distributed.encode(source, codec, out, **ways)
+        distributed.encode(source, codec, out, **options)
 
     def killed_node(out):
         def kill(step):
             if step.files == args.files // 3:
                 cluster.remove_node(nodes.pop(), allow_graceful=False)
 
-        distributed.encode(source, codec, out, progress=kill, **ways)
+        distributed.encode(source, codec, out, progress=kill, **options)
 
     def killed_driver(out):
         asked = [cluster.address, source, folder / "my.codec", out, args.nbytes, args.files // 3]
@@ -177,19 +184,18 @@ def results(args, folder):
         assert run.returncode == -signal.SIGKILL, run.stderr.decode()
         first = time.perf_counter() - began
         there = len(list(out.glob("*.parquet")))
-        distributed.encode(source, codec, out, **ways)
+        distributed.encode(source, codec, out, **options)
         return {"until_the_kill": round(first, 1), "there_then": there}
 
-    found["cluster"], _ = measure(on_cluster, folder / "cluster", sums)
-    found["a node killed"], _ = measure(killed_node, folder / "node", sums)
+    yield "cluster", measure(on_cluster, folder / "cluster", sums)[0]
+    yield "a node killed", measure(killed_node, folder / "node", sums)[0]
     cluster.add_node(num_cpus=1, object_store_memory=100 * 2**20)
-    found["the driver killed"], _ = measure(killed_driver, folder / "driver", sums)
+    yield "the driver killed", measure(killed_driver, folder / "driver", sums)[0]
     began = time.perf_counter()
     on_cluster(folder / "driver")
-    found["again, all done"] = {"seconds": round(time.perf_counter() - began, 1)}
+    yield "again, all done", {"seconds": round(time.perf_counter() - began, 1)}
     ray.shutdown()
     cluster.shutdown()
-    return found
 
 
 if __name__ == "__main__":
