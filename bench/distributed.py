@@ -150,10 +150,10 @@ def ways(args, folder):
 
     def one(out):
         code = (
-            "import sys, resource, qama\n"
+            "import re, sys, qama\n"
             "qama.distributed.encode(sys.argv[1], qama.Codec.load(sys.argv[2]), sys.argv[3], "
             f"nbytes={args.nbytes}, on='local')\n"
-            "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+            "print(re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1])"
         )
         run = [sys.executable, "-c", code, source, folder / "my.codec", out]
         said = subprocess.run(run, check=True, capture_output=True, text=True).stdout
