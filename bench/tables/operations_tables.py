@@ -1,4 +1,4 @@
-"""Tables of bench/backup.py and sharded_serving.py."""
+"""Tables of bench/backup.py, sharded_serving.py, serving.py and newcomer.py."""
 
 import json
 
@@ -7,7 +7,7 @@ from paper_results import RESULTS
 
 from qama.shown import size
 
-__all__ = ["backup", "sharded_serving"]
+__all__ = ["backup", "newcomer", "serving", "serving_killed", "sharded_serving"]
 
 
 def _record(name):
@@ -59,4 +59,47 @@ def sharded_serving():
         numbers = r["per_second"], r["p50_ms"], r["p99_ms"], r["most_ms"]
         cells = r["happens"], f"{r['queries']:,}", str(r["failed"]), *(f"{v:.0f}" for v in numbers)
         lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def serving():
+    """`qama serve` under load."""
+    record = _record("serving")
+    if record is None:
+        return NOTHING
+    rows = [r for r in record["results"] if not r["killed"]]
+    heads = ["clients", "writers", "gathered for", "queries a second", "p50 ms", "p99 ms"]
+    heads += ["queries a call", "errors", "additions a second"]
+    lines = [f"| {' | '.join(heads)} |", "|" + "--:|" * len(heads)]
+    for r in rows:
+        added = f"{r['written_per_second']:.0f}" if r["writers"] else ""
+        numbers = f"{r['per_second']:,.0f}", f"{r['p50_ms']:.1f}", f"{r['p99_ms']:.1f}"
+        cells = [f"{r['clients']}", f"{r['writers']}", f"{r['wait_ms']:g} ms", *numbers]
+        cells += [f"{r['queries_per_call']:.1f}", f"{r['errors']}", added]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def serving_killed():
+    """What a kill under load lost."""
+    record = _record("serving")
+    if record is None:
+        return NOTHING
+    killed = [r for r in record["results"] if r["killed"]]
+    acknowledged, lost = (sum(r[name] for r in killed) for name in ("acknowledged", "lost"))
+    return (
+        f"Killed (SIGKILL) in the middle, {len(killed)} times: of {acknowledged:,} documents whose "
+        f"addition was answered {lost} were lost."
+    )
+
+
+def newcomer():
+    """The commands of a newcomer, timed."""
+    record = _record("newcomer")
+    if record is None:
+        return NOTHING
+    r = record["results"]
+    lines = ["| command | s |", "|---|--:|"]
+    lines += [f"| `{each['command']}` | {each['seconds']:.1f} |" for each in r["steps"]]
+    lines.append(f"| all, {r['rows']:,} vectors of {r['dims']} dims | {60 * r['minutes']:.0f} |")
     return "\n".join(lines)

@@ -213,3 +213,14 @@ def test_what_cannot_be_served_is_said_in_a_sentence(folder, tmp_path):
     with qama.Documents.open(folder, "a"):  # which a second writer may not change meanwhile
         refused = run("serve", folder, "--write", "--port", "0")
         assert refused.returncode == 2
+
+
+def test_connections_send_at_once():
+    from qama.server.run import listening
+
+    with (
+        listening("127.0.0.1", 0) as heard,
+        socket.create_connection(heard.getsockname()),
+        heard.accept()[0] as accepted,
+    ):
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
