@@ -19,7 +19,8 @@ namespace {
 struct Amx : Avx512 {};
 
 constexpr int kTileDims = 64, kTileSide = 16;
-constexpr int kStride = 64; // bytes from one row of a tile to the next, codewords and sums
+constexpr int kLeastRows = 24; // of fewer, tiles take longer than lanes
+constexpr int kStride = 64;    // bytes from one row of a tile to the next, codewords and sums
 static_assert(kChoiceRows % kTileSide == 0 && kPanel == 2 * kTileSide);
 
 // Lets no access to memory cross the tile instructions, which compilers do not see as such.
@@ -136,6 +137,7 @@ template <> struct AllProducts<Amx> {
     template <class Take>
     static void of(const std::int32_t* panels, int dims, int width, const std::int16_t* rows,
                    std::int64_t count, Take take) {
+        if (count < kLeastRows) return lane_products<Amx>(panels, dims, width, rows, count, take);
         const Parted bytes(dims);
         if (!bytes.memory) return lane_products<Amx>(panels, dims, width, rows, count, take);
         part_rows(rows, count, dims, bytes);
