@@ -88,8 +88,8 @@ def serving_killed():
     killed = [r for r in record["results"] if r["killed"]]
     acknowledged, lost = (sum(r[name] for r in killed) for name in ("acknowledged", "lost"))
     return (
-        f"*Killed (SIGKILL) in the middle of that*: of {acknowledged:,} documents whose addition was "
-        f"answered {lost} were lost."
+        f"*Killed (SIGKILL) in the middle of that*: of {acknowledged:,} documents whose addition "
+        f"was answered {lost} were lost."
     )
 
 
