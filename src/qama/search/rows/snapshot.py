@@ -313,18 +313,18 @@ def compacted(snapshot: Snapshot) -> Snapshot:
             return snapshot
         numbers, empty = lists.numbers_of(snapshot.live_rows()), Lists.empty(lists.centroids)
         return snapshot.partitioned(empty, snapshot.live_codes(), numbers)
-    blocks, cache = snapshot.blocks, snapshot.cache
+    blocks, rows = snapshot.blocks, snapshot.live_rows()
     if snapshot.deleted:
-        blocks, rows = Blocks.of(snapshot.live_codes(), blocks.leading.shape[1]), len(snapshot)
-        cache = {
-            size: (held[snapshot.live_rows()], rows)
-            for size, (held, done) in cache.items()
-            if done == snapshot.rows
-        }
+        blocks = Blocks.of(snapshot.live_codes(), blocks.leading.shape[1])
+    cache = {  # copies: what comes later is written behind them
+        size: (held[rows], len(rows))
+        for size, (held, done) in snapshot.cache.items()
+        if done == snapshot.rows
+    }
     now = Snapshot.of(
         blocks, len(snapshot), snapshot.kept_ids(), snapshot.following, snapshot.live_kept()
     )
-    return replace(now, cache=dict(cache))
+    return replace(now, cache=cache)
 
 
 def mask_of(allowed: npt.NDArray[np.bool_]) -> Mask:
