@@ -50,7 +50,7 @@ async def until(condition):
 
 def test_a_question_alone_waits_for_nobody(work, pool):
     async def main():
-        batcher = Batcher(work, pool, wait=3600, most=10)
+        batcher = Batcher(work, pool, wait=3600, most=10, calls=8)
         assert await batcher.ask("a", [1, 2]) == [2, 4]
         assert await batcher.ask("a", [3]) == [6]
 
@@ -60,7 +60,7 @@ def test_a_question_alone_waits_for_nobody(work, pool):
 
 def test_those_that_come_meanwhile_share_the_next_call(work, pool):
     async def main():
-        batcher = Batcher(work, pool, wait=3600, most=10)
+        batcher = Batcher(work, pool, wait=3600, most=10, calls=8)
         work.free.clear()
         first = asyncio.create_task(batcher.ask("a", [1]))
         await until(lambda: work.calls)
@@ -76,7 +76,7 @@ def test_those_that_come_meanwhile_share_the_next_call(work, pool):
 
 def test_nobody_waits_longer_than_was_said(work, pool):
     async def main():
-        batcher = Batcher(work, pool, wait=0.002, most=10)
+        batcher = Batcher(work, pool, wait=0.002, most=10, calls=8)
         work.free.clear()
         first = asyncio.create_task(batcher.ask("a", [1]))
         await until(lambda: work.calls)
@@ -89,9 +89,27 @@ def test_nobody_waits_longer_than_was_said(work, pool):
     assert work.calls == [("a", [1]), ("a", [2])]
 
 
+def test_what_is_due_waits_for_a_free_call_and_still_gathers(work, pool):
+    async def main():
+        batcher = Batcher(work, pool, wait=0, most=3, calls=1)
+        work.free.clear()
+        first = asyncio.create_task(batcher.ask("a", [1]))
+        await until(lambda: work.calls)
+        others = []
+        for kind, questions in (("b", [2]), ("a", [3]), ("b", [4, 5]), ("b", [6]), ("a", [7])):
+            others.append(asyncio.create_task(batcher.ask(kind, questions)))
+            await asyncio.sleep(0.005)  # more than it may wait for others
+        assert len(work.calls) == 1
+        work.free.set()
+        assert await asyncio.gather(first, *others) == [[2], [4], [6], [8, 10], [12], [14]]
+
+    asyncio.run(main())
+    assert work.calls == [("a", [1]), ("b", [2, 4, 5]), ("a", [3, 7]), ("b", [6])]
+
+
 def test_enough_of_them_do_not_wait(work, pool):
     async def main():
-        batcher = Batcher(work, pool, wait=3600, most=3)
+        batcher = Batcher(work, pool, wait=3600, most=3, calls=8)
         work.free.clear()
         first = asyncio.create_task(batcher.ask("a", [1]))
         await until(lambda: work.calls)
@@ -109,7 +127,7 @@ def test_enough_of_them_do_not_wait(work, pool):
 
 def test_an_error_is_told_to_the_one_who_asked_for_it(work, pool):
     async def main():
-        batcher = Batcher(work, pool, wait=3600, most=10)
+        batcher = Batcher(work, pool, wait=3600, most=10, calls=8)
         work.free.clear()
         first = asyncio.create_task(batcher.ask("a", [1]))
         await until(lambda: work.calls)
@@ -126,7 +144,7 @@ def test_an_error_is_told_to_the_one_who_asked_for_it(work, pool):
 
 def test_who_gave_up_is_not_answered_and_harms_nobody(work, pool):
     async def main():
-        batcher = Batcher(work, pool, wait=3600, most=10)
+        batcher = Batcher(work, pool, wait=3600, most=10, calls=8)
         work.free.clear()
         first = asyncio.create_task(batcher.ask("a", [1]))
         await until(lambda: work.calls)
@@ -157,9 +175,10 @@ def test_many_clients_are_each_answered_their_own(pool):
             assert await batcher.ask(kind, asked) == [(kind, question) for question in asked]
 
     async def main():
-        batcher = Batcher(work, pool, wait=0.002, most=16, seen=sizes.append)
+        batcher = Batcher(work, pool, wait=0.002, most=16, calls=8, seen=sizes.append)
         await asyncio.gather(*(client(batcher, number) for number in range(50)))
         assert not batcher._gathering
+        assert not batcher._due
         assert not batcher._at_work
 
     asyncio.run(main())

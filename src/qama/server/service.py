@@ -51,7 +51,8 @@ class Service:
         self.limits = limits
         self.metrics = Metrics(served)
         self.stopping = False
-        self._searching = ThreadPoolExecutor(thread_name_prefix="search")
+        calls = max(2, checks.threads(0))  # each has the work of all cores, if it is large
+        self._searching = ThreadPoolExecutor(calls + 4, "search")  # some are left for short reads
         self._embedding = ThreadPoolExecutor(1, "embed")
         self._measuring = ThreadPoolExecutor(1, "curve")
         self._changing = {name: ThreadPoolExecutor(1, f"change-{name}") for name in self.served}
@@ -60,6 +61,7 @@ class Service:
             self._searching,
             wait=limits.wait_ms / 1000,
             most=limits.rows,
+            calls=calls,
             seen=self.metrics.batched,
         )
 
