@@ -23,6 +23,7 @@ from qama.quantizers.thermometer import levels
 
 COMMANDS = (
     "fit",
+    "base",
     "encode",
     "index",
     "search",

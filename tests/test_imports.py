@@ -28,8 +28,8 @@ LAYERS = (
     "quantizers", "kmeans", "container", "codec", "codefile", "drift", "heldout", "vectorfiles",
     "sources", "distinct", "norms", "embedders", "search.rows", "search.scan", "search.storage",
     "search", "documents", "engines", "server", "tasks", "evaluation", "recipe", "training",
-    "fitting", "progress", "sklearn", "machine", "integrations", "pace", "distributed", "console",
-    "examples", "cli",
+    "fitting", "bases", "progress", "sklearn", "machine", "integrations", "pace", "distributed",
+    "console", "examples", "cli",
 )  # fmt: skip
 ONLY = {  # what a layer keeps away from, though it lies above
     "arrays": set(),

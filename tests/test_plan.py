@@ -40,6 +40,8 @@ def test_a_million_rows_by_hand():
     assert found["writing"].value * 3600 == pytest.approx(0.55)
     assert figures(keep="float16")["disk"].value == 55e6 + 2e9
     assert figures(qps=5000)["nodes"].value == 3
+    assert "a month" not in found
+    assert figures(qps=5000, price=0.25)["a month"].value == pytest.approx(3 * 0.25 * 730)
 
 
 def test_a_billion_rows_lie_in_lists_on_several_nodes():
@@ -116,10 +118,14 @@ def test_the_command(tmp_path, monkeypatch):
     monkeypatch.setattr(rates, "measured", lambda *_, **__: RATES)
     asked = ["plan", "--rows", "1e9", "--dims", "1000", "--nbytes", "47", "--memory", "100GB"]
     page = tmp_path / "plan.html"
-    run = CliRunner().invoke(app, [*asked, "--cores", "4", "--json", "-o", str(page)])
+    run = CliRunner().invoke(
+        app, [*asked, "--cores", "4", "--price", "0.5", "--json", "-o", str(page)]
+    )
     assert run.exit_code == 0, run.output
     told = json.loads(run.stdout)
-    assert told["asked"] == {"rows": 10**9, "qps": 10, "keep": None, "memory": 10**11, "cores": 4}
+    assert told["asked"] == {
+        "rows": 10**9, "qps": 10, "keep": None, "memory": 10**11, "cores": 4, "price": 0.5,
+    }  # fmt: skip
     assert told["rates"]["encode"] == 10_000
     assert {"name", "value", "unit", "how", "why"} == {*told["figures"][0]}
     text = page.read_text("utf-8")

@@ -20,6 +20,7 @@ import operations_tables
 import paper_figures
 import paper_tables
 import quality_tables
+import scale_tables
 import target_tables
 import trust_tables
 from paper_results import rows
@@ -348,7 +349,7 @@ def fill(path):
         name = match[1]
         modules = (
             distributed_tables, documents_tables, evidence_tables, latency_tables,
-            operations_tables, quality_tables,
+            operations_tables, quality_tables, scale_tables,
             target_tables, trust_tables, paper_figures,
         )  # fmt: skip
         others = next((m for m in modules if name in m.__all__), paper_tables)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from qama import embedders as embedders
 from qama import forked as forked  # notes forks from here on
+from qama.bases import base, make_base
 from qama.codec import Codec
 from qama.errors import (
     DriftWarning,
@@ -62,10 +63,12 @@ __all__ = [
     "Shards",
     "backup",
     "backups",
+    "base",
     "distributed",
     "embedders",
     "engines",
     "fit",
+    "make_base",
     "replicate",
     "restore",
     "search_many",

@@ -52,6 +52,13 @@ def export(
     prefix: Annotated[
         int | None, typer.Option(help="Dims that this index is over, where the engine can.")
     ] = None,
+    shards: Annotated[
+        str | None,
+        typer.Option(
+            help="Spread a table that is made: a number of parts (pgvector, milvus), "
+            "or a cluster's name (clickhouse)."
+        ),
+    ] = None,
 ) -> None:
     """Write codes into a database that ranks by Hamming distance, or a file of another format.
 
@@ -61,10 +68,15 @@ def export(
     loaded, code, rows, keys = _opened(codes, codec, ids)
     with progress("exporting", len(keys)) as update:
         engines.write(
-            to, rows, keys, loaded, index=index, prefix=prefix, progress=update, **code.request
-        )
+            to, rows, keys, loaded, index=index, prefix=prefix, shards=_shards(shards),
+            progress=update, **code.request,
+        )  # fmt: skip
     each = f"{code.nbytes} B ({code.label})"
     say(f"{masked(to)}: {len(keys)} codes of {each} of codec {loaded.fingerprint}")
+
+
+def _shards(given: str | None) -> int | str | None:
+    return int(given) if given is not None and given.isdecimal() else given
 
 
 def _check_place(to: str, *inputs: Path | None) -> None:

@@ -1,10 +1,11 @@
-"""qama fit."""
+"""qama fit, base."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import typer
 
 from qama import heldout
@@ -37,7 +38,8 @@ def fit(
         typer.Option(help="For a grid: queries, and row by row what answers them."),
     ] = None,
     base: Annotated[
-        Path | None, typer.Option(help="A codec to start from, of other vectors of the model.")
+        Path | None,
+        typer.Option(help="A codec to start from: its file, or the model that `qama base` made."),
     ] = None,
     max_bytes: Annotated[
         int | None, typer.Option(help="Length of the longest byte code (default 256 or d).")
@@ -82,7 +84,7 @@ def fit(
             levels=None if levels is None else [part.strip() for part in levels.split(",")],
             queries=None if queries is None else open_vectors(queries),
             pairs=None if pairs is None else (open_vectors(pairs[0]), open_vectors(pairs[1])),
-            base=None if base is None else qama.Codec.load(base),
+            base=None if base is None else _base(base),
             device=device,
             threads=threads,
             checkpoint=checkpoint,
@@ -99,6 +101,54 @@ def fit(
             f"{output}: codec {codec.fingerprint}, fitted on {facts['rows_used']} of "
             f"{facts['rows']} rows in {facts['seconds']} s{_errors(facts)}{_agreement(facts)}"
         )
+
+
+@command
+def base(
+    model: Annotated[str, typer.Argument(help="The model's name, such as all-MiniLM-L6-v2.")],
+    texts: Annotated[
+        list[Path] | None,
+        typer.Option(help="Files of general texts, one a line (default: docstrings found here)."),
+    ] = None,
+    embed: options.Embed = None,
+    most: Annotated[int, typer.Option(min=1000, help="Texts that are embedded.")] = 50_000,
+    seed: options.Seed = 0,
+    threads: options.Threads = 0,
+) -> None:
+    """Fit a codec of a model on general text, once; `fit --base MODEL` starts from it.
+
+    Without --embed the model is loaded by sentence-transformers.
+    """
+    from qama import bases
+
+    path = bases.base_path(model)
+    embedder = options.embedder(embed, None if embed is not None else model)
+    some = _lines(texts, most, seed) if texts else _docstrings(most, seed)
+    codec = bases.make_base(model, embedder, some, seed=seed, threads=threads, max_rows=most)
+    say(f"{path}: base codec {codec.fingerprint} of {model}, fitted on {len(some)} texts")
+
+
+def _lines(files: list[Path], most: int, seed: int) -> list[str]:
+    """Return lines that say something, an even draw of so many."""
+    read = (file.read_text(encoding="utf-8") for file in files)
+    lines = [line.strip() for text in read for line in text.splitlines() if line.strip()]
+    if len(lines) <= most:
+        return lines
+    picked = np.random.default_rng(seed).choice(len(lines), most, replace=False)
+    return [lines[i] for i in np.sort(picked)]
+
+
+def _docstrings(most: int, seed: int) -> list[str]:
+    from qama.examples.docstrings import collect
+
+    return [entry.body for entry in collect(most, seed)]
+
+
+def _base(given: Path) -> Any:
+    """Return the codec of a file, or the base of a model."""
+    import qama
+
+    return qama.Codec.load(given) if given.exists() else qama.base(str(given))
 
 
 def _errors(facts: dict[str, Any]) -> str:

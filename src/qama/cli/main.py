@@ -91,6 +91,7 @@ def _main(
 
 
 app.command()(fitting.fit)
+app.command()(fitting.base)
 app.command()(codes.encode)
 app.command()(codes.index)
 app.command()(codes.search)

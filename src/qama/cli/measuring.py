@@ -37,6 +37,9 @@ def plan(
     cores: Annotated[
         int | None, typer.Option(min=1, help="Of a node (default: this machine's).")
     ] = None,
+    price: Annotated[
+        float | None, typer.Option(min=0, help="Of a node and hour, in any currency.")
+    ] = None,
     output: Page = None,
     json: options.Json = False,
 ) -> None:
@@ -54,7 +57,7 @@ def plan(
     held = options.amount(memory, "--memory") if memory is not None else rates.memory()
     if held is None:
         raise ValueError("this system does not tell its memory: give --memory, such as 64GB")
-    asked = planning.Asked(count, qps, keep, held, cores or checks.threads(0))
+    asked = planning.Asked(count, qps, keep, held, cores or checks.threads(0), price)
     with progress("planning", None) as update:
         found = rates.measured(dims, nbytes, tell=lambda note: update(0, note))
     figures = planning.plan(asked, found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from pathlib import Path
 from typing import Annotated
@@ -19,6 +20,15 @@ Seed = Annotated[int, typer.Option(help="Of every random draw.")]
 Json = Annotated[bool, typer.Option("--json", help="Write JSON to stdout, for programs.")]
 Vectors = Annotated[
     Path, typer.Argument(help="Vectors: .npy, .npz, .parquet, .fvecs, .bvecs or .jsonl.")
+]
+Embed = Annotated[
+    str | None,
+    typer.Option(
+        help="MODULE:NAME of a function from texts to vectors, or of an object with encode."
+    ),
+]
+Model = Annotated[
+    str | None, typer.Option(help="Instead: a sentence-transformers model that embeds the texts.")
 ]
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
@@ -54,3 +64,27 @@ def count(text: str, name: str) -> int:
     if not 1 <= value <= 1e15 or value != int(value):
         raise ValueError(f"{name} is {text!r}; give a whole number, such as 3000000 or 3e6")
     return int(value)
+
+
+def embedder(embed: str | None, model: str | None) -> object:
+    """Return what makes vectors of texts, if anything was named.
+
+    Raises:
+        ValueError: both were, or there is no such thing.
+        ImportError: the module or sentence-transformers cannot be imported.
+    """
+    if embed is not None and model is not None:
+        raise ValueError("--embed excludes --model; give one of them")
+    if model is not None:
+        from qama.evaluation.embed import load
+
+        return load(model)
+    if embed is None:
+        return None
+    module, _, name = embed.partition(":")
+    if not module or not name:
+        raise ValueError(f"--embed is {embed!r}; give MODULE:NAME, such as my_models:embed")
+    found = getattr(importlib.import_module(module), name, None)
+    if found is None:
+        raise ValueError(f"--embed is {embed!r}, but {module} has no {name!r}")
+    return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,42 +9,9 @@ from typing import Annotated
 
 import typer
 
+from qama.cli import options
 from qama.console import command
 from qama.documents import Documents
-
-Embed = Annotated[
-    str | None,
-    typer.Option(
-        help="MODULE:NAME of a function from texts to vectors, or of an object with encode."
-    ),
-]
-Model = Annotated[
-    str | None, typer.Option(help="Instead: a sentence-transformers model that embeds the texts.")
-]
-
-
-def _embedder(embed: str | None, model: str | None) -> object:
-    """Return what makes vectors of texts, if anything was named.
-
-    Raises:
-        ValueError: both were, or there is no such thing.
-        ImportError: the module or sentence-transformers cannot be imported.
-    """
-    if embed is not None and model is not None:
-        raise ValueError("--embed excludes --model; give one of them")
-    if model is not None:
-        from qama.evaluation.embed import load
-
-        return load(model)
-    if embed is None:
-        return None
-    module, _, name = embed.partition(":")
-    if not module or not name:
-        raise ValueError(f"--embed is {embed!r}; give MODULE:NAME, such as my_models:embed")
-    found = getattr(importlib.import_module(module), name, None)
-    if found is None:
-        raise ValueError(f"--embed is {embed!r}, but {module} has no {name!r}")
-    return found
 
 
 @command
@@ -57,8 +23,8 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 8000,
     write: Annotated[bool, typer.Option("--write", help="Let clients change documents.")] = False,
-    embed: Embed = None,
-    model: Model = None,
+    embed: options.Embed = None,
+    model: options.Model = None,
     key_file: Annotated[
         Path | None, typer.Option(help="API keys, one a line; or set QAMA_API_KEY.")
     ] = None,
@@ -88,7 +54,7 @@ def serve(
     accepted = keys.Keys.read(key_file, os.environ)
     keys.check(host, accepted)
     with ExitStack() as stack:
-        collections = served.all_opened(paths, write=write, embed=_embedder(embed, model))
+        collections = served.all_opened(paths, write=write, embed=options.embedder(embed, model))
         for each in collections:
             stack.callback(each.close)
         run.serve(
@@ -99,8 +65,8 @@ def serve(
 @command
 def mcp(
     folder: Annotated[Path, typer.Argument(help="A folder of documents.")],
-    embed: Embed = None,
-    model: Model = None,
+    embed: options.Embed = None,
+    model: options.Model = None,
 ) -> None:
     """Let models search a folder of documents: an MCP server over stdin and stdout.
 
@@ -108,5 +74,5 @@ def mcp(
     """
     from qama.integrations.mcp import server
 
-    with Documents.open(folder, embed=_embedder(embed, model)) as documents:
+    with Documents.open(folder, embed=options.embedder(embed, model)) as documents:
         server(documents).run("stdio")

@@ -7,7 +7,7 @@ from typing import Any
 from qama.checks import Bytes, Ids
 from qama.engines import arrow
 from qama.engines.label import Label
-from qama.engines.table import Candidates, Table, client, reaching
+from qama.engines.table import CLUSTER, Candidates, Table, client, reaching
 
 
 class ClickHouse(Table):
@@ -23,6 +23,7 @@ class ClickHouse(Table):
     makes_place = True
     ties_by_id = True
     filters = "an SQL condition"
+    shards = CLUSTER
 
     def __init__(self, place: str, table: str) -> None:
         super().__init__(place, table)
@@ -46,14 +47,31 @@ class ClickHouse(Table):
     def create(self, label: Label) -> None:
         """See `Store`."""
         text = label.to_json().replace("'", "''")
+        self._client.command(f"create table {self.table} {_rows(label)} comment '{text}'")
+
+    def create_sharded(self, label: Label, shards: int | str) -> None:
+        """Make a table NAME_local on every node of a cluster, and one that stands for all of them.
+
+        A row lies where its id says, so that a later row of the same id replaces it there.
+        """
+        text = label.to_json().replace("'", "''")
+        ((nodes,),) = self._client.query(
+            "select count() from system.clusters where cluster = {name:String}",
+            parameters={"name": shards},
+        ).result_rows
+        everywhere = f"on cluster '{shards}'" if nodes > 1 else ""
+        local = f"{self.table}_local"
+        self._client.command(f"create table if not exists {local} {everywhere} {_rows(label)}")
         self._client.command(
-            f"create table {self.table} (id Int64, code FixedString({label.nbytes})) "
-            f"engine = ReplacingMergeTree order by id comment '{text}'"
+            f"create table {self.table} {everywhere} as {local} engine = "
+            f"Distributed('{shards}', currentDatabase(), {local}, id) comment '{text}'"
         )
 
     def put(self, ids: Ids, codes: Bytes) -> None:
         """See `Store`."""
-        self._client.insert_arrow(self.table, arrow.table(ids, codes))
+        self._client.insert_arrow(
+            self.table, arrow.table(ids, codes), settings={"distributed_foreground_insert": 1}
+        )
 
     def nearest(self, queries: Bytes, count: int, label: Label, where: Any) -> Candidates:
         """See `Table`."""
@@ -75,3 +93,9 @@ class ClickHouse(Table):
     def close(self) -> None:
         """See `Store`."""
         self._client.close()
+
+
+def _rows(label: Label) -> str:
+    """Return the SQL of columns, and that a later row of the same id replaces the earlier one."""
+    columns = f"(id Int64, code FixedString({label.nbytes}))"
+    return f"{columns} engine = ReplacingMergeTree order by id"

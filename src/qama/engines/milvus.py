@@ -9,7 +9,7 @@ import numpy as np
 from qama import checks
 from qama.checks import Bytes, Ids
 from qama.engines.label import Label
-from qama.engines.table import NO_ID, Candidates, Table, client, reaching
+from qama.engines.table import NO_ID, PARTS, Candidates, Table, client, reaching
 
 _AT_ONCE = 5000  # rows of a request
 _HAMMING = {"metric_type": "HAMMING"}
@@ -26,6 +26,7 @@ class Milvus(Table):
     makes_place = True
     most = 16_384
     filters = "a Milvus expression"
+    shards = PARTS
 
     def __init__(self, place: str, table: str) -> None:
         super().__init__(place, table)
@@ -42,6 +43,13 @@ class Milvus(Table):
 
     def create(self, label: Label) -> None:
         """See `Store`."""
+        self._create(label)
+
+    def create_sharded(self, label: Label, shards: int | str) -> None:
+        """Make a collection whose rows go to so many shards (num_shards)."""
+        self._create(label, num_shards=shards)
+
+    def _create(self, label: Label, **how: Any) -> None:
         kinds = self._package.DataType
         schema = self._client.create_schema(
             auto_id=False, enable_dynamic_field=True, description=label.to_json()
@@ -51,7 +59,7 @@ class Milvus(Table):
         index = self._client.prepare_index_params()
         index.add_index("code", index_type="BIN_FLAT", params={}, **_HAMMING)
         self._client.create_collection(
-            self.table, schema=schema, index_params=index, consistency_level="Strong"
+            self.table, schema=schema, index_params=index, consistency_level="Strong", **how
         )
 
     def put(self, ids: Ids, codes: Bytes) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from qama.checks import Bytes, Ids
 from qama.engines.label import Label
-from qama.engines.table import Candidates, Table, client, reaching
+from qama.engines.table import PARTS, Candidates, Table, client, reaching
 
 _BY_PREFIX = 4  # candidates by a prefix for each candidate by the whole code
 _MOST_EFFORT = 1000  # what hnsw.ef_search may be
@@ -26,6 +26,7 @@ class PgVector(Table):
     prefixes = True
     ties_by_id = True
     filters = "an SQL condition"
+    shards = PARTS
 
     def __init__(self, place: str, table: str) -> None:
         super().__init__(place, table)
@@ -41,14 +42,42 @@ class PgVector(Table):
 
     def create(self, label: Label) -> None:
         """See `Store`."""
+        self._execute_all(self._making(label))
+
+    def create_sharded(self, label: Label, shards: int | str) -> None:
+        """Make a table of so many parts by a hash of the id.
+
+        These are shards of Citus, which lays them on its nodes, where the database has that
+        extension; else partitions of PostgreSQL's own.
+        """
+        ((citus,),) = self._connection.execute(
+            "select exists (select from pg_proc where proname = 'create_distributed_table')"
+        ).fetchall()
+        if citus:
+            spread = f"create_distributed_table('{self.table}', 'id', shard_count := {shards})"
+            self._execute_all([*self._making(label), f"select {spread}"])
+            return
+        parts = [
+            f"create table {self.table}_{part} partition of {self.table} "
+            f"for values with (modulus {shards}, remainder {part})"
+            for part in range(int(shards))
+        ]
+        self._execute_all([*self._making(label, "partition by hash (id)"), *parts])
+
+    def _making(self, label: Label, spread: str = "") -> list[str]:
+        """Return the SQL of an empty table."""
         text = label.to_json().replace("'", "''")
+        columns = f"id bigint primary key, code bit({label.bits}) not null"
+        return [
+            "create extension if not exists vector",
+            f"create table {self.table} ({columns}) {spread}",
+            f"comment on table {self.table} is '{text}'",
+        ]
+
+    def _execute_all(self, statements: list[str]) -> None:
         with self._connection.transaction():
-            self._connection.execute("create extension if not exists vector")
-            self._connection.execute(
-                f"create table {self.table} "
-                f"(id bigint primary key, code bit({label.bits}) not null)"
-            )
-            self._connection.execute(f"comment on table {self.table} is '{text}'")
+            for statement in statements:
+                self._connection.execute(statement)
 
     def put(self, ids: Ids, codes: Bytes) -> None:
         """See `Store`."""

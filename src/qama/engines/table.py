@@ -20,6 +20,8 @@ from qama.checks import Bytes, Ids
 from qama.engines.label import Label
 from qama.errors import EngineError, FormatError, MissingExtraError
 
+PARTS = "a number of parts"  # what ``shards`` may be
+CLUSTER = "the name of a cluster of its configuration"
 NO_ID = -1  # where an approximate index found fewer candidates than asked for
 
 
@@ -83,6 +85,8 @@ class Store(ABC):
         indexes: The kinds of index that it can have over the codes; "" is none, an exact scan.
         prefixes: Whether such an index can be over a prefix of the codes.
         makes_place: Whether opening a path where nothing is makes a file or a folder there.
+        shards: What ``shards`` of a write is, in the words of the docs; "" where a table is in one
+            piece.
     """
 
     engine: ClassVar[str]
@@ -91,6 +95,7 @@ class Store(ABC):
     indexes: ClassVar[tuple[str, ...]] = ("",)
     prefixes: ClassVar[bool] = False
     makes_place: ClassVar[bool] = False
+    shards: ClassVar[str] = ""
 
     def __init__(self, place: str, table: str = "") -> None:
         self.place = place
@@ -121,6 +126,10 @@ class Store(ABC):
     @abstractmethod
     def create(self, label: Label) -> None:
         """Make an empty table with its label, both or none."""
+
+    def create_sharded(self, label: Label, shards: int | str) -> None:
+        """Make an empty table in parts with its label, all or none; where `shards` says how."""
+        raise NotImplementedError
 
     @abstractmethod
     def put(self, ids: Ids, codes: Bytes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any, Protocol
@@ -11,9 +12,10 @@ from qama.checks import Bytes, Ids
 from qama.codec import Code, Codec, checked
 from qama.engines import targets
 from qama.engines.label import Label
-from qama.engines.table import Store, label_of, working
+from qama.engines.table import CLUSTER, Store, label_of, working
 from qama.search.rows import ids as idmap
 
+MOST_SHARDS = 1024
 _BATCH_BYTES = 2**22  # of codes that are written together
 
 
@@ -38,6 +40,7 @@ def write(
     nbytes: int | None = None,
     index: str = "",
     prefix: int | None = None,
+    shards: int | str | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> int:
     """Write codes with ids into an engine's table or a file, in place of rows of the same ids.
@@ -56,14 +59,17 @@ def write(
         nbytes: Length of byte codes, which files alone take: engines rank by Hamming distance.
         index: The kind of index to build over the codes; default: none, and exact search.
         prefix: Dims of a prefix of the codes that the index is over, where the engine can.
+        shards: How a table that is made is spread, where the engine can: a number of parts for
+            PostgreSQL (hash partitions, or shards of Citus where it is installed) and Milvus, the
+            name of a cluster for ClickHouse. Default: one piece.
         progress: Called with the number of rows written so far.
 
     Returns:
         How many rows were written.
 
     Raises:
-        ValueError: codes or ids that do not fit, ids that repeat, or an index that the engine does
-            not have; nothing was written.
+        ValueError: codes or ids that do not fit, ids that repeat, an index that the engine does
+            not have, or shards; nothing was written.
         FormatError: the table holds codes of another codec or code, or is not of qama.
         MissingExtraError: the engine's client is not installed.
         EngineError: the engine cannot be reached, or failed; the message says how far it came.
@@ -72,9 +78,10 @@ def write(
     keys = idmap.checked(ids, "ids", len(codes))
     with opened(target) as store:
         _check_kind(store, code, index, prefix)
+        _check_shards(store, shards)
         checks.codes(codes[0:0], "codes", code.nbytes)  # before anything is made
         label = Label.of(codec, code, index, prefix)
-        _make(store, label)
+        _make(store, label, shards)
         store.begin()
         _put_all(store, codes, keys, code, progress)
         with working(store, "as it was finished", "run the same again to complete it"):
@@ -103,14 +110,30 @@ def _check_kind(store: Store, code: Code, index: str, prefix: int | None) -> Non
     checks.one_of(prefix, "prefix", narrower)
 
 
-def _make(store: Store, label: Label) -> None:
+def _check_shards(store: Store, shards: int | str | None) -> None:
+    """Refuse shards that a store cannot have."""
+    if shards is None:
+        return
+    if not store.shards:
+        raise ValueError(f"shards is {shards!r}, and a table of {store.engine} is in one piece")
+    if store.shards == CLUSTER:
+        if not (isinstance(shards, str) and re.fullmatch(r"\w[\w.-]*", shards)):
+            raise ValueError(f"shards is {shards!r}; {store.engine} wants {CLUSTER}")
+        return
+    checks.integer(shards, "shards", 1, MOST_SHARDS)
+
+
+def _make(store: Store, label: Label, shards: int | str | None) -> None:
     """Make the table, or refuse one of another label."""
     there = label_of(store)
     if there is not None:
         there.check_same(label, str(store))
         return
     with working(store, "as the table was made", "give another place or name"):
-        store.create(label)
+        if shards is None:
+            store.create(label)
+        else:
+            store.create_sharded(label, shards)
 
 
 def _put_all(

@@ -17,6 +17,7 @@ from qama.machine.rates import Rates
 
 LISTS_FROM = 10_000_000  # rows from which on lists pay (docs/scale.md)
 NPROBE = 32  # lists that a query reads, where nobody calibrated
+_HOURS = 730  # of a month
 _FULL = 0.8  # share of a node's memory that codes may take
 _BUSY = 0.7  # share of a node's cores that queries may take
 _NORM, _PLACE = 1, 8  # bytes beside a code: its inverse norm; where it lies, of lists
@@ -34,6 +35,7 @@ class Asked:
         keep: The form in which vectors are kept beside codes, or None.
         memory: Bytes of a node's memory.
         cores: Cores of a node.
+        price: What a node costs an hour, in any currency; None: nothing is said of money.
     """
 
     rows: int
@@ -41,6 +43,7 @@ class Asked:
     keep: str | None
     memory: int
     cores: int
+    price: float | None = None
 
 
 @dataclass(frozen=True)
@@ -138,6 +141,9 @@ def _speed(asked: Asked, rates: Rates) -> Iterator[Figure]:
         f"{copies} for {asked.qps:g} queries a second"
     )
     yield Figure("nodes", parts * copies, "", "modelled", why)
+    if asked.price is not None:
+        why = f"{parts * copies} nodes at {asked.price:g} an hour, {_HOURS} hours"
+        yield Figure("a month", parts * copies * asked.price * _HOURS, "", "modelled", why)
 
 
 def _build(asked: Asked, rates: Rates) -> Iterator[Figure]:
