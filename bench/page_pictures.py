@@ -1,12 +1,14 @@
-"""Pictures of the page of `qama serve`, as docs/server.md shows them.
+"""Pictures of the page of `qama serve`, and of a notebook, as the docs show them.
 
     pip install wordllama playwright        (and Chromium)
     python bench/page_pictures.py docs
 
 Some thousand recipes made up of parts, embedded by WordLlama, served with their vectors kept: the
-hits of two lengths, the curve and the inspector in the dark, and a phone.
+hits of two lengths, the curve and the inspector in the dark, a phone; and what a notebook shows of
+the same documents.
 """
 
+import contextlib
 import itertools
 import json
 import shutil
@@ -82,6 +84,18 @@ def opened(browser, address, width, height, scheme):
     return tab
 
 
+def notebook(folder):
+    """A page that shows expressions and what a notebook would show of them."""
+    with contextlib.chdir(folder.parent), qama.Documents.open(folder.name) as docs:
+        names = {"docs": docs, "codec": docs.codec}
+        cells = []
+        for asked in ("codec", "docs", 'docs.search(docs.vectors(["recipe-15"]), k=3)'):
+            shown = eval(asked, names)._repr_html_()
+            cells.append(f"<pre>{asked}</pre>{shown}")
+    style = "body{font-family:sans-serif;margin:16px}pre{background:#f4f5f7;padding:8px}"
+    return f"<!doctype html><meta charset=utf-8><style>{style}</style>{''.join(cells)}"
+
+
 def main(folder):
     with tempfile.TemporaryDirectory() as home, sync_playwright() as play:
         recipes(Path(home) / "recipes")
@@ -98,6 +112,9 @@ def main(folder):
             tab.screenshot(path=folder / "page_dark.png", full_page=True, clip=clip)
             tab = opened(browser, address, 390, 800, "light")
             tab.screenshot(path=folder / "page_phone.png")
+            tab = browser.new_page(viewport={"width": 900, "height": 700})
+            tab.set_content(notebook(Path(home) / "recipes"))
+            tab.screenshot(path=folder / "notebook.png", full_page=True)
         finally:
             browser.close()
             process.terminate()
