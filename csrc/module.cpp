@@ -6,6 +6,7 @@
 #include <nanobind/stl/vector.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdlib>
 #include <limits>
 #include <optional>
@@ -95,33 +96,103 @@ Visits visits_of(const Rows& rows, const Optional<std::int64_t>& visited,
     return visits;
 }
 
-// qama.kernels.InvertedLists: arrays are held as long as this is.
+// qama.kernels.NibbleCodewords: arrays are held as long as this is.
+class NibbleCodewords {
+  public:
+    NibbleCodewords(Array<const std::int16_t, 1> mean, Array<const std::uint8_t, 4> panels,
+                    Array<const std::int16_t, 1> steps)
+        : mean_(mean), panels_(panels), steps_(steps) {
+        const std::int64_t dims = size(mean, 0), octets = size(panels, 1);
+        require(size(panels, 2) == kNibblePanel && size(panels, 3) == 4 && dims < (1 << 20) &&
+                    octets == (dims + 7) / 8 && size(panels, 0) < (1 << 20) &&
+                    size(steps, 0) == kNibblePanel * size(panels, 0),
+                "mean, panels and steps do not fit");
+    }
+
+    // The queries that are to be multiplied with the terms of a layout.
+    NibbleQueries with(const Array<const std::int16_t, 2>& queries,
+                       const CodebookLayout& layout) const {
+        NibbleProducts codewords = all();
+        const std::int64_t panels = (term_count(layout) + kNibblePanel - 1) / kNibblePanel;
+        require(panels <= codewords.panels && size(queries, 1) == dims(),
+                "queries, layout and codewords do not fit");
+        codewords.panels = static_cast<int>(panels);
+        return {queries.data(), mean_.data(), static_cast<int>(dims()), codewords};
+    }
+
+    std::int64_t dims() const { return size(mean_, 0); }
+    const std::int16_t* mean() const { return mean_.data(); }
+
+    NibbleProducts all() const {
+        return {nullptr,
+                panels_.data(),
+                steps_.data(),
+                static_cast<int>(size(panels_, 1)),
+                static_cast<int>(size(panels_, 0)),
+                nullptr};
+    }
+
+  private:
+    Array<const std::int16_t, 1> mean_;
+    Array<const std::uint8_t, 4> panels_;
+    Array<const std::int16_t, 1> steps_;
+};
+
+// qama.kernels.CentroidUnits, in the same manner.
+class CentroidUnits {
+  public:
+    CentroidUnits(Array<const std::int16_t, 2> units, const NibbleCodewords& rough,
+                  Array<const float, 1> lengths, Array<const float, 1> left)
+        : units_(units), rough_(rough), lengths_(lengths), left_(left) {
+        require(count() > 0 && size(lengths, 0) == count() && size(left, 0) == count() &&
+                    rough.dims() == size(units, 1) &&
+                    std::int64_t{kNibblePanel} * rough.all().panels >= count(),
+                "units, rough, lengths and left do not fit");
+        for (std::int64_t i = 0; i < count(); ++i) {
+            const float both = lengths.data()[i] + left.data()[i];
+            require(lengths.data()[i] >= 0 && left.data()[i] >= 0 && std::isfinite(both),
+                    "lengths or left do not fit");
+            longest_ = std::max(longest_, both);
+        }
+    }
+
+    std::int64_t count() const { return size(units_, 0); }
+    Centroids all() const {
+        return {units_.data(),
+                rough_.mean(),
+                rough_.all(),
+                lengths_.data(),
+                left_.data(),
+                longest_,
+                static_cast<int>(size(units_, 1)),
+                count()};
+    }
+
+  private:
+    Array<const std::int16_t, 2> units_;
+    NibbleCodewords rough_;
+    Array<const float, 1> lengths_, left_;
+    float longest_ = 0;
+};
+
+// qama.kernels.InvertedLists, in the same manner.
 class InvertedLists {
   public:
-    InvertedLists(Array<const std::int32_t, 3> panels, Array<const std::int64_t, 1> blocks,
+    InvertedLists(const CentroidUnits& centroids, Array<const std::int64_t, 1> blocks,
                   Array<const std::int64_t, 1> ends)
-        : panels_(panels), blocks_(blocks), ends_(ends) {
-        require(size(panels, 2) == kPanel && size(panels, 1) < (1 << 19) &&
-                    size(panels, 0) < (1 << 19) && size(ends, 0) > 0 &&
-                    size(ends, 0) <= kPanel * size(panels, 0),
-                "panels and ends do not fit");
+        : centroids_(centroids), blocks_(blocks), ends_(ends) {
+        require(size(ends, 0) == centroids.count(), "centroids and ends do not fit");
         for (std::int64_t i = 0, last = 0; i < size(ends, 0); last = ends.data()[i++])
             require(ends.data()[i] >= last && ends.data()[i] <= size(blocks, 0),
                     "ends must ascend in blocks");
     }
 
-    std::int64_t count() const { return size(ends_, 0); }
-    std::int64_t dims() const { return 2 * size(panels_, 1); }
-    Products products() const {
-        return {nullptr, panels_.data(), static_cast<int>(dims()),
-                static_cast<int>(kPanel * size(panels_, 0)), nullptr};
-    }
     Lists holding(const std::int64_t* held) const {
-        return {blocks_.data(), ends_.data(), held, count()};
+        return {centroids_.all(), blocks_.data(), ends_.data(), held};
     }
 
   private:
-    Array<const std::int32_t, 3> panels_;
+    CentroidUnits centroids_;
     Array<const std::int64_t, 1> blocks_, ends_;
 };
 
@@ -131,8 +202,9 @@ class Probes {
     Probes(const InvertedLists& lists, Array<const std::int16_t, 2> queries,
            Array<const std::int64_t, 1> held, std::int64_t nprobe)
         : lists_(lists), queries_(queries), held_(held), nprobe_(nprobe) {
-        require(size(queries, 1) == lists.dims() && size(held, 0) == lists.count() && nprobe > 0 &&
-                    nprobe <= lists.count(),
+        const Centroids around = lists.holding(held.data()).centroids;
+        require(size(queries, 1) == around.dims && size(held, 0) == around.count && nprobe > 0 &&
+                    nprobe <= around.count,
                 "lists, queries, held and nprobe do not fit");
     }
 
@@ -141,11 +213,7 @@ class Probes {
     // The blocks that each query visits, of lists that hold so many rows at least.
     std::vector<std::vector<std::int64_t>> found(const Kernels& kernels, std::int64_t least,
                                                  int threads) const {
-        Products p = lists_.products();
-        std::vector<std::int32_t> products(static_cast<std::size_t>(queries() * p.width));
-        p.rows = queries_.data(), p.products = products.data();
-        multiply(kernels, p, queries(), threads);
-        return visited_by_each(lists_.holding(held_.data()), products.data(), p.width, queries(),
+        return visited_by_each(kernels, lists_.holding(held_.data()), queries_.data(), queries(),
                                nprobe_, least, threads);
     }
 
@@ -229,38 +297,6 @@ class StoredCodes {
     Blocks blocks_;
     std::int64_t n_;
     InverseNorms norms_;
-};
-
-// qama.kernels.NibbleCodewords, in the same manner.
-class NibbleCodewords {
-  public:
-    NibbleCodewords(Array<const std::int16_t, 1> mean, Array<const std::uint8_t, 4> panels,
-                    Array<const std::int16_t, 1> steps)
-        : mean_(mean), panels_(panels), steps_(steps) {
-        const std::int64_t dims = size(mean, 0), octets = size(panels, 1);
-        require(size(panels, 2) == kNibblePanel && size(panels, 3) == 4 && dims < (1 << 20) &&
-                    octets == (dims + 7) / 8 && size(panels, 0) < (1 << 20) &&
-                    size(steps, 0) == kNibblePanel * size(panels, 0),
-                "mean, panels and steps do not fit");
-    }
-
-    // The queries that are to be multiplied with the terms of a layout.
-    NibbleQueries with(const Array<const std::int16_t, 2>& queries,
-                       const CodebookLayout& layout) const {
-        const std::int64_t panels = (term_count(layout) + kNibblePanel - 1) / kNibblePanel;
-        require(panels <= size(panels_, 0) && size(queries, 1) == size(mean_, 0),
-                "queries, layout and codewords do not fit");
-        return {queries.data(),
-                mean_.data(),
-                static_cast<int>(size(mean_, 0)),
-                {nullptr, panels_.data(), steps_.data(), static_cast<int>(size(panels_, 1)),
-                 static_cast<int>(panels), nullptr}};
-    }
-
-  private:
-    Array<const std::int16_t, 1> mean_;
-    Array<const std::uint8_t, 4> panels_;
-    Array<const std::int16_t, 1> steps_;
 };
 
 HammingQueries hamming_queries(const Blocks& blocks, const Array<const std::uint8_t, 2>& queries,
@@ -657,11 +693,15 @@ NB_MODULE(_native, m) {
                       Array<const std::int16_t, 1>>(),
              nb::arg("mean").noconvert(), nb::arg("panels").noconvert(),
              nb::arg("steps").noconvert());
+    nb::class_<CentroidUnits>(m, "CentroidUnits")
+        .def(nb::init<Array<const std::int16_t, 2>, const NibbleCodewords&, Array<const float, 1>,
+                      Array<const float, 1>>(),
+             nb::arg("units").noconvert(), nb::arg("rough"), nb::arg("lengths").noconvert(),
+             nb::arg("left").noconvert());
     nb::class_<InvertedLists>(m, "InvertedLists")
-        .def(nb::init<Array<const std::int32_t, 3>, Array<const std::int64_t, 1>,
+        .def(nb::init<const CentroidUnits&, Array<const std::int64_t, 1>,
                       Array<const std::int64_t, 1>>(),
-             nb::arg("panels").noconvert(), nb::arg("blocks").noconvert(),
-             nb::arg("ends").noconvert());
+             nb::arg("centroids"), nb::arg("blocks").noconvert(), nb::arg("ends").noconvert());
     nb::class_<Probes>(m, "Probes")
         .def(nb::init<const InvertedLists&, Array<const std::int16_t, 2>,
                       Array<const std::int64_t, 1>, std::int64_t>(),

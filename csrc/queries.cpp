@@ -21,20 +21,6 @@ void in_parts(std::int64_t count, double work, int threads, const Task& task) {
                  });
 }
 
-// Rounds a query half to even by the least power of two that leaves 8 bits, and returns that.
-int round_query(const std::int16_t* query, int dims, std::int8_t* to) {
-    int largest = 0;
-    for (int k = 0; k < dims; ++k) largest = std::max(largest, std::abs(int{query[k]}));
-    int exponent = 0;
-    while (largest > kQueryLimit << exponent) ++exponent;
-    const int half = exponent > 0 ? (1 << (exponent - 1)) - 1 : 0, odd = exponent > 0 ? 1 : 0;
-    for (int k = 0; k < dims; ++k) {
-        const int value = query[k];
-        to[k] = static_cast<std::int8_t>((value + half + (value >> exponent & odd)) >> exponent);
-    }
-    return exponent;
-}
-
 std::int64_t product(const std::int16_t* a, const std::int16_t* b, int dims) {
     std::int64_t sum = 0;
     for (int k = 0; k < dims; ++k) sum += std::int32_t{a[k]} * b[k];
@@ -65,6 +51,19 @@ void weigh(const Kernels& kernels, const NibbleQueries& q, const RoundedTables& 
 }
 
 } // namespace
+
+int round_query(const std::int16_t* query, int dims, std::int8_t* to) {
+    int largest = 0;
+    for (int k = 0; k < dims; ++k) largest = std::max(largest, std::abs(int{query[k]}));
+    int exponent = 0;
+    while (largest > kQueryLimit << exponent) ++exponent;
+    const int half = exponent > 0 ? (1 << (exponent - 1)) - 1 : 0, odd = exponent > 0 ? 1 : 0;
+    for (int k = 0; k < dims; ++k) {
+        const int value = query[k];
+        to[k] = static_cast<std::int8_t>((value + half + (value >> exponent & odd)) >> exponent);
+    }
+    return exponent;
+}
 
 void nibble_tables(const Kernels& kernels, const NibbleQueries& q, const RoundedTables& out,
                    std::int64_t count, int threads) {

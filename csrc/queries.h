@@ -8,6 +8,10 @@
 
 namespace qama {
 
+// Rounds a query (dims) half to even to 8 bits, by the least power of two that leaves as many, and
+// returns that.
+int round_query(const std::int16_t* query, int dims, std::int8_t* to);
+
 // Queries, and the codewords of 4-bit entries that they are multiplied with.
 struct NibbleQueries {
     const std::int16_t* queries; // (count, dims)

@@ -14,6 +14,7 @@
 #include "../csrc/choose.h"
 #include "../csrc/dispatch.h"
 #include "../csrc/hamming.h"
+#include "../csrc/lists.h"
 #include "../csrc/queries.h"
 #include "../csrc/tables.h"
 
@@ -257,6 +258,14 @@ std::int64_t plain_halved(std::int64_t p, int shift) {
     return down + (2 * left > step || (2 * left == step && down % 2 != 0));
 }
 
+// Writes entry k of codeword w among codewords of 4-bit entries.
+void lay_out(std::vector<std::uint8_t>& to, int w, int k, int octets, int entry) {
+    const int nibble = entry + kNibbleZero;
+    std::uint8_t& byte = to[size(
+        ((w / kNibblePanel * octets + k / 8) * kNibblePanel + w % kNibblePanel) * 4 + k % 4)];
+    byte = static_cast<std::uint8_t>(k % 8 / 4 ? (byte & 15) | nibble << 4 : (byte & 240) | nibble);
+}
+
 // Queries and codewords of 4-bit entries, their products by plain loops, rounded by the definition.
 void check_queries(CodebookLayout layout, int dims, int count, int most) {
     const int terms = static_cast<int>(term_count(layout)), octets = (dims + 7) / 8;
@@ -270,13 +279,8 @@ void check_queries(CodebookLayout layout, int dims, int count, int most) {
     for (int w = 0; w < terms; ++w) steps[size(w)] = static_cast<std::int16_t>(1 + draw(2047));
     for (int w = 0; w < terms; ++w)
         for (int k = 0; k < dims; ++k) {
-            const int entry = draw(16) - 8, nibble = entry + 8, four = k % 8 / 4;
-            entries[size(w * dims + k)] = entry;
-            std::uint8_t& byte = laid_out[size(
-                ((w / kNibblePanel * octets + k / 8) * kNibblePanel + w % kNibblePanel) * 4 +
-                k % 4)];
-            byte =
-                static_cast<std::uint8_t>(four ? (byte & 15) | nibble << 4 : (byte & 240) | nibble);
+            entries[size(w * dims + k)] = draw(16) - 8;
+            lay_out(laid_out, w, k, octets, entries[size(w * dims + k)]);
         }
     std::vector<std::int16_t> wanted(size(count * codeword_count(layout)));
     std::vector<std::int32_t> wanted_offsets(size(count)), wanted_powers(size(count));
@@ -338,6 +342,66 @@ void check_queries(CodebookLayout layout, int dims, int count, int most) {
     }
 }
 
+// The nearest lists of queries, one block of a row for each, by sorting all products.
+void check_lists(int lists, int dims, int most, int nprobe, int least) {
+    const int octets = (dims + 7) / 8, panels = (lists + kNibblePanel - 1) / kNibblePanel;
+    const int count = 11, step = 1 + most / 7;
+    std::vector<std::int16_t> units(size(lists * dims)), queries(size(count * dims)),
+        steps(size(panels * kNibblePanel), static_cast<std::int16_t>(step)), mean(size(dims));
+    for (auto& x : mean) x = static_cast<std::int16_t>(draw(most + 1));
+    for (auto& x : units) x = static_cast<std::int16_t>(draw(2 * most + 1) - most);
+    for (auto& x : queries) x = static_cast<std::int16_t>(draw(2 * most + 1) - most);
+    std::vector<std::uint8_t> rough(size(panels * octets * kNibblePanelBytes), 0x88);
+    std::vector<float> lengths(size(lists)), left(size(lists));
+    float longest = 0;
+    std::vector<std::int64_t> numbers(size(lists)), ends(size(lists)), held(size(lists), 1);
+    std::iota(numbers.begin(), numbers.end(), 0);
+    std::iota(ends.begin(), ends.end(), 1);
+    for (int w = 0; w < lists; ++w) {
+        double length = 0, other = 0;
+        for (int k = 0; k < dims; ++k) {
+            const int unit = units[size(w * dims + k)] - mean[size(k)];
+            const int entry = std::max(-8, std::min(unit / step, 7));
+            lay_out(rough, w, k, octets, entry);
+            length += std::pow(entry * step, 2), other += std::pow(unit - entry * step, 2);
+        }
+        lengths[size(w)] = static_cast<float>(1.0001 * std::sqrt(length));
+        left[size(w)] = static_cast<float>(1.0001 * std::sqrt(other));
+        longest = std::max(longest, lengths[size(w)] + left[size(w)]);
+    }
+    std::vector<std::vector<std::int64_t>> wanted;
+    for (int q = 0; q < count; ++q) {
+        std::vector<std::int64_t> products(size(lists)), order = numbers;
+        for (int w = 0; w < lists; ++w)
+            for (int k = 0; k < dims; ++k)
+                products[size(w)] +=
+                    std::int64_t{queries[size(q * dims + k)]} * units[size(w * dims + k)];
+        std::stable_sort(order.begin(), order.end(), [&](std::int64_t a, std::int64_t b) {
+            return products[size(a)] > products[size(b)];
+        });
+        order.resize(size(std::min(lists, std::max(nprobe, least))));
+        std::sort(order.begin(), order.end());
+        wanted.push_back(order);
+    }
+    for (const Kernels* kernels : available_kernels()) {
+        const Lists given{{units.data(),
+                           mean.data(),
+                           {nullptr, rough.data(), steps.data(), octets, panels, nullptr},
+                           lengths.data(),
+                           left.data(),
+                           longest,
+                           dims,
+                           lists},
+                          numbers.data(),
+                          ends.data(),
+                          held.data()};
+        if (visited_by_each(*kernels, given, queries.data(), count, nprobe, least, 2) == wanted)
+            continue;
+        std::printf("FAILED %d of %d lists of %d dims on %s\n", nprobe, lists, dims, kernels->name);
+        std::exit(1);
+    }
+}
+
 } // namespace
 
 int main(int count, char** words) {
@@ -373,5 +437,10 @@ int main(int count, char** words) {
         check_queries({3, 0}, 9, 20, most);
         check_queries({7, 2}, 70, 37, most);
     }
+    for (int most : {0, 1, 10, 1000})
+        for (int lists : {1, 31, 32, 300})
+            for (int nprobe : {1, 1 + lists / 5, lists})
+                for (int least : {0, nprobe, lists / 2, lists + 1})
+                    check_lists(lists, 1 + 4 * lists % 77, most, nprobe, least);
     std::printf("%d cases equal on:%s\n", cases, names.c_str());
 }

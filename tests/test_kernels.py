@@ -119,10 +119,9 @@ def assert_same(found, expected):
 
 def probes_of(products, held, blocks, ends, nprobe=1):
     """Probes of queries whose products with the centroids are int16 (m, nlist)."""
-    even = products.shape[1] % 2
-    panels = kernels.panels(np.eye(products.shape[1], products.shape[1] + even, dtype=np.int16))
-    queries = np.pad(products, ((0, 0), (0, even))).astype(np.int16)
-    return kernels.Probes(kernels.InvertedLists(panels, blocks, ends), queries, held, nprobe)
+    centroids = kernels.CentroidUnits.of(np.eye(products.shape[1], dtype=np.int16))
+    lists = kernels.InvertedLists(centroids, blocks, ends)
+    return kernels.Probes(lists, products.astype(np.int16), held, nprobe)
 
 
 # ------------------------------------------------------------------- known answers, by hand
@@ -772,6 +771,71 @@ def test_blocks_to_visit_equal_the_reference(path, m, nlist):
             assert_same(found, wanted)
 
 
+def centroids_and_queries(kind, nlist, dims, m):
+    """int16 (nlist, dims) and (m, dims): as searches have them, and as none has them."""
+    rng = np.random.default_rng(nlist + dims)
+    if kind == "any":  # products wrap
+        return [rng.integers(-(2**15), 2**15, (n, dims)).astype(np.int16) for n in (nlist, m)]
+    if kind == "small":  # rounding takes nothing, or all
+        return [rng.integers(-1, 2, (n, dims)).astype(np.int16) for n in (nlist, m)]
+    C = rng.standard_normal((nlist, dims)).astype(np.float32)
+    Q = C[rng.integers(0, nlist, m)] + rng.standard_normal((m, dims)).astype(np.float32)
+    if kind == "same":  # all are ties
+        C[:] = C[0]
+    if kind == "spiked":  # a few entries are far beyond those of 4 bits
+        C[:, :1] *= 40
+        Q[:, -1:] *= 40
+    if kind == "twice":
+        C[nlist // 2 :] = C[: nlist - nlist // 2]
+    if kind == "zero":
+        C[::2], Q[::2] = 0, 0
+    return [kernels.whole_units(rows) for rows in (C, Q)]
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("kind", ["units", "twice", "same", "spiked", "zero", "small", "any"])
+@pytest.mark.parametrize(("nlist", "dims"), [(1, 3), (33, 7), (700, 64), (1100, 257)])
+def test_nearest_lists_equal_the_reference(path, kind, nlist, dims):
+    """One block of 10 rows for each list: blocks are lists."""
+    centroids, queries = centroids_and_queries(kind, nlist, dims, 21)
+    each = kernels.CentroidUnits.of(centroids)
+    lists = kernels.InvertedLists(each, np.arange(nlist), np.arange(1, nlist + 1))
+    for nprobe in {1, min(5, nlist), max(1, nlist // 32), nlist // 32 + 1, nlist // 2 + 1, nlist}:
+        for some, least in ((queries[:1], 0), (queries, 0), (queries, 10 * nlist // 3)):
+            probes = kernels.Probes(lists, some, np.full(nlist, 10), nprobe)
+            found = kernels.blocks_to_visit(probes, least, threads=2, path=path)
+            assert_same(found, kernels.blocks_to_visit(probes, least, path="numpy"))
+
+
+@pytest.mark.parametrize("kind", ["units", "spiked", "zero", "small", "any"])
+def test_rough_centroids_say_how_far_they_are_off(kind):
+    units, _ = centroids_and_queries(kind, 50, 33, 1)
+    made = kernels.CentroidUnits.of(units)
+    entries, steps = made.rough.entries().astype(float), made.rough.steps[:50, None]
+    assert len(made) == 50
+    others = units - made.rough.mean.astype(float)
+    for bound, rows in ((made.lengths, entries * steps), (made.left, others - entries * steps)):
+        lengths = np.linalg.norm(rows, axis=1)
+        assert bound.dtype == np.float32
+        assert (bound >= lengths).all()
+        np.testing.assert_allclose(bound, lengths, rtol=2e-4)
+    if kind == "units":
+        assert (made.left < 0.2 * made.lengths).all()
+
+
+@pytest.mark.parametrize(
+    ("units", "message"),
+    [
+        (np.zeros((2, 4), np.int32), "units is int32"),
+        (np.zeros((0, 4), np.int16), r"units.shape\[0\] is 0"),
+        (np.zeros((2, 0), np.int16), r"units.shape\[1\] is 0"),
+    ],
+)
+def test_unfitting_centroids_are_refused(units, message):
+    with pytest.raises(ValueError, match=message):
+        kernels.CentroidUnits.of(units)
+
+
 @pytest.mark.parametrize("path", ALL)
 def test_a_scan_with_probes_is_that_of_the_blocks_to_visit(path):
     rng, m, n, nlist = np.random.default_rng(0), 6, 64 * 40 + 7, 9
@@ -805,17 +869,16 @@ def test_a_scan_with_probes_is_that_of_the_blocks_to_visit(path):
 
 PROBES = {"queries": np.zeros((2, 4), np.int16), "held": np.zeros(3, np.int64), "nprobe": 1}
 LISTS = {
-    "panels": np.zeros((1, 2, 32), np.int32), "blocks": np.arange(2), "ends": np.array([1, 1, 2]),
+    "centroids": kernels.CentroidUnits.of(np.zeros((3, 4), np.int16)), "blocks": np.arange(2),
+    "ends": np.array([1, 1, 2]),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"panels": np.zeros((1, 2, 31), np.int32)}, "panels is int32 of shape"),
-        ({"ends": np.zeros(2, np.int32)}, "ends is int32"),
-        ({"ends": np.zeros(0, np.int64)}, "ends are of 0 lists; panels hold 1 to 32"),
-        ({"ends": np.zeros(33, np.int64)}, "ends are of 33 lists"),
+        ({"ends": np.zeros(3, np.int32)}, "ends is int32"),
+        ({"ends": np.zeros(2, np.int64)}, r"ends is int64 of shape \(2,\)"),
         ({"ends": np.array([1, 0, 2])}, "ends must ascend from 0 to the 2 blocks"),
         ({"ends": np.array([1, 2, 3])}, "ends must ascend"),
         ({"blocks": np.zeros(2, np.int32)}, "blocks is int32"),
@@ -854,9 +917,13 @@ def test_probes_that_do_not_fit_a_scan_are_refused():
 @pytest.mark.parametrize(
     "changes",
     [
-        {"panels": np.zeros((1, 2, 31), np.int32)}, {"ends": np.zeros(0, np.int64)},
-        {"ends": np.zeros(33, np.int64)}, {"ends": np.array([1, 0, 2])},
-        {"ends": np.array([1, 2, 3])}, {"ends": np.array([-1, 1, 2])},
+        {"units": np.zeros((0, 4), np.int16)}, {"units": np.zeros((4, 4), np.int16)},
+        {"units": np.zeros((3, 5), np.int16)}, {"lengths": np.zeros(2, np.float32)},
+        {"lengths": np.full(3, np.inf, np.float32)}, {"left": np.full(3, np.nan, np.float32)},
+        {"left": np.full(3, -1, np.float32)}, {"left": np.zeros(4, np.float32)},
+        {"ends": np.zeros(0, np.int64)}, {"ends": np.zeros(4, np.int64)},
+        {"ends": np.array([1, 0, 2])}, {"ends": np.array([1, 2, 3])},
+        {"ends": np.array([-1, 1, 2])},
         {"queries": np.zeros((2, 6), np.int16)}, {"held": np.zeros(4, np.int64)}, {"nprobe": 0},
         {"nprobe": 4}, {"blocks": np.array([0, 7])}, {"held": np.full(3, 10**4)},
         {"queries": np.zeros((3, 4), np.int16)},
@@ -869,13 +936,17 @@ def test_the_native_module_reads_no_lists_that_would_lead_it_out_of_bounds(chang
     stored = _native.StoredCodes(np.zeros((2, 1, 64), np.uint8), 128, None, None, None)
 
     def search(given):
-        lists = _native.InvertedLists(*(given[name] for name in LISTS))
+        centroids = _native.CentroidUnits(given["units"], rough, given["lengths"], given["left"])
+        lists = _native.InvertedLists(centroids, given["blocks"], given["ends"])
         probes = _native.Probes(lists, *(given[name] for name in PROBES))
         out = np.zeros((2, 100), np.int64), np.zeros((2, 100), np.int32)
         queries = np.zeros((2, 1), np.uint8)
         _native.hamming_topk("portable", stored, None, None, None, probes, queries, 8, 0, 1, *out)
 
+    made = LISTS["centroids"]
+    rough = _native.NibbleCodewords(made.rough.mean, made.rough.panels, made.rough.steps)
     given = LISTS | PROBES | {"held": np.array([64, 0, 64])}
+    given |= {"units": made.units, "lengths": made.lengths, "left": made.left}
     search(given)
     with pytest.raises(ValueError, match=r"do(es)? not fit|must ascend"):
         search(given | changes)

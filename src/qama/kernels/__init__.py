@@ -18,6 +18,7 @@ import numpy as np
 from qama.kernels import _check, reference
 from qama.kernels._arrays import F32, I32, I64, U8, zero_blocks
 from qama.kernels._dispatch import backend, chosen_path, native_paths
+from qama.kernels.centroids import CentroidUnits
 from qama.kernels.choosing import (
     choose_codewords,
     codeword_sums,
@@ -41,6 +42,7 @@ from qama.kernels.scans import (
 
 __all__ = [
     "UNIT",
+    "CentroidUnits",
     "Codebooks",
     "HammingScan",
     "InvertedLists",

@@ -8,6 +8,7 @@ import numpy as np
 
 from qama.kernels import _native, reference
 from qama.kernels._arrays import F32, I16, I32, I64, U8
+from qama.kernels.centroids import CentroidUnits
 from qama.kernels.codebooks import Codebooks, NibbleCodewords
 from qama.kernels.layout import CodebookLayout
 from qama.kernels.reference_codebooks import scales
@@ -196,9 +197,19 @@ def _probes(probes: Probes) -> _native.Probes:
     lists = probes.lists
     made: _native.InvertedLists | None = lists.native
     if made is None:
-        made = _native.InvertedLists(lists.panels, lists.blocks, lists.ends)
+        made = _native.InvertedLists(_centroids(lists.centroids), lists.blocks, lists.ends)
         object.__setattr__(lists, "native", made)
     return _native.Probes(made, probes.queries, probes.held, probes.nprobe)
+
+
+def _centroids(centroids: CentroidUnits) -> _native.CentroidUnits:
+    """Return what the native module makes of centroids, once."""
+    made: _native.CentroidUnits | None = centroids.native
+    if made is None:
+        rough = _codewords(centroids.rough)
+        made = _native.CentroidUnits(centroids.units, rough, centroids.lengths, centroids.left)
+        object.__setattr__(centroids, "native", made)
+    return made
 
 
 def _codewords(codewords: NibbleCodewords) -> _native.NibbleCodewords:

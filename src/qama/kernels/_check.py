@@ -184,13 +184,10 @@ def visited(
     return value, ends
 
 
-def lists(panels: I32, blocks: I64, ends: I64) -> None:
-    """Check centroids in panels of 32, and where the blocks of each list end among all."""
-    array("panels", panels, np.int32, (None, None, 32))
+def lists(nlist: int, blocks: I64, ends: I64) -> None:
+    """Check where the blocks of each of ``nlist`` lists end among all."""
     array("blocks", blocks, np.int64, (None,))
-    array("ends", ends, np.int64, (None,))
-    if not 0 < len(ends) <= 32 * len(panels):
-        raise ValueError(f"ends are of {len(ends)} lists; panels hold 1 to {32 * len(panels)}")
+    array("ends", ends, np.int64, (nlist,))
     if ends[0] < 0 or (ends[1:] < ends[:-1]).any() or ends[-1] > len(blocks):
         raise ValueError(f"ends must ascend from 0 to the {len(blocks)} blocks")
 

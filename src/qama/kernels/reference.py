@@ -19,6 +19,7 @@ from qama.kernels.reference_codebooks import (
     codeword_sums,
     multiply,
     nibble_tables,
+    products,
     round_tables,
     squared_norms,
 )
@@ -67,8 +68,8 @@ def from_blocks(blocks: U8, n: int) -> U8:
 def blocks_to_visit(probes: Probes, least: int, *, threads: int = 0) -> tuple[I64, I64]:
     """See `qama.kernels.blocks_to_visit`."""
     lists, held = probes.lists, probes.held
-    products = multiply(probes.queries, lists.panels)[:, : len(lists)]
-    order = np.argsort(-products.astype(np.int64), axis=1, kind="stable")
+    near = products(probes.queries, lists.centroids.units).astype(np.int64)
+    order = np.argsort(-near, axis=1, kind="stable")
     enough = held[order].cumsum(axis=1) >= least
     wanted = np.where(enough.any(axis=1), enough.argmax(axis=1) + 1, len(held))
     of_list = np.split(lists.blocks, lists.ends[:-1])

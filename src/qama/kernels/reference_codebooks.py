@@ -78,9 +78,13 @@ def _descended(alone: I32, twice: I32, size: int, chosen: U8, sweeps: int) -> U8
 
 def multiply(rows: I16, panels: I32, *, threads: int = 0) -> I32:
     """See `qama.kernels.multiply`."""
-    codewords = from_panels(panels).astype(np.float64)
-    products = rows.astype(np.float64) @ codewords.T  # exact: below 2**53
-    return products.astype(np.int64).astype(np.int32)
+    return products(rows, from_panels(panels))
+
+
+def products(rows: I16, codewords: I16) -> I32:
+    """Return the products int32 (n, w) of rows (n, d) and codewords (w, d), modulo 2^32."""
+    exact = rows.astype(np.float64) @ codewords.astype(np.float64).T  # below 2**53
+    return exact.astype(np.int64).astype(np.int32)
 
 
 def nibble_tables(queries: NibbleQueries, *, threads: int = 0) -> QueryTables:

@@ -15,6 +15,7 @@ import numpy as np
 
 from qama.kernels import _check
 from qama.kernels._arrays import F32, I16, I32, I64, U8, U64, InverseNorms
+from qama.kernels.centroids import CentroidUnits
 from qama.kernels.codebooks import NibbleCodewords
 from qama.kernels.layout import CodebookLayout
 
@@ -62,7 +63,7 @@ class InvertedLists:
     """Where inverted lists lie, and which blocks are whose. Made once, they serve any search.
 
     Attributes:
-        panels: int32 ``(ceil(nlist / 32), w / 2, 32)``: the centroids, as `panels` lays them out.
+        centroids: Those of the lists.
         blocks: int64 ``(b,)``: blocks by list, ascending for each.
         ends: int64 ``(nlist,)``: where the blocks of each list end among them.
         native: What the native module made of them, when first needed.
@@ -71,13 +72,13 @@ class InvertedLists:
         ValueError: an argument that does not fit; the message names it.
     """
 
-    panels: I32
+    centroids: CentroidUnits
     blocks: I64
     ends: I64
     native: Any = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        _check.lists(self.panels, self.blocks, self.ends)
+        _check.lists(len(self.centroids), self.blocks, self.ends)
 
     def __len__(self) -> int:
         """How many lists."""
@@ -107,7 +108,7 @@ class Probes:
     nprobe: int
 
     def __post_init__(self) -> None:
-        dims = 2 * self.lists.panels.shape[1]
+        dims = self.lists.centroids.units.shape[1]
         queries = _check.array("queries", self.queries, np.int16, (None, dims))
         object.__setattr__(self, "queries", queries)
         _check.array("held", self.held, np.int64, (len(self.lists),))

@@ -19,6 +19,7 @@ from qama.search.index import Index
 
 _CODES = 12 * 2**20  # bytes of codes that are scanned: more than a core's own caches
 _LISTS = 4_096  # whose centroids queries and rows are multiplied with
+_PROBED = 16  # of them, the nearest ones of a query
 _FEW = 1_000  # rows among which a query costs what it costs beside the scan
 _ENCODED = 4_096  # rows encoded at a time
 _WRITTEN = 128 * 2**20  # bytes written to the disk
@@ -107,13 +108,15 @@ def measured(
 
 
 def _centroids(X: Floats, seconds: float) -> tuple[float, float]:
-    """Return the seconds in which a query, and a row among many, meets all centroids."""
+    """Return the seconds in which a query, and a row among many, finds the nearest centroids."""
     centroids = np.random.default_rng(1).standard_normal((_LISTS, X.shape[1]), dtype=np.float32)
-    whole = np.clip(1000 * X[:1], -(2**14), 2**14).astype(np.int16)
-    wide = X.shape[1] % 2
-    panels = kernels.panels(np.pad((1000 * centroids).astype(np.int16), ((0, 0), (0, wide))))
-    query = np.pad(whole, ((0, 0), (0, wide)))
-    probe = _seconds(lambda: kernels.multiply(query, panels, threads=1), seconds / 3)
+    lists = kernels.InvertedLists(
+        kernels.CentroidUnits.of(kernels.whole_units(centroids)),
+        np.arange(_LISTS), np.arange(1, _LISTS + 1),
+    )  # fmt: skip
+    query = kernels.whole_units(centroids[:1] + centroids[1:2])
+    probes = kernels.Probes(lists, query, np.ones(_LISTS, np.int64), _PROBED)
+    probe = _seconds(lambda: kernels.blocks_to_visit(probes, 1, threads=1), seconds / 3)
     with blas.at_most(1):
         assign = _seconds(lambda: X[:_FEW] @ centroids.T, seconds / 3)
     return probe, assign / _FEW

@@ -41,10 +41,10 @@ class Centroids:
         return len(self.vectors)
 
     @cached_property
-    def panels(self) -> Int32s:
+    def units(self) -> kernels.CentroidUnits:
         """The vectors as queries are multiplied with them, in whole numbers of 2^-14."""
         units = kernels.whole(self.vectors)
-        return kernels.panels(np.pad(units, ((0, 0), (0, units.shape[1] % 2))))
+        return kernels.CentroidUnits.of(np.pad(units, ((0, 0), (0, units.shape[1] % 2))))
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,7 +168,7 @@ class Lists:
     @cached_property
     def inverted(self) -> kernels.InvertedLists:
         """What a search reads of them."""
-        return kernels.InvertedLists(self.centroids.panels, *self._by_list)
+        return kernels.InvertedLists(self.centroids.units, *self._by_list)
 
     @property
     def _rows_by_list(self) -> Ids:

@@ -71,10 +71,11 @@ def recall_by_lists(
 ) -> Floats:
     """Return float32 (nlist,): at i, the share of the k best rows of all that i + 1 lists hold."""
     counts = np.zeros(lists.nlist, dtype=np.int64)
+    panels = kernels.panels(lists.centroids.units.units)
     for some in _batches(queries):
         best = topk.search(code, queries[some], rows, k, scorer, threads, 0)[0]
         units = partitioning.units(code, queries[some])
-        products = kernels.multiply(units, lists.centroids.panels, threads=threads)
+        products = kernels.multiply(units, panels, threads=threads)
         order = np.argsort(-products[:, : lists.nlist], axis=1, kind="stable")
         ranks = np.empty_like(order)
         np.put_along_axis(ranks, order, np.arange(lists.nlist)[None, :], axis=1)
