@@ -10,6 +10,7 @@ __all__ = [
     "latency_small",
     "latency_targets",
     "lists",
+    "nearest_lists",
     "overhead",
     "ten_million",
     "wide_costs",
@@ -139,6 +140,16 @@ def lists():
     rows = [
         (r["lists"], r["read"], f"{r['rows']:,}", f"{100 * r['found']:.1f}")
         for r in _results("lists")
+    ]
+    return "\n".join(_lines(heads, rows))
+
+
+def nearest_lists():
+    """Milliseconds in which one query finds its nearest lists, beside multiplying all."""
+    heads = ("lists of 256 dims", "read", "all multiplied, ms", "qama, ms")
+    rows = [
+        (f"{r['lists']:,}", r["read"], f"{r['all']:.3f}", f"{r['few']:.3f}")
+        for r in _results("nearest_lists")
     ]
     return "\n".join(_lines(heads, rows))
 
