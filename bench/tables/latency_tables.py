@@ -136,7 +136,7 @@ def _curves(axes, rows, time, names):
 
 def lists():
     """k-means centroids beside leading codewords as lists."""
-    heads = ("lists", "ten_million", "read", "rows read", "of the ten best of all codes %")
+    heads = ("lists", "read", "rows read", "of the ten best of all codes %")
     rows = [
         (r["lists"], r["read"], f"{r['rows']:,}", f"{100 * r['found']:.1f}")
         for r in _results("lists")
@@ -265,9 +265,7 @@ def overhead():
         (f"{r['rows']:,}", r["nlist"] or "none", r["search"], r["native"], r["python"])
         for r in _results("overhead")
     ]
-    return "\n".join(
-        _lines(("rows", "lists", "ten_million", "µs a search", "in kernels", "outside"), rows)
-    )
+    return "\n".join(_lines(("rows", "lists", "µs a search", "in kernels", "outside"), rows))
 
 
 def wide_costs():
