@@ -11,7 +11,7 @@ QAMA_DATA ?= ../shared
 COLLECTIONS := cranfield cisi nfcorpus scifact cosqa npl
 SOURCES := pyproject.toml constraints.txt CMakeLists.txt $(wildcard csrc/*)
 
-.PHONY: demo test test-integrations test-engines test-server test-distributed fuzz-server bare wheel coverage lint bench bench-quality bench-generalisation bench-paper bench-tasks bench-speed bench-documents bench-engines bench-serving bench-distributed sanitize fuzz emulated docs site clean
+.PHONY: demo test test-integrations test-engines test-server test-distributed fuzz-server bare wheel coverage lint bench bench-quality bench-generalisation bench-hamming bench-paper bench-tasks bench-speed bench-documents bench-engines bench-serving bench-distributed sanitize fuzz emulated docs site clean
 
 demo: $(VENV)/demo.stamp
 	$(RUN) -m qama demo
@@ -74,6 +74,9 @@ bench-quality: $(VENV)/bench.stamp
 
 bench-generalisation: $(VENV)/bench.stamp
 	$(RUN) bench/generalisation.py --methods qama opq
+
+bench-hamming: $(VENV)/bench.stamp
+	$(RUN) bench/hamming.py
 
 bench-paper: $(VENV)/bench.stamp
 	$(RUN) bench/paper.py

@@ -24,6 +24,7 @@ __all__ = [
     "default_ablation_bytes",
     "default_ablation_grid",
     "generalisation",
+    "hamming_unseen",
     "quality_brief",
     "quality_gaps",
     "quality_models",
@@ -325,6 +326,37 @@ def generalisation():
         lines.append(f"| {name} | {setting} | {nbytes} | {' | '.join(cells)} |")
     return "\n".join(lines) if rows else MISSING.replace("make bench-quality",
                                                          "bench/generalisation.py")  # fmt: skip
+
+
+def hamming_unseen():
+    """Grid codes by Hamming distance: nDCG kept, the floats' ten found, and signs."""
+    rows = {(r["model"], r["setting"], r["fit"], r["dims"], r["level"]): r
+            for r in results_of("hamming")}  # fmt: skip
+    levels = ("1", "1.5", "hybrid", "2")
+    lines = [f"| model | setting | fit | {' | '.join(levels)} | "
+             f"collections below signs, level 1 |", "|---|---|---|" + "--:|" * 5]  # fmt: skip
+    for model, setting, fit in dict.fromkeys(key[:3] for key in sorted(rows)):
+        d = max(key[3] for key in rows if key[0] == model)
+        of = [rows.get((model, setting, fit, d, level)) for level in levels]
+        cells = [_kept_and_found(row) for row in of]
+        signs = rows.get((model, setting, "signs", d, "1"))
+        below = _below(of[0], signs) if of[0] and signs and fit != "signs" else ""
+        name = OTHERS.get(model, "MiniLM, 384 d")
+        lines.append(f"| {name} | {setting} | {fit} | {' | '.join(cells)} | {below} |")
+    return "\n".join(lines) if rows else MISSING.replace("make bench-quality", "bench/hamming.py")
+
+
+def _kept_and_found(row):
+    if row is None:
+        return ""
+    return f"{100 * row['kept']['mean'][0]:.1f} ({100 * row['recall']['mean'][0]:.1f})"
+
+
+def _below(row, signs):
+    """Return in how many collections less is kept, and in how many less is found."""
+    fewer = [sum(row[what][name][0] < signs[what][name][0] for name in row[what] if name != "mean")
+             for what in ("kept", "recall")]  # fmt: skip
+    return f"{fewer[0]} ({fewer[1]})"
 
 
 def _interval(cell):

@@ -69,7 +69,8 @@ def fit(
             default "bytes", with preset "paper" "grid". Byte codes are the same, bit for bit,
             whatever else is fitted. What follows down to ``base`` is for grid codes.
         dims: The prefixes to fit for, multiples of 8; default d, d/2, d/3, d/4, d/8. All d dims
-            always belong to them.
+            always belong to them. ``[d]`` fits for all dims alone: by Hamming distance no level
+            then finds fewer neighbours of held-out rows than signs of the dims less their mean.
         levels: Levels to fit for, of "0.5", "1", "1.5", "2"; default all, which also gives
             hybrid. One level is the paper's way; all at once serve every level from one fit.
         fractions: Hybrid's shares of the dims at 2, 1.5, 1 and 0.5 bit.

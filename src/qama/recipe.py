@@ -37,7 +37,10 @@ class TrainConfig:
         objective: "paper" (the losses above) or "distillation" (listwise, through the rounding).
         expansion: Hidden width of the feed-forward adapter over d.
         leaning: How much the start's early dims prefer strong directions, see `start.rotation`.
-        start: "rotation" (the untrained adapter is a rotation) or "random" (plain initialisation).
+        start: What the adapter is before it is trained: "rotation"; "random" (plain initialisation,
+            of a feed-forward one); "signs" or "dims" (of a linear one: the dims as they are, one
+            threshold at their mean, or at their median); "best": of a grid of all dims alone the
+            best of some, of any other a rotation (see `qama.training.free`).
         max_bytes: Length of the longest byte code, 1 to 256; never more than d. Shorter codes are
             the same with any standard length, or one byte less.
         codeword_bits: Of an entry of the codewords of byte codes: 4, or 16, with which a query
@@ -117,6 +120,7 @@ DEFAULT = replace(
     architecture="linear",
     objective="distillation",
     codes="bytes",
+    start="best",
     leaning=1.0,
     steps=180,
     epochs=0,
@@ -214,7 +218,10 @@ def _idle(option: str, codes: str) -> bool:
 def _check(chosen: TrainConfig) -> None:
     checks.one_of(chosen.architecture, "architecture", ("feedforward", "linear"))
     checks.one_of(chosen.objective, "objective", ("paper", "distillation"))
-    checks.one_of(chosen.start, "start", ("rotation", "random"))
+    checks.one_of(chosen.start, "start", ("best", "rotation", "random", "signs", "dims"))
+    if chosen.start in ("signs", "dims") and chosen.architecture != "linear":
+        raise ValueError(f"start is {chosen.start!r}, which architecture 'linear' alone can have; "
+                         f"give 'rotation' or 'random'")  # fmt: skip
     if chosen.objective == "distillation" and chosen.architecture != "linear":
         raise ValueError(
             f"architecture is {chosen.architecture!r}, but the objective 'distillation' trains "

@@ -23,11 +23,12 @@ from qama.checks import Floats
 from qama.quantizers.thermometer import levels as grid_levels
 from qama.quantizers.thermometer.quantizer import ThermometerQuantizer
 from qama.recipe import Callback, TrainConfig
-from qama.training import agreement, asked
+from qama.training import agreement, asked, free
 from qama.training.asked import Asked
 from qama.training.calibration import calibrated
 from qama.training.distillation import DistillationObjective
-from qama.training.nn import Adapter, adapter_of
+from qama.training.free import Begun
+from qama.training.nn import Adapter
 from qama.training.paper import PaperObjective
 from qama.training.train import Look, Objective, check_checkpoint, train
 
@@ -137,10 +138,14 @@ def fit_grid(
     with _threads(threads):
         splits = [some.split(seed) for some in questions]
         known, unseen = tuple(a for a, _ in splits), tuple(b for _, b in splits)
-        adapter = adapter_of(wanted.config, rows, dims, seed, wanted.base)
-        judged_by = agreement.Validation.make(validation, rows, seed, unseen)
-        facts = _trained(wanted, adapter, rows, known, judged_by, seed)
-        grid = adapter.to_numpy(wanted.fractions).with_reconstruction(rows, wanted.base)
+        judged_by = agreement.Validation.make(
+            validation, rows, seed, unseen, free.compared(wanted.config, dims, wanted.base)
+        )
+        begun = free.begin(
+            wanted.config, rows, dims, seed, wanted.base, wanted.fractions, judged_by
+        )
+        facts = _trained(wanted, begun, rows, known, judged_by, seed)
+        grid = begun.adapter.to_numpy(wanted.fractions).with_reconstruction(rows, wanted.base)
         grid = calibrated(grid, rows, seed)
     facts["queries"] = sum(len(some.queries) for some in questions if some.answers is None)
     facts["pairs"] = sum(len(some.queries) for some in questions if some.answers is not None)
@@ -149,7 +154,7 @@ def fit_grid(
 
 def _trained(
     wanted: Wanted,
-    adapter: Adapter,
+    begun: Begun,
     rows: Floats,
     known: tuple[Asked, ...],
     judged_by: agreement.Validation,
@@ -157,18 +162,18 @@ def _trained(
 ) -> dict[str, Any]:
     """Train the adapter in place; returns facts."""
     config = wanted.config
-    objective = objective_of(config, adapter, rows, known, wanted.fractions, seed)
-    start = judged_by.of(adapter.to_numpy(wanted.fractions))
+    objective = objective_of(config, begun.adapter, rows, known, wanted.fractions, seed)
 
     def judge(adapter: Adapter) -> Look:
         found = judged_by.of(adapter.to_numpy(wanted.fractions))
-        return Look(agreement.mean(found), agreement.fallen(found, start))
+        return Look(agreement.mean(found), begun.refused(found))
 
-    return train(
-        adapter, objective, config, config.total_steps(len(rows)), judge,
+    facts = train(
+        begun.adapter, objective, config, config.total_steps(len(rows)), judge,
         device=wanted.device, callbacks=wanted.callbacks, checkpoint=wanted.checkpoint,
         data=_checksum(rows, known, wanted.base),
     )  # fmt: skip
+    return facts | {"start": begun.name}
 
 
 def objective_of(

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from qama.checks import Floats
 from qama.quantizers.thermometer import levels, transform
-from qama.quantizers.thermometer.quantize import quantile_thresholds
+from qama.quantizers.thermometer.quantize import mean_thresholds, quantile_thresholds
 from qama.quantizers.thermometer.quantizer import PairNet, ThermometerQuantizer
 from qama.recipe import TrainConfig
 from qama.training import start
@@ -54,13 +54,16 @@ class Adapter(nn.Module, ABC):
         Z = transform.apply(self.to_transform(), X)
         for name in config.levels:
             values = self.to_pair_net()(Z) if levels.LEVELS[name].group == 2 else Z
-            theta = (
-                quantile_thresholds(values, levels.LEVELS[name].thresholds)
-                if base is None
-                else base.thresholds[name].copy()
-            )
+            theta = self._first(values, name) if base is None else base.thresholds[name].copy()
             learned = config.objective == "distillation"  # else they follow the batches' quantiles
             setattr(self, _theta(name), nn.Parameter(torch.from_numpy(theta), learned))
+
+    def _first(self, values: Floats, level: str) -> Floats:
+        """Return the thresholds of a level that training starts from."""
+        count = levels.LEVELS[level].thresholds
+        if count == 1 and self.config.start == "signs":
+            return mean_thresholds(values)
+        return quantile_thresholds(values, count)
 
     @abstractmethod
     def _init_start(self, X: Floats, seed: int) -> None:
@@ -137,11 +140,18 @@ class Adapter(nn.Module, ABC):
 
 
 class LinearAdapter(Adapter):
-    """z = x W, a rotation after the documents' mean direction is taken out of its input."""
+    """z = x W, a rotation after the documents' mean direction is taken out of its input.
+
+    One that starts from the dims as they are ("signs", "dims") leaves that direction in.
+    """
 
     def _init_start(self, X: Floats, seed: int) -> None:
-        R = start.rotation(X, self.dims, seed, self.config.leaning)
-        self.register_buffer("mean", torch.from_numpy(start.mean_direction(X)))
+        if self.config.start in ("signs", "dims"):
+            R, mean = np.eye(X.shape[1], dtype=np.float32), np.zeros(X.shape[1], np.float32)
+        else:
+            R = start.rotation(X, self.dims, seed, self.config.leaning)
+            mean = start.mean_direction(X)
+        self.register_buffer("mean", torch.from_numpy(mean))
         self.w = nn.Parameter(torch.from_numpy(np.ascontiguousarray(R.T)))
 
     def _init_arrays(self, arrays: dict[str, Floats]) -> None:
@@ -173,7 +183,7 @@ class FeedForwardAdapter(Adapter):
     """z = W2 GELU(W1 x), the paper's; it starts as a rotation, or as plainly initialised."""
 
     def _init_start(self, X: Floats, seed: int) -> None:
-        if self.config.start == "rotation":
+        if self.config.start != "random":
             R = start.rotation(X, self.dims, seed, self.config.leaning)
             w1, w2 = start.feedforward(R, self.config.expansion, seed)
         else:

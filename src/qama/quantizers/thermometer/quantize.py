@@ -20,6 +20,11 @@ def quantile_thresholds(values: Floats, count: int) -> Floats:
     return np.ascontiguousarray(np.quantile(values, at, axis=0).T, dtype=np.float32)
 
 
+def mean_thresholds(values: Floats) -> Floats:
+    """Return thresholds float32 (dims, 1) at the mean of each column: codes are centred signs."""
+    return np.asarray(values.mean(axis=0, dtype=np.float64)[:, None], dtype=np.float32)
+
+
 def digitize(values: Floats, thresholds: Floats) -> Bytes:
     """Return uint8 (n, dims): how many of each dim's thresholds (dims, count) lie below it."""
     below = np.zeros(values.shape, dtype=np.uint8)
