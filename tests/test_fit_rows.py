@@ -98,7 +98,7 @@ def test_codes_that_remember_their_rows_are_named():
     random = np.random.default_rng(0)
     noise = random.standard_normal((60, 32)).astype(np.float32)  # nothing but rows to remember
     with pytest.warns(FewRowsWarning, match="times as much. 57 rows are few .*base=") as told:
-        qama.fit(noise, max_bytes=32, threads=1)
+        qama.fit(noise, max_bytes=16, threads=1)
     assert [str(w.filename) for w in told if w.category is FewRowsWarning] == [__file__]
 
 

@@ -388,6 +388,7 @@ def main():
     speed_plot(ROOT / "docs" / "speed.svg")
     latency_tables.latency_plot(ROOT / "docs" / "latency.svg")
     quality_tables.plot(ROOT / "docs" / "quality.svg")
+    quality_tables.unseen_plot(ROOT / "docs" / "unseen.svg")
     for model in quality_tables.OTHERS:
         quality_tables.plot(ROOT / "docs" / f"quality_{model.split('-')[0]}.svg", model)
     plot(shown, ROOT / "docs" / "retention.svg", "Six collections, all-MiniLM-L6-v2")

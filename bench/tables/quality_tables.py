@@ -8,11 +8,14 @@ from collections import defaultdict
 from functools import cache
 from pathlib import Path
 
+import numpy as np
+
 RESULTS = Path(__file__).parent.parent.parent / "bench" / "results"
 MODEL = "all-minilm-l6-v2"
 OTHERS = {"wordllama-l2-supercat-256": "WordLlama, 256 d", "lsa-768": "LSA, 768 d"}
 SETTINGS = ("sample", "transfer", "wide", "small")
 COLLECTIONS = 6
+UNSEEN, UNSEEN_METHODS = ("sample", "transfer"), ("qama", "opq")
 FLOAT_BYTES = 4 * 384  # of a vector of MODEL
 AMONG = ("FAISS", "all")  # of whom the best is taken
 
@@ -25,7 +28,6 @@ __all__ = [
     "default_ablation_grid",
     "generalisation",
     "hamming_unseen",
-    "quality_brief",
     "quality_gaps",
     "quality_models",
     "quality_seeds",
@@ -33,6 +35,7 @@ __all__ = [
     "quality_small",
     "quality_transfer",
     "quality_wide",
+    "unseen_brief",
 ]
 
 
@@ -203,14 +206,59 @@ def quality_short():
     return "\n".join(lines) if len(lines) > 2 else MISSING
 
 
-def quality_brief():
-    """Wide, means of six collections: what qama keeps, and the best of FAISS of each."""
-    lines = ["| bytes | times smaller | qama kept % | best of FAISS kept % |",
-             "|--:|--:|--:|--:|"]  # fmt: skip
-    for nbytes, ours, theirs in _beside_best(MODEL, "wide"):
+def unseen_brief():
+    """MiniLM's vectors that a fit never saw, qama and OPQ at its best; means of six collections."""
+    found = _unseen(MODEL)
+    heads = [f"{what}, {setting}" for what in ("of the floats' ten %", "nDCG@10 kept %")
+             for setting in UNSEEN]  # fmt: skip
+    lines = [f"| bytes | times smaller | {' | '.join(heads)} |", f"|--:|--:|{'--:|' * len(heads)}"]
+    for nbytes in sorted({key[1] for key in found}):
+        cells = [
+            " / ".join(f"{100 * found[setting, nbytes, method][what]['mean'][0]:.1f}"
+                       for method in UNSEEN_METHODS)
+            for what in ("recall", "kept") for setting in UNSEEN
+        ]  # fmt: skip
         smaller = f"{FLOAT_BYTES / nbytes:.0f}"
-        lines.append(f"| {nbytes} | {smaller} | {ours} | {theirs.split(' | ')[0]} |")
-    return "\n".join(lines) if len(lines) > 2 else MISSING
+        lines.append(f"| {nbytes} | {smaller} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _unseen(model):
+    """What bench/generalisation.py found for a model: rows by setting, bytes and method."""
+    rows = [r for r in results_of("generalisation") if r["model"] == model]
+    return {(r["setting"], r["bytes"], r["method"]): r for r in rows}
+
+
+def unseen_plot(path):
+    """Draw the share of the floats' ten against bytes, of vectors that a fit never saw."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 3.8), layout="constrained")
+    for axes, setting in zip(figure.subplots(1, 2, sharey=True), UNSEEN, strict=True):
+        for model, name, style in (
+            (MODEL, "MiniLM", "-"),
+            ("wordllama-l2-supercat-256", "WordLlama", "--"),
+        ):
+            found = _unseen(model)
+            for method, label, colour in (("qama", "qama", "black"), ("opq", "OPQ", "C3")):
+                sizes = sorted(n for s, n, m in found if (s, m) == (setting, method))
+                if not sizes:
+                    continue
+                cells = [found[setting, n, method]["recall"]["mean"] for n in sizes]
+                middle, low, high = 100 * np.array(cells).T
+                axes.errorbar(
+                    sizes, middle, (middle - low, high - middle), marker="o", markersize=3,
+                    linestyle=style, color=colour, capsize=2, label=f"{label}, {name}",
+                )  # fmt: skip
+        axes.set_xscale("log", base=2)
+        axes.set_xticks(ticks := [12, 24, 48, 96], labels=[str(n) for n in ticks])
+        axes.set_xlabel("bytes per vector, all counted")
+        fitted = "a random half of all rows" if setting == "sample" else "other text alone"
+        axes.set_title(f"fitted on {fitted}", fontsize="medium")
+        axes.grid(alpha=0.3)
+    figure.get_axes()[0].set_ylabel("of the floats' ten nearest found, %")
+    figure.get_axes()[0].legend(fontsize="small")
+    figure.savefig(path)
 
 
 def quality_models():

@@ -6,10 +6,20 @@ import json
 
 import numpy as np
 import pytest
-from oracle import CODE, FILES, needs
+from oracle import CODE, FILES, needs, some_ids
 
 from qama import engines
 from qama.errors import FormatError
+
+
+@pytest.fixture(scope="module")
+def codes(rows, codec):
+    return codec.encode(rows, **CODE)
+
+
+@pytest.fixture(scope="module")
+def ids(rows):
+    return some_ids(len(rows))
 
 
 @pytest.fixture(params=FILES)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from oracle import CODE, nearest, target_of
+from oracle import CODE, nearest, some_ids, target_of
 
 from qama import engines
 
@@ -13,6 +13,16 @@ pytestmark = pytest.mark.filterwarnings("default")  # what clients of engines wa
 CLUSTER = """<clickhouse><tcp_port>9000</tcp_port><remote_servers><alone>
 <shard><replica><host>127.0.0.1</host><port>9000</port></replica></shard>
 </alone></remote_servers></clickhouse>"""  # a node that is this process
+
+
+@pytest.fixture(scope="module")
+def codes(rows, codec):
+    return codec.encode(rows, **CODE)
+
+
+@pytest.fixture(scope="module")
+def ids(rows):
+    return some_ids(len(rows))
 
 
 def sharded(engine, folder):

@@ -9,7 +9,7 @@ import sys
 
 import numpy as np
 import pytest
-from oracle import CODE, ENGINES, WITH_INDEX, nearest, rescored, target_of, unreachable
+from oracle import CODE, ENGINES, WITH_INDEX, nearest, rescored, some_ids, target_of, unreachable
 
 from qama import Index, engines
 from qama.engines import writing
@@ -22,6 +22,16 @@ pytestmark = pytest.mark.filterwarnings("default")  # what clients of engines wa
 def target(request, tmp_path):
     """A target of each engine, nothing there yet."""
     return target_of(request.param, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def codes(rows, codec):
+    return codec.encode(rows, **CODE)
+
+
+@pytest.fixture(scope="module")
+def ids(rows):
+    return some_ids(len(rows))
 
 
 @pytest.fixture

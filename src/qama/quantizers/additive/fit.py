@@ -8,6 +8,10 @@ Stage by stage, on the residual that the stages before leave:
    fitted to the other parts by ridge least squares, plus a little noise, which falls to none.
    (Local search quantization with stochastic relaxation: Martinez et al., ECCV 2018.) Were they
    fitted to a row itself, it would choose again what it chose before.
+3. What is left of a row, for the next stage, is what codewords leave that were fitted to other
+   rows, too: so much will be left of rows that no fit saw. From the second stage on rows that are
+   mixed of others stand beside them (as in mixup: Zhang et al., ICLR 2018), of which no codeword
+   knows by heart.
 
 The work grows with the rows only in the last turns, so that hundreds of thousands can be fitted.
 Wide vectors are projected to fewer axes first (`axes`): a fit, a codec and all that is done with it
@@ -25,7 +29,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qama import checks, kernels
-from qama.checks import Bytes, Floats
+from qama.checks import Bytes, Floats, Ids
 from qama.kernels.layout import CodebookLayout
 from qama.quantizers.additive.axes import Axes
 from qama.quantizers.additive.equations import Equations, Form, drawn_to
@@ -50,10 +54,12 @@ _NOISE = 0.5  # of codewords in the first turn, in standard deviations of a code
 _PARTS, _PART_ROWS = 3, 16_384  # of the rows: so many at least, of so many rows at most
 _SPREAD_ROWS = 65_536  # that say how large the noise is
 _CALM_ROUNDS = 2  # of all parts, without noise, after the others
+_MIXED = 0.4  # of the difference of two rows, which is added to a third
 _PASSES, _LAST_PASSES = 1, 2  # over the bytes of a stage, for a refit of its codewords
 # Rows of a stage, by the byte where it starts: equations are exact up to 2^24, later stages
 # have fewer codewords to fit, and from byte 128 on nothing but noise is left.
-_MOST_ROWS = {0: 2**24, FULL: 65_536, 128: 16_384}
+_MOST_ROWS = {0: 2**24, FULL: 2**17, 128: 16_384}
+_LATER_ROWS, _LATER_VALUES = 65_536, 2**25  # of rows after the first stage, and with mixed ones
 _LEAST_ROWS = 1024  # fewer cannot tell 256 codewords apart: no byte is full
 _BASE_ROUNDS = 6  # of a fit from a base, without noise
 _BEAM, _SWEEPS = 2, 3  # of the search in a turn
@@ -87,7 +93,8 @@ def fit_additive(
     """
     random = np.random.default_rng(seed)
     axes = Axes.of(X, random) if base is None else base.axes
-    mean, residual = _centred(X, axes, base, threads)
+    centring = _Centring.of(X, axes, base, threads)
+    mean, residual = centring.mean, centring.left(X)
     suited = codeword_bits == 4 and Nibbles.suit(residual[:_SUITED, : len(mean)].astype(np.float32))
     rounding = _Rounding(suited, threads)
     full = base.full if base is not None else FULL if len(X) >= _LEAST_ROWS else 0
@@ -103,35 +110,70 @@ def fit_additive(
             known = evened(base.codewords[base.layout.of_bytes(start, stop)]) * np.float32(UNIT)
             W = prior = form.layout(stop - start).parted(known)
             schedule = _calm(_BASE_ROUNDS)
-        fitted = _fit_stage(residual, W, form, schedule, rounding, random, threads, prior)
+        fitted, residual = _fit_stage(residual, W, form, schedule, rounding, random, threads, prior)
         terms.append(fitted)
-        _, residual = kernels.choose_codewords(
-            residual, rounding.codebooks(fitted, form), beam=BEAM, sweeps=SWEEPS, threads=threads
-        )
+        if start == 0 and len(parts) > 1 and base is None:
+            residual = evenly(residual, _LATER_ROWS)
+            room = _LATER_VALUES // residual.shape[1] - len(residual)
+            codebooks = rounding.codebooks(fitted, form)
+            mixed = (centring.of_units(U) for U in _mixed(X, room, random))
+            others = (_chosen(rows, codebooks, threads)[1] for rows in mixed)
+            residual = np.concatenate([residual, *others])
         if progress is not None:
             progress(done, len(parts), _mean_square(residual))
     made = rounding.quantizer(mean, np.concatenate(terms), parts[-1][1], axes)
     return replace(made, lengths=_prefix_lengths(made, unit(X[:4096]), threads))
 
 
-def _centred(
-    X: Floats, axes: Axes | None, base: AdditiveQuantizer | None, threads: int
-) -> tuple[Int16s, Int16s]:
-    """Return the mean int16 (w,) of rows X in the axes at length 1, and what is left of each.
+@dataclass(frozen=True)
+class _Centring:
+    """From rows to what is fitted: in the axes, less their mean, whole numbers of even width."""
 
-    The rest is int16 (n, w), of even width. The mean is drawn to that of a base.
+    mean: Int16s
+    axes: Axes | None
+    threads: int
+
+    @classmethod
+    def of(
+        cls, X: Floats, axes: Axes | None, base: AdditiveQuantizer | None, threads: int
+    ) -> _Centring:
+        """Take the mean of rows X at length 1; it is drawn to that of a base."""
+        parts = (_in_axes(unit(X[rows]), axes, threads) for rows in checks.chunks(X))
+        total = sum(part.sum(axis=0, dtype=np.float64) for part in parts)
+        mean = total / len(X) if base is None else drawn_to(base.mean * UNIT, total, len(X))
+        return cls(whole(mean), axes, threads)
+
+    def left(self, X: Floats) -> Int16s:
+        """Return what the mean leaves of rows X, int16 (n, w)."""
+        found = np.empty((len(X), len(self.mean) + len(self.mean) % 2), np.int16)
+        for rows in checks.chunks(X):
+            found[rows] = self.of_units(unit(X[rows]))
+        return found
+
+    def of_units(self, U: Floats) -> Int16s:
+        """Return the same of rows of length 1."""
+        return evened(whole(_in_axes(U, self.axes, self.threads) - self.mean * np.float32(UNIT)))
+
+
+def _in_axes(U: Floats, axes: Axes | None, threads: int) -> Floats:
+    return U if axes is None else axes.projected(U, threads).astype(np.float32)
+
+
+def _mixed(X: Floats, most: int, random: np.random.Generator) -> Iterator[Floats]:
+    """Yield rows of length 1: those of X, or at most so many, each moved by what two others differ.
+
+    Some come at a time.
     """
+    which = random.permutation(len(X))[: max(0, most)]
+    for rows in checks.chunks(which):
+        near, far = random.integers(len(X), size=(2, len(which[rows])))
+        moved = np.float32(_MIXED) * (unit(X[near]) - unit(X[far]))
+        yield unit(unit(X[which[rows]]) + moved)
 
-    def part(rows: slice) -> Floats:
-        U = unit(X[rows])
-        return U if axes is None else axes.projected(U, threads).astype(np.float32)
 
-    total = sum(part(rows).sum(axis=0, dtype=np.float64) for rows in checks.chunks(X))
-    mean = whole(total / len(X) if base is None else drawn_to(base.mean * UNIT, total, len(X)))
-    residual = np.empty((len(X), len(mean) + len(mean) % 2), np.int16)
-    for rows in checks.chunks(X):
-        residual[rows] = evened(whole(part(rows) - mean * np.float32(UNIT)))
-    return mean, residual
+def _chosen(rows: Int16s, codebooks: kernels.Codebooks, threads: int) -> tuple[Bytes, Int16s]:
+    """Choose codewords as codes are chosen; returns codes and what they leave."""
+    return kernels.choose_codewords(rows, codebooks, beam=BEAM, sweeps=SWEEPS, threads=threads)
 
 
 @dataclass(frozen=True)
@@ -185,10 +227,11 @@ def _of_byte(steps: dict[int, int], byte: int) -> int:
 def _fit_stage(
     rows: Int16s, W: Floats, form: Form, schedule: Schedule, rounding: _Rounding,
     random: np.random.Generator, threads: int, prior: Floats | None = None,
-) -> Floats:  # fmt: skip
-    """Return a stage's free codewords for rows int16 (n, d), from W (w, d) on.
+) -> tuple[Floats, Int16s]:  # fmt: skip
+    """Return a stage's free codewords for rows int16 (n, d), from W (w, d) on, and what is left.
 
-    They are drawn to `prior`, or to zero.
+    They are drawn to `prior`, or to zero. What is left of a row is so by codewords fitted to other
+    parts of the rows.
     """
     share = evenly(rows, _SPREAD_ROWS).std(axis=0, dtype=np.float32) * np.float32(UNIT)
     share /= np.sqrt(len(W) / form.terms * len(form.sizes))
@@ -208,7 +251,13 @@ def _fit_stage(
             some, codebooks, beam=_BEAM, sweeps=_SWEEPS, threads=threads
         )
         parts.note(part, codes, some)
-    return equations.solved(W, _LAST_PASSES, prior)
+    left = np.empty_like(rows)
+    for part in range(len(parts)):
+        some = parts.release(part)
+        W = equations.solved(W, _LAST_PASSES, prior)
+        codes, left[parts.rows(part)] = _chosen(some, rounding.codebooks(W, form), threads)
+        parts.note(part, codes, some)
+    return equations.solved(W, _LAST_PASSES, prior), left
 
 
 class _Parts:
@@ -226,6 +275,10 @@ class _Parts:
 
     def __len__(self) -> int:
         return len(self._parts)
+
+    def rows(self, part: int) -> Ids:
+        """Return the numbers of a part's rows."""
+        return self._parts[part]
 
     def release(self, part: int) -> Int16s:
         """Forget what a part chose; returns its rows."""
