@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from conftest import mixture
 
+pytest.importorskip("torch", reason="PyTorch trains grid codes")
+
 import qama
 from qama import recipe
 from qama.fitting import _split
