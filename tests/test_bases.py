@@ -89,6 +89,17 @@ def test_the_command_and_a_fit_from_what_it_made(home, tmp_path, monkeypatch):
     assert qama.Codec.load(out).facts["base"] == qama.base("words").fingerprint
 
 
+@pytest.mark.parametrize("given", ["my.codec", "../my.codec"])
+def test_a_base_that_is_neither_file_nor_model_is_both_in_the_message(given, tmp_path):
+    rows = tmp_path / "rows.npy"
+    np.save(rows, embed(texts(100)).astype(np.float32))
+    command = ["fit", str(rows), "-o", str(tmp_path / "own.codec"), "--base", given]
+    run = CliRunner().invoke(app, command)
+    assert run.exit_code == 2
+    said = " ".join(run.stderr.split())
+    assert f"--base is {given}, which is no file, and" in said
+
+
 def test_without_texts_it_takes_docstrings(monkeypatch):
     some = [docstrings.Docstring("a", "b", text) for text in texts(500)]
     monkeypatch.setattr(docstrings, "collect", lambda count, seed: some)

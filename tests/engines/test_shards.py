@@ -94,6 +94,7 @@ def test_citus_distributes_the_table_where_it_is_installed(tmp_path, codec, code
         ("pgvector", 0, "shards is 0; give a whole number >= 1 and <= 1024"),
         ("pgvector", "many", "shards is 'many'; give a whole number"),
         ("clickhouse", 2, "shards is 2; clickhouse wants the name of a cluster"),
+        ("clickhouse", "elsewhere", "shards is 'elsewhere', no cluster of .*; there is none"),
         ("clickhouse", "a' b", "clickhouse wants the name of a cluster"),
     ],
 )

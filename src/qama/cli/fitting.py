@@ -145,10 +145,19 @@ def _docstrings(most: int, seed: int) -> list[str]:
 
 
 def _base(given: Path) -> Any:
-    """Return the codec of a file, or the base of a model."""
+    """Return the codec of a file, or the base of a model.
+
+    Raises:
+        ValueError: neither is there.
+    """
     import qama
 
-    return qama.Codec.load(given) if given.exists() else qama.base(str(given))
+    if given.exists():
+        return qama.Codec.load(given)
+    try:
+        return qama.base(str(given))
+    except (ValueError, FileNotFoundError) as error:
+        raise ValueError(f"--base is {given}, which is no file, and {error}") from error
 
 
 def _errors(facts: dict[str, Any]) -> str:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from qama.checks import Bytes, Ids
 from qama.engines import arrow
 from qama.engines.label import Label
-from qama.engines.table import CLUSTER, Candidates, Table, client, reaching
+from qama.engines.table import Candidates, Sharded, client, reaching
 
 
-class ClickHouse(Table):
+class ClickHouse(Sharded):
     """A table (id Int64, code FixedString(n)), its label in the table's comment.
 
     The place is the address of a server, "http://user@host:8123/database", or a folder, which
@@ -23,7 +24,6 @@ class ClickHouse(Table):
     makes_place = True
     ties_by_id = True
     filters = "an SQL condition"
-    shards = CLUSTER
 
     def __init__(self, place: str, table: str) -> None:
         super().__init__(place, table)
@@ -48,6 +48,16 @@ class ClickHouse(Table):
         """See `Store`."""
         text = label.to_json().replace("'", "''")
         self._client.command(f"create table {self.table} {_rows(label)} comment '{text}'")
+
+    def check_shards(self, shards: int | str) -> None:
+        """See `Sharded`: the name of a cluster that the server knows."""
+        if not (isinstance(shards, str) and re.fullmatch(r"\w[\w.-]*", shards)):
+            raise ValueError(f"shards is {shards!r}; clickhouse wants the name of a cluster")
+        clusters = self._client.query("select distinct cluster from system.clusters").result_rows
+        known = sorted(name for (name,) in clusters)
+        if shards not in known:
+            there = f"there are {', '.join(known)}" if known else "there is none"
+            raise ValueError(f"shards is {shards!r}, no cluster of {self}; {there}")
 
     def create_sharded(self, label: Label, shards: int | str) -> None:
         """Make a table NAME_local on every node of a cluster, and one that stands for all of them.

@@ -9,13 +9,13 @@ import numpy as np
 from qama import checks
 from qama.checks import Bytes, Ids
 from qama.engines.label import Label
-from qama.engines.table import NO_ID, PARTS, Candidates, Table, client, reaching
+from qama.engines.table import NO_ID, Candidates, InParts, client, reaching
 
 _AT_ONCE = 5000  # rows of a request
 _HAMMING = {"metric_type": "HAMMING"}
 
 
-class Milvus(Table):
+class Milvus(InParts):
     """A collection (id INT64, code BINARY_VECTOR), its label in the collection's description.
 
     The place is a server's address, "http://host:19530", or a file NAME.db of Milvus Lite.
@@ -26,7 +26,6 @@ class Milvus(Table):
     makes_place = True
     most = 16_384
     filters = "a Milvus expression"
-    shards = PARTS
 
     def __init__(self, place: str, table: str) -> None:
         super().__init__(place, table)

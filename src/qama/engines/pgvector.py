@@ -8,13 +8,13 @@ import numpy as np
 
 from qama.checks import Bytes, Ids
 from qama.engines.label import Label
-from qama.engines.table import PARTS, Candidates, Table, client, reaching
+from qama.engines.table import Candidates, InParts, client, reaching
 
 _BY_PREFIX = 4  # candidates by a prefix for each candidate by the whole code
 _MOST_EFFORT = 1000  # what hnsw.ef_search may be
 
 
-class PgVector(Table):
+class PgVector(InParts):
     """A table (id bigint, code bit(n)) of a database, its label in the table's comment.
 
     The place is what libpq connects to: "postgresql://user@host/database".
@@ -26,7 +26,6 @@ class PgVector(Table):
     prefixes = True
     ties_by_id = True
     filters = "an SQL condition"
-    shards = PARTS
 
     def __init__(self, place: str, table: str) -> None:
         super().__init__(place, table)

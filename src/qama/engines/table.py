@@ -16,12 +16,12 @@ from typing import Any, ClassVar, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
+from qama import checks
 from qama.checks import Bytes, Ids
 from qama.engines.label import Label
 from qama.errors import EngineError, FormatError, MissingExtraError
 
-PARTS = "a number of parts"  # what ``shards`` may be
-CLUSTER = "the name of a cluster of its configuration"
+MOST_SHARDS = 1024  # parts of a table
 NO_ID = -1  # where an approximate index found fewer candidates than asked for
 
 
@@ -85,8 +85,6 @@ class Store(ABC):
         indexes: The kinds of index that it can have over the codes; "" is none, an exact scan.
         prefixes: Whether such an index can be over a prefix of the codes.
         makes_place: Whether opening a path where nothing is makes a file or a folder there.
-        shards: What ``shards`` of a write is, in the words of the docs; "" where a table is in one
-            piece.
     """
 
     engine: ClassVar[str]
@@ -95,7 +93,6 @@ class Store(ABC):
     indexes: ClassVar[tuple[str, ...]] = ("",)
     prefixes: ClassVar[bool] = False
     makes_place: ClassVar[bool] = False
-    shards: ClassVar[str] = ""
 
     def __init__(self, place: str, table: str = "") -> None:
         self.place = place
@@ -127,10 +124,6 @@ class Store(ABC):
     def create(self, label: Label) -> None:
         """Make an empty table with its label, both or none."""
 
-    def create_sharded(self, label: Label, shards: int | str) -> None:
-        """Make an empty table in parts with its label, all or none; where `shards` says how."""
-        raise NotImplementedError
-
     @abstractmethod
     def put(self, ids: Ids, codes: Bytes) -> None:
         """Write rows, in place of those with the same ids; each of them wholly or not at all."""
@@ -161,6 +154,30 @@ class Table(Store):
     @abstractmethod
     def nearest(self, queries: Bytes, count: int, label: Label, where: Any) -> Candidates:
         """Return so many rows nearest to queries uint8 (m, bytes), or all where there are fewer."""
+
+
+class Sharded(Table):
+    """A table that can be in parts, which the engine asks as one."""
+
+    @abstractmethod
+    def check_shards(self, shards: int | str) -> None:
+        """Refuse what cannot say how a table is spread.
+
+        Raises:
+            ValueError: such a value; the message says what would be right.
+        """
+
+    @abstractmethod
+    def create_sharded(self, label: Label, shards: int | str) -> None:
+        """Make an empty table in parts with its label, all or none."""
+
+
+class InParts(Sharded):
+    """A table that can be in so many parts."""
+
+    def check_shards(self, shards: int | str) -> None:
+        """See `Sharded`: a whole number."""
+        checks.integer(shards, "shards", 1, MOST_SHARDS)
 
 
 def masked(target: str) -> str:

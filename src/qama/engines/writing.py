@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any, Protocol
@@ -12,10 +11,9 @@ from qama.checks import Bytes, Ids
 from qama.codec import Code, Codec, checked
 from qama.engines import targets
 from qama.engines.label import Label
-from qama.engines.table import CLUSTER, Store, label_of, working
+from qama.engines.table import Sharded, Store, label_of, working
 from qama.search.rows import ids as idmap
 
-MOST_SHARDS = 1024
 _BATCH_BYTES = 2**22  # of codes that are written together
 
 
@@ -114,13 +112,9 @@ def _check_shards(store: Store, shards: int | str | None) -> None:
     """Refuse shards that a store cannot have."""
     if shards is None:
         return
-    if not store.shards:
+    if not isinstance(store, Sharded):
         raise ValueError(f"shards is {shards!r}, and a table of {store.engine} is in one piece")
-    if store.shards == CLUSTER:
-        if not (isinstance(shards, str) and re.fullmatch(r"\w[\w.-]*", shards)):
-            raise ValueError(f"shards is {shards!r}; {store.engine} wants {CLUSTER}")
-        return
-    checks.integer(shards, "shards", 1, MOST_SHARDS)
+    store.check_shards(shards)
 
 
 def _make(store: Store, label: Label, shards: int | str | None) -> None:
@@ -130,10 +124,10 @@ def _make(store: Store, label: Label, shards: int | str | None) -> None:
         there.check_same(label, str(store))
         return
     with working(store, "as the table was made", "give another place or name"):
-        if shards is None:
-            store.create(label)
-        else:
+        if shards is not None and isinstance(store, Sharded):
             store.create_sharded(label, shards)
+        else:
+            store.create(label)
 
 
 def _put_all(
