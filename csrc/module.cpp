@@ -667,6 +667,17 @@ void py_codeword_sums(Array<const std::uint8_t, 2> codes, Array<const std::int16
                   threads, sums_out.data());
 }
 
+void py_count_pairs(Array<const std::uint8_t, 2> codes, Array<std::int32_t, 2> counts, int full,
+                    int times, int threads) {
+    const std::int64_t bytes = size(codes, 1);
+    require(full >= 0 && full <= bytes && bytes < (1 << 20), "full and codes do not fit");
+    const CodebookLayout layout{static_cast<int>(bytes), full};
+    require(size(counts, 0) == codeword_count(layout) && size(counts, 1) == codeword_count(layout),
+            "codes and counts do not fit");
+    nb::gil_scoped_release release;
+    count_pairs(codes.data(), size(codes, 0), layout, times, threads, counts.data());
+}
+
 } // namespace
 
 NB_MODULE(_native, m) {
@@ -755,6 +766,8 @@ NB_MODULE(_native, m) {
     m.def("codeword_sums", &py_codeword_sums, nb::arg("codes").noconvert(),
           nb::arg("rows").noconvert(), nb::arg("full"), nb::arg("threads"),
           nb::arg("sums_out").noconvert());
+    m.def("count_pairs", &py_count_pairs, nb::arg("codes").noconvert(),
+          nb::arg("counts").noconvert(), nb::arg("full"), nb::arg("times"), nb::arg("threads"));
     m.def("squared_norms", &py_squared_norms, nb::arg("path"), nb::arg("codes").noconvert(),
           nb::arg("codewords").noconvert(), nb::arg("start").noconvert(), nb::arg("full"),
           nb::arg("threads"), nb::arg("norms_out").noconvert());

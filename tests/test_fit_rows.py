@@ -94,6 +94,12 @@ def test_codes_are_measured_on_rows_that_the_fit_saw_and_on_others(rows):
     assert found["fitted"] < found["held_out"] < 1
 
 
+def test_a_fit_is_the_same_for_any_number_of_threads():
+    X = mixture(1100, 64)
+    one, two = (qama.fit(X, max_bytes=11, threads=count) for count in (1, 2))
+    assert one.fingerprint == two.fingerprint
+
+
 def test_codes_that_remember_their_rows_are_named():
     random = np.random.default_rng(0)
     noise = random.standard_normal((60, 32)).astype(np.float32)  # nothing but rows to remember

@@ -997,6 +997,14 @@ def test_unfitting_queries_are_refused():
         )
 
 
+def chosen_codewords(codes, full):
+    """Say of each code which codewords it chooses: int (n, codewords), 1 or 0."""
+    chosen = [codes[:, byte, None] == np.arange(256) for byte in range(full)]
+    for byte in range(full, codes.shape[1]):
+        chosen += [part[:, None] == np.arange(16) for part in np.divmod(codes[:, byte], 16)]
+    return np.hstack(chosen).astype(int)
+
+
 @pytest.mark.parametrize("path", ALL)
 @pytest.mark.parametrize("full", [0, 1, 3])
 def test_codeword_sums(path, full):
@@ -1004,16 +1012,31 @@ def test_codeword_sums(path, full):
     codes = rng.integers(0, 256, (90, 3)).astype(np.uint8)
     rows = rng.integers(-(2**15), 2**15, (90, 6)).astype(np.int16)
     sums = kernels.codeword_sums(codes, rows, full=full, threads=2, path=path)
-    chosen = [codes[:, byte, None] == np.arange(256) for byte in range(full)]
-    for byte in range(full, 3):
-        chosen += [part[:, None] == np.arange(16) for part in np.divmod(codes[:, byte], 16)]
-    assert (sums == np.hstack(chosen).T.astype(int) @ rows.astype(int)).all()
+    assert (sums == chosen_codewords(codes, full).T @ rows.astype(int)).all()
+
+
+@pytest.mark.parametrize("path", ALL)
+@pytest.mark.parametrize("full", [0, 1, 3])
+@pytest.mark.parametrize("n", [0, 1, 900])
+def test_pairs_are_counted_and_taken_out(path, full, n):
+    codes = np.random.default_rng(full).integers(0, 256, (n, 3)).astype(np.uint8)
+    chosen = chosen_codewords(codes, full)
+    counts = np.zeros((chosen.shape[1], chosen.shape[1]), np.int32)
+    kernels.count_pairs(codes, counts, full=full, threads=2, path=path)
+    assert (counts == chosen.T @ chosen).all()
+    kernels.count_pairs(codes[: n // 2], counts, full=full, times=-1, path=path)
+    left = chosen[n // 2 :]
+    assert (counts == left.T @ left).all()
 
 
 @pytest.mark.parametrize("full", [-1, 4, 0.5])
 def test_more_full_bytes_than_there_are_cannot_be_summed(full):
     with pytest.raises(ValueError, match=f"full is {full}"):
         kernels.codeword_sums(np.zeros((2, 3), np.uint8), np.zeros((2, 4), np.int16), full=full)
+    with pytest.raises(ValueError, match=f"full is {full}"):
+        kernels.count_pairs(np.zeros((2, 3), np.uint8), np.zeros((96, 96), np.int32), full=full)
+    with pytest.raises(ValueError, match="counts"):
+        kernels.count_pairs(np.zeros((2, 3), np.uint8), np.zeros((9, 9), np.int32))
 
 
 @pytest.mark.parametrize("path", PATHS)

@@ -276,7 +276,8 @@ def _bytes(
     bits = chosen.codeword_bits
     if bits is None:
         bits = 4 if kept.shape[1] >= _NARROW_FROM else 16
-    return fit_additive(kept, longest, seed, threads, tell, known, bits)
+    with blas.at_most(1):  # faster than two, which wait for each other, and the same fit for any
+        return fit_additive(kept, longest, seed, threads, tell, known, bits)
 
 
 def _split(rows: Floats, share: float, seed: int) -> tuple[Floats, Floats]:

@@ -22,6 +22,7 @@ from qama.kernels.centroids import CentroidUnits
 from qama.kernels.choosing import (
     choose_codewords,
     codeword_sums,
+    count_pairs,
     multiply,
     prepare_codebooks,
     squared_norms,
@@ -55,6 +56,7 @@ __all__ = [
     "blocks_to_visit",
     "choose_codewords",
     "codeword_sums",
+    "count_pairs",
     "from_blocks",
     "hamming_distances",
     "hamming_rows",

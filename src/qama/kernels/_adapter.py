@@ -157,6 +157,12 @@ class Native:
         _native.codeword_sums(codes, rows, full, threads, sums)
         return sums
 
+    def count_pairs(
+        self, codes: U8, counts: I32, *, full: int = 0, times: int = 1, threads: int = 0
+    ) -> None:
+        """See `qama.kernels.count_pairs`."""
+        _native.count_pairs(codes, counts, full, times, threads)
+
     def squared_norms(
         self, codes: U8, codewords: I16, start: I16, *, full: int = 0, threads: int = 0
     ) -> I64:

@@ -63,6 +63,11 @@ class Backend(Protocol):
     def codeword_sums(self, codes: U8, rows: I16, *, full: int = 0, threads: int = 0) -> I64:
         """See `qama.kernels.codeword_sums`."""
 
+    def count_pairs(
+        self, codes: U8, counts: I32, *, full: int = 0, times: int = 1, threads: int = 0
+    ) -> None:
+        """See `qama.kernels.count_pairs`."""
+
     def squared_norms(
         self, codes: U8, codewords: I16, start: I16, *, full: int = 0, threads: int = 0
     ) -> I64:

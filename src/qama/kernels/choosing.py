@@ -146,6 +146,33 @@ def codeword_sums(
     return backend(path).codeword_sums(codes, rows, full=full, threads=threads)
 
 
+def count_pairs(
+    codes: U8,
+    counts: I32,
+    *,
+    full: int = 0,
+    times: int = 1,
+    threads: int = 0,
+    path: str | None = None,
+) -> None:
+    """Add to counts, for each two codewords, how many codes chose both.
+
+    Args:
+        codes: uint8 ``(n, b)``.
+        counts: int32 ``(codewords, codewords)``, in the order of `CodebookLayout`, changed in
+            place; on the diagonal how many codes chose a codeword.
+        full: Leading bytes that choose one codeword of 256, at most ``b``.
+        times: What each code adds: -1 takes codes out that were added.
+        threads: Threads to use.
+        path: Force one path; None chooses.
+    """
+    codes = _check.array("codes", codes, np.uint8, (None, None))
+    width = _check.layout(codes, full).codewords
+    counts = _check.array("counts", counts, np.int32, (width, width))
+    _check.at_least("threads", threads, 0)
+    backend(path).count_pairs(codes, counts, full=full, times=times, threads=threads)
+
+
 def squared_norms(
     codes: U8,
     codewords: I16,

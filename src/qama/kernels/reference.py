@@ -17,6 +17,7 @@ from qama.kernels._arrays import CHUNK_BYTES, F32, I32, I64, U8, U64
 from qama.kernels.reference_codebooks import (
     choose_codewords,
     codeword_sums,
+    count_pairs,
     multiply,
     nibble_tables,
     products,
@@ -31,6 +32,7 @@ __all__ = [
     "blocks_to_visit",
     "choose_codewords",
     "codeword_sums",
+    "count_pairs",
     "from_blocks",
     "hamming_distances",
     "hamming_rows",

@@ -149,6 +149,14 @@ def codeword_sums(codes: U8, rows: I16, *, full: int = 0, threads: int = 0) -> I
     return sums
 
 
+def count_pairs(codes: U8, counts: I32, *, full: int = 0, times: int = 1, threads: int = 0) -> None:
+    """See `qama.kernels.count_pairs`."""
+    layout = CodebookLayout(codes.shape[1], full)
+    for places in layout.places(codes):
+        for others in layout.places(codes):
+            np.add.at(counts, (places, others), times)
+
+
 def squared_norms(codes: U8, codewords: I16, start: I16, *, full: int = 0, threads: int = 0) -> I64:
     """See `qama.kernels.squared_norms`."""
     norms = np.empty(len(codes), np.int64)

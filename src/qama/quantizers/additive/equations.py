@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qama import blas, kernels
+from qama import kernels
 from qama.checks import Bytes, Floats
 from qama.kernels.layout import CodebookLayout
 from qama.quantizers.additive.units import UNIT, Int16s
@@ -68,7 +68,7 @@ class Equations:
         self.rows = 0
         self._form, self._layout, self._threads = form, form.layout(nbytes), threads
         count = self._layout.codewords
-        self._together = np.zeros((count, count), np.float32)  # how often each two were chosen
+        self._together = np.zeros((count, count), np.int32)  # how often each two were chosen
         self._sums = np.zeros((count, d), np.float32)  # of the rows that chose each
 
     def add(self, codes: Bytes, rows: Int16s) -> None:
@@ -83,16 +83,7 @@ class Equations:
         full = self._layout.full
         sums = kernels.codeword_sums(codes, rows, full=full, threads=self._threads)
         self._sums += (sums * (sign * UNIT)).astype(np.float32)
-        chosen = self._layout.chosen(codes).astype(np.int64)
-        books, size = self._layout.codebooks, 1 << self._layout.bits[0]
-        counts = self._together.reshape(books, size, books, size)  # exact, below 2^24 rows
-        for i in range(books):
-            for j in range(i + 1):
-                both = np.bincount(size * chosen[:, i] + chosen[:, j], minlength=size**2)
-                signed = (sign * both).astype(np.float32).reshape(size, size)
-                counts[i, :, j] += signed
-                if i != j:
-                    counts[j, :, i] += signed.T
+        kernels.count_pairs(codes, self._together, full=full, times=sign, threads=self._threads)
         self.rows += sign * len(rows)
 
     def solved(self, W: Floats, passes: int, prior: Floats | None = None) -> Floats:
@@ -114,10 +105,11 @@ class Equations:
 
     def _of_free(self) -> tuple[Floats, Floats]:
         """Return A and B of A W = B."""
+        together = self._together.astype(np.float32)  # exact, below 2^24 rows
         if self._form.full:
-            return self._together, self._sums
+            return together, self._sums
         parts = self._form.summed(np.eye(self._layout.terms, dtype=np.float32))
-        return parts.T @ self._together @ parts, parts.T @ self._sums
+        return parts.T @ together @ parts, parts.T @ self._sums
 
     def _own(self, among: Floats, left: Floats, now: Floats, ridge: np.float32) -> Floats:
         """Return a byte's free codewords for what is left of B by all, these among them."""
@@ -125,8 +117,7 @@ class Equations:
             counts = np.diag(among)[:, None]
             return np.asarray((left + counts * now) / (counts + ridge))
         regular = among + ridge * np.eye(len(among), dtype=np.float32)
-        with blas.at_most(1):  # of several, each waits for the other many times over
-            return np.asarray(np.linalg.solve(regular, left + among @ now))
+        return np.asarray(np.linalg.solve(regular, left + among @ now))
 
 
 def drawn_to(
