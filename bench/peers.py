@@ -1,9 +1,9 @@
 """Peers at equal stored bytes, each in several settings.
 
-A peer is fitted on the given vectors, stores ``docs`` and returns the best rows per query. The
-caller judges every variant; tables show the best one, which favours the peer. FAISS's own
-distances are used as they are; METRIC_L2 on unit vectors ranks better than inner product for
-every product quantizer here.
+A peer is fitted on the given vectors, then stores ``docs`` and returns the best rows per query, of
+one collection after the other. The caller judges every variant; tables show the best one, which
+favours the peer. FAISS's own distances are used as they are; METRIC_L2 on unit vectors ranks better
+than inner product for every product quantizer here.
 """
 
 from __future__ import annotations
@@ -40,15 +40,19 @@ class Outcome:
     model_bytes: int
 
 
+Search = Callable[[Floats, Floats, int], Outcome]  # of documents by queries: the best k
+Fit = Callable[[Floats, int], Search]  # on vectors, with a seed
+
+
 @dataclass(frozen=True)
 class Variant:
-    """One setting of one peer at one budget; ``run(fit, docs, queries, k, seed)``."""
+    """One setting of one peer at one budget."""
 
     method: str
     scorer: str
     nbytes: int
     setting: str
-    run: Callable[[Floats, Floats, Floats, int, int], Outcome]
+    fit: Fit
 
 
 def set_threads(threads: int) -> None:
@@ -72,22 +76,22 @@ def variants(method: str, nbytes: int, d: int, n_fit: int) -> Iterator[Variant]:
 
 
 def _pq(nbytes: int, d: int, n_fit: int) -> Iterator[Variant]:
-    def run(fit: Floats, docs: Floats, queries: Floats, k: int, seed: int) -> Outcome:
-        wide = _next_multiple(d, nbytes)
-        index = faiss.IndexPQ(wide, nbytes, 8, faiss.METRIC_L2)
-        return _pq_outcome(index, _pad(fit, wide), _pad(docs, wide), _pad(queries, wide), k, seed)
+    def trained(fit: Floats, seed: int) -> Search:
+        return _pq_search(
+            faiss.IndexPQ(_next_multiple(d, nbytes), nbytes, 8, faiss.METRIC_L2), fit, seed
+        )
 
-    yield Variant("PQ", "asymmetric", nbytes, "8 bit, L2", run)
+    yield Variant("PQ", "asymmetric", nbytes, "8 bit, L2", trained)
 
 
 def _pq4(nbytes: int, d: int, n_fit: int) -> Iterator[Variant]:
-    def run(fit: Floats, docs: Floats, queries: Floats, k: int, seed: int) -> Outcome:
-        wide = _next_multiple(d, 2 * nbytes)
-        index = faiss.IndexPQ(wide, 2 * nbytes, 4, faiss.METRIC_L2)
-        return _pq_outcome(index, _pad(fit, wide), _pad(docs, wide), _pad(queries, wide), k, seed)
+    def trained(fit: Floats, seed: int) -> Search:
+        return _pq_search(
+            faiss.IndexPQ(_next_multiple(d, 2 * nbytes), 2 * nbytes, 4, faiss.METRIC_L2), fit, seed
+        )
 
     if 2 * nbytes <= d:
-        yield Variant("PQ 4-bit", "asymmetric", nbytes, "4 bit, L2, exact tables", run)
+        yield Variant("PQ 4-bit", "asymmetric", nbytes, "4 bit, L2, exact tables", trained)
 
 
 def _opq(nbytes: int, d: int, n_fit: int) -> Iterator[Variant]:
@@ -103,27 +107,25 @@ def _opq(nbytes: int, d: int, n_fit: int) -> Iterator[Variant]:
         tried.append((quarter * nbytes, "principal"))
     for out, start in tried:
         setting = f"L2, {out} output dims, {start} start, {OPQ_ITERATIONS} iterations"
-        yield Variant("OPQ+PQ", "asymmetric", nbytes, setting, _opq_runner(nbytes, out, start))
+        yield Variant("OPQ+PQ", "asymmetric", nbytes, setting, _opq_fit(nbytes, out, start))
     best = f"L2, {whole} output dims, principal start, {OPQ_ITERATIONS} iterations, all rows"
-    yield Variant("OPQ+PQ", "asymmetric", nbytes, best, _best_opq_runner(nbytes))
+    yield Variant(
+        "OPQ+PQ", "asymmetric", nbytes, best, lambda fit, seed: best_opq(fit, nbytes, seed)
+    )
 
 
 OPQ_ITERATIONS = 25
 OPQ_SAMPLE = 20_000  # vectors for the rotation; the codebooks are fitted on all
 
 
-def _opq_runner(
-    nbytes: int, out: int, start: str
-) -> Callable[[Floats, Floats, Floats, int, int], Outcome]:
-    def run(fit: Floats, docs: Floats, queries: Floats, k: int, seed: int) -> Outcome:
+def _opq_fit(nbytes: int, out: int, start: str) -> Fit:
+    def trained(fit: Floats, seed: int) -> Search:
         d = max(fit.shape[1], out)
-        fit, docs, queries = _pad(fit, d), _pad(docs, d), _pad(queries, d)
-        opq, index = _opq_fitted(fit, nbytes, out, start, OPQ_SAMPLE, seed)
-        index.add(opq.apply(docs))
-        hits = _faiss_top_k(index, opq.apply(queries), k)
-        return Outcome(hits, nbytes, 4 * (256 * out + d * out))
+        opq, index = _opq_fitted(_pad(fit, d), nbytes, out, start, OPQ_SAMPLE, seed)
+        model_bytes = 4 * (256 * out + d * out)
+        return _of_index(index, lambda X: opq.apply(_pad(X, d)), model_bytes)
 
-    return run
+    return trained
 
 
 def _opq_fitted(
@@ -143,27 +145,19 @@ def _opq_fitted(
     return opq, index
 
 
-def best_opq(fit: Floats, nbytes: int, seed: int) -> Callable[[Floats, Floats, int], Outcome]:
-    """OPQ from balanced axes, its rotation fitted on all rows: returns a search of documents."""
+def best_opq(fit: Floats, nbytes: int, seed: int) -> Search:
+    """OPQ from balanced axes, its rotation fitted on all rows."""
     d = _next_multiple(fit.shape[1], nbytes)
     opq, index = _opq_fitted(_pad(fit, d), nbytes, d, "principal", len(fit), seed)
-
-    def search(docs: Floats, queries: Floats, k: int) -> Outcome:
-        index.reset()
-        index.add(opq.apply(_pad(docs, d)))
-        hits = _faiss_top_k(index, opq.apply(_pad(queries, d)), k)
-        return Outcome(hits, nbytes, 4 * (256 * d + d * d))
-
-    return search
+    return _of_index(index, lambda X: opq.apply(_pad(X, d)), 4 * (256 * d + d * d))
 
 
-def _best_opq_runner(
-    nbytes: int,
-) -> Callable[[Floats, Floats, Floats, int, int], Outcome]:
-    def run(fit: Floats, docs: Floats, queries: Floats, k: int, seed: int) -> Outcome:
-        return best_opq(fit, nbytes, seed)(docs, queries, k)
-
-    return run
+def opq_decoded(fit: Floats, nbytes: int, rows: Floats) -> Floats:
+    """What the codes of rows stand for, in OPQ at its best: float32 (n, d)."""
+    d = _next_multiple(fit.shape[1], nbytes)
+    opq, index = _opq_fitted(_pad(fit, d), nbytes, d, "principal", len(fit), 0)
+    index.add(opq.apply(_pad(rows, d)))
+    return opq.reverse_transform(index.reconstruct_n(0, len(rows)))[:, : rows.shape[1]]
 
 
 def _balanced_axes(fit: Floats, out: int, parts: int) -> Floats:
@@ -185,15 +179,12 @@ def _random(d: int, out: int, seed: int) -> Floats:
     return np.ascontiguousarray(np.linalg.qr(normal)[0][:out], dtype=np.float32)
 
 
-def _pq_outcome(
-    index: faiss.IndexPQ, fit: Floats, docs: Floats, queries: Floats, k: int, seed: int
-) -> Outcome:
+def _pq_search(index: faiss.IndexPQ, fit: Floats, seed: int) -> Search:
+    """Train and return the search; vectors get zero dims at the end."""
     _prepare(index.pq.cp, seed)
-    index.train(fit)
-    index.add(docs)
-    return Outcome(
-        _faiss_top_k(index, queries, k), index.sa_code_size(), 4 * index.pq.centroids.size()
-    )
+    index.train(_pad(fit, index.d))
+    model_bytes = 4 * index.pq.centroids.size()
+    return _of_index(index, lambda X: _pad(X, index.d), model_bytes)
 
 
 # --- additive quantizers ------------------------------------------------------------------------
@@ -204,15 +195,14 @@ def _rq(nbytes: int, d: int, n_fit: int) -> Iterator[Variant]:
     if nbytes > (24 if n_fit < 20_000 else 12):
         return
 
-    def run(fit: Floats, docs: Floats, queries: Floats, k: int, seed: int) -> Outcome:
+    def trained(fit: Floats, seed: int) -> Search:
         index = faiss.IndexResidualQuantizer(d, nbytes, 8, faiss.METRIC_L2)
         index.rq.max_beam_size = 8
         _prepare(index.rq.cp, seed)
         index.train(fit)
-        index.add(docs)
-        return Outcome(_faiss_top_k(index, queries, k), index.sa_code_size(), 4 * 256 * nbytes * d)
+        return _of_index(index, _rows, 4 * 256 * nbytes * d)
 
-    yield Variant("RQ", "asymmetric", nbytes, "L2, beam 8", run)
+    yield Variant("RQ", "asymmetric", nbytes, "L2, beam 8", trained)
 
 
 def _lsq(nbytes: int, d: int, n_fit: int) -> Iterator[Variant]:
@@ -220,15 +210,14 @@ def _lsq(nbytes: int, d: int, n_fit: int) -> Iterator[Variant]:
     if nbytes > 12 or n_fit > 20_000:
         return
 
-    def run(fit: Floats, docs: Floats, queries: Floats, k: int, seed: int) -> Outcome:
+    def trained(fit: Floats, seed: int) -> Search:
         index = faiss.IndexLocalSearchQuantizer(d, nbytes, 8, faiss.METRIC_L2)
         index.lsq.random_seed = 0x12345 + seed
         index.lsq.train_iters = 15
         index.train(fit)
-        index.add(docs)
-        return Outcome(_faiss_top_k(index, queries, k), index.sa_code_size(), 4 * 256 * nbytes * d)
+        return _of_index(index, _rows, 4 * 256 * nbytes * d)
 
-    yield Variant("LSQ", "asymmetric", nbytes, "L2, 15 iterations", run)
+    yield Variant("LSQ", "asymmetric", nbytes, "L2, 15 iterations", trained)
 
 
 def _prq(nbytes: int, d: int, n_fit: int) -> Iterator[Variant]:
@@ -242,23 +231,21 @@ def _prq(nbytes: int, d: int, n_fit: int) -> Iterator[Variant]:
                 "asymmetric",
                 nbytes,
                 f"L2, {splits} splits x {nbytes // splits}, balanced axes",
-                _prq_runner(splits, nbytes // splits),
+                _prq_fit(splits, nbytes // splits),
             )
 
 
-def _prq_runner(splits: int, depth: int) -> Callable[[Floats, Floats, Floats, int, int], Outcome]:
-    def run(fit: Floats, docs: Floats, queries: Floats, k: int, seed: int) -> Outcome:
+def _prq_fit(splits: int, depth: int) -> Fit:
+    def trained(fit: Floats, seed: int) -> Search:
         d = fit.shape[1]
         axes = _balanced_axes(fit, d, splits).T
         index = faiss.IndexProductResidualQuantizer(d, splits, depth, 8, faiss.METRIC_L2)
         for part in range(splits):
             _prepare(faiss.downcast_AdditiveQuantizer(index.prq.subquantizer(part)).cp, seed)
         index.train(_rows(fit @ axes))
-        index.add(_rows(docs @ axes))
-        hits = _faiss_top_k(index, _rows(queries @ axes), k)
-        return Outcome(hits, index.sa_code_size(), 4 * (256 * depth * d + d * d))
+        return _of_index(index, lambda X: _rows(X @ axes), 4 * (256 * depth * d + d * d))
 
-    return run
+    return trained
 
 
 # --- scalar quantizers and RaBitQ ---------------------------------------------------------------
@@ -284,7 +271,7 @@ def _rabitq(bits: int) -> Callable[[int, int, int], Iterator[Variant]]:
                 "asymmetric",
                 nbytes,
                 f"{kept} principal axes, rotated, {metric}",
-                _rabitq_runner(bits, kept, metric),
+                _rabitq_fit(bits, kept, metric),
             )
 
     return settings
@@ -296,26 +283,22 @@ def _rabitq_full(bits: int) -> Callable[[int, int, int], Iterator[Variant]]:
     def settings(nbytes: int, d: int, n_fit: int) -> Iterator[Variant]:
         size = faiss.IndexRaBitQ(d, faiss.METRIC_L2, bits).sa_code_size()
         for metric in ("L2", "IP"):
-            run = _rabitq_runner(bits, d, metric)
-            yield Variant(f"RaBitQ {bits}-bit, all dims", "asymmetric", size, metric, run)
+            trained = _rabitq_fit(bits, d, metric)
+            yield Variant(f"RaBitQ {bits}-bit, all dims", "asymmetric", size, metric, trained)
 
     return settings
 
 
-def _rabitq_runner(
-    bits: int, kept: int, metric: str
-) -> Callable[[Floats, Floats, Floats, int, int], Outcome]:
-    def run(fit: Floats, docs: Floats, queries: Floats, k: int, seed: int) -> Outcome:
+def _rabitq_fit(bits: int, kept: int, metric: str) -> Fit:
+    def trained(fit: Floats, seed: int) -> Search:
         kind = faiss.METRIC_L2 if metric == "L2" else faiss.METRIC_INNER_PRODUCT
         axes = _rotated_axes(fit, kept, seed)
         index = faiss.IndexRaBitQ(kept, kind, bits)
         index.qb = 0
         index.train(_rows(fit @ axes))
-        index.add(_rows(docs @ axes))
-        hits = _faiss_top_k(index, _rows(queries @ axes), k)
-        return Outcome(hits, index.sa_code_size(), 4 * (axes.size + kept))
+        return _of_index(index, lambda X: _rows(X @ axes), 4 * (axes.size + kept))
 
-    return run
+    return trained
 
 
 def _scalar(bits: int) -> Callable[[int, int, int], Iterator[Variant]]:
@@ -327,9 +310,9 @@ def _scalar(bits: int) -> Callable[[int, int, int], Iterator[Variant]]:
             return
         for axes in ("principal", "rotated") + (("plain",) if kept == d else ()):
             for spread in ("minmax", "optim"):
-                run = _scalar_runner(bits, kept, axes, spread)
+                trained = _scalar_fit(bits, kept, axes, spread)
                 setting = f"{kept} {axes} axes, range by {spread}"
-                yield Variant(f"SQ{bits}", "asymmetric", nbytes, setting, run)
+                yield Variant(f"SQ{bits}", "asymmetric", nbytes, setting, trained)
 
     return settings
 
@@ -341,14 +324,12 @@ def _scalar_full(nbytes: int, d: int, n_fit: int) -> Iterator[Variant]:
         "asymmetric",
         d,
         "range by minmax",
-        _scalar_runner(8, d, "plain", "minmax"),
+        _scalar_fit(8, d, "plain", "minmax"),
     )
 
 
-def _scalar_runner(
-    bits: int, kept: int, axes: str, spread: str
-) -> Callable[[Floats, Floats, Floats, int, int], Outcome]:
-    def run(fit: Floats, docs: Floats, queries: Floats, k: int, seed: int) -> Outcome:
+def _scalar_fit(bits: int, kept: int, axes: str, spread: str) -> Fit:
+    def trained(fit: Floats, seed: int) -> Search:
         d = fit.shape[1]
         turn = {
             "plain": lambda: np.eye(d, dtype=np.float32),
@@ -359,11 +340,9 @@ def _scalar_runner(
         index = faiss.IndexScalarQuantizer(kept, kind, faiss.METRIC_L2)
         index.sq.rangestat = getattr(faiss.ScalarQuantizer, f"RS_{spread}")
         index.train(_rows(fit @ turn))
-        index.add(_rows(docs @ turn))
-        hits = _faiss_top_k(index, _rows(queries @ turn), k)
-        return Outcome(hits, index.sa_code_size(), 4 * (turn.size + 2 * kept))
+        return _of_index(index, lambda X: _rows(X @ turn), 4 * (turn.size + 2 * kept))
 
-    return run
+    return trained
 
 
 # --- sign bits ----------------------------------------------------------------------------------
@@ -375,8 +354,8 @@ def _sign(scorer: str) -> Callable[[int, int, int], Iterator[Variant]]:
     def settings(nbytes: int, d: int, n_fit: int) -> Iterator[Variant]:
         kinds = ("plain", "random") if 8 * nbytes == d else ("random",)
         for kind in kinds:
-            run = _sign_runner(kind, 8 * nbytes, scorer)
-            yield Variant("sign", scorer, nbytes, f"{kind} directions", run)
+            trained = _sign_fit(kind, 8 * nbytes, scorer)
+            yield Variant("sign", scorer, nbytes, f"{kind} directions", trained)
 
     return settings
 
@@ -388,28 +367,30 @@ def _pca_sign(scorer: str) -> Callable[[int, int, int], Iterator[Variant]]:
         if 8 * nbytes > d:
             return
         for kind in ("principal", "rotated", "itq"):
-            run = _sign_runner(kind, 8 * nbytes, scorer)
-            yield Variant("PCA+sign", scorer, nbytes, f"{kind} axes", run)
+            trained = _sign_fit(kind, 8 * nbytes, scorer)
+            yield Variant("PCA+sign", scorer, nbytes, f"{kind} axes", trained)
 
     return settings
 
 
-def _sign_runner(
-    kind: str, bits: int, scorer: str
-) -> Callable[[Floats, Floats, Floats, int, int], Outcome]:
-    def run(fit: Floats, docs: Floats, queries: Floats, k: int, seed: int) -> Outcome:
+def _sign_fit(kind: str, bits: int, scorer: str) -> Fit:
+    def trained(fit: Floats, seed: int) -> Search:
         turn = _directions(kind, fit, bits, seed)
         mean = np.zeros(fit.shape[1], np.float32)
         if kind in ("principal", "rotated", "itq"):
             mean = fit.mean(axis=0)
-        signs = np.where((docs - mean) @ turn > 0, np.float32(1), np.float32(-1))
-        turned = (queries - mean) @ turn if scorer == "hamming" else queries @ turn
-        if scorer == "hamming":
-            turned = np.where(turned > 0, np.float32(1), np.float32(-1))
-        hits = chunked_top_k(lambda part: turned[part] @ signs.T, len(queries), len(docs), k)
-        return Outcome(hits, bits // 8, 4 * (turn.size if kind != "plain" else 0))
 
-    return run
+        def search(docs: Floats, queries: Floats, k: int) -> Outcome:
+            signs = np.where((docs - mean) @ turn > 0, np.float32(1), np.float32(-1))
+            turned = (queries - mean) @ turn if scorer == "hamming" else queries @ turn
+            if scorer == "hamming":
+                turned = np.where(turned > 0, np.float32(1), np.float32(-1))
+            hits = chunked_top_k(lambda part: turned[part] @ signs.T, len(queries), len(docs), k)
+            return Outcome(hits, bits // 8, 4 * (turn.size if kind != "plain" else 0))
+
+        return search
+
+    return trained
 
 
 def _directions(kind: str, fit: Floats, bits: int, seed: int) -> Floats:
@@ -470,6 +451,17 @@ def _next_multiple(d: int, parts: int) -> int:
 def _pad(vectors: Floats, d: int) -> Floats:
     """Zero dims at the end up to d."""
     return _rows(np.pad(vectors, ((0, 0), (0, d - vectors.shape[1]))))
+
+
+def _of_index(index: faiss.Index, prepare: Callable[[Floats], Floats], model_bytes: int) -> Search:
+    """Return the search of a trained index for vectors that are prepared first."""
+
+    def search(docs: Floats, queries: Floats, k: int) -> Outcome:
+        index.reset()
+        index.add(prepare(docs))
+        return Outcome(_faiss_top_k(index, prepare(queries), k), index.sa_code_size(), model_bytes)
+
+    return search
 
 
 def _faiss_top_k(index: faiss.Index, queries: Floats, k: int) -> Hits:

@@ -17,7 +17,9 @@ from qama.evaluation.beir import Collection, load_collection
 Floats = NDArray[np.float32]
 COLLECTIONS = ("scifact", "nfcorpus", "cranfield", "cosqa", "npl", "cisi")
 LSA = "lsa-768"
+MPNET = "all-mpnet-base-v2"  # slow to embed, so that a sample of it is made: bench/mpnet.py
 MODELS = ("all-minilm-l6-v2", "wordllama-l2-supercat-256", LSA)
+_MPNET_COLLECTIONS, _MPNET_PASSAGES = ("nfcorpus", "cranfield"), 20_000
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -67,6 +69,19 @@ def load_scene(model: str, name: str, setting: str) -> Scene:
     return Scene(model, setting, collection, both, both, queries)
 
 
+def collections_of(model: str) -> tuple[str, ...]:
+    """The collections that there are vectors of a model for."""
+    return _MPNET_COLLECTIONS if model == MPNET else COLLECTIONS
+
+
+def passages_of(model: str) -> NDArray[np.int64]:
+    """Which general passages a model's "train-text" is of."""
+    if model != MPNET:
+        return np.arange(len(_passages()))
+    rows = general_passages(COLLECTIONS)
+    return np.sort(np.random.default_rng(0).choice(rows, _MPNET_PASSAGES, replace=False))
+
+
 def general_passages(without: Sequence[str]) -> NDArray[np.int64]:
     """Rows of the general passages that do not come from these collections."""
     left_out = {f"corpus:{name}" for name in without}
@@ -90,6 +105,8 @@ def vectors(model: str, stem: str) -> Floats:
     """
     if model == LSA:
         folder = _lsa_folder()
+    elif model == MPNET:
+        folder = cache(MPNET)
     elif model in MODELS:
         folder = data_folder() / "embeddings" / model
     else:
@@ -102,7 +119,7 @@ def _unit(vectors: Floats) -> Floats:
     return vectors / np.where(lengths > 0, lengths, 1)
 
 
-def _texts(stem: str) -> list[str]:
+def texts_of(stem: str) -> list[str]:
     """The texts that vectors of that name are of."""
     if stem == "train-text":
         return [text for _, text in _passages()]
@@ -113,7 +130,8 @@ def _texts(stem: str) -> list[str]:
     return list(load_collection(folder).doc_texts)
 
 
-def _cache(model: str) -> Path:
+def cache(model: str) -> Path:
+    """Where what is made of a model is kept."""
     base = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
     return base / "qama-bench" / model.strip("/").replace("/", "--")
 
@@ -140,11 +158,11 @@ def _embedded(model: str, stem: str) -> Path:
     """Folder of a model's vectors; those of this name are made if they are not there."""
     from qama.evaluation.embed import embed
 
-    folder = _cache(model)
+    folder = cache(model)
     path = folder / f"{stem}.npy"
     if not path.exists():
         prefix = PREFIXES.get(model, ("", ""))[0 if stem.endswith(".queries") else 1]
-        made = embed([prefix + text for text in _texts(stem)], model)
+        made = embed([prefix + text for text in texts_of(stem)], model)
         folder.mkdir(parents=True, exist_ok=True)
         np.save(path, made.astype(np.float16))
     return folder
@@ -159,7 +177,7 @@ def _lsa_folder() -> Path:
     One model for all collections: tf-idf and a truncated SVD fitted on the documents of every
     collection and on the general passages. No query takes part in the fit.
     """
-    folder = _cache(LSA)
+    folder = cache(LSA)
     if not (folder / "done").exists():
         folder.mkdir(parents=True, exist_ok=True)
         _make_lsa(folder)
@@ -172,12 +190,12 @@ def _make_lsa(folder: Path) -> None:
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     stems = ["train-text", *(f"{name}.docs" for name in COLLECTIONS)]
-    texts = {stem: _texts(stem) for stem in stems}
+    texts = {stem: texts_of(stem) for stem in stems}
     fitted_on = [text for part in texts.values() for text in part]
     words = TfidfVectorizer(sublinear_tf=True, min_df=3, max_df=0.3, stop_words="english")
     svd = TruncatedSVD(768, n_iter=4, random_state=0)
     svd.fit(words.fit_transform(fitted_on))
-    texts |= {f"{name}.queries": _texts(f"{name}.queries") for name in COLLECTIONS}
+    texts |= {f"{name}.queries": texts_of(f"{name}.queries") for name in COLLECTIONS}
     for stem, part in texts.items():
         np.save(folder / f"{stem}.npy", _encode(words, svd, part))
 

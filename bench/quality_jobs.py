@@ -61,7 +61,7 @@ def _theirs(part: Part, method: str, scene: Scene, seed: int) -> Iterator[Job]:
 
 def _peer_run(variant: peers.Variant, scene: Scene, seed: int) -> Callable[[], tuple[Hits, int]]:
     def run() -> tuple[Hits, int]:
-        outcome = variant.run(scene.fit, scene.docs, scene.queries, 11, seed)
+        outcome = variant.fit(scene.fit, seed)(scene.docs, scene.queries, 11)
         if outcome.nbytes > variant.nbytes:
             raise RuntimeError(f"{variant.method} stores {outcome.nbytes} B, not {variant.nbytes}")
         return outcome.hits, outcome.model_bytes

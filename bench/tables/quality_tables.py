@@ -13,6 +13,7 @@ import numpy as np
 RESULTS = Path(__file__).parent.parent.parent / "bench" / "results"
 MODEL = "all-minilm-l6-v2"
 OTHERS = {"wordllama-l2-supercat-256": "WordLlama, 256 d", "lsa-768": "LSA, 768 d"}
+NAMES = {MODEL: "MiniLM, 384 d", **OTHERS, "all-mpnet-base-v2": "mpnet, 768 d"}
 SETTINGS = ("sample", "transfer", "wide", "small")
 COLLECTIONS = 6
 UNSEEN, UNSEEN_METHODS = ("sample", "transfer"), ("qama", "opq")
@@ -26,6 +27,7 @@ __all__ = [
     "base_table",
     "default_ablation_bytes",
     "default_ablation_grid",
+    "fit_rows",
     "generalisation",
     "hamming_unseen",
     "quality_gaps",
@@ -35,6 +37,7 @@ __all__ = [
     "quality_small",
     "quality_transfer",
     "quality_wide",
+    "token_codes",
     "unseen_brief",
     "unseen_targets",
 ]
@@ -234,6 +237,8 @@ ASKED_LEADS = {  # points above OPQ at 12, 24, 48 and 96 bytes
     (MODEL, "sample"): (10, 8, 5, 2), (MODEL, "transfer"): (8, 6, 4, 2),
     ("wordllama-l2-supercat-256", "sample"): (8, 7, 4, 2),
     ("wordllama-l2-supercat-256", "transfer"): (6, 6, 3, 1.5),
+    ("all-mpnet-base-v2", "sample"): (8, 7, 4, 2),
+    ("all-mpnet-base-v2", "transfer"): (6, 6, 3, 1.5),
 }  # fmt: skip
 
 
@@ -248,7 +253,7 @@ def unseen_targets():
                 continue
             lead = 100 * (ours["recall"]["mean"][0] - theirs["recall"]["mean"][0])
             verdict = "met" if lead >= least else "missed"
-            name = OTHERS.get(model, "MiniLM, 384 d")
+            name = NAMES[model]
             what = f"{name}, {setting}, {nbytes} B, points above OPQ"
             lines.append(f"| {what} | {least} | {lead:.1f} | {verdict} |")
     for nbytes in (24, 48):
@@ -401,10 +406,42 @@ def generalisation():
         cells = [_interval(row and row[what]["mean"]) for what in ("recall", "kept") for row in of]
         cells += [f"{row['fitted']:.3f} / {row['unseen']:.3f}" if row else ""
                   for row, m in zip(of, methods, strict=True) if m != "opq"]  # fmt: skip
-        name = OTHERS.get(model, "MiniLM, 384 d")
+        name = NAMES[model]
         lines.append(f"| {name} | {setting} | {nbytes} | {' | '.join(cells)} |")
     return "\n".join(lines) if rows else MISSING.replace("make bench-quality",
                                                          "bench/generalisation.py")  # fmt: skip
+
+
+def fit_rows():
+    """Error of fitted and of unseen rows, and the floats' ten found, against the rows of a fit."""
+    rows = {(r["rows"], r["way"], r["bytes"]): r for r in results_of("fit_rows")}
+    lengths = sorted({key[2] for key in rows})
+    heads = [*(f"error, {n} B" for n in lengths), *(f"of the floats' ten, {n} B" for n in lengths)]
+    lines = [
+        f"| rows | fitted | CPU s | {' | '.join(heads)} |",
+        f"|--:|---|--:|{'--:|' * len(heads)}",
+    ]
+    for count, way in sorted({key[:2] for key in rows}):
+        of = [rows[count, way, n] for n in lengths]
+        cells = [f"{row['fitted']:.3f} / {row['unseen']:.3f}" for row in of]
+        cells += [f"{100 * row['recall']:.1f}" for row in of]
+        seen = f"{count:,}" if count else ""
+        lines.append(f"| {seen} | {way} | {of[0]['fit CPU s']:.0f} | {' | '.join(cells)} |")
+    return "\n".join(lines) if rows else MISSING.replace("make bench-quality", "bench/fit_rows.py")
+
+
+def token_codes():
+    """Late interaction by codes of tokens: bytes a token, the floats' ten, nDCG@10, time."""
+    rows = results_of("token_codes")
+    lines = ["| tokens as | bytes a token | of the floats' ten | nDCG@10 | ms a query |",
+             "|---|--:|--:|--:|--:|"]  # fmt: skip
+    for row in rows:
+        one = row["ms"] is None
+        cells = ["" if one else row["bytes"], f"{100 * row['recall']:.1f}", f"{row['ndcg']:.3f}",
+                 "" if one else f"{row['ms']:.0f}"]  # fmt: skip
+        lines.append(f"| {row['method']} | {' | '.join(map(str, cells))} |")
+    return "\n".join(lines) if rows else MISSING.replace("make bench-quality",
+                                                         "bench/token_codes.py")  # fmt: skip
 
 
 def hamming_unseen():
@@ -420,7 +457,7 @@ def hamming_unseen():
         cells = [_kept_and_found(row) for row in of]
         signs = rows.get((model, setting, "signs", d, "1"))
         below = _below(of[0], signs) if of[0] and signs and fit != "signs" else ""
-        name = OTHERS.get(model, "MiniLM, 384 d")
+        name = NAMES[model]
         lines.append(f"| {name} | {setting} | {fit} | {' | '.join(cells)} | {below} |")
     return "\n".join(lines) if rows else MISSING.replace("make bench-quality", "bench/hamming.py")
 
