@@ -306,3 +306,12 @@ def test_a_fit_names_the_row_at_which_an_unfitting_batch_begins():
     ):
         with pytest.raises(ValueError, match=message + ".*; that batch begins at row 80 of X"):
             sources.load(iter([X, X[:0], X, bad]), 1000, 0)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_values_whose_squares_leave_float32_are_finite(value):
+    large = np.full((3, 4), 3e38, np.float32)
+    assert checks.finite(large, "X") is large
+    large[1, 2] = value
+    with pytest.raises(ValueError, match=r"X\[1, 2\] is -?(nan|inf); every value must be finite"):
+        checks.finite(large, "X")

@@ -40,7 +40,7 @@ def plain(held: object, name: str) -> Array:
     if not isinstance(held, np.ndarray):
         reader = _reader(held)
         return np.asarray(held) if reader is None else reader(held, name)
-    if np.ma.is_masked(held):
+    if type(held) is not np.ndarray and np.ma.is_masked(held):
         raise ValueError(f"{name} has masked values; drop those rows, or fill them")
     if held.dtype == object and held.ndim == 1:
         return _stacked(list(held), name) if len(held) else np.empty((0, 0))

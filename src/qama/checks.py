@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import os
 import reprlib
@@ -103,7 +104,8 @@ def finite(A: npt.NDArray[Any], name: str, first_row: int = 0, rows: Ids | None 
     else:
         with np.errstate(all="ignore"):  # what the values became is looked at next
             F = np.ascontiguousarray(A, dtype=np.float32)
-    if not np.isfinite(F).all():
+    # a sum of squares is finite only where all are: the quickest look at a few values
+    if not math.isfinite(np.vdot(F, F)) and not np.isfinite(F).all():
         row, column = np.argwhere(~np.isfinite(F))[0]
         number = first_row + row if rows is None else rows[row]
         raise ValueError(
@@ -155,6 +157,8 @@ def integer(value: object, name: str, least: int, most: int | None = None) -> in
     Raises:
         ValueError: not a whole number, or outside the range.
     """
+    if type(value) is int and value >= least and (most is None or value <= most):
+        return value
     bound = f"a whole number >= {least}" + (f" and <= {most}" if most is not None else "")
     if isinstance(value, bool):
         raise ValueError(f"{name} is {value!r}; give {bound}")

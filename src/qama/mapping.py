@@ -12,6 +12,7 @@ import contextlib
 import mmap
 import os
 import weakref
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -60,6 +61,37 @@ def changed(array: npt.NDArray[Any]) -> bool:
     if held is None:
         return False
     return held.size() < len(held) or held[:_START] != held.start or guarding.faulted(held.place)
+
+
+def refuse_changed(arrays: Sequence[npt.NDArray[Any]], path: object) -> None:
+    """Refuse what was read from arrays whose file, at a path, was changed in place since.
+
+    Raises:
+        OSError: it was.
+    """
+    for array in arrays:
+        if changed(array):
+            raise OSError(
+                f"{path} was changed in place while it was open, as cp and rsync --inplace "
+                f"do: open it again, and replace such files by renaming (mv, rsync without "
+                f"--inplace)"
+            )
+
+
+class Reading:
+    """A block that reads arrays of a file: `refuse_changed` at its end, errors refused too."""
+
+    __slots__ = ("_arrays", "_path")  # each search makes one: a generator costs some times as much
+
+    def __init__(self, arrays: Sequence[npt.NDArray[Any]], path: object) -> None:
+        self._arrays, self._path = arrays, path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, *others: object) -> None:
+        if kind is None or issubclass(kind, Exception):
+            refuse_changed(self._arrays, self._path)
 
 
 def read_scattered(array: npt.NDArray[Any]) -> None:

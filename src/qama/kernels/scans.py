@@ -97,6 +97,7 @@ class Probes:
         queries: int16 ``(m, w)``.
         held: int64 ``(nlist,)``: how many rows of each list may be returned.
         nprobe: From 1 to ``nlist``.
+        rows: How many rows may be returned at most.
 
     Raises:
         ValueError: an argument that does not fit; the message names it.
@@ -106,6 +107,7 @@ class Probes:
     queries: I16
     held: I64
     nprobe: int
+    rows: int = field(init=False)
 
     def __post_init__(self) -> None:
         dims = self.lists.centroids.units.shape[1]
@@ -115,11 +117,7 @@ class Probes:
         _check.at_least("nprobe", self.nprobe, 1)
         if self.nprobe > len(self.lists):
             raise ValueError(f"nprobe is {self.nprobe}; there are {len(self.lists)} lists")
-
-    @cached_property
-    def rows(self) -> int:
-        """How many rows may be returned at most."""
-        return int(self.held.sum())
+        object.__setattr__(self, "rows", int(np.add.reduce(self.held)))
 
 
 @dataclass(frozen=True, eq=False)

@@ -903,24 +903,9 @@ class Index(NotCopied):
             )
         return wanted
 
-    @contextmanager
-    def _reading(self, now: Snapshot) -> Iterator[None]:
+    def _reading(self, now: Snapshot) -> mapping.Reading:
         """Refuse what is read in a block, errors too, where a file changed in place meanwhile."""
-        try:
-            yield
-        except Exception:
-            self._check_files(now)
-            raise
-        self._check_files(now)
-
-    def _check_files(self, now: Snapshot) -> None:
-        """Refuse what was read from a file that changed in place meanwhile."""
-        if any(mapping.changed(part) for part in now.mapped):
-            raise OSError(
-                f"{self._path} was changed in place while it was open, as cp and rsync --inplace "
-                f"do: open it again, and replace such files by renaming (mv, rsync without "
-                f"--inplace)"
-            )
+        return mapping.Reading(now.mapped, self._path)
 
 
 def _lists(nlist: object) -> int:

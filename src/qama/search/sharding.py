@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from qama import checks, files
+from qama import checks, files, mapping
 from qama.checks import Bytes, Ids
 from qama.quantizers.kept import Form
 from qama.search import merging
@@ -233,7 +233,7 @@ def _file(parts: list[_Part], piece: _Piece, path: Path) -> ShardFile:
     now, vectors = _snapshot(parts, piece, rows), _vectors(parts, rows, like._form)
     base.write(path, like.codec, like.code, now, 0, None, vectors)
     for part in parts:
-        part.index._check_files(part.now)
+        mapping.refuse_changed(part.now.mapped, part.index._path)
     identity = base.read(path).identity
     return ShardFile(
         path.name, len(now), piece.first, piece.last, identity, path.stat().st_size

@@ -131,7 +131,7 @@ class Lists:
             FormatError: a damaged file has no row there.
         """
         rows = self.rows_at[places].astype(np.int64)
-        if rows.size and not 0 <= rows.min() <= rows.max() < self.count:
+        if np.count_nonzero(rows.view(np.uint64) >= self.count):  # negative ones are large
             raise FormatError("the lists are inconsistent: places without a row")
         return rows
 

@@ -55,15 +55,13 @@ def search(
         return topk.search(code, queries, rows, k, scorer, threads, 0)
     assert rows.mask is not None
     sizes = lists.sizes(rows.mask)
-    shape = len(queries), min(k, int(sizes.sum()))
-    places, scores = np.empty(shape, np.int64), np.empty(shape, np.float32)
+    parts = []
     for some in _batches(queries, _VISITED * lists.nlist // max(1, nprobe * lists.blocks)):
-        units = partitioning.units(nearest.code, queries[some])
+        Q = queries[some]
+        units = partitioning.units(nearest.code, Q)
         own = rows.of_lists(kernels.Probes(lists.inverted, units, sizes, nprobe))
-        whole = topk.scorer_of(code, queries[some], scorer, threads)
-        places[some], keys = whole.top(own, k, threads)
-        scores[some] = whole.scores(keys)
-    return places, scores
+        parts.append(topk.scorer_of(code, Q, scorer, threads).top(own, k, threads))
+    return topk.joined(parts)
 
 
 def recall_by_lists(
@@ -88,5 +86,5 @@ def recall_by_lists(
 def _batches(queries: Floats, most: int = BATCH) -> Iterator[slice]:
     """Yield some queries at a time: what is held for each of them is large."""
     step = max(1, min(BATCH, most))
-    for start in range(0, len(queries), step):
+    for start in range(0, max(1, len(queries)), step):  # no queries too have a k'
         yield slice(start, min(start + step, len(queries)))

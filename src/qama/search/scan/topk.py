@@ -64,8 +64,8 @@ class Rows:
 class Scorer(Protocol):
     """One way to score: all rows for the best k, or chosen rows."""
 
-    def top(self, rows: Rows, k: int, threads: int) -> tuple[Ids, Keys]:
-        """Return the k best rows of each query and their ranks' keys."""
+    def top(self, rows: Rows, k: int, threads: int) -> tuple[Ids, Floats]:
+        """Return the k best rows of each query and their scores."""
 
     def prefix(self, short: Code, queries: Floats, threads: int) -> Scorer:
         """Return the scorer of the same queries, float32 (m, d), by a prefix of the code."""
@@ -98,9 +98,10 @@ class Hamming:
         """See `Scorer`."""
         return Hamming(short, self.queries)
 
-    def top(self, rows: Rows, k: int, threads: int) -> tuple[Ids, Keys]:
+    def top(self, rows: Rows, k: int, threads: int) -> tuple[Ids, Floats]:
         """See `Scorer`."""
-        return kernels.hamming_topk(self._scan(rows), k, threads=threads)
+        found, distances = kernels.hamming_topk(self._scan(rows), k, threads=threads)
+        return found, self.scores(distances)
 
     def chosen(self, rows: Rows, candidates: Ids, threads: int) -> Keys:
         """See `Scorer`."""
@@ -142,10 +143,9 @@ class Asymmetric:
             self.queries = kernels.nibble_tables(self.queries, threads=threads)
         return Asymmetric(short, self.queries.leading(short.stored_bytes))
 
-    def top(self, rows: Rows, k: int, threads: int) -> tuple[Ids, Keys]:
+    def top(self, rows: Rows, k: int, threads: int) -> tuple[Ids, Floats]:
         """See `Scorer`."""
-        found, scores = kernels.table_topk(self._scan(rows), k, threads=threads)
-        return found, -scores
+        return kernels.table_topk(self._scan(rows), k, threads=threads)
 
     def chosen(self, rows: Rows, candidates: Ids, threads: int) -> Keys:
         """See `Scorer`."""
@@ -187,11 +187,15 @@ def search(
         fine = scorer_of(code, Q, scorer, threads)
         short = coarse_code(code) if candidates else None
         if short is None:
-            found, keys = fine.top(rows, k, threads)
+            parts.append(fine.top(rows, k, threads))
         else:
             coarse = fine.prefix(short, Q, threads)
-            found, keys = _coarse_to_fine(fine, coarse, rows, k, threads, max(candidates, k))
-        parts.append((found, fine.scores(keys)))
+            parts.append(_coarse_to_fine(fine, coarse, rows, k, threads, max(candidates, k)))
+    return joined(parts)
+
+
+def joined(parts: list[tuple[Ids, Floats]]) -> tuple[Ids, Floats]:
+    """Return rows and scores of all queries, found a part of them at a time."""
     if len(parts) == 1:
         return parts[0]
     return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
@@ -254,9 +258,10 @@ def scorer_between(code: Code, stored: Bytes, threads: int) -> Scorer:
 
 def _coarse_to_fine(
     fine: Scorer, coarse: Scorer, rows: Rows, k: int, threads: int, candidates: int
-) -> tuple[Ids, Keys]:
+) -> tuple[Ids, Floats]:
     survivors, _ = coarse.top(rows, candidates, threads)
     survivors = np.sort(survivors, axis=1)  # so that a stable sort breaks ties by lower row
     keys = fine.chosen(rows, survivors, threads)
     order = np.argsort(keys, axis=1, kind="stable")[:, :k]
-    return np.take_along_axis(survivors, order, axis=1), np.take_along_axis(keys, order, axis=1)
+    best = np.take_along_axis(keys, order, axis=1)
+    return np.take_along_axis(survivors, order, axis=1), fine.scores(best)
