@@ -106,8 +106,7 @@ def _above(
     k = _FIRST
     while True:
         scorer = b.scorer(queries, threads)
-        rows, keys = scorer.top(b.rows, min(k, len(b)), threads)
-        scores = scorer.scores(keys)
+        rows, scores = scorer.top(b.rows, min(k, len(b)), threads)
         inside = scores >= threshold
         if k >= len(b) or not inside[:, -1].any():
             query, column = np.nonzero(inside)
