@@ -19,7 +19,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import argparse
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -108,9 +107,9 @@ def residuals(fitted: Floats, rows: Floats) -> Iterator[tuple[str, int, Scores]]
 # --- measures -------------------------------------------------------------------------------------
 
 
-def ranked(scores: Scores, docs: Tokens, queries: Tokens) -> tuple[NDArray[np.int64], float]:
-    """Return the ten best documents of each query, and milliseconds a query."""
-    best, began, count = [], time.perf_counter(), len(queries.starts)
+def ranked(scores: Scores, docs: Tokens, queries: Tokens) -> NDArray[np.int64]:
+    """Return the ten best documents of each query."""
+    best, count = [], len(queries.starts)
     for first in range(0, count, _BATCH):
         some = [queries.of(query) for query in range(first, min(first + _BATCH, count))]
         products = scores(np.concatenate(some))
@@ -118,7 +117,7 @@ def ranked(scores: Scores, docs: Tokens, queries: Tokens) -> tuple[NDArray[np.in
         starts = np.cumsum([0, *(len(one) for one in some[:-1])])
         totals = np.add.reduceat(nearest, starts, axis=0)
         best.append(np.argsort(-totals, axis=1, kind="stable")[:, :K])
-    return np.concatenate(best), 1000 * (time.perf_counter() - began) / count
+    return np.concatenate(best)
 
 
 def main() -> None:
@@ -138,22 +137,22 @@ def main() -> None:
     fitted = seen[np.sort(np.random.default_rng(0).permutation(len(seen))[:_FITTED])]
     record = Rows(args.out, ("collection", "method", "bytes"))
 
-    def add(method: str, nbytes: int, found: NDArray[np.int64], ms: float | None) -> None:
+    def add(method: str, nbytes: int, found: NDArray[np.int64]) -> None:
         same = (found[:, :, None] == wanted[:, None, :]).any(axis=1).mean()
         ndcg = judge(found, collection, ks=(K,)).ndcg10.mean()
         record.add(collection=args.collection, method=method, bytes=nbytes,
                    tokens=len(docs.vectors), fitted=len(fitted), recall=round(float(same), 4),
-                   ndcg=round(float(ndcg), 4), ms=None if ms is None else round(ms, 2))  # fmt: skip
+                   ndcg=round(float(ndcg), 4))  # fmt: skip
 
     wanted = np.empty((0, K), np.int64)
-    for method in (floats, ours, opq, residuals):
+    for method in (floats, residuals, opq, ours):
         for name, nbytes, scores in method(fitted, docs.vectors):
-            found, ms = ranked(scores, docs, queries)
+            found = ranked(scores, docs, queries)
             wanted = found if method is floats else wanted
-            add(name, nbytes, found, ms)
+            add(name, nbytes, found)
     X, Q = (vectors(MODELS[0], f"{args.collection}.{part}") for part in ("docs", "queries"))
     one = np.argsort(-(Q[judged] @ X.T), axis=1, kind="stable")[:, :K]
-    add("one vector a document, float32", 4 * X.shape[1], one, None)
+    add("one vector a document, float32", 4 * X.shape[1], one)
 
 
 if __name__ == "__main__":
