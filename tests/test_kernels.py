@@ -1039,6 +1039,16 @@ def test_more_full_bytes_than_there_are_cannot_be_summed(full):
         kernels.count_pairs(np.zeros((2, 3), np.uint8), np.zeros((9, 9), np.int32))
 
 
+def test_counts_that_would_be_changed_in_a_copy_are_refused():
+    codes, counts = np.zeros((2, 1), np.uint8), np.zeros((32, 64), np.int32)[:, ::2]
+    with pytest.raises(ValueError, match="counts is not C-contiguous"):
+        kernels.count_pairs(codes, counts)
+    counts = np.zeros((32, 32), np.int32)
+    counts.flags.writeable = False
+    with pytest.raises(ValueError, match="counts cannot be written"):
+        kernels.count_pairs(codes, counts)
+
+
 @pytest.mark.parametrize("path", PATHS)
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())

@@ -165,10 +165,17 @@ def count_pairs(
         times: What each code adds: -1 takes codes out that were added.
         threads: Threads to use.
         path: Force one path; None chooses.
+
+    Raises:
+        ValueError: an argument that does not fit; the message names it.
     """
     codes = _check.array("codes", codes, np.uint8, (None, None))
     width = _check.layout(codes, full).codewords
-    counts = _check.array("counts", counts, np.int32, (width, width))
+    _check.array("counts", counts, np.int32, (width, width))
+    if not counts.flags.c_contiguous:
+        raise ValueError("counts is not C-contiguous; it is changed in place")
+    if not counts.flags.writeable:
+        raise ValueError("counts cannot be written; it is changed in place")
     _check.at_least("threads", threads, 0)
     backend(path).count_pairs(codes, counts, full=full, times=times, threads=threads)
 
