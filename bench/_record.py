@@ -27,8 +27,13 @@ class Rows:
 
     def __init__(self, path: Path, key: tuple[str, ...], seed: int | list[int] = 0) -> None:
         self.path, self.key, self.seed = path, key, seed
-        kept = json.loads(path.read_text())["results"] if path.exists() else []
-        self.rows = {tuple(row[name] for name in key): row for row in kept}
+        self.rows: dict[tuple[Any, ...], dict[str, Any]] = {}
+        self._read()
+
+    def _read(self) -> None:
+        """Take in what the file holds, another process's rows too."""
+        kept = json.loads(self.path.read_text())["results"] if self.path.exists() else []
+        self.rows |= {tuple(row[name] for name in self.key): row for row in kept}
 
     def lacks(self, *key: Any) -> bool:
         """Whether there is no row of that key yet."""
@@ -36,6 +41,7 @@ class Rows:
 
     def add(self, **row: Any) -> dict[str, Any]:
         """Add one row, print its key and numbers, write the file."""
+        self._read()
         self.rows[tuple(row[name] for name in self.key)] = row
         plain = [v for v in row.values() if not isinstance(v, list | dict)]
         print(*(f"{v:.4g}" if isinstance(v, float) else v for v in plain), flush=True)

@@ -26,8 +26,10 @@ from pathlib import Path
 import numpy as np
 import real_vectors
 from _record import Rows
-from generalisation import LENGTHS, Floats, K, error
+from quality import LENGTHS
 from quality_data import MODELS, ROOT, vectors
+from quality_methods import error
+from quality_scenes import Floats, K
 
 import qama
 from qama.evaluation.topk import chunked_top_k

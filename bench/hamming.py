@@ -2,7 +2,7 @@
 
     python bench/hamming.py           two models, two settings; some ten minutes of one core
 
-Settings and measures are those of `bench/generalisation.py`, of the judged queries alone.
+Settings and measures are those of `bench/quality.py`, of the judged queries alone.
 
 signs   signs of the dims less their mean, and states between quantiles of the dims, untrained
 nested  every prefix from one fit, the default
@@ -24,12 +24,13 @@ from typing import Any
 
 import numpy as np
 from _record import Rows
-from generalisation import SETTINGS, Found, K, Scene, measured
 from quality_data import MODELS, ROOT
+from quality_scenes import Found, K, Scene, measured, scenes
 
 import qama
 from qama.evaluation.topk import chunked_top_k
 
+SETTINGS = ("sample", "transfer")
 LEVELS = ("1", "1.5", "hybrid", "2")
 FITS: dict[str, dict[str, Any]] = {
     "signs": {"start": "signs", "steps": 0},
@@ -51,12 +52,12 @@ def fitted(fit: str, scene: Scene) -> tuple[qama.Codec, dict[str, Any]]:
 def found(codec: qama.Codec, scene: Scene, dims: int, level: str) -> Found:
     """Return the ten best rows of each query by Hamming distance, of every collection."""
     code = codec.code(dims, level)
-    rows = []
-    for there in scene.searched.values():
+    rows = {}
+    for name, there in scene.searched.items():
         stored, queries = (code.encode(X, compact=True) for X in (there.docs, there.queries))
         scores = _similarities(codec, dims, level, there.queries, stored)
-        rows.append(np.asarray(chunked_top_k(scores, len(queries), len(stored), K).ids))
-    return tuple(rows)
+        rows[name] = np.asarray(chunked_top_k(scores, len(queries), len(stored), K).ids)
+    return rows
 
 
 def _similarities(codec: qama.Codec, dims: int, level: str, queries: Any, stored: Any) -> Any:
@@ -84,7 +85,7 @@ def main() -> None:
     rows = Rows(args.out, ("model", "setting", "fit", "dims", "level"))
     for model in args.models:
         for setting in args.settings:
-            scene = judged_alone(Scene.load(model, setting))
+            scene = judged_alone(next(scenes(model, setting)))
             d = scene.fitted.shape[1]
             for fit in args.fits:
                 cells = [(d, level) for level in LEVELS]
@@ -94,9 +95,9 @@ def main() -> None:
                     continue
                 codec, facts = fitted(fit, scene)
                 for dims, level in cells:
+                    figures = measured(scene.searched, found(codec, scene, dims, level))
                     rows.add(model=model, setting=setting, fit=fit, dims=dims, level=level,
-                             bytes=codec.code(dims, level).nbytes, **facts,
-                             **measured(scene, found(codec, scene, dims, level)))  # fmt: skip
+                             bytes=codec.code(dims, level).nbytes, **facts, **figures)  # fmt: skip
 
 
 if __name__ == "__main__":

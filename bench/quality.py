@@ -1,22 +1,19 @@
-"""Quality at equal stored bytes: qama and its peers on real collections.
+"""Quality at equal stored bytes, qama beside its peers: bench/results/quality.json.
 
-Settings: *sample*: fitted on a random half of the collection and general passages, searched in the
-collection; *transfer*: fitted on the general passages alone; *wide*: the collection plus general
-passages, fitted on all of it and searched in all of it; *small*: fitted on the collection alone,
-which flatters. Passages that come from the collection itself are left out. The first measure is the
-share of the floats' ten nearest that are found, the second nDCG@10 in % of the floats'.
+    python bench/quality.py                                     what the tables show: hours
+    python bench/quality.py --models all-minilm-l6-v2 --settings sample --methods qama opq
+    python bench/quality.py --check --settings transfer --methods qama      measured anew, compared
 
-Runs the plan (``bench/quality_plan.py``; some nine hours of one core), or what is asked for of it
-by ``--models``, ``--settings``, ``--collections``, ``--seeds`` and ``--bytes``; with ``--methods``
-these, whether the plan has them or not.
+The first measure is the share of the floats' ten nearest among the ten best (and of their hundred
+among the hundred), the second nDCG@10 of judged queries in % of the floats'. Settings are those of
+`quality_scenes.py`. Bytes count all that is stored of a vector: of 24 bytes qama's code has 23 and
+the inverse norm one. Squared error over variance is that of fitted rows and of unseen ones of the
+same source.
 
-Every finished run is appended to a ``.jsonl`` file beside ``--out``; a killed run continues there.
-The data lie under ``QAMA_DATA`` (default ``../shared`` beside the checkout). ``--check`` measures
-what is asked for anew and compares it with ``--out``.
-
-Examples:
-    python bench/quality.py --models all-minilm-l6-v2 --settings small --methods rq lsq
-    python bench/quality.py --check --collections cisi --settings small --seeds 0
+Peers are those of `peers.py` and `peers_libraries.py`, METRIC_L2 on unit vectors. OPQ is at its
+best: principal axes dealt to its parts evenly, 25 iterations on all rows. Of others the variant
+that finds most is recorded. Finished rows are kept: a run that was cut goes on, and two processes
+may work on two models. `--check` measures what is asked for and compares it with the record.
 """
 
 from __future__ import annotations
@@ -28,197 +25,119 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # sums of several threads are rou
 
 import argparse
 import itertools
-import json
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import peers
-from _record import write_record
-from numpy.typing import NDArray
-from quality_data import COLLECTIONS, MODELS, Scene, load_scene
-from quality_jobs import METHODS, Job, jobs
-from quality_plan import BUDGETS, PLAN, SEEDS, SETTINGS, Part, narrowed
-from quality_summary import KEY, gaps, print_averages, print_gaps
+import peers_libraries
+from _record import Rows
+from quality_data import E5, MODELS, MPNET, ROOT
+from quality_methods import METHODS, Answer, lengths_of
+from quality_scenes import SETTINGS, Scene, measured, scenes
 
-from qama.evaluation.bootstrap import paired_bootstrap
-from qama.evaluation.judge import judge
-from qama.evaluation.topk import chunked_top_k
-
-TOLERANCE = 0.002  # of nDCG@10: other machines round otherwise while they fit
-ROOT = Path(__file__).resolve().parent.parent
+LENGTHS = (12, 24, 48, 96)
+KEY = ("model", "setting", "method", "bytes", "seed")
+SHORT, DEAR = (12, 24), (12,)  # what FAISS's slower quantizers end with in minutes
+PLAN = {
+    **dict.fromkeys(("qama", "opq", "pq", "rabitq1", "sign-asym"), LENGTHS),
+    **{"rabitq2": LENGTHS[1:], "pca-sign-asym": LENGTHS[:3], "prq": SHORT, "rq": DEAR},
+    **dict.fromkeys((f"rabitq{bits}-all" for bits in (1, 2)), ()),
+    **dict.fromkeys(peers_libraries.METHODS, ()),
+}  # methods and their lengths; codes of all dims have one length alone
+TOLERANCE = 0.004  # of recall and nDCG kept: other machines round otherwise while they fit
 
 
 def main() -> None:
     args = _arguments()
-    peers.set_threads(args.threads)
-    log = args.out.with_suffix(".jsonl")
-    done = {} if args.check else _read_log(log)
-    parts = list(_parts(args))
-    for model, setting, collection in itertools.product(
-        args.models, args.settings, args.collections
-    ):
-        mine = [p for p in parts if model in p.models and setting in p.settings]
-        scene = load_scene(model, collection, setting)
-        reference = _reference(scene)
-        for job in jobs(mine, scene, args.threads):
-            key = (model, setting, collection, job.method, job.scorer, job.nbytes, job.variant,
-                   job.seed)  # fmt: skip
-            if key not in done:
-                done[key] = _run(job, scene, reference)
-                if not args.check:
-                    _append(log, done[key])
-            _tell(done[key])
+    peers.set_threads(1)
+    recorded = Rows(args.out, KEY)
+    apart: list[float] = []
+    for model, setting in itertools.product(args.models, args.settings):
+        many: list[Scene] = []
+        for method, seed in itertools.product(args.methods or PLAN, args.seeds):
+            asked = args.lengths or PLAN.get(method, LENGTHS)
+            wanted = _wanted(recorded, (model, setting, method), asked, seed, args.check)
+            if wanted is None:
+                continue
+            many = many or list(scenes(model, setting))
+            for row in _rows(method, many, lengths_of(method, wanted, many), seed):
+                row = {"model": model, "setting": setting, "method": method, "seed": seed} | row
+                if args.check:
+                    apart.append(_difference(row, recorded.rows[tuple(row[c] for c in KEY)]))
+                else:
+                    recorded.add(**row)
     if args.check:
-        sys.exit(_compare(done, args.out))
-    done |= _read_log(log)  # another process may have added to it
-    rows = [done[key] for key in sorted(done, key=str)]
-    found = gaps(rows)
-    write_record(
-        args.out,
-        [_short(row) for row in rows],
-        seed=sorted({row["seed"] for row in rows}),
-        gaps=found,
-    )
-    print(f"\n{len(rows)} runs in {args.out}\n")
-    print_averages(rows)
-    print_gaps(found)
+        sys.exit(_verdict(apart, args.out))
+
+
+def _wanted(
+    recorded: Rows, where: tuple[str, str, str], asked: Sequence[int], seed: int, again: bool
+) -> list[int] | None:
+    """Return the lengths to measure: those that are not recorded, or again those that are.
+
+    None: nothing. The one length of codes of all dims is not known before their vectors are.
+    """
+    there = {n for *key, n, s in recorded.rows if (*key, s) == (*where, seed)}
+    if where[-1].endswith("-all"):
+        return [] if bool(there) == again else None
+    return [n for n in asked if (n in there) == again] or None
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--methods", nargs="+", choices=METHODS, help="these, not the plan's")
-    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
+    parser.add_argument("--methods", nargs="+", choices=METHODS, help="default: all of PLAN")
+    parser.add_argument("--models", nargs="+", default=[*MODELS[:2], MPNET, E5])
     parser.add_argument("--settings", nargs="+", choices=SETTINGS, default=list(SETTINGS))
-    parser.add_argument("--collections", nargs="+", choices=COLLECTIONS, default=list(COLLECTIONS))
-    parser.add_argument("--bytes", nargs="+", type=int, default=list(BUDGETS), dest="budgets")
-    parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS))
-    parser.add_argument(
-        "--variants", nargs="+", default=(), help="with --methods: only peers' that contain one of"
-    )
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--bytes", nargs="+", type=int, dest="lengths")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--check", action="store_true", help="compare with --out, write nothing")
     parser.add_argument("--out", type=Path, default=ROOT / "bench/results/quality.json")
     return parser.parse_args()
 
 
-# --- what is run --------------------------------------------------------------------------------
+def _rows(
+    method: str, many: Sequence[Scene], lengths: Sequence[int], seed: int
+) -> Iterator[dict[str, Any]]:
+    """Run a method on every scene of a setting; a row a length, of all collections together."""
+    if not lengths:
+        return
+    searched = {name: there for scene in many for name, there in scene.searched.items()}
+    answers = zip(*(METHODS[method](scene, lengths, seed) for scene in many), strict=True)
+    try:
+        for each in answers:
+            found = {name: rows for answer in each for name, rows in answer.found.items()}
+            fitted = [len(scene.fitted) for scene in many]
+            yield {"bytes": each[0].nbytes, "rows": sum(fitted) // len(fitted), **_facts(each),
+                   **measured(searched, found)}  # fmt: skip
+    except ImportError as error:
+        print(f"left out: {method}: {error}", file=sys.stderr)
 
 
-def _parts(args: argparse.Namespace) -> Iterator[Part]:
-    """What is run: of the plan, or of everything where methods are named, what was asked for."""
-    asked = (args.models, args.settings, args.seeds, args.budgets)
-    if args.methods:
-        models, settings, seeds, budgets = asked
-        yield Part(args.methods, budgets, models, settings, seeds, args.variants)
-    else:
-        yield from narrowed(PLAN, *asked)
+def _facts(answers: Sequence[Answer]) -> dict[str, Any]:
+    """Return the facts of one fit; of several the CPU seconds of all, and their settings."""
+    facts = dict(answers[0].facts)
+    facts["fit CPU s"] = round(sum(answer.facts["fit CPU s"] for answer in answers), 1)
+    if "variant" in facts:
+        facts["variant"] = "; ".join(dict.fromkeys(a.facts["variant"] for a in answers))
+    return facts
 
 
-class Reference(NamedTuple):
-    """What exact float32 search finds.
-
-    Attributes:
-        ids: int64 (m, 10), rows.
-        ndcg: nDCG@10 of each query, float64 (m,).
-    """
-
-    ids: NDArray[np.int64]
-    ndcg: NDArray[np.float64]
+def _difference(row: dict[str, Any], recorded: dict[str, Any]) -> float:
+    """Print how far a row's means are from the recorded ones, and return the larger one."""
+    gaps = {what: row[what]["mean"][0] - recorded[what]["mean"][0] for what in ("recall", "kept")}
+    print(*(row[name] for name in KEY), *(f"{what} {gap:+.4f}" for what, gap in gaps.items()),
+          flush=True)  # fmt: skip
+    return max(abs(gap) for gap in gaps.values())
 
 
-def _reference(scene: Scene) -> Reference:
-    hits = chunked_top_k(
-        lambda part: scene.queries[part] @ scene.docs.T, len(scene.queries), len(scene.docs), 10
-    )
-    return Reference(hits.ids, judge(hits.ids, scene.collection, ks=(10,)).ndcg10)
-
-
-def _run(job: Job, scene: Scene, reference: Reference) -> dict[str, Any]:
-    start = time.perf_counter()
-    hits, model_bytes = job.run()
-    found = (hits.ids[:, :10, None] == reference.ids[:, None, :]).any(axis=1).mean(axis=1)
-    recall = paired_bootstrap(found, np.zeros(len(found)), samples=2_000)
-    ndcg = judge(hits.ids[:, :10], scene.collection, ks=(10,)).ndcg10
-    kept = paired_bootstrap(ndcg, reference.ndcg, "ratio", samples=2_000)
-    return {
-        "model": scene.model,
-        "collection": scene.collection.name,
-        "fit": scene.setting,
-        "method": job.method,
-        "scorer": job.scorer,
-        "bytes": job.nbytes,
-        "variant": job.variant,
-        "seed": job.seed,
-        "recall": round(recall.estimate, 5),
-        "recall_low": round(recall.low, 5),
-        "recall_high": round(recall.high, 5),
-        "ndcg": round(float(ndcg.mean()), 5),
-        "ndcg_float32": round(float(reference.ndcg.mean()), 5),
-        "retention": round(kept.estimate, 5),
-        "retention_low": round(kept.low, 5),
-        "retention_high": round(kept.high, 5),
-        "model_bytes": model_bytes,
-        "seconds": round(time.perf_counter() - start, 2),
-        "per_query": [round(float(x), 4) for x in ndcg],
-    }
-
-
-# --- log -----------------------------------------------------------------------------
-
-
-def _read_log(log: Path) -> dict[tuple[Any, ...], dict[str, Any]]:
-    """Finished runs; a line cut off by a kill is dropped."""
-    done = {}
-    if log.exists():
-        for line in log.read_text(encoding="utf-8").splitlines():
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError:
-                continue
-            done[tuple(row[name] for name in KEY)] = row
-    return done
-
-
-def _compare(done: dict[tuple[Any, ...], dict[str, Any]], out: Path) -> int:
-    """Print how far runs are from the recorded ones; 1 if one differs or there is none."""
-    recorded = {
-        tuple(row[name] for name in KEY): row["ndcg"]
-        for row in json.loads(out.read_text(encoding="utf-8"))["results"]
-    }
-    known = [key for key in done if key in recorded]
-    apart = {key: abs(done[key]["ndcg"] - recorded[key]) for key in known}
-    differing = [key for key in known if apart[key] > TOLERANCE]
-    for key in differing:
-        print("differs:", *key, f"{done[key]['ndcg']:.5f}, recorded {recorded[key]:.5f}")
-    print(f"{len(known)} of {len(done)} runs are recorded in {out}; largest difference of nDCG@10 "
-          f"{max(apart.values(), default=0):.5f}, {len(differing)} above {TOLERANCE}")  # fmt: skip
-    return int(not known or bool(differing))
-
-
-def _append(log: Path, row: dict[str, Any]) -> None:
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("a", encoding="utf-8") as stream:
-        stream.write(json.dumps(row) + "\n")
-
-
-def _short(row: dict[str, Any]) -> dict[str, Any]:
-    """A row for the results file; the log alone keeps every query."""
-    return {name: value for name, value in row.items() if name != "per_query"}
-
-
-def _tell(row: dict[str, Any]) -> None:
-    print(
-        f"{row['model'][:10]:10s} {row['fit']:8s} {row['collection']:9s} {row['method']:20s} "
-        f"{row['scorer'][:4]} {row['bytes']:4d} B {100 * row.get('recall', np.nan):6.1f} "
-        f"{100 * row['retention']:6.1f} "
-        f"[{100 * row['retention_low']:.1f}, {100 * row['retention_high']:.1f}] "
-        f"{row['seconds']:6.1f} s  seed {row['seed']}  {row['variant']}",
-        flush=True,
-    )
+def _verdict(apart: list[float], out: Path) -> int:
+    """Print what came of a check; 1 where a row differs or none is recorded."""
+    far = sum(gap > TOLERANCE for gap in apart)
+    print(f"{len(apart)} rows of {out} measured anew: largest difference "
+          f"{max(apart, default=0):.4f}, {far} above {TOLERANCE}")  # fmt: skip
+    return int(not apart or far > 0)
 
 
 if __name__ == "__main__":

