@@ -354,6 +354,17 @@ def test_blocks_hold_every_byte_once_whatever_begins_one(size, starts):
     assert set(starts) - {size} <= {a for a, _ in found}
 
 
+def test_the_backups_of_another_index_stay(path, rows, tmp_path, bytes_codec):
+    (other := qama.Index(bytes_codec, nbytes=8)).add(rows)
+    other.save(tmp_path / "other.qama")
+    qama.backup(path, tmp_path / "backups")
+    with pytest.raises(ValueError, match=r"holds backups of 'news.qama', and 'other.qama' is"):
+        qama.backup(tmp_path / "other.qama", tmp_path / "backups", keep=1)
+    moved = path.rename(tmp_path / "moved.qama")
+    assert qama.backup(moved, tmp_path / "backups").written == 0
+    assert len(qama.backups(tmp_path / "backups")) == 2
+
+
 # -- replicas -------------------------------------------------------------------------------
 
 
@@ -423,6 +434,70 @@ def test_a_replica_that_is_written_or_the_index_itself_is_refused(path, rows, tm
     with pytest.raises(qama.FormatError):
         qama.replicate(path, tmp_path / "notes")
     assert (tmp_path / "notes").read_text() == "mine" * 100
+
+
+def test_an_index_of_its_own_is_not_replicated_over(path, rows, tmp_path, bytes_codec):
+    """Swapped arguments, another index, a replica that took over: their rows are nobody else's."""
+    replica = tmp_path / "replica.qama"
+    qama.replicate(path, replica)
+    with qama.Index.open(path, "a") as index:
+        index.add(rows[:5], durable=True)
+    other = tmp_path / "other.qama"
+    (kept := qama.Index(bytes_codec, nbytes=4)).add(rows)
+    kept.save(other)
+    refused = pytest.raises(FileExistsError, match="is an index of its own, no replica of")
+    for source, target in ((replica, path), (path, other)):
+        with refused:
+            qama.replicate(source, target)
+    with qama.Index.open(path, "a") as index:
+        index.compact()
+    with refused:
+        qama.replicate(replica, path)  # the base of which this one's took the place
+    assert (len(qama.Index.open(path)), len(qama.Index.open(other))) == (305, 300)
+    with qama.Index.open(replica, "a") as index:
+        index.delete([1_000_000], durable=True)
+    with refused:
+        qama.replicate(path, replica)
+    assert len(qama.Index.open(replica)) == 299
+
+
+def test_a_copy_by_hand_becomes_a_replica(path, rows, tmp_path):
+    copy = tmp_path / "copy.qama"
+    copy.write_bytes(path.read_bytes())
+    with qama.Index.open(path, "a") as index:
+        index.add(rows[:5], durable=True)
+        assert not qama.replicate(path, copy).base
+        index.compact()
+    assert qama.replicate(path, copy).base
+    same_files(path, copy)
+
+
+def test_a_file_of_another_at_the_name_of_the_mark_is_in_the_way(path, tmp_path):
+    notes = tmp_path / "replica.qama.qama-replica"
+    notes.write_text("my notes")
+    with pytest.raises(FileExistsError, match=r"replica\.qama\.qama-replica is not a mark of qama"):
+        qama.replicate(path, tmp_path / "replica.qama")
+    qama.Index.open(path).save(tmp_path / "replica.qama")
+    assert notes.read_text() == "my notes"
+
+
+def test_what_is_written_where_a_replica_was_is_none(path, tmp_path):
+    replica = tmp_path / "replica.qama"
+    for again in (
+        lambda: qama.restore(tmp_path / "backups", replica),
+        lambda: qama.Index.open(path).save(replica),
+    ):
+        qama.replicate(path, replica)
+        qama.backup(path, tmp_path / "backups")
+        with qama.Index.open(path, "a") as index:
+            index.compact()
+        replica.unlink()
+        again()
+        with qama.Index.open(replica, "a") as index:
+            index.delete([1_000_001])
+        with pytest.raises(FileExistsError, match="of its own"):
+            qama.replicate(path, replica)
+        replica.unlink()
 
 
 def test_a_replica_cut_off_anywhere_is_a_state_that_was(path, rows, tmp_path, monkeypatch):

@@ -355,6 +355,19 @@ def test_searching_several_takes_the_options_of_one(parts, queries):
         search_many([], queries)
     with pytest.raises(ValueError, match="threads is -1"):
         search_many(parts, queries, threads=-1)
+    for wrong in (parts[0], ["a.index"], 3):
+        with pytest.raises(ValueError, match="give a list of open indexes"):
+            search_many(wrong, queries)
+    with pytest.raises(ValueError, match="filter is a mask, which counts the rows of one index"):
+        search_many(parts[:1] * 2, queries, filter=np.ones(len(parts[0]), dtype=bool))
+
+
+def test_every_index_reads_a_filter_that_ends(parts, queries):
+    """A generator of ids is read once, and serves them all."""
+    some = [int(i) for part in parts for i in part.ids[::3]]
+    for name in ("filter", "exclude"):
+        whole = search_many(parts, queries, 50, **{name: some})
+        same(whole, search_many(iter(parts), queries, 50, **{name: iter(some)}))
 
 
 # --- names ------------------------------------------------------------------------------------

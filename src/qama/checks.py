@@ -215,6 +215,16 @@ def part(
         raise ValueError(f"{name} has values that are not finite")
 
 
+def ordered(value: object, name: str) -> None:
+    """Refuse a set where the order says what belongs to which row.
+
+    Raises:
+        ValueError: it is one.
+    """
+    if isinstance(value, set | frozenset):
+        raise ValueError(f"{name} is a set, whose order is nobody's choice; give a list")
+
+
 def one_of(value: object, name: str, choices: Iterable[object]) -> None:
     """Refuse a value that is not among the choices, listing them.
 

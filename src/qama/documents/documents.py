@@ -549,6 +549,7 @@ class Documents:
         Raises:
             ValueError: unfitting ids, or one that is not there.
         """
+        checks.ordered(ids, "ids")
         keys = given.ids([ids] if isinstance(ids, str) else ids)
 
         def found(view: View, index: Index) -> Floats:

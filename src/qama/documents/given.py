@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import reprlib
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy.typing as npt
 
+from qama import checks
+
 T = TypeVar("T")
+_NUL = "\\u0000"  # in JSON
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,7 @@ def ids(given: object, count: int | None = None) -> list[str]:
         return [uuid.uuid4().hex for _ in range(count or 0)]
     listed = _listed(given, "ids")
     if count is not None:
+        checks.ordered(given, "ids")
         counted(listed, "ids", count)
     out = [_id(value) for value in listed]
     if len(set(out)) < len(out):
@@ -56,6 +60,7 @@ def texts(given: object) -> list[str | None]:
     Raises:
         ValueError: neither strings nor None.
     """
+    checks.ordered(given, "texts")
     return [
         None if text is None else _string(text, f"texts[{i}]")
         for i, text in enumerate(_listed(given, "texts"))
@@ -110,7 +115,22 @@ def _json(value: object, name: str) -> str:
             f"{name} is {reprlib.repr(value)}, which JSON holds as {held[:200]}: give strings for "
             f"keys, and lists instead of tuples"
         )
+    if _NUL in held and any("\0" in text for text in _strings(value)):
+        raise ValueError(f"{name} holds {reprlib.repr(value)}, with a NUL, at which SQLite would "
+                         f"end the string; leave it out")  # fmt: skip
     return held
+
+
+def _strings(value: object) -> Iterator[str]:
+    """Yield every string in a value of JSON, keys too."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for key, held in value.items():
+            yield from (key, *_strings(held))
+    elif isinstance(value, list):
+        for held in value:
+            yield from _strings(held)
 
 
 def _listed(given: object, name: str) -> list[Any]:

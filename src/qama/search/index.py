@@ -186,6 +186,7 @@ class Index(NotCopied):
         Raises:
             ValueError: unfitting ids, or one that is not there.
         """
+        checks.ordered(ids, "ids")
         given = idmap.checked(ids, "ids")
         now = self._now
         rows = now.find(given)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import reprlib
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -11,6 +12,7 @@ import numpy as np
 from qama import checks
 from qama.checks import Floats, Ids
 from qama.search.index import Index
+from qama.search.rows import filters
 from qama.search.scan import results
 from qama.search.scan.results import SearchResult
 from qama.shown import one_line
@@ -56,13 +58,14 @@ def search_many(
         Q: Floats (m, d).
         k: How many in all.
         threads: 0 uses all cores; the indexes share them.
-        options: Further arguments of `Index.search`.
+        options: Further arguments of `Index.search`; a filter is ids or a function.
 
     Raises:
-        ValueError: no index, or what `Index.search` refuses.
+        ValueError: no index, something else, a mask as a filter, or what `Index.search` refuses.
     """
-    if not indexes:
-        raise ValueError("indexes is empty; give at least one")
+    indexes = _listed(indexes)
+    for name in {"filter", "exclude"} & options.keys():
+        options[name] = filters.for_many(options[name], name)
     total = checks.threads(threads)
     each = max(1, total // len(indexes))
 
@@ -72,6 +75,15 @@ def search_many(
     with ThreadPoolExecutor(min(total, len(indexes))) as pool:
         parts = list(pool.map(one, indexes))
     return merged(parts, checks.integer(k, "k", 1))
+
+
+def _listed(indexes: object) -> list[Index]:
+    listed = list(indexes) if isinstance(indexes, Iterable) else None
+    if listed is None or not all(isinstance(index, Index) for index in listed):
+        raise ValueError(f"indexes is {reprlib.repr(indexes)}; give a list of open indexes")
+    if not listed:
+        raise ValueError("indexes is empty; give at least one")
+    return listed
 
 
 def merged(parts: Sequence[SearchResult], k: int) -> ManyResult:

@@ -6,7 +6,7 @@ reading it, so that its cost falls with the share of rows that are allowed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,6 +67,17 @@ def allowed(now: Snapshot, choice: Choice, exclude: object = None) -> Mask | Non
     if isinstance(choice, Filter) and exclude is None:
         return _still_valid(now, choice)
     return compiled(now, choice, exclude).words
+
+
+def for_many(choice: Choice | object, name: str) -> object:
+    """Return a choice that several indexes can read, one after the other.
+
+    Raises:
+        ValueError: a mask, which counts the rows of one index.
+    """
+    if _mask_given(choice) is not None:
+        raise ValueError(f"{name} is a mask, which counts the rows of one index; give ids")
+    return list(choice) if isinstance(choice, Iterator) else choice
 
 
 def _chosen(now: Snapshot, choice: Choice) -> Mask:

@@ -70,8 +70,11 @@ def checked(ids: object, name: str, rows: int | None = None) -> Ids:
     """Return ids as int64 (rows,), refusing what cannot be an id; see `whole`.
 
     Raises:
-        ValueError: not whole numbers >= 0 on one axis, another count than rows, or repeated.
+        ValueError: not whole numbers >= 0 on one axis, another count than rows, or repeated; or,
+            where there are rows, a set, which has no order to give them by.
     """
+    if rows is not None:
+        checks.ordered(ids, name)
     A = whole(ids, name)
     if rows is not None and len(A) != rows:
         raise ValueError(f"{name} has {len(A)} entries for {rows} vectors; give one for each")

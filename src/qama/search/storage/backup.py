@@ -22,7 +22,8 @@ from typing import Any
 from qama import checks, files
 from qama.checks import Bytes
 from qama.errors import FormatError
-from qama.search.storage import base, loading, log, places
+from qama.search.storage import base, copies, loading, log, places
+from qama.search.storage.base import Base
 from qama.search.storage.loading import Pair
 from qama.search.storage.lock import Lock
 from qama.search.storage.places import Place
@@ -105,7 +106,8 @@ def backup(
         LockedError: another process writes a backup to the folder.
         MissingExtraError: a URI, and pyarrow is not installed.
         OSError: a file cannot be read or written; backups made before are whole.
-        ValueError: ``keep`` is below 1.
+        ValueError: ``keep`` is below 1, or the backups in the target are of another index: of
+            another name, and its base is neither theirs nor the one that took its place.
     """
     if keep is not None:
         checks.integer(keep, "keep", 1)
@@ -115,6 +117,8 @@ def backup(
         known = _numbers(place)
         before = _read(place, known[-1]) if known else None
         pair = loading.pair_to_copy(path)
+        if before is not None:
+            _check_same(place, before, path, pair.base)
         writer = _Writer(place, check)
         stored = [writer.base(pair, before)]
         if pair.log_end is not None:
@@ -165,6 +169,7 @@ def restore(target: Target, path: str | os.PathLike[str], *, number: int | None 
     lock = Lock(goal)
     lock.acquire()
     try:
+        copies.unmark(goal)  # of a replica that is gone
         for stored in sorted(found.files, key=lambda stored: -len(stored.suffix)):
             to = goal.with_name(goal.name + stored.suffix)
             _check_free(to, found.identity)
@@ -174,6 +179,15 @@ def restore(target: Target, path: str | os.PathLike[str], *, number: int | None 
     finally:
         lock.release()
     return found
+
+
+def _check_same(place: Place, before: Backup, path: Path, found: Base) -> None:
+    """Refuse an index that is not the one that the backups so far are of."""
+    if path.name != before.index and before.identity not in (found.identity, found.replaces):
+        raise ValueError(
+            f"{place.name} holds backups of {before.index!r}, and {path.name!r} is another index; "
+            f"give it a folder of its own"
+        )
 
 
 # -- writing --------------------------------------------------------------------------------

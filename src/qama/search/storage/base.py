@@ -22,7 +22,7 @@ from qama.search.rows.blocks import BLOCK_ROWS, Blocks, from_arrays, leading_byt
 from qama.search.rows.kept import PIECE_ROWS, Kept
 from qama.search.rows.lists import Centroids, Int32s, Lists
 from qama.search.rows.snapshot import Snapshot, compacted
-from qama.search.storage import log, partitions
+from qama.search.storage import copies, log, partitions
 
 KIND = "index"
 # 4: the log has a name of its own; 5: inverted lists, of those that have some; 6: kept vectors,
@@ -206,6 +206,7 @@ def write(
         FormatError: it would not open; what stood there before is intact.
         OSError: the file cannot be written; what stood there before is intact.
     """
+    copies.unmark(path)
     vectors = vectors or Vectors.of(snapshot)
     rows = compacted(replace(snapshot, kept=None))
     meta, codec_arrays = codec.parts()

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from qama import files
-from qama.search.storage import base, loading, log
+from qama.search.storage import base, copies, loading, log
 from qama.search.storage.base import Base
 from qama.search.storage.loading import Pair
 from qama.search.storage.lock import Lock
@@ -43,6 +43,8 @@ def replicate(index: str | os.PathLike[str], replica: str | os.PathLike[str]) ->
         replica: The copy, or where it is to be; nobody may write it.
 
     Raises:
+        FileExistsError: at the replica is an index of its own: none that this function made, or
+            one that was changed since.
         FormatError: a file is damaged, or what is at the replica is no index.
         LockedError: the replica is open for writing.
         OSError: a file cannot be read or written; the replica is a state that the index had.
@@ -55,12 +57,28 @@ def replicate(index: str | os.PathLike[str], replica: str | os.PathLike[str]) ->
     lock.acquire()
     try:
         pair, held = loading.pair_to_copy(source), _held(target)
+        if held is not None and not (copies.is_marked(target) or _is_begun(pair, held)):
+            raise FileExistsError(
+                f"{replica} is an index of its own, no replica of {index}, or was changed since it "
+                f"was one; give the replica another name, or move that index away"
+            )
+        copies.mark(target)
         other = held is None or held.identity != pair.base.identity
         written = _copy_base(pair, held, target) if other else 0
         written += _copy_log(pair, target)
     finally:
         lock.release()
     return Replicated(other, written, pair.log.changes if pair.log else 0)
+
+
+def _is_begun(pair: Pair, held: Base) -> bool:
+    """Whether the index holds all that is held: the same base, and a log that goes on."""
+    if held.identity != pair.base.identity:
+        return False
+    if not os.path.lexists(held.log_path):
+        return True
+    there = files.read(held.log_path)
+    return pair.log_end is not None and np.array_equal(there, pair.log_end[: len(there)])
 
 
 def _held(target: Path) -> Base | None:

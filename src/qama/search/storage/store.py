@@ -29,7 +29,7 @@ from qama.codec import Code, Codec
 from qama.errors import FormatError, RecoveryWarning
 from qama.search.rows.ids import NONE
 from qama.search.rows.snapshot import Snapshot
-from qama.search.storage import base, log
+from qama.search.storage import base, copies, log
 from qama.search.storage.base import Base
 from qama.search.storage.loading import Held, State, load, stamp_of
 from qama.search.storage.lock import Lock
@@ -231,6 +231,7 @@ class Store:
         """Take the lock and go on from what the files hold."""
         self._lock.acquire()
         try:
+            copies.unmark(self.path)
             self._settled = True
             held = _held(state)
             files.clear(self.path, held.base.log_path)
