@@ -127,9 +127,9 @@ def test_a_codec_of_wide_vectors_does_what_every_codec_does(small, tmp_path, bit
         found.scores, np.take_along_axis(scores, found.ids, axis=1), strict=True
     )
     codec.save(tmp_path / "codec")
-    assert container.read(tmp_path / "codec", "codec", 5, 1).version == 5
+    assert container.read(tmp_path / "codec", "codec", 6, 1).version == 6
     index.save(tmp_path / "index")
-    assert container.read(tmp_path / "index", "index", 8, 1).version == 8
+    assert container.read(tmp_path / "index", "index", 9, 1).version == 9
     for again in (Codec.load(tmp_path / "codec"), pickle.loads(pickle.dumps(codec))):
         assert again.fingerprint == codec.fingerprint
         np.testing.assert_array_equal(again.encode(X, nbytes=24), codes)

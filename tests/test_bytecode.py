@@ -1,10 +1,10 @@
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import qama
-from qama import container
 from qama.quantizers.additive import fit as additive
 from qama.quantizers.additive.fit import fit_additive
 from qama.quantizers.additive.nibbles import Nibbles
@@ -253,16 +253,35 @@ def test_codewords_are_rounded_by_the_step_of_least_error():
     np.testing.assert_array_equal(again.entries, found.entries)
 
 
-def test_codewords_of_16_bits_are_fitted_where_they_are_asked_for(tmp_path):
+def test_codewords_of_16_bits_are_fitted_where_they_are_asked_for():
     X = rows(1100)
     narrow, wide = (qama.fit(X, max_bytes=8, codeword_bits=bits, threads=1) for bits in (4, 16))
     assert narrow.has_nibbles
     assert not wide.has_nibbles
-    wide.save(tmp_path / "codec")
-    assert container.read(tmp_path / "codec", "codec", 3, 3).version == 3
     assert not qama.fit(X, max_bytes=8, threads=1).has_nibbles  # of few dims
     with pytest.raises(ValueError, match=r"codeword_bits is 8; choose one of None, 4, 16"):
         qama.fit(X, codeword_bits=8)
+
+
+def test_inverse_norms_lie_closer_where_vectors_share_a_long_mean():
+    """Of lengths that hardly differ .5 % is coarse; steps still reach beyond what was fitted."""
+    X = rows(1100) / np.sqrt(16)
+    plain, shared = (qama.fit(X + np.float32(mean), max_bytes=8, threads=1) for mean in (0, 2))
+    errors = []
+    for codec in (plain, shared):
+        code = codec.code(nbytes=8)
+        far = rows(300) / np.sqrt(16) * 1.3 + np.float32(0 if codec is plain else 2)
+        stored = code.encode(far)
+        exact = 1 / np.linalg.norm(code.decode(stored).astype(np.float64), axis=1)
+        steps = code.inverse_norm_indices(stored)
+        assert steps.min() > 0
+        assert steps.max() < 255
+        errors.append(np.abs(code.inverse_norm_steps[steps] / exact - 1).max())
+    assert errors[0] < 0.0026
+    assert errors[1] < 0.0006
+    assert (shared.additive.ratios < 1.001).all()
+    with pytest.raises(ValueError, match=r"bytes\.ratios must be above 1, and 1\.005 at most"):
+        replace(shared.additive, ratios=np.full(8, 1.006, np.float32)).check()
 
 
 @pytest.mark.parametrize("full", [0, 2])

@@ -6,7 +6,9 @@ bytes. index-4: version 3, whose leading bytes are apart; a row was deleted. ind
 with a log of version 2, which says what was synced. index-6: version 6, vectors kept as float16,
 with a log of a delete, an upsert and an add; index-7: as int8, with inverted lists. index-8:
 version 7, its codec, codec-4, with codewords of 4-bit entries, with such a log. index-9: version 8,
-its codec, codec-5, of vectors projected to axes, with such a log. codes-1: version 1.
+its codec, codec-5, of vectors projected to axes, with such a log. index-10: version 9, its codec,
+codec-6, of vectors that share a mean, whose inverse norms lie close, with such a log. codes-1:
+version 1.
 documents-1: a folder of documents of version 1, its index 4 changes behind.
 The vectors were drawn by `default_rng(11)`, the queries by `default_rng(12)`.
 """
@@ -39,6 +41,7 @@ def opened(tmp_path, name, mode="r"):
     [
         ("index-1", 8), ("index-2", 16), ("index-3", 8), ("index-4", 16), ("index-5", 16),
         ("index-6", 8), ("index-7", 8), ("index-8", 16), ("index-9", 16),
+        ("index-10", 16),
     ],
 )  # fmt: skip
 def test_an_index_of_every_version_answers_as_recorded(tmp_path, name, dims):
@@ -61,6 +64,7 @@ def test_an_index_of_every_version_answers_as_recorded(tmp_path, name, dims):
     [
         ("index-1", 70), ("index-2", 901), ("index-3", 70), ("index-4", 70), ("index-5", 904),
         ("index-6", 904), ("index-7", 904), ("index-8", 903), ("index-9", 903),
+        ("index-10", 903),
     ],
 )  # fmt: skip
 def test_an_index_of_every_version_can_be_changed(tmp_path, name, first):
@@ -90,7 +94,7 @@ def test_a_codec_of_byte_codes_alone_answers_as_recorded():
     assert codec.score(Q[:3], codec.encode(X)).tolist() == answers["scores"]
 
 
-@pytest.mark.parametrize("name", ["codec-4", "codec-5"])
+@pytest.mark.parametrize("name", ["codec-4", "codec-5", "codec-6"])
 def test_a_codec_of_4_bit_codewords_answers_as_recorded(name):
     codec, answers = Codec.load(GOLDEN / f"{name}.qama"), ANSWERS[name]
     X, Q = (np.random.default_rng(n).standard_normal((20, 16)).astype(np.float32) for n in (11, 12))

@@ -112,8 +112,14 @@ def test_nobody_asks_which_quantizer_a_code_is_of():
 
 def test_a_codec_is_written_in_the_oldest_version_that_says_it(each, rows, tmp_path):
     each.save(tmp_path / "codec")
-    contents = container.read(tmp_path / "codec", "codec", 5, 1)
-    assert contents.version == (4 if each.has_nibbles else 1 if each.thermometer else 3)
+    contents = container.read(tmp_path / "codec", "codec", 6, 1)
+    fitted = each.additive is not None and each.additive.ratios is not None
+    assert contents.version == (6 if fitted else 1)
+    if fitted:
+        before = replace(each, additive=replace(each.additive, ratios=None))
+        before.save(tmp_path / "before")
+        contents = container.read(tmp_path / "before", "codec", 5, 1)
+        assert contents.version == (4 if each.has_nibbles else 1 if each.thermometer else 3)
     for again in (Codec.load(tmp_path / "codec"), pickle.loads(pickle.dumps(each))):
         assert again.fingerprint == each.fingerprint
         assert again.facts == each.facts

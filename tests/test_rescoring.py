@@ -479,7 +479,7 @@ def test_candidates_alone_are_read(bytes_codec, vectors, queries, tmp_path):
 
 def damaged(folder, rows, name="vectors"):
     """A copy of the index in a folder with bytes of the vectors of rows changed."""
-    contents = container.read(folder / "index", base.KIND, base.KEPT)
+    contents = container.read(folder / "index", base.KIND, base.FORMAT)
     raw = bytearray((folder / "index").read_bytes())
     section, whole = contents.arrays[name], np.frombuffer((folder / "index").read_bytes(), np.uint8)
     start = raw.find(section.tobytes())
@@ -496,7 +496,7 @@ def damaged(folder, rows, name="vectors"):
 
 def rewritten(path, other, meta=(), arrays=(), drop=()):
     """Write an index file again with other values, its checksums right."""
-    whole = container.read(path, base.KIND, base.KEPT)
+    whole = container.read(path, base.KIND, base.FORMAT)
     kept = {n: a for n, a in {**whole.arrays, **dict(arrays)}.items() if n not in drop}
     held = {n: v for n, v in {**whole.meta, **dict(meta)}.items() if n not in drop}
     container.write(other, base.KIND, base.KEPT, held, kept)
@@ -526,7 +526,7 @@ def test_vectors_that_are_not_finite_are_told_and_change_an_answer_at_most(
     bytes_codec, vectors, queries, tmp_path
 ):
     made(bytes_codec, vectors).save(tmp_path / "index")
-    bad = np.array(container.read(tmp_path / "index", base.KIND, base.KEPT).arrays["vectors"])
+    bad = np.array(container.read(tmp_path / "index", base.KIND, base.FORMAT).arrays["vectors"])
     bad[:700].view("<f2")[:] = np.array([np.nan, np.inf, -np.inf, 65504] * 8, np.float16)
     sums = base.vector_checksums(Kept.of(Form("float16", 32), bad).pieces())
     arrays = {"vectors": bad, "vector_chunks": sums}

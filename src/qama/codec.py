@@ -28,8 +28,9 @@ from qama.shown import facts_html
 
 KIND = "codec"
 # 1: grid codes, and byte codes without full bytes; 2: with full ones; 3: byte codes alone;
-# 4: byte codes whose codewords have 4-bit entries; 5: of vectors that are projected to axes first
-FORMAT, NIBBLES, ALONE, FULL_BYTES, OLDEST = 5, 4, 3, 2, 1
+# 4: byte codes whose codewords have 4-bit entries; 5: of vectors that are projected to axes first;
+# 6: whose inverse norms lie as close as the fitted rows ask for
+FORMAT, AXES, NIBBLES, ALONE, FULL_BYTES, OLDEST = 6, 5, 4, 3, 2, 1
 # What `Codec.parts` may hold as JSON, so that an index's header has room for it and for its own.
 MAX_META, MAX_DEPTH = container.MAX_HEADER - 2**16, container.MAX_DEPTH // 2
 
@@ -272,8 +273,8 @@ class Codec:
             scorer: "asymmetric" (float query: its cosine with the decoded vector; for grid codes
                 with the decoded adapted prefix, times a calibration scale that brings it to the
                 float32 cosine of neighbours, so that it may exceed 1) or "hamming" (the query is
-                encoded too; 1 - distance / bits). The inverse norm is held in one byte: to 0.25 %,
-                and within 1.89 times the typical one and its inverse.
+                encoded too; 1 - distance / bits). The inverse norm is held in one byte: to 0.25 %
+                or less, and within 1.89 times the typical one and its inverse at most.
             compact: Whether the codes are compact.
 
         Returns:
@@ -298,8 +299,10 @@ class Codec:
     @property
     def version(self) -> int:
         """The oldest version of a file that can say it: older qama reads it, too."""
-        if self.additive is not None and self.additive.axes is not None:
+        if self.additive is not None and self.additive.ratios is not None:
             return FORMAT
+        if self.additive is not None and self.additive.axes is not None:
+            return AXES
         if self.has_nibbles:
             return NIBBLES
         if self.thermometer is None:

@@ -34,6 +34,7 @@ WEIGHT_LIMIT = (
 )
 OFFSET_LIMIT = 2**30
 NORM_STEPS = 256
+WIDEST_RATIO = 1.005  # of an inverse norm and the one before
 
 
 @dataclass(frozen=True)
@@ -146,9 +147,12 @@ def similarity(distances: npt.NDArray[Any], bits: int) -> Floats:
     return np.asarray(1 - distances / np.float64(bits), dtype=np.float32)
 
 
-def inverse_norm_steps(typical: float) -> Floats:
-    """Return the 256 inverse norms float32 of a code: 0.5 % apart, around a typical one."""
-    return (typical * 1.005 ** (np.arange(NORM_STEPS) - NORM_STEPS / 2)).astype(np.float32)
+def inverse_norm_steps(typical: float, ratio: float = WIDEST_RATIO) -> Floats:
+    """Return the 256 inverse norms float32 of a code: each so many times the one before.
+
+    They lie around a typical one, by default 0.5 % apart.
+    """
+    return (typical * ratio ** (np.arange(NORM_STEPS) - NORM_STEPS / 2)).astype(np.float32)
 
 
 def nearest_step(inverse_norms: npt.NDArray[np.floating], steps: Floats) -> Bytes:

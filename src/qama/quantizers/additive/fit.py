@@ -31,6 +31,7 @@ import numpy.typing as npt
 from qama import checks, kernels
 from qama.checks import Bytes, Floats, Ids
 from qama.kernels.layout import CodebookLayout
+from qama.quantizers import scoring
 from qama.quantizers.additive.axes import Axes
 from qama.quantizers.additive.equations import Equations, Form, drawn_to
 from qama.quantizers.additive.nibbles import Nibbles
@@ -61,6 +62,8 @@ _PASSES, _LAST_PASSES = 1, 2  # over the bytes of a stage, for a refit of its co
 _MOST_ROWS = {0: 2**24, FULL: 2**17, 128: 16_384}
 _LATER_ROWS, _LATER_VALUES = 65_536, 2**25  # of rows after the first stage, and with mixed ones
 _LEAST_ROWS = 1024  # fewer cannot tell 256 codewords apart: no byte is full
+# Of the inverse norms that a code can have, in logarithms.
+_REACH, _REACH_OF_MEAN, _LEAST_REACH = 2.5, 1.5, 0.03
 _BASE_ROUNDS = 6  # of a fit from a base, without noise
 _BEAM, _SWEEPS = 2, 3  # of the search in a turn
 _SUITED = 1024  # rows that say whether codewords can have 4-bit entries
@@ -122,7 +125,8 @@ def fit_additive(
         if progress is not None:
             progress(done, len(parts), _mean_square(residual))
     made = rounding.quantizer(mean, np.concatenate(terms), parts[-1][1], axes)
-    return replace(made, lengths=_prefix_lengths(made, unit(X[:4096]), threads))
+    lengths, ratios = _prefix_lengths(made, unit(X[:4096]), threads)
+    return replace(made, lengths=lengths, ratios=ratios)
 
 
 @dataclass(frozen=True)
@@ -339,7 +343,18 @@ def _second_moments(rows: Int16s) -> npt.NDArray[np.float64]:
     return total / len(rows)
 
 
-def _prefix_lengths(made: AdditiveQuantizer, U: Floats, threads: int) -> Floats:
-    """Return the mean |x_hat| of every byte prefix over unit rows U: float32 (bytes,)."""
-    lengths = made.prefix_lengths(made.encode(U, made.max_bytes, threads)).mean(axis=1)
-    return np.asarray(np.maximum(lengths, 1e-6), dtype=np.float32)
+def _prefix_lengths(made: AdditiveQuantizer, U: Floats, threads: int) -> tuple[Floats, Floats]:
+    """Return the mean |x_hat| of every byte prefix over unit rows U, and the ratio of its steps.
+
+    Both are float32 (bytes,). The 256 steps reach beyond the lengths of these rows, and beyond that
+    of the mean, which is what codes keep of a row that was nothing like them. Where all vectors
+    share a long mean that is not far, and steps of .5 % would be too coarse.
+    """
+    found = np.maximum(made.prefix_lengths(made.encode(U, made.max_bytes, threads)), 1e-6)
+    lengths = found.mean(axis=1)
+    shared = max(float(np.linalg.norm(made.mean * np.float32(UNIT))), 1e-6)
+    apart = np.abs(np.log(found / lengths[:, None])).max(axis=1)
+    reach = np.maximum(_REACH * apart, _REACH_OF_MEAN * np.log(np.maximum(lengths / shared, 1)))
+    ratios = np.exp(np.maximum(reach, _LEAST_REACH) / (scoring.NORM_STEPS / 2))
+    widest = np.float32(scoring.WIDEST_RATIO)
+    return lengths.astype(np.float32), np.minimum(ratios.astype(np.float32), widest)

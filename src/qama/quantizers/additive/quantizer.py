@@ -76,6 +76,8 @@ class AdditiveQuantizer:
             where they have more bits: as all had before, and where a few dims dominate.
         axes: Where vectors are wide, the axes that they are projected to; mean, codewords and
             lengths are then of what they are there.
+        ratios: float32 (bytes,), from 1 to 1.005: of an inverse norm of a byte prefix and the one
+            before among the 256 that its codes can have. None: 1.005, as all had before.
     """
 
     mean: Int16s
@@ -83,6 +85,7 @@ class AdditiveQuantizer:
     lengths: Floats
     nibbles: Nibbles | None = None
     axes: Axes | None = None
+    ratios: Floats | None = None
 
     family = "byte codes"
 
@@ -93,7 +96,8 @@ class AdditiveQuantizer:
 
     def __reduce__(self) -> tuple[type[AdditiveQuantizer], tuple[Any, ...]]:
         """Pickle and copy what was fitted; what was prepared of it is made again where needed."""
-        return AdditiveQuantizer, (self.mean, self.codewords, self.lengths, self.nibbles, self.axes)
+        held = (self.mean, self.codewords, self.lengths, self.nibbles, self.axes, self.ratios)
+        return AdditiveQuantizer, held
 
     @property
     def offers(self) -> str:
@@ -168,6 +172,12 @@ class AdditiveQuantizer:
         checks.part(self.lengths, "bytes.lengths", (longest,))
         if not (self.lengths > 0).all():
             raise ValueError("bytes.lengths must be above 0")
+        if self.ratios is not None:
+            checks.part(self.ratios, "bytes.ratios", (longest,))
+            if not ((self.ratios > 1) & (self.ratios <= np.float32(scoring.WIDEST_RATIO))).all():
+                raise ValueError(
+                    f"bytes.ratios must be above 1, and {scoring.WIDEST_RATIO} at most"
+                )
         if self.axes is not None:
             self.axes.check()
 
@@ -317,6 +327,8 @@ class AdditiveQuantizer:
         if self.axes is not None:
             held |= {"axes": self.axes.packed(), "power": np.array([self.axes.power], np.int16)}
         arrays = {"center": self.mean, **held, "lengths": self.lengths}
+        if self.ratios is not None:
+            arrays["ratios"] = self.ratios
         return {}, {_SECTIONS + name: array for name, array in arrays.items()}
 
     @classmethod
@@ -330,26 +342,28 @@ class AdditiveQuantizer:
         if not own:
             return None
         axes = _axes(own) if "axes" in own else None
+        mean, lengths, ratios = own["center"], own["lengths"], own.get("ratios")
         if "entries" in own:
-            return cls.of_nibbles(own["center"], _nibbles(own), own["lengths"], axes)
+            return cls.of_nibbles(mean, _nibbles(own), lengths, axes, ratios)
         codewords = own["words"]
         if codewords.ndim == 3 and codewords.shape[1] == NIBBLE_SIZE:
             codewords = codewords.reshape(-1, codewords.shape[2])
-        quantizer = cls(own["center"], codewords, own["lengths"], None, axes)
+        quantizer = cls(mean, codewords, lengths, None, axes, ratios)
         quantizer.check()
         return quantizer
 
     @classmethod
     def of_nibbles(
-        cls, mean: Int16s, nibbles: Nibbles, lengths: Floats, axes: Axes | None = None
-    ) -> AdditiveQuantizer:
+        cls, mean: Int16s, nibbles: Nibbles, lengths: Floats, axes: Axes | None = None,
+        ratios: Floats | None = None,
+    ) -> AdditiveQuantizer:  # fmt: skip
         """Return the quantizer whose codewords are the sums of these terms, checked.
 
         Raises:
             ValueError: the part that does not fit, and its shape.
         """
         layout = CodebookLayout.with_terms(len(nibbles.steps), len(lengths))
-        quantizer = cls(mean, layout.summed(nibbles.whole()), lengths, nibbles, axes)
+        quantizer = cls(mean, layout.summed(nibbles.whole()), lengths, nibbles, axes, ratios)
         quantizer.check()
         return quantizer
 
@@ -457,7 +471,9 @@ class AdditiveCode(CodeValue):
     @cached_property
     def inverse_norm_steps(self) -> Floats:
         """The 256 inverse norms that codes of this length can have."""
-        return scoring.inverse_norm_steps(1 / float(self.quantizer.lengths[self.nbytes - 1]))
+        fitted, last = self.quantizer, self.nbytes - 1
+        ratio = scoring.WIDEST_RATIO if fitted.ratios is None else float(fitted.ratios[last])
+        return scoring.inverse_norm_steps(1 / float(fitted.lengths[last]), ratio)
 
     def inverse_norm_indices(self, stored: Bytes, threads: int = 0) -> Bytes:
         """Return uint8 (n,): the step of each code's inverse norm, 1 / |x_hat|."""

@@ -27,9 +27,9 @@ from qama.search.storage import copies, log, partitions
 KIND = "index"
 # 4: the log has a name of its own; 5: inverted lists, of those that have some; 6: kept vectors,
 # of those that have some, with lists or without; 7: a codec of version 4, whatever else there is;
-# 8: one of version 5
-FORMAT, KEPT, LISTS, FLAT, OLDEST = 8, 6, 5, 4, 1
-_OF_CODECS = {codecs.NIBBLES: 7, codecs.FORMAT: FORMAT}
+# 8: one of version 5; 9: one of version 6
+FORMAT, KEPT, LISTS, FLAT, OLDEST = 9, 6, 5, 4, 1
+_OF_CODECS = {codecs.NIBBLES: 7, codecs.AXES: 8, codecs.FORMAT: FORMAT}
 CHUNK_BLOCKS = 16  # blocks whose rows share an entry of the section "chunks"
 
 _PREFIX = "codec."
