@@ -260,7 +260,7 @@ REFUSED = {
     "a vector as column": (pd.Series(X[0]), "X has one axis of 32"),
     "texts": (["a", "b"], "X has dtype <U1 and holds 'a'; .* the vectors that a model makes"),
     "a column of texts": (pd.Series(["a", "b"]), "holds 'a'; .* the vectors that a model makes"),
-    "a path": ("x.npy", "X is the path 'x.npy'; fit and add_from read files"),
+    "a path": ("x.npy", "X is the string or path 'x.npy'; fit and add_from read files"),
     "a generator": ((row for row in X), "X is a generator; give an array of floats"),
     "a dict": ({"a": X}, "X is a dict; give an array"),
     "a lazy frame": (pl.DataFrame(X).lazy(), "X is a LazyFrame; give an array"),

@@ -84,3 +84,16 @@ def test_the_command(tmp_path, bytes_codec, quick):
     run = CliRunner().invoke(app, [*random, "--nbytes", "99"])
     assert run.exit_code == 2
     assert "nbytes is 99" in run.stderr
+
+
+def test_lengths_that_nobody_asked_for_follow_the_codec(tmp_path, bytes_codec, quick):
+    longest = bytes_codec.additive.max_bytes
+    bytes_codec.save(tmp_path / "codec")
+    found = beside.beside(mixture(100, 32), mixture(9, 32), lambda rows: bytes_codec)
+    assert longest < 48
+    assert f"qama, {longest} bytes" in [each.name for each in found]
+    np.save(tmp_path / "wide.npy", mixture(100, 48))
+    asked = ["bench", str(tmp_path / "wide.npy"), "--codec", str(tmp_path / "codec")]
+    run = CliRunner().invoke(app, asked)
+    assert run.exit_code == 2
+    assert "the vectors has 48 columns; this codec was fitted on 32" in " ".join(run.stderr.split())

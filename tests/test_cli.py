@@ -232,6 +232,14 @@ def test_encode_in_chunks_is_encode_at_once(folder, paper_codec, rows, monkeypat
     assert (codes == paper_codec.encode(rows, dims=32, level="1.5")).mean() > 0.999
 
 
+@pytest.mark.parametrize("name", ["codes.parquet", "codes.txt"])
+def test_encode_refuses_names_of_formats_that_it_does_not_write(folder, name):
+    said = refused("encode", folder / "codec", folder / "rows.npy", "-o", folder / name)
+    assert "codes are written as .npy or .qama" in said
+    assert "--to parquet:codes.parquet" in said
+    assert not (folder / name).exists()
+
+
 # --- index and search -------------------------------------------------------------------------
 
 
@@ -259,6 +267,37 @@ def test_index_and_search_with_inverted_lists(folder, rows):
         assert said == index.search(queries, 3, nprobe=nprobe).ids.tolist()
     assert json.loads(done("inspect", path, "--json").stdout)["lists"] == 5
     assert "nprobe is 6" in refused("search", path, folder / "queries.npy", "--nprobe", 6)
+
+
+@pytest.mark.parametrize(
+    ("nlist", "message"),
+    [
+        ("foo", "--nlist is 'foo'; give a whole number >= 1, or \"auto\""),
+        ("0", "--nlist is '0'; give a whole number >= 1, or \"auto\""),
+        ("301", "--nlist is 301; give a whole number >= 1 and <= 300"),
+    ],
+)
+def test_numbers_of_lists_are_refused_before_anything_is_encoded(
+    folder, nlist, message, monkeypatch
+):
+    monkeypatch.setattr(Index, "add", None)
+    vectors, output = folder / "rows.npy", folder / "new"
+    assert message in refused("index", folder / "codec", vectors, "-o", output, "--nlist", nlist)
+    assert not output.exists()
+
+
+def test_an_index_is_written_over_an_index_alone(folder, rows):
+    arguments = ("index", folder / "codec", folder / "rows.npy", "--level", "1", "-o")
+    np.save(folder / "mine.npy", rows)
+    for name in ("mine.npy", "queries.npy", "codec"):
+        before = (folder / name).read_bytes()
+        refused(*arguments, folder / name)
+        assert (folder / name).read_bytes() == before
+    assert "is there already and is no index" in refused(*arguments, folder / "mine.npy")
+    (folder / "empty").touch()
+    for name in ("empty", "index"):
+        done(*arguments, folder / name)
+        assert Index.open(folder / name).code.request == {"dims": 32, "level": "1"}
 
 
 @pytest.mark.parametrize(("keep", "kept"), [("float16", 64), ("int8", 32)])
@@ -525,9 +564,10 @@ def test_bad_input_is_one_sentence_and_nothing_is_written(
 @pytest.mark.parametrize("command", ["encode", "index"])
 def test_bad_input_leaves_an_older_file_as_it_was(folder, command):
     damage(folder)
-    (folder / "out").write_text("precious")
-    refused(command, folder / "codec", folder / "nan.npy", "-o", folder / "out")
-    assert (folder / "out").read_text() == "precious"
+    before = shutil.copy(folder / "index", folder / "out").read_bytes()
+    said = refused(command, folder / "codec", folder / "nan.npy", "-o", folder / "out")
+    assert "[200, 4] is nan" in said
+    assert (folder / "out").read_bytes() == before
 
 
 @pytest.mark.parametrize(
@@ -632,6 +672,13 @@ def test_a_backup_is_listed_and_restored(folder):
     assert "holds no backup" in refused("restore", folder, "-o", folder / "d")
 
 
+@pytest.mark.parametrize("json", [[], ["--json"]])
+def test_no_backups_are_no_empty_list(folder, json):
+    mistyped = folder / "backup"
+    assert f"there is no folder {mistyped}" in refused("restore", mistyped, *json)
+    assert f"{folder} holds no backup" in refused("restore", folder, *json)
+
+
 def test_a_replica_is_brought_up_to_date_until_it_is_stopped(folder, rows, monkeypatch):
     assert "the base" in done("replicate", folder / "index", folder / "replica").stderr
     with Index.open(folder / "index", "a") as index:
@@ -664,3 +711,4 @@ def test_shards_are_made_verified_and_brought_to_another_number(folder):
     assert call("verify", folder / "three", "--json").exit_code == 1
     again = refused("shard", folder / "index", "-o", folder / "two", "--shards", 2)
     assert "holds shards already" in again
+    assert f"{folder} holds no shards" in refused("verify", folder)

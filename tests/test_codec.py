@@ -354,6 +354,7 @@ BAD_VECTORS = [
     (with_value(np.nan), r"X\[2, 5\] is nan; every value must be finite"),
     (with_value(-np.inf), r"X\[2, 5\] is -inf"),
     (with_value(1e300), r"X\[2, 5\] is 1e\+300; .* float32"),
+    (mixture(4, 32) * np.float64([[1], [1], [1e-60], [0]]), r"X\[2\] has values of at most"),
     (np.zeros((4, 24), np.float32), r"X has 24 columns; this codec was fitted on 32"),
     (np.zeros(32, np.float32), r"X has one axis of 32; give \(rows, dims\)"),
     (np.zeros((2, 2, 32), np.float32), r"X has 3 axes; give 2"),

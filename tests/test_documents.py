@@ -226,6 +226,12 @@ def test_an_embedder_makes_vectors_of_texts_and_questions(tmp_path, embed):
         Documents.open(tmp_path / "docs", embed=3)
 
 
+def test_the_name_of_a_model_makes_no_vectors(byte_codec, tmp_path):
+    with pytest.raises(ValueError, match="embed is 'some-model'; give a model, an object with"):
+        Documents.create(tmp_path / "new", byte_codec, embed="some-model")
+    assert not (tmp_path / "new").exists()
+
+
 # --- filters -----------------------------------------------------------------------------------
 
 SCALARS = st.one_of(
@@ -539,6 +545,29 @@ def test_searches_that_ask_for_nothing_are_refused(tmp_path):
         with pytest.raises(ValueError, match=message):
             use()
     assert len(docs) == 3
+
+
+@pytest.mark.parametrize(("option", "value"), [
+    ("scorer", "zzz"), ("nbytes", 9), ("rescore", -3), ("rescore", 5), ("threads", -1),
+    ("funnel", "x"), ("funnel", 0),
+])  # fmt: skip
+def test_options_are_refused_by_words_alone_as_by_a_vector(byte_codec, tmp_path, option, value):
+    docs = Documents.create(tmp_path / "docs", byte_codec)
+    docs.add(["a", "b"], POOL[:2], ["alpha", "beta"])
+    assert docs.search(text="alpha", nbytes=docs.lengths[0], threads=1).ids == ["a"]
+    with pytest.raises(ValueError, match=option) as by_vector:
+        docs.search(POOL[0], **{option: value})
+    with pytest.raises(ValueError, match=option) as by_words:
+        docs.search(text="alpha", **{option: value})
+    assert str(by_words.value) == str(by_vector.value)
+
+
+def test_one_string_is_no_list_of_them(tmp_path):
+    docs = filled(tmp_path, 3)
+    with pytest.raises(ValueError, match="texts is one string; give a list"):
+        docs.search_batch(texts="ab")
+    with pytest.raises(ValueError, match="metadata is 'year'; give a list of columns"):
+        docs.add_parquet("any.parquet", metadata="year")
 
 
 def test_who_opened_to_read_changes_nothing(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -72,7 +73,9 @@ def test_of_many_texts_only_an_even_sample_is_embedded():
     ((embed, []), "texts is empty"),
     ((embed, ["a"] * 16 + [None]), r"texts\[16\] is None; give strings alone"),
     ((embed, ["a"] * 15), "X has 15 rows; a fit needs at least 16"),
-    ((np.eye(16), TEXTS), "embed is array"),
+    ((np.eye(16), TEXTS), r"^X is .{,40}; give a model"),
+    ((json.dumps, TEXTS), r"^what embed made is the string or path .{,40}; fit and"),
+    (("all-MiniLM-L6-v2", TEXTS), "X is 'all-MiniLM-L6-v2'; give a model"),
     ((lambda texts: embed(texts)[1:], TEXTS), "embed made 119 vectors of 120 texts"),
     ((lambda texts: texts, TEXTS), "what embed made has dtype"),
 ])  # fmt: skip

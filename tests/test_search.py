@@ -344,7 +344,7 @@ def test_what_cannot_be_merged_is_refused(parts, codec, paper_codec):
         Index.merge([parts[0], Index(codec, dims=16, level="2")])
     with pytest.raises(ValueError, match=r"indexes\[1\] holds"):
         Index.merge([parts[0], Index(paper_codec, **CELL)])
-    with pytest.raises(ValueError, match="id 0 is in two of the indexes"):
+    with pytest.raises(ValueError, match=r"id 0 is in two of .* Index.merge\("):
         Index.merge([parts[0], parts[0]])
 
 

@@ -106,6 +106,18 @@ def test_similarity_refuses_what_does_not_pair(byte_codec, paper_codec, rows):
         similarity(rows[:0], codes)
 
 
+def test_what_is_no_codes_and_no_score_is_refused_by_name(byte_codec, rows):
+    codes = CodeSet.encode(byte_codec, rows, nbytes=8)
+    for name, call in {
+        "b": lambda: similarity(rows, rows), "b ": lambda: join(rows, rows, 0.9),
+        "codes": lambda: near_duplicates(rows, 0.9),
+    }.items():  # fmt: skip
+        with pytest.raises(ValueError, match=f"^{name.strip()} is a ndarray; give a CodeSet"):
+            call()
+    with pytest.raises(ValueError, match="threshold is 'x'; give a score"):
+        near_duplicates(codes, "x")
+
+
 def test_unfitting_floats_are_named_by_their_row(byte_codec, rows):
     many = np.tile(rows, (4, 1))
     many[1100, 3] = np.nan

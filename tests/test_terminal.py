@@ -181,9 +181,9 @@ def test_files_written_under_such_names(tmp_path, monkeypatch, vectors, raw, tol
     np.save("X.npy", vectors)
     for arguments in [
         ("encode", GOLDEN, "X.npy", "-o", name),
-        ("index", GOLDEN, "X.npy", "-o", name),
-        ("verify", name),
-        ("repair", name, "-o", name + "2"),
+        ("index", GOLDEN, "X.npy", "-o", name + "2"),
+        ("verify", name + "2"),
+        ("repair", name + "2", "-o", name),
     ]:
         result = call(*arguments)
         assert result.exit_code == 0, result.output

@@ -42,8 +42,10 @@ DRAWN = (  # level and scorer of the lines in the picture of docs/choose.md
 
 
 TERMINAL = """\
-- Data go to stdout, talk to stderr; `--json` writes JSON for programs, `--quiet` leaves warnings
-  and errors.
+- Data go to stdout, talk to stderr; `--quiet` leaves warnings and errors.
+- `--json` writes one JSON object for programs, and several as JSON Lines, one object a line:
+  `search` for each query, `restore` for each backup that it lists, `verify` for each file, so for
+  each of some shards, `replicate --every` for each round, `eval` for each MTEB task.
 - What takes long shows how far it is, at which rate and how long it will take: a bar in a
   terminal, in a log a line every ten seconds.
 - `qama --install-completion` lets your shell complete commands and options. `NO_COLOR=1` leaves

@@ -45,7 +45,8 @@ def matrix(X: object, name: str, dims: int | None = None, empty: bool = False) -
     """
     if isinstance(X, str | os.PathLike):
         raise ValueError(
-            f"{name} is the path {os.fspath(X)!r}; fit and add_from read files, others take arrays"
+            f"{name} is the string or path {reprlib.repr(os.fspath(X))}; fit and add_from read "
+            f"files, others take arrays"
         )
     A = arrays.plain(X, name)
     if A.shape in ((0,), (0, 0)):  # of no rows, a list or a frame knows no columns
@@ -97,7 +98,8 @@ def finite(A: npt.NDArray[Any], name: str, first_row: int = 0, rows: Ids | None 
         rows: The numbers there of all its rows, where they do not follow each other.
 
     Raises:
-        ValueError: a value is NaN, infinite, or too large for float32.
+        ValueError: a value is NaN, infinite, or too large for float32; or all values of a row are
+            too small for it, and not all of them 0.
     """
     if A.dtype == np.float32:
         F = np.ascontiguousarray(A)
@@ -112,7 +114,19 @@ def finite(A: npt.NDArray[Any], name: str, first_row: int = 0, rows: Ids | None 
             f"{name}[{number}, {column}] is {A[row, column]}; every value must be finite "
             f"in float32: drop such rows, or set them to zero"
         )
+    if A.itemsize > F.itemsize and len(lost := _vanished(A, F)):
+        number = first_row + lost[0] if rows is None else rows[lost[0]]
+        raise ValueError(
+            f"{name}[{number}] has values of at most {np.abs(A[lost[0]]).max()}, which are 0 in "
+            f"float32: scale such rows up, or set them to zero"
+        )
     return F
+
+
+def _vanished(A: npt.NDArray[Any], F: Floats) -> Ids:
+    """Return the rows of A that are not zero, but are in F, what it is in float32."""
+    maybe = np.flatnonzero(~F[:, :1].any(axis=1))  # no other row became zero
+    return maybe[A[maybe].any(axis=1) & ~F[maybe].any(axis=1)]
 
 
 def vectors(

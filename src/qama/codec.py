@@ -392,12 +392,8 @@ def _check_meta(meta: Mapping[str, Any]) -> None:
         raise ValueError(f"the codec's facts cannot be stored: {error}") from None
 
 
-def checked(codec: object, opener: str) -> Codec:
+def checked(codec: object) -> Codec:
     """Return a codec, refusing what is none, such as the path of a file.
-
-    Args:
-        codec: What was given.
-        opener: What opens the index that a path may have meant: "Index".
 
     Raises:
         ValueError: not a codec.
@@ -407,8 +403,8 @@ def checked(codec: object, opener: str) -> Codec:
     if isinstance(codec, str | os.PathLike):
         path = repr(os.fspath(codec))
         raise ValueError(
-            f"codec is the path {path}; open a saved index with {opener}.open({path}), or load a "
-            f"codec with Codec.load({path})"
+            f"codec is the path {path}; load a codec with Codec.load({path}), or open a saved "
+            f"index with Index.open({path})"
         )
     raise ValueError(f"codec is a {type(codec).__name__}; give a Codec, as qama.fit returns")
 

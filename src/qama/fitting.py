@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import reprlib
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -151,7 +152,7 @@ def _embedder(X: object, texts: list[str] | None) -> Embedder | None:
         ValueError: X makes none, or there are no texts for it.
     """
     if texts is not None:
-        return Embedder(X)
+        return Embedder(X, "X")
     if hasattr(X, "encode") and not isinstance(X, str):
         raise ValueError(f"X is a {type(X).__name__}; give its texts too: qama.fit(model, texts)")
     return None
@@ -215,7 +216,7 @@ def _recipe(
 def _check_base(base: object, chosen: TrainConfig, model: str | None) -> None:
     """Refuse a base that lacks what is fitted, or is of another model."""
     if model is not None and not isinstance(model, str):
-        raise ValueError(f"model is {model!r}; give the model's name, a string")
+        raise ValueError(f"model is {reprlib.repr(model)}; give the model's name, a string")
     if base is None:
         return
     if not isinstance(base, Codec):

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import typer
 
-from qama import checks, codefile, files, sources
+from qama import checks, codefile, container, files, sources
 from qama.checks import CHUNK_ROWS, finite, matrix
 from qama.cli import folders, options
 from qama.codec import Codec
 from qama.console import check_output, command, emit, progress, say
+from qama.errors import FormatError
 from qama.search.index import Index
 from qama.search.rows import ids as idmap
 from qama.search.rows import partitioning
+from qama.search.storage import base, partitions
+
+_WRITTEN = ("", ".npy", ".qama")  # what the name of a file of codes may end in
 
 CodecFile = Annotated[Path, typer.Argument(help="A codec that `qama fit` wrote.")]
 
@@ -62,6 +67,7 @@ def _encode_file(
     codec: Path, vectors: Path, output: Path, asked: dict[str, Any], compact: bool
 ) -> None:
     check_output(output, codec, vectors)
+    _check_suffix(output)
     loaded = Codec.load(codec)
     X = matrix(sources.open_vectors(vectors), "the vectors", loaded.dims_in)
     code = loaded.code(**asked)
@@ -78,6 +84,21 @@ def _encode_file(
         with files.replacing(output) as file:
             np.save(file, codes)
     say(f"{output}: {len(codes)} codes of {width} B ({code.label}), {codes.nbytes / 1e6:.1f} MB")
+
+
+def _check_suffix(output: Path) -> None:
+    """Refuse the name of a file of another format than is written.
+
+    Raises:
+        ValueError: the suffix is none of `_WRITTEN`.
+    """
+    if output.suffix in _WRITTEN:
+        return
+    raise ValueError(
+        f"--output is {output}, and codes are written as .npy or .qama; for other formats, write "
+        f"{output.with_suffix('.qama').name} and give it to `qama export`, for instance "
+        f"--to parquet:{output.with_suffix('.parquet').name}"
+    )
 
 
 @command
@@ -104,6 +125,8 @@ def index(
 ) -> None:
     """Encode vectors into a searchable index file."""
     check_output(output, codec, vectors, ids)
+    _check_replaced(output)
+    wanted = None if nlist is None else _wanted(nlist)
     loaded = Codec.load(codec)
     if vectors.suffix == ".qama":
         if keep is not None:
@@ -111,18 +134,49 @@ def index(
         built = _of_codes(loaded, vectors, ids, {"dims": dims, "level": level, "nbytes": nbytes})
     else:
         built = Index(loaded, dims=dims, level=level, nbytes=nbytes, keep=keep)
-        _fill(built, vectors, ids)
-    lists = None if nlist is None else _lists(nlist, len(built))
+        _fill(built, vectors, ids, wanted)
+    lists = _chosen(len(built)) if isinstance(wanted, str) else wanted
     if lists is not None:
         built.partition(lists)
     built.save(output)
     say(f"{output}: {built!r}; as thermometer codes {built.code.nbytes} B each")
 
 
-def _lists(nlist: str, rows: int) -> int | None:
-    """Return how many lists are asked for; None where rows are searched faster without."""
-    if nlist != partitioning.AUTO:
-        return checks.integer(int(nlist) if nlist.isdecimal() else nlist, "--nlist", 1)
+def _check_replaced(path: Path) -> None:
+    """Refuse to write an index over a file that is none; an empty one holds nothing to lose.
+
+    Raises:
+        FileExistsError: it would be written over one.
+    """
+    if not path.exists() or not path.stat().st_size:
+        return
+    with contextlib.suppress(FormatError):
+        if container.kind_of(path) in (base.KIND, partitions.KIND):
+            return
+    raise FileExistsError(
+        f"--output is {path}, which is there already and is no index; give another name, or move "
+        f"it away"
+    )
+
+
+def _wanted(nlist: str) -> int | str:
+    """Return how many lists are asked for, or "auto".
+
+    Raises:
+        ValueError: neither.
+    """
+    if nlist == partitioning.AUTO:
+        return nlist
+    if not nlist.isdecimal() or not int(nlist):
+        raise ValueError(f'--nlist is {nlist!r}; give a whole number >= 1, or "auto"')
+    return int(nlist)
+
+
+def _chosen(rows: int) -> int | None:
+    """Return how many lists so many rows do well with; None where they are searched faster whole.
+
+    That is then said.
+    """
     lists = partitioning.lists_for(rows)
     if lists is None:
         say(f"no lists: fewer than {partitioning.LISTED_FROM:,} vectors are searched faster whole")
@@ -145,8 +199,11 @@ def _of_codes(loaded: Codec, path: Path, ids: Path | None, asked: dict[str, Any]
     return built
 
 
-def _fill(built: Index, vectors: Path, ids: Path | None) -> None:
+def _fill(built: Index, vectors: Path, ids: Path | None, wanted: int | str | None) -> None:
+    """Encode a file of vectors, of which so many lists are to be made."""
     X = matrix(sources.open_vectors(vectors), "the vectors", built.codec.dims_in)
+    if isinstance(wanted, int):
+        checks.integer(wanted, "--nlist", 1, len(X))
     given = None if ids is None else idmap.checked(sources.read_ids(ids), str(ids), len(X))
     with progress("indexing", len(X)) as update:
         for start in range(0, len(X), CHUNK_ROWS):

@@ -101,15 +101,16 @@ def bench(
         check_output(output, vectors, codec)
     loaded = None if codec is None else Codec.load(codec)
     X, Q, what = _vectors(vectors, rows, queries, dims, seed)
-    lengths = nbytes or [24, 48]
+    if loaded is not None:
+        checks.matrix(X, "the vectors", loaded.dims_in)
 
     def fit(some: Floats) -> Codec:
         import qama
 
-        return loaded or qama.fit(some, max_bytes=max(lengths), seed=seed)
+        return loaded or qama.fit(some, max_bytes=max(nbytes or beside.LENGTHS), seed=seed)
 
     with progress("measuring", None) as update:
-        found = beside.beside(X, Q, fit, lengths, tell=lambda note: update(0, note))
+        found = beside.beside(X, Q, fit, nbytes or None, tell=lambda note: update(0, note))
     about = f"{what}: {len(X):,} vectors of {X.shape[1]} dims are searched by {len(Q)} others."
     if json:
         emit({"context": provenance.context(seed), "rows": len(X), "dims": X.shape[1],

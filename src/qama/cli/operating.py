@@ -57,7 +57,7 @@ def restore(
 ) -> None:
     """Write a backup as an index again; without --output, list the backups."""
     if output is None:
-        for made in backing.backups(target):
+        for made in _listed(target):
             if json:
                 emit(_facts(made))
             else:
@@ -112,6 +112,20 @@ def shard(
     for part, path in zip(made.files, made.paths, strict=True):
         held = f"{part.rows:,} vectors, {by} {part.first} to {part.last}"
         say(f"{path}: {held if part.last >= part.first else 'no vectors'}, {size(part.nbytes)}")
+
+
+def _listed(target: str) -> list[Backup]:
+    """Return the backups in a target, the oldest first.
+
+    Raises:
+        ValueError: there is none, or no such folder.
+    """
+    found = backing.backups(target)
+    if not found and "://" not in target and not Path(target).is_dir():
+        raise ValueError(f"there is no folder {target}; check the name")
+    if not found:
+        raise ValueError(f"{target} holds no backup; `qama backup` makes one")
+    return found
 
 
 def _facts(made: Backup) -> dict[str, object]:

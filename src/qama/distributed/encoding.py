@@ -92,7 +92,7 @@ def encode(
         OSError: a file cannot be read or written.
         MissingExtraError: pyarrow or Ray is not installed.
     """
-    code = checked(codec, "Index").code(dims, level, nbytes)
+    code = checked(codec).code(dims, level, nbytes)
     columns = Columns(vectors=column, ids=id)
     here, there = place(source, filesystem), place(out, out_filesystem)
     _check_apart(here, there)

@@ -44,7 +44,7 @@ def encode(
         MissingExtraError: pyspark is not installed.
     """
     types = needed("pyspark.sql.types", "spark")
-    code = checked(codec, "Index").code(dims, level, nbytes)
+    code = checked(codec).code(dims, level, nbytes)
     chosen = _chosen(frame, id, column)
     is_text = isinstance(chosen.schema[id].dataType, types.StringType)
     encoder = Encoder(codec, code.request, Columns(vectors=column, ids=id))

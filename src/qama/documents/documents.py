@@ -68,7 +68,7 @@ class Documents:
     """
 
     def __init__(self, folder: Path, mode: str, embed: object) -> None:
-        self._embedder = None if embed is None else Embedder(embed)
+        self._embedder = Embedder.of(embed)
         self._read_only = mode == "r"
         self._folder = folder
         self._turn = WriterLock()
@@ -112,13 +112,15 @@ class Documents:
                 or an object with ``encode``, as a SentenceTransformer is. It is not kept.
 
         Raises:
-            ValueError: a code that the codec does not have, or another ``keep_vectors``.
+            ValueError: a code that the codec does not have, another ``keep_vectors``, or an
+                ``embed`` that makes no vectors.
             FileExistsError: there are documents in the folder.
             LockedError: another process is making some.
             OSError: the folder cannot be written.
         """
-        code = checked(codec, "Documents.create").code(dims, level, nbytes)
+        code = checked(codec).code(dims, level, nbytes)
         checks.one_of(keep_vectors, "keep_vectors", (None, "float16"))
+        Embedder.of(embed)  # refused before a folder is made
         path = files.real(folder)
         path.mkdir(parents=True, exist_ok=True)
         files.sync_folder(path.parent)
@@ -400,7 +402,7 @@ class Documents:
         """
         with self._changing("rebuild", behind=0) as change:
             if any(value is not None for value in (codec, nbytes, dims, level, vectors)):
-                maker = self.codec if codec is None else checked(codec, "rebuild")
+                maker = self.codec if codec is None else checked(codec)
                 code = maker.code(dims, level, nbytes)
                 derived.write_codec(self._folder, maker)
                 recoding.recode(change, maker, code, vectors, checks.threads(threads))
@@ -504,6 +506,8 @@ class Documents:
         """
         if Q is None and texts is None:
             raise ValueError("search_batch needs queries, texts, or both")
+        if isinstance(texts, str):
+            raise ValueError("texts is one string; give a list of strings")
         queries = None if Q is None else embedding.queries(Q, self._embedder)
         if queries is not None and texts is not None:
             given.counted(list(texts), "texts", len(queries))
@@ -677,7 +681,9 @@ class Documents:
         def found(view: View, index: Index) -> list[Hits]:
             depth = k if queries is None or words is None else max(k, fusing.DEPTH)
             rankings = []
-            if queries is not None:
+            if queries is None:
+                _check_options(view, index, options)
+            else:
                 rows = self._allowed.of(view, index, condition)
                 near = _near(view, index, queries, depth, rows, options)
                 pairs = zip(near.ids.tolist(), near.scores.tolist(), strict=True)
@@ -729,6 +735,19 @@ class Documents:
                     return found
         with self._derived.alone(), self._reading() as (view, index):
             return work(view, index)
+
+
+def _check_options(view: View, index: Index, options: _Options) -> None:
+    """Refuse, where words alone are searched, the options that a search by vector refuses.
+
+    An index without rows is asked by no query: a tenth of a millisecond.
+
+    Raises:
+        ValueError: an unfitting option.
+    """
+    empty = Index(index.codec, **index.code.request)
+    nobody = np.empty((0, index.codec.dims_in), np.float32)
+    _near(view, empty, nobody, 1, None, options)
 
 
 def _near(

@@ -55,10 +55,12 @@ def parquet(
     """Yield the rows of a Parquet file, some thousands at a time; see `Documents.add_parquet`.
 
     Raises:
-        ValueError: no Parquet, or it lacks a column.
+        ValueError: no Parquet, it lacks a column, or ``metadata`` is one string.
         FileNotFoundError: no such file.
         MissingExtraError: pyarrow is not installed.
     """
+    if isinstance(metadata, str):
+        raise ValueError(f"metadata is {metadata!r}; give a list of columns: [{metadata!r}]")
     try:
         import pyarrow as pa
         from pyarrow import parquet as reader

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -18,21 +19,31 @@ class Embedder:
         embed: A function from a list of n texts to floats (n, d); or an object with ``encode``,
             such as a SentenceTransformer, whose ``encode_document`` and ``encode_query`` are taken
             where it has them.
+        name: What messages call it.
 
     Raises:
-        ValueError: neither.
+        ValueError: neither; a model's name is none of them.
     """
 
-    def __init__(self, embed: object) -> None:
+    def __init__(self, embed: object, name: str = "embed") -> None:
         plain = getattr(embed, "encode", embed)
-        if not callable(plain):
+        if isinstance(embed, str) or not callable(plain):  # a string has another `encode`
             raise ValueError(
-                f"embed is {embed!r}; give a function from a list of texts to floats (n, d), or an "
-                f"object with encode"
+                f"{name} is {reprlib.repr(embed)}; give a model, an object with encode such as "
+                f"SentenceTransformer(name), or a function from a list of texts to floats (n, d)"
             )
         self._embed = embed
         self._documents = getattr(embed, "encode_document", plain)
         self._queries = getattr(embed, "encode_query", plain)
+
+    @classmethod
+    def of(cls, embed: object) -> Self | None:
+        """Return what makes vectors of texts; None where nothing is given.
+
+        Raises:
+            ValueError: something else is given.
+        """
+        return None if embed is None else cls(embed)
 
     @property
     def model(self) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -44,12 +45,13 @@ def checked(texts: object) -> list[str]:
     """
     if isinstance(texts, str) or not isinstance(texts, Iterable):
         raise ValueError(
-            f"texts is {texts!r}; give a list of strings (a preset is given by its name: preset=)"
+            f"texts is {reprlib.repr(texts)}; give a list of strings (a preset is given by its "
+            f"name: preset=)"
         )
     given = list(texts)
     for i, text in enumerate(given):
         if not isinstance(text, str):
-            raise ValueError(f"texts[{i}] is {text!r}; give strings alone")
+            raise ValueError(f"texts[{i}] is {reprlib.repr(text)}; give strings alone")
     if not given:
         raise ValueError("texts is empty; give at least one")
     return given

@@ -41,5 +41,5 @@ def read(target: str, codec: Codec) -> Codes:
     if not isinstance(file, CodesFile):
         raise ValueError(f"target is {target!r}, which is no file of codes: search it instead")
     label, rows = file.read()
-    label.code_of(checked(codec, "Index"), str(file))
+    label.code_of(checked(codec), str(file))
     return Codes(rows.ids, rows.codes, dict(label.code))

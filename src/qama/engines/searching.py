@@ -58,7 +58,7 @@ def search(
         MissingExtraError: the engine's client is not installed.
         EngineError: the engine cannot be reached, or failed.
     """
-    queries = checks.vectors(Q, "Q", checked(codec, "Index").dims_in, empty=True)
+    queries = checks.vectors(Q, "Q", checked(codec).dims_in, empty=True)
     k, oversample = checks.integer(k, "k", 1), checks.integer(oversample, "oversample", 1)
     count = checks.threads(threads)
     with opened(target, to_read=True) as table:

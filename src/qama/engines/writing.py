@@ -72,7 +72,7 @@ def write(
         MissingExtraError: the engine's client is not installed.
         EngineError: the engine cannot be reached, or failed; the message says how far it came.
     """
-    code = checked(codec, "Index").code(dims, level, nbytes)
+    code = checked(codec).code(dims, level, nbytes)
     keys = idmap.checked(ids, "ids", len(codes))
     with opened(target) as store:
         _check_kind(store, code, index, prefix)

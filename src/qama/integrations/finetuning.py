@@ -52,7 +52,7 @@ class LowBitLoss(GridLosses):
         weights: LossWeights = LossWeights(),  # noqa: B008 - it is frozen
         seed: int = 0,
     ) -> None:
-        grid = checked(codec, "LowBitLoss").thermometer
+        grid = checked(codec).thermometer
         if grid is None:
             raise ValueError('this codec has byte codes only; fit one with codes="grid"')
         if any(isinstance(module, CodeModule) for module in model):

@@ -61,7 +61,7 @@ class CodeModule(Module):
         nbytes: int | None = None,
     ) -> None:
         super().__init__()
-        self.codec = checked(codec, "Index")
+        self.codec = checked(codec)
         self._code = codec.code(dims, level, nbytes)
         request = self._code.request
         self.dims, self.level, self.nbytes = map(request.get, self.config_keys)

@@ -23,6 +23,7 @@ from qama.quantizers.vectors import unit
 from qama.search.index import Index
 
 K, BATCH, ROUNDS = 10, 64, 5
+LENGTHS = (24, 48)  # bytes of the codes to try, where none are asked for
 _LEAST_SECONDS = 0.02  # of a round of one engine
 _TRAINED = 8_000  # rows that all learn from
 
@@ -84,7 +85,7 @@ def beside(
     X: Floats,
     Q: Floats,
     fit: Callable[[Floats], Codec],
-    lengths: Sequence[int],
+    lengths: Sequence[int] | None = None,
     tell: Callable[[str], None] = lambda note: None,
 ) -> list[Measured]:
     """Measure every engine that is installed.
@@ -93,7 +94,7 @@ def beside(
         X: float32 (n, d), at least ten rows.
         Q: float32 (m, d), at least one query.
         fit: Makes a codec of rows float32 (n, d): `qama.fit`.
-        lengths: Bytes of the codes to try.
+        lengths: Bytes of the codes to try; None: 24 and 48, none above the longest code.
         tell: Called with what is done next.
 
     Raises:
@@ -103,10 +104,11 @@ def beside(
     train = U[:_TRAINED]
     tell(f"fitting qama on {len(train)} rows")
     codec = fit(train)
+    tried = _lengths(codec) if lengths is None else lengths
     with blas.at_most(1):
         true = float_hits(U, V, K).ids
         ready = []
-        for engine in [*_ours(codec, U, lengths), *_numpy(U), *_faiss(U, train), *_usearch(U)]:
+        for engine in [*_ours(codec, U, tried), *_numpy(U), *_faiss(U, train), *_usearch(U)]:
             tell(f"building {engine.name}")
             began = time.perf_counter()
             ready.append((engine, engine.build(), time.perf_counter() - began))
@@ -122,6 +124,13 @@ def beside(
                 ready, times[::2], times[1::2], strict=True
             )
         ]  # fmt: skip
+
+
+def _lengths(codec: Codec) -> Sequence[int]:
+    """Return `LENGTHS`, none of them above the codec's longest code."""
+    if codec.additive is None:
+        return LENGTHS
+    return sorted({min(length, codec.additive.max_bytes) for length in LENGTHS})
 
 
 def _recall(true: Ids, found: Ids) -> float:

@@ -80,7 +80,7 @@ class Index(NotCopied):
         nlist: int | str | None = None,
         keep: str | None = None,
     ) -> None:
-        self.codec = checked(codec, "Index")
+        self.codec = checked(codec)
         self.code = self.codec.code(dims, level, nbytes)
         self._chooses = nlist == partitioning.AUTO
         self._wanted = None if nlist is None or self._chooses else _lists(nlist)

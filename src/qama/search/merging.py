@@ -99,5 +99,6 @@ def check_distinct(ids: list[Ids]) -> None:
     unique, counts = np.unique(np.concatenate(ids), return_counts=True)
     if (counts > 1).any():
         raise ValueError(
-            f"id {unique[counts > 1][0]} is in two of the indexes; renumber=True gives new ids"
+            f"id {unique[counts > 1][0]} is in two of the indexes; give each index once, or let "
+            f"Index.merge(indexes, renumber=True) make one of them with new ids"
         )

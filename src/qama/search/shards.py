@@ -75,7 +75,8 @@ class Shards:
 
         Raises:
             FormatError: it is damaged, or the shards are half made.
-            OSError: there is none, or it cannot be read.
+            FileNotFoundError: there is none.
+            OSError: it cannot be read.
         """
         found, complete = cls.read_any(folder)
         if not complete:
@@ -100,6 +101,11 @@ class Shards:
             return cls(Path(folder), said["by"], str(said["codec"]), found), said[
                 "complete"
             ] is True
+        except FileNotFoundError:
+            raise FileNotFoundError(
+                f"{folder} holds no shards, of which {MANIFEST} would tell; give a folder that "
+                f"`qama shard` made, or a file"
+            ) from None
         except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise FormatError(f"{path} is no manifest of shards, or damaged: {error}") from None
 

@@ -323,7 +323,7 @@ def opened(asked: str, *, write: bool = False, embed: object = None) -> Served:
         raise ValueError(
             f"{name!r} is no name of a collection: give NAME={rest}, letters, digits, '.', '_', '-'"
         )
-    embedder = None if embed is None else Embedder(embed)
+    embedder = Embedder.of(embed)
     if path.is_dir():
         documents = Documents.open(path, "a" if write else "r", embed=embed)
         return ServedDocuments(name, documents, documents.embedder, write, resolved)

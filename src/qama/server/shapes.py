@@ -4,12 +4,25 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 Vector = list[float]
+
+
+def _kind(queries: object) -> str:
+    """Return which of the two queries are meant as, so that a refusal speaks of that alone."""
+    first = queries[0] if isinstance(queries, list) and queries else queries
+    return "questions" if isinstance(first, str) else "vectors"
+
+
 Queries = Annotated[
-    list[str] | list[Vector] | None,
-    Field(min_length=1, description="Vectors; or questions, where texts are embedded."),
+    Annotated[
+        Annotated[list[str], Field(min_length=1), Tag("questions")]
+        | Annotated[list[Vector], Field(min_length=1), Tag("vectors")],
+        Discriminator(_kind),
+    ]
+    | None,
+    Field(description="A list of vectors; or of questions, where texts are embedded."),
 ]
 Like = Annotated[
     list[str] | list[int] | None,

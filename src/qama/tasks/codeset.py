@@ -29,7 +29,7 @@ class CodeSet:
     def __init__(
         self, codec: Codec, codes: Bytes, *, compact: bool = False, **request: Any
     ) -> None:
-        self.codec = checked(codec, "Index")
+        self.codec = checked(codec)
         self.code: Code = self.codec.code(**request)
         width = self.code.stored_bytes if compact else self.code.nbytes
         given = checks.codes(codes, "codes", width)
@@ -95,3 +95,21 @@ class CodeSet:
         for rows in checks.chunks(A):
             checks.finite(A[rows], "a", rows.start)
         return A
+
+
+def coded(codes: object, name: str) -> CodeSet:
+    """Return codes with their codec, refusing what lacks one, such as floats.
+
+    Args:
+        codes: What was given.
+        name: What messages call it.
+
+    Raises:
+        ValueError: no `CodeSet`.
+    """
+    if isinstance(codes, CodeSet):
+        return codes
+    raise ValueError(
+        f"{name} is a {type(codes).__name__}; give a CodeSet: CodeSet.encode(codec, X) of floats, "
+        f"or CodeSet(codec, codes)"
+    )

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from qama import checks
 from qama.checks import Floats, Ids
 from qama.shown import one_line
-from qama.tasks.codeset import CodeSet
+from qama.tasks.codeset import CodeSet, coded
 
 _BATCH = 256  # rows that are compared with all others together
 _FIRST = (
@@ -47,12 +47,14 @@ def join(
         threads: 0 uses all cores.
 
     Raises:
-        ValueError: a threshold that is no finite number, another kind of code, unfitting floats.
+        ValueError: a threshold that is no finite number, b is no codes, another kind of code,
+            unfitting floats.
     """
-    if not np.isfinite(threshold):
-        raise ValueError(f"threshold is {threshold}; give a score, for instance 0.95")
+    least = np.asarray(threshold)
+    if least.ndim or least.dtype.kind not in "fiu" or not np.isfinite(least):
+        raise ValueError(f"threshold is {threshold!r}; give a score, for instance 0.95")
     threads = checks.threads(threads)
-    compared = b.comparable(a)
+    compared = coded(b, "b").comparable(a)
     found = [(np.empty((0, 2), np.int64), np.empty(0, np.float32))]  # all, where a is empty
     for start in range(0, len(compared), _BATCH):
         left, right, scores = _above(compared[start : start + _BATCH], b, threshold, threads)
@@ -61,8 +63,12 @@ def join(
 
 
 def near_duplicates(codes: CodeSet, threshold: float, *, threads: int = 0) -> Pairs:
-    """Find all pairs i < j of codes whose score is at least the threshold; see `join`."""
-    pairs = join(codes, codes, threshold, threads=threads)
+    """Find all pairs i < j of codes whose score is at least the threshold; see `join`.
+
+    Raises:
+        ValueError: no codes, or a threshold that is no finite number.
+    """
+    pairs = join(codes, coded(codes, "codes"), threshold, threads=threads)
     kept = pairs.rows[:, 0] < pairs.rows[:, 1]
     return Pairs(pairs.rows[kept], pairs.scores[kept])
 

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from qama import checks
 from qama.checks import Floats
-from qama.tasks.codeset import CodeSet
+from qama.tasks.codeset import CodeSet, coded
 
 _BATCH = 1024  # rows whose lookup tables are held together
 
@@ -27,9 +27,9 @@ def similarity(a: CodeSet | npt.NDArray[np.floating], b: CodeSet, *, threads: in
         stand for; grid codes against each other: 1 - Hamming distance / bits.
 
     Raises:
-        ValueError: another number of rows, another kind of code, unfitting floats.
+        ValueError: b is no codes, another number of rows, another kind of code, unfitting floats.
     """
-    compared = b.comparable(a)
+    compared = coded(b, "b").comparable(a)
     if len(compared) != len(b):
         raise ValueError(
             f"a has {len(compared)} rows and b has {len(b)}; give one of each per pair"

@@ -32,7 +32,7 @@ FORMAT, KEPT, LISTS, FLAT, OLDEST = 9, 6, 5, 4, 1
 _OF_CODECS = {codecs.NIBBLES: 7, codecs.AXES: 8, codecs.FORMAT: FORMAT}
 CHUNK_BLOCKS = 16  # blocks whose rows share an entry of the section "chunks"
 
-_PREFIX = "codec."
+CODEC = "codec."
 
 
 @dataclass(frozen=True, eq=False)
@@ -214,7 +214,7 @@ def write(
         "codec": meta, "code": code.request, "rows": rows.rows, "following": rows.following,
         "generation": generation, "replaces": replaces,
     }  # fmt: skip
-    arrays: dict[str, container.Section] = {_PREFIX + n: a for n, a in codec_arrays.items()}
+    arrays: dict[str, container.Section] = {CODEC + n: a for n, a in codec_arrays.items()}
     leading = leading_bytes(code) if rows.lists is None else code.stored_bytes
     blocks = rows.blocks.apart(leading).padded(rows.extent)
     ids, lists = rows.kept_ids(), rows.lists
@@ -301,9 +301,9 @@ def _sections(
 
 def _codec(contents: container.Contents) -> Codec:
     parts = {
-        name.removeprefix(_PREFIX): array
+        name.removeprefix(CODEC): array
         for name, array in contents.arrays.items()
-        if name.startswith(_PREFIX)
+        if name.startswith(CODEC)
     }
     return Codec.from_parts(contents.meta["codec"], parts)
 

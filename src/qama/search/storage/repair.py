@@ -54,7 +54,7 @@ def repair(path: Path, output: Path, codec: Codec | None = None) -> Salvage:
         codec: Used if the codec in the index is damaged; it must be the same one.
 
     Raises:
-        FormatError: header or codec are damaged: nothing can be proven.
+        FormatError: the header is damaged, or the codec and none is given: nothing can be proven.
         ValueError: output is the damaged file or its log, or codec is another one.
         LockedError: another writer holds the output.
         OSError: a file cannot be read or written.
@@ -88,6 +88,11 @@ def _base(path: Path, codec: Codec | None, salvage: Salvage) -> Base:
         if codec.fingerprint != wanted:
             raise ValueError(f"the codec is {codec.fingerprint}; {path} was made with {wanted}")
     damaged = set(contents.damaged())
+    if codec is None and any(name.startswith(base.CODEC) for name in damaged):
+        raise FormatError(
+            f"{path}: its codec is damaged; give the codec that it was made with, as --codec or "
+            f"codec="
+        )
     if contents.kind == partitions.KIND and "live" in damaged:
         raise FormatError(f"{path}: section 'live' is damaged: nothing says which rows count")
     arrays = dict(contents.arrays)
