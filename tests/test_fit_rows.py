@@ -63,8 +63,8 @@ def test_zero_rows_and_copies_change_nothing_in_a_fit(rows, preset, given):
 
 @pytest.mark.parametrize("few", [
     np.zeros((400, 16), np.float32), np.ones((400, 16), np.float32),
-    np.tile(mixture(15, 16), (20, 1)), np.full((400, 16), 1e-60),
-], ids=["zeros", "one text", "15 texts", "zero in float32"])  # fmt: skip
+    np.tile(mixture(15, 16), (20, 1)),
+], ids=["zeros", "one text", "15 texts"])  # fmt: skip
 def test_too_few_distinct_rows_are_refused(few):
     with pytest.raises(ValueError, match=r"distinct rows beside .* a fit needs at least 16"):
         qama.fit(few, **QUICK)

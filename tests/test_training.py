@@ -156,18 +156,24 @@ def noisy_answers(seed, count):
         yield (np.hstack([heard, noise]) @ turn).astype(np.float32)
 
 
-def found_first(codec, queries, answers):
-    scores = codec.score(queries, codec.encode(answers, dims=32, level="2"), dims=32, level="2")
+def found_first(codec, queries, answers, dims=32):
+    code = {"dims": dims, "level": "2"}
+    scores = codec.score(queries, codec.encode(answers, **code), **code)
     return float((scores.argmax(axis=1) == np.arange(len(queries))).mean())
 
 
 def test_labelled_pairs_teach_what_the_floats_do_not_know():
+    """By the mean of three seeds: one gains from .01 to .1, as the processor rounds."""
     queries, answers = noisy_answers(1, 300)
     options = {"steps": 200, "batch": 64, "learning_rate": 1e-2}
-    alone = quick(answers, **options)
-    taught = quick(answers, pairs=tuple(noisy_answers(2, 1000)), **options)
-    assert (alone.facts["pairs"], taught.facts["pairs"]) == (0, 1000)
-    assert found_first(taught, queries, answers) > found_first(alone, queries, answers) + 0.03
+    gains = []
+    for seed in range(3):
+        alone = quick(answers, seed=seed, **options)
+        taught = quick(answers, seed=seed, pairs=tuple(noisy_answers(2, 1000)), **options)
+        assert (alone.facts["pairs"], taught.facts["pairs"]) == (0, 1000)
+        gains += [found_first(taught, queries, answers, dims) for dims in (32, 16)]
+        gains += [-found_first(alone, queries, answers, dims) for dims in (32, 16)]
+    assert sum(gains) > 6 * 0.02
 
 
 def test_real_queries_take_part_in_the_fit(rows):

@@ -270,7 +270,8 @@ class Codec:
             dims: See `code`.
             level: See `code`.
             nbytes: See `code`.
-            scorer: "asymmetric" (float query: its cosine with the decoded vector; for grid codes
+            scorer: "asymmetric" (float query: its cosine with the decoded vector; where vectors
+                share a long mean, divided by less of the decoded length; for grid codes
                 with the decoded adapted prefix, times a calibration scale that brings it to the
                 float32 cosine of neighbours, so that it may exceed 1) or "hamming" (the query is
                 encoded too; 1 - distance / bits). The inverse norm is held in one byte: to 0.25 %

@@ -45,6 +45,7 @@ STAGE_ENDS = (
     *(11, 12, 23, 24, 31, 32, 47, 48, 63, 64, 80, 95, 96, 112, 127, 128),
     *(144, 160, 176, 191, 192, 208, 224, 240, 255, 256),
 )
+_OF_SHARED = 0.25  # of the mean's squared length; chosen on one model: docs/quality.md
 FULL = 23  # leading bytes that choose one codeword of 256, the end of a stage
 DEFAULT_BYTES = 48
 BEAM, SWEEPS = 2, 4  # of the search for a stage's codewords
@@ -128,6 +129,16 @@ class AdditiveQuantizer:
     def full(self) -> int:
         """Number of full bytes."""
         return self.layout.full
+
+    @cached_property
+    def shrunk(self) -> float:
+        """By which power an inverse norm over the typical one counts: 1 without a shared mean.
+
+        Coding takes nothing from what all vectors share. Of that part of a score the whole inverse
+        norm would make too much, the more so the less a row is like the fitted ones.
+        """
+        shared = float(np.square(self.mean.astype(np.float64)).sum()) * UNIT**2
+        return 1 - _OF_SHARED * min(shared, 1.0)
 
     @property
     def budgets(self) -> tuple[int, ...]:
@@ -476,9 +487,16 @@ class AdditiveCode(CodeValue):
         return scoring.inverse_norm_steps(1 / float(fitted.lengths[last]), ratio)
 
     def inverse_norm_indices(self, stored: Bytes, threads: int = 0) -> Bytes:
-        """Return uint8 (n,): the step of each code's inverse norm, 1 / |x_hat|."""
-        square = self.quantizer.squared_lengths(stored, threads)
-        return scoring.nearest_step(1 / np.sqrt(np.maximum(square, 1e-12)), self.inverse_norm_steps)
+        """Return uint8 (n,): the step of each code's inverse norm, see `AdditiveQuantizer.shrunk`.
+
+        That is 1 / |x_hat|, or, where vectors share a long mean, nearer to the typical one.
+        """
+        square = np.maximum(self.quantizer.squared_lengths(stored, threads), 1e-12)
+        inverse_norms = 1 / np.sqrt(square)
+        if self.quantizer.ratios is not None:
+            typical = 1 / float(self.quantizer.lengths[self.nbytes - 1])
+            inverse_norms = typical * (inverse_norms / typical) ** self.quantizer.shrunk
+        return scoring.nearest_step(inverse_norms, self.inverse_norm_steps)
 
     def scores(self, Q: Floats, stored: Bytes, scorer: str = "asymmetric") -> Floats:
         """Return the cosines float32 (m, n) of queries float32 (m, d) with each x_hat."""
