@@ -1,6 +1,6 @@
 """What centring and whitening do to the floats' own ranking: bench/results/centring.json.
 
-    python bench/centring.py            four models, a minute of one core
+    python bench/centring.py            three models, a minute of one core
 
 A mean that all vectors share, or directions in which they vary most, may say little of what a text
 is about. Both are estimated from the documents of each collection, never from its queries, and
@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 from _record import Rows
-from quality_data import E5, MODELS, MPNET, ROOT, collections_of
+from quality_data import E5, MODELS, ROOT, collections_of
 from quality_scenes import Floats, K, Searched
 
 from qama.evaluation.judge import judge
@@ -52,7 +52,7 @@ def ndcg(there: Searched, docs: Floats, queries: Floats) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--models", nargs="+", default=[*MODELS[:2], MPNET, E5])
+    parser.add_argument("--models", nargs="+", default=[*MODELS[:2], E5])
     parser.add_argument("--out", type=Path, default=ROOT / "bench/results/centring.json")
     args = parser.parse_args()
     rows = Rows(args.out, ("model", "collection", "way"))

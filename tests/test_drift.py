@@ -38,7 +38,7 @@ def test_a_fit_records_how_well_it_does_on_rows_that_it_did_not_see(fitted):
 def test_quality_is_the_score_of_a_vector_with_its_own_code(fitted):
     codec, X = fitted
     scores = codec.score(X[:100], codec.encode(X[:100]))
-    np.testing.assert_allclose(drift.quality(codec, X[:100]), np.diagonal(scores), rtol=0.0026)
+    np.testing.assert_allclose(drift.quality(codec, X[:100]), np.diagonal(scores), rtol=0.005)
 
 
 def test_a_measure_says_whether_vectors_drifted(fitted):

@@ -89,7 +89,7 @@ def _beside_peers(setting):
              "|---|---|" + "--:|" * len(LENGTHS)]  # fmt: skip
     for model, method in dict.fromkeys((k[0], k[3]) for k in _by_method(keys)):
         rows = [found.get((model, setting, n, method)) for n in LENGTHS]
-        cells = [" / ".join(f"{mean(r, f):.1f}" for f in FIGURES) if r else "" for r in rows]
+        cells = [_figures(row) for row in rows]
         lines.append(f"| {NAMES[model]} | {METHODS[method]} | {' | '.join(cells)} |")
     return "\n".join(lines) if keys else missing("make bench-quality")
 
@@ -122,8 +122,8 @@ def quality_leads():
         cells = []
         for figure in ("recall", "kept"):
             peer = best_peer(model, setting, nbytes, figure)
-            theirs = f"{METHODS[peer['method']]} {_interval(peer[figure])}" if peer else ""
-            cells += [_interval(found[key][figure]), theirs]
+            theirs = f"{METHODS[peer['method']]} {_interval(peer, figure)}" if peer else ""
+            cells += [_interval(found[key], figure), theirs]
         lines.append(f"| {NAMES[model]} | {setting} | {nbytes} | {' | '.join(cells)} |")
     return "\n".join(lines) if ours else missing("make bench-quality")
 
@@ -137,8 +137,7 @@ def quality_all_dims():
     for model, setting, nbytes, method in keys:
         ours = [k for k in found if k[:2] == (model, setting) and k[3] == "qama" and k[2] <= nbytes]
         best = max(ours, key=lambda k: k[2], default=None)
-        cells = [" / ".join(f"{mean(found[k], f):.1f}" for f in FIGURES) if k else ""
-                 for k in ((model, setting, nbytes, method), best)]  # fmt: skip
+        cells = [_figures(found.get(key)) for key in ((model, setting, nbytes, method), best)]
         lines.append(f"| {NAMES[model]} | {setting} | {METHODS[method]} | {nbytes} | {cells[0]} "
                      f"| {cells[1]} | {best[2] if best else ''} |")  # fmt: skip
     return "\n".join(lines) if keys else missing("make bench-quality")
@@ -187,8 +186,16 @@ def unseen_brief():
     return "\n".join(lines)
 
 
-def _interval(cell):
-    return f"{100 * cell[0]:.1f} ({100 * cell[1]:.1f} to {100 * cell[2]:.1f})"
+def _figures(row):
+    """Return the three means; "-" for one that was not measured."""
+    if row is None:
+        return ""
+    return " / ".join(f"{mean(row, figure):.1f}" if figure in row else "-" for figure in FIGURES)
+
+
+def _interval(row, figure):
+    middle, low, high = (100 * value for value in row[figure]["mean"])
+    return f"{middle:.1f} ({low:.1f} to {high:.1f})"
 
 
 # --- pictures -------------------------------------------------------------------------------------
