@@ -274,7 +274,7 @@ def test_inverse_norms_lie_closer_where_vectors_share_a_long_mean():
         stored = code.encode(far)
         typical = 1 / float(codec.additive.lengths[7])
         exact = 1 / np.linalg.norm(code.decode(stored).astype(np.float64), axis=1)
-        exact = typical * (exact / typical) ** codec.additive.shrunk
+        exact = typical * (exact / typical) ** codec.additive.norm_power
         steps = code.inverse_norm_indices(stored)
         assert steps.min() > 0
         assert steps.max() < 255
@@ -282,9 +282,9 @@ def test_inverse_norms_lie_closer_where_vectors_share_a_long_mean():
     assert errors[0] < 0.0026
     assert errors[1] < 0.0006
     assert (shared.additive.ratios < 1.001).all()
-    assert plain.additive.shrunk > 0.99
+    assert plain.additive.norm_power > 0.99
     mean = np.square(shared.additive.mean / 2**14).sum()
-    assert shared.additive.shrunk == pytest.approx(1 - mean / 4)
+    assert shared.additive.norm_power == pytest.approx(1 - mean / 4)
     with pytest.raises(ValueError, match=r"bytes\.ratios must be above 1, and 1\.005 at most"):
         replace(shared.additive, ratios=np.full(8, 1.006, np.float32)).check()
 

@@ -270,7 +270,7 @@ def test_vectors_of_any_width_have_byte_codes(d):
     index.add(X)
     found = index.search(Q, 3, threads=1)
     fitted, lengths = codec.additive, np.linalg.norm(decoded, axis=1)
-    wanted = unit(Q) @ unit(decoded).T * (lengths / fitted.lengths[-1]) ** (1 - fitted.shrunk)
+    wanted = unit(Q) @ unit(decoded).T * (lengths / fitted.lengths[-1]) ** (1 - fitted.norm_power)
     np.testing.assert_allclose(
         found.scores, np.take_along_axis(wanted, found.ids, axis=1), atol=0.006
     )

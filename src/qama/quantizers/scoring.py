@@ -11,9 +11,9 @@ is the one home of that rounding, with `qama.kernels.round_tables` for split cod
 
 (`qama.kernels.QueryTables` and `qama.kernels.TableScan`).
 
-The inverse norm, one over the length of the decoded vector (of grid codes times their calibration
-scale), is a function of the code alone. It is one of 256 steps, so that an index may cache it in
-one byte per row.
+The inverse norm, one over the length of the decoded vector (of byte codes of vectors that share a
+long mean nearer to the typical one; of grid codes times their calibration scale), is a function of
+the code alone. It is one of 256 steps, so that an index may cache it in one byte per row.
 """
 
 from __future__ import annotations

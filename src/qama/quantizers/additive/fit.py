@@ -352,7 +352,7 @@ def _prefix_lengths(made: AdditiveQuantizer, U: Floats, threads: int) -> tuple[F
     """
     found = np.maximum(made.prefix_lengths(made.encode(U, made.max_bytes, threads)), 1e-6)
     lengths = found.mean(axis=1)
-    shared = max(float(np.linalg.norm(made.mean * np.float32(UNIT))), 1e-6)
+    shared = max(np.sqrt(made.shared), 1e-6)
     apart = np.abs(np.log(found / lengths[:, None])).max(axis=1)
     reach = np.maximum(_REACH * apart, _REACH_OF_MEAN * np.log(np.maximum(lengths / shared, 1)))
     ratios = np.exp(np.maximum(reach, _LEAST_REACH) / (scoring.NORM_STEPS / 2))

@@ -131,14 +131,18 @@ class AdditiveQuantizer:
         return self.layout.full
 
     @cached_property
-    def shrunk(self) -> float:
+    def shared(self) -> float:
+        """Squared length of the mean, exact: how much of unit vectors is the same in all."""
+        return float(np.square(self.mean.astype(np.float64)).sum()) * UNIT**2
+
+    @property
+    def norm_power(self) -> float:
         """By which power an inverse norm over the typical one counts: 1 without a shared mean.
 
         Coding takes nothing from what all vectors share. Of that part of a score the whole inverse
         norm would make too much, the more so the less a row is like the fitted ones.
         """
-        shared = float(np.square(self.mean.astype(np.float64)).sum()) * UNIT**2
-        return 1 - _OF_SHARED * min(shared, 1.0)
+        return 1 - _OF_SHARED * min(self.shared, 1.0)
 
     @property
     def budgets(self) -> tuple[int, ...]:
@@ -487,15 +491,16 @@ class AdditiveCode(CodeValue):
         return scoring.inverse_norm_steps(1 / float(fitted.lengths[last]), ratio)
 
     def inverse_norm_indices(self, stored: Bytes, threads: int = 0) -> Bytes:
-        """Return uint8 (n,): the step of each code's inverse norm, see `AdditiveQuantizer.shrunk`.
+        """Return uint8 (n,): the step of each code's inverse norm.
 
-        That is 1 / |x_hat|, or, where vectors share a long mean, nearer to the typical one.
+        That is 1 / |x_hat|, or, where vectors share a long mean, nearer to the typical one: see
+        `AdditiveQuantizer.norm_power`.
         """
         square = np.maximum(self.quantizer.squared_lengths(stored, threads), 1e-12)
         inverse_norms = 1 / np.sqrt(square)
         if self.quantizer.ratios is not None:
             typical = 1 / float(self.quantizer.lengths[self.nbytes - 1])
-            inverse_norms = typical * (inverse_norms / typical) ** self.quantizer.shrunk
+            inverse_norms = typical * (inverse_norms / typical) ** self.quantizer.norm_power
         return scoring.nearest_step(inverse_norms, self.inverse_norm_steps)
 
     def scores(self, Q: Floats, stored: Bytes, scorer: str = "asymmetric") -> Floats:
